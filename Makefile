@@ -1,0 +1,61 @@
+# `make demo` and `make test` need Python 3.11 or newer, git and gcc; everything else goes into .venv.
+PYTHON   ?= $(shell command -v python3.11 || command -v python3)
+VENV     ?= .venv
+BIN      := $(VENV)/bin
+# Torch first and by itself: one well-tested version, and one place to choose another wheel, for example
+#   make demo PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+TORCH    ?= torch==2.13.0
+PIP      := $(BIN)/python -m pip --disable-pip-version-check
+PIP_FLAGS ?=
+CONFIGS  := fp32,16/int16,8/int8,4/int8,2/int8,1/int8,4/int4,2/int2,1/int1,w4a8,w7a7
+THREADS  ?= $(shell nproc)
+RUNS     ?= 30
+REPORT   ?= report
+# Compiling is the slow part of the tests and uses every core by itself, so few workers do.
+PYTEST_FLAGS ?= -n 2 --dist loadfile
+
+.PHONY: demo test check bench tools clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   ResNet-50, float32 and 16/8/4/2/1 bits: compiled, checked, timed; table and $(REPORT)/"
+	@echo "make test   the tests"
+	@echo "make check  ruff and mypy"
+	@echo "make bench  the demo's table beside onnxruntime and openvino, 1 and 2 threads, into benchmarks/results"
+
+demo: tools $(VENV)/.installed
+	$(BIN)/lowbit bench resnet50 --configs $(CONFIGS) --threads $(THREADS) --runs $(RUNS) --report $(REPORT)
+
+test: tools $(VENV)/.installed
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: tools $(VENV)/.installed-peers
+	$(BIN)/python benchmarks/run.py --runs $(RUNS)
+
+# A venv that is already there is kept; pip then only adds what is missing.
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lowbit needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(PIP) install $(PIP_FLAGS) "$(TORCH)"
+	$(PIP) install $(PIP_FLAGS) -e ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-peers: pyproject.toml $(VENV)/.installed
+	$(PIP) install $(PIP_FLAGS) -e ".[peers]"
+	@touch $@
+
+# gcc builds the small C runtime and links; objdump reads the machine code back.
+tools:
+	@command -v gcc >/dev/null && command -v objdump >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y --no-install-recommends gcc libc6-dev binutils; \
+	else echo "gcc and objdump are needed: apt-get install gcc libc6-dev binutils" >&2; exit 1; fi
+
+clean:
+	rm -rf $(REPORT) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""From a Program to machine code: kernels, the C runtime, the linked artifact."""

@@ -1,0 +1,112 @@
+"""Compiled kernels on disk, so that a network compiled twice waits once.
+
+An entry is ``sha256(object) | object`` in a file named after everything the object depends on: the spec,
+the target, the versions of TVM and the sources that generate kernels.  Entries are written to a temporary
+file and renamed, so readers see a whole entry or none; one whose checksum fails is built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from lowbit.kernels.spec import KernelSpec
+from lowbit.targets import Target
+
+__all__ = ["cache_folder", "compile_kernels", "entry_path"]
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_CHECKSUM = hashlib.sha256().digest_size
+
+
+def cache_folder() -> Path:
+    """``$LOWBIT_CACHE``, else ``$XDG_CACHE_HOME/lowbit``, else ``~/.cache/lowbit``."""
+    if own := os.environ.get("LOWBIT_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "lowbit"
+
+
+@cache
+def _generator_version() -> str:
+    """Hash of what turns a spec into code: TVM's versions and lowbit's kernel sources."""
+    digest = hashlib.sha256()
+    for package in ("apache-tvm", "apache-tvm-ffi"):
+        with suppress(metadata.PackageNotFoundError):
+            digest.update(f"{package}={metadata.version(package)};".encode())
+    for path in sorted([*(_PACKAGE / "kernels").rglob("*.py"), _PACKAGE / "backend" / "codegen.py"]):
+        digest.update(str(path.relative_to(_PACKAGE)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def entry_path(spec: KernelSpec, target: Target) -> Path:
+    """Where the object of ``spec`` for ``target`` is kept."""
+    machine = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in asdict(target).items()}
+    key = json.dumps([spec.digest(), machine, _generator_version()], sort_keys=True)
+    name = hashlib.sha256(key.encode()).hexdigest()
+    return cache_folder() / "kernels" / name[:2] / f"{name[2:]}.o"
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    checksum, content = data[:_CHECKSUM], data[_CHECKSUM:]
+    return content if content and hashlib.sha256(content).digest() == checksum else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Atomic; a cache that cannot be written (read-only home, full disk) is no error."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(content).digest() + content)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def compile_kernels(
+    specs: Iterable[KernelSpec],
+    target: Target,
+    progress: Callable[[KernelSpec, bool], None] | None = None,
+    jobs: int | None = None,
+) -> dict[KernelSpec, bytes]:
+    """The object of every distinct spec, in order of first appearance.
+
+    ``progress(spec, cached)`` is called once a kernel, from the calling thread.  ``jobs``: compiling
+    threads (LLVM runs without Python's lock); default: the CPUs of this process.  TVM is imported only
+    when some kernel is not in the cache.
+    """
+    distinct = list(dict.fromkeys(specs))
+    objects: dict[KernelSpec, bytes] = {}
+    for spec in distinct:
+        content = _read(entry_path(spec, target))
+        if content is not None:
+            objects[spec] = content
+            if progress:
+                progress(spec, True)
+    missing = [spec for spec in distinct if spec not in objects]
+    if missing:
+        from lowbit.backend.codegen import generate
+
+        with ThreadPoolExecutor(max_workers=jobs or len(os.sched_getaffinity(0))) as pool:
+            for spec, made in zip(missing, pool.map(lambda spec: generate(spec, target), missing), strict=True):
+                _write(entry_path(spec, target), made.object)
+                objects[spec] = made.object
+                if progress:
+                    progress(spec, False)
+    return {spec: objects[spec] for spec in distinct}

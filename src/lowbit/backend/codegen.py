@@ -1,0 +1,107 @@
+"""KernelSpec -> TensorIR -> LLVM -> one relocatable object with one function."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lowbit.errors import UnsupportedOperation
+from lowbit.kernels.spec import KernelSpec
+from lowbit.targets import Target
+
+__all__ = ["Generated", "generate", "prim_func"]
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """A compiled kernel and, on request, every text it went through."""
+
+    symbol: str
+    object: bytes  # ELF relocatable, one global function ``symbol``
+    _func: Any = field(repr=False)
+    _module: Any = field(repr=False)
+
+    @cached_property
+    def tir(self) -> str:
+        """TensorIR as TVMScript."""
+        return str(self._func.script(show_meta=False))
+
+    @cached_property
+    def llvm(self) -> str:
+        """Optimised LLVM IR."""
+        return str(self._module.inspect_source("ll"))
+
+    @cached_property
+    def asm(self) -> str:
+        """Assembly."""
+        return str(self._module.inspect_source("asm"))
+
+
+def prim_func(spec: KernelSpec, target: Target) -> Any:
+    """The TensorIR function of ``spec``.  Raises UnsupportedOperation for a kind without a builder."""
+    from lowbit.kernels.table import BUILDERS
+
+    if spec.kind not in BUILDERS:
+        raise UnsupportedOperation(f"no kernel builder for {spec.kind!r}; kinds with one: {', '.join(sorted(BUILDERS))}")
+    module, _, function = BUILDERS[spec.kind].partition(":")
+    return getattr(import_module(module), function)(spec, target)
+
+
+def generate(spec: KernelSpec, target: Target) -> Generated:
+    """Compile one kernel for ``target``.  Deterministic: equal arguments give equal bytes."""
+    import tvm
+
+    func = prim_func(spec, target)
+    symbol = spec.symbol(target.name)
+    machine = _tvm_target(target)
+    lowered = tvm.IRModule({symbol: func})
+    for step in _passes(machine):
+        lowered = step(lowered)
+    module = tvm.get_global_func("target.build.llvm")(lowered, machine)
+    with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
+        path = Path(folder) / "kernel.o"
+        module.write_to_file(str(path), "o")
+        return Generated(symbol, path.read_bytes(), func, module)
+
+
+@cache
+def _tvm_target(target: Target) -> Any:
+    import tvm
+
+    return tvm.target.Target(target.tvm())
+
+
+def _passes(machine: Any) -> tuple[Any, ...]:
+    """TVM's standard TensorIR pipeline without AnnotateEntryFunc, SplitHostDevice and MakePackedAPI:
+    the function keeps its plain C signature and imports no run-time hook."""
+    import tvm
+
+    s, t = tvm.s_tir.transform, tvm.tirx.transform
+    return (
+        t.BindTarget(machine.with_host(machine)),
+        s.CanonicalizeLoop(),
+        s.LowerInitBlock(),
+        s.PlanAndUpdateBufferAllocationLocation(),
+        s.ConvertBlocksToOpaque(),
+        s.CompactBufferAllocation(),
+        s.LowerMatchBuffer(),
+        s.StmtSimplify(),
+        s.LowerOpaqueBlock(),
+        t.FlattenBuffer(),
+        t.NarrowDataType(32),
+        s.LoopPartition(),
+        t.VectorizeLoop(True),
+        t.StorageRewrite(),
+        t.UnrollLoop(),
+        s.RenormalizeSplitPattern(),
+        t.StmtSimplify(),
+        t.RemoveNoOp(),
+        t.CommonSubexprElim(),
+        t.VerifyMemory(),
+        t.LowerTVMBuiltin(),
+        t.LowerIntrin(),
+    )

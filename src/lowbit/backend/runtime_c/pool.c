@@ -1,0 +1,195 @@
+/* A pool of threads for jobs of microseconds.
+ *
+ * `ticket` = generation << 32 | units left.  Whoever wants work takes some units off it with one
+ * compare-and-swap; because the generation is part of the word, a thread that was descheduled and
+ * comes back late can neither take from, nor delay, a job that is not its own.  A job is complete
+ * when `done` has counted all its units, not when all threads have looked at it.
+ *
+ * Idle workers spin, then sleep on `wake` (a futex whose value is the generation).  The caller works
+ * too; when the last units are with others it spins, then sleeps on `done`.
+ *
+ * One job runs at a time.  A caller that finds the pool busy does its job alone: with several callers
+ * all threads are busy anyway.
+ */
+#define _GNU_SOURCE
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "runtime.h"
+
+enum {
+    SPINS = 2000,      /* pauses before sleeping: 40-100 us, more than the serial gaps between operations */
+    MAX_THREADS = 1024
+};
+
+struct lb_pool {
+    _Alignas(64) _Atomic uint64_t ticket;
+    _Alignas(64) _Atomic uint32_t done;
+    _Alignas(64) _Atomic uint32_t wake;
+    _Atomic uint32_t sleepers;       /* workers asleep on `wake`, or about to be */
+    _Atomic uint32_t caller_sleeps;
+    _Atomic bool quit;
+    _Alignas(64) _Atomic bool busy;  /* a job, or a change of the pool, is under way */
+    _Atomic int threads;             /* with the caller */
+    _Atomic(lb_job) job;
+    _Atomic(void *) context;
+    _Atomic uint32_t units;
+    pthread_t workers[MAX_THREADS - 1];
+};
+
+static void pause_briefly(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("isb"); /* waits tens of cycles, where `yield` is a no-op */
+#endif
+}
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t value) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *word, int count) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+
+static uint32_t generation(uint64_t ticket) { return (uint32_t)(ticket >> 32); }
+
+/* Work on the job of generation `mine` until no unit is left.  Takes half a fair share at a time, so
+ * that few calls are made at first and single units balance the end. */
+static void work(struct lb_pool *pool, uint32_t mine, lb_job job, void *context, uint32_t units, uint32_t threads) {
+    uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+    while (generation(ticket) == mine && (uint32_t)ticket != 0) {
+        uint32_t left = (uint32_t)ticket, take = left / (2 * threads);
+        if (take == 0) take = 1;
+        if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket - take, memory_order_acq_rel,
+                                                   memory_order_acquire))
+            continue;
+        job(context, (int32_t)(units - left), (int32_t)(units - left + take));
+        uint32_t done = atomic_fetch_add(&pool->done, take) + take;
+        if (done == units && atomic_load(&pool->caller_sleeps)) futex_wake(&pool->done, 1);
+        ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+    }
+}
+
+static void *worker(void *argument) {
+    struct lb_pool *pool = argument;
+    /* A job already under way goes on without this thread. */
+    uint32_t seen = generation(atomic_load(&pool->ticket));
+    lb_float_default();
+    for (;;) {
+        uint64_t ticket;
+        int spins = 0;
+        while (generation(ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire)) == seen) {
+            if (atomic_load_explicit(&pool->quit, memory_order_relaxed)) return NULL;
+            if (++spins < SPINS) {
+                pause_briefly();
+                continue;
+            }
+            atomic_fetch_add(&pool->sleepers, 1);
+            if (!atomic_load(&pool->quit)) futex_wait(&pool->wake, seen);
+            atomic_fetch_sub(&pool->sleepers, 1);
+            spins = 0;
+        }
+        seen = generation(ticket);
+        /* If the job has ended meanwhile these may be those of the next one; then the compare-and-swap
+         * in work() fails, since the ticket has moved on. */
+        lb_job job = atomic_load_explicit(&pool->job, memory_order_relaxed);
+        void *context = atomic_load_explicit(&pool->context, memory_order_relaxed);
+        uint32_t units = atomic_load_explicit(&pool->units, memory_order_relaxed);
+        work(pool, seen, job, context, units, (uint32_t)atomic_load_explicit(&pool->threads, memory_order_relaxed));
+    }
+}
+
+static void start(struct lb_pool *pool, int threads) {
+    int started = 1;
+    sigset_t all, old;
+    if (threads < 1) threads = lb_cpu_count();
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    atomic_store(&pool->quit, false);
+    sigfillset(&all); /* signals belong to the program's own threads */
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    while (started < threads && pthread_create(&pool->workers[started - 1], NULL, worker, pool) == 0) started++;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    atomic_store(&pool->threads, started); /* with fewer threads than asked for it still computes */
+}
+
+static void stop(struct lb_pool *pool) {
+    int threads = atomic_load(&pool->threads);
+    atomic_store(&pool->quit, true);
+    atomic_fetch_add(&pool->wake, 1); /* who is about to sleep finds another value */
+    futex_wake(&pool->wake, threads);
+    for (int i = 1; i < threads; i++) pthread_join(pool->workers[i - 1], NULL);
+    atomic_store(&pool->threads, 1);
+    atomic_store(&pool->wake, generation(atomic_load(&pool->ticket)));
+}
+
+struct lb_pool *lb_pool_create(int threads) {
+    struct lb_pool *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
+    if (!pool) return NULL;
+    memset(pool, 0, sizeof *pool);
+    start(pool, threads);
+    return pool;
+}
+
+void lb_pool_destroy(struct lb_pool *pool) {
+    stop(pool);
+    free(pool);
+}
+
+int lb_pool_threads(const struct lb_pool *pool) { return atomic_load_explicit(&pool->threads, memory_order_relaxed); }
+
+void lb_pool_resize(struct lb_pool *pool, int threads) {
+    while (atomic_exchange_explicit(&pool->busy, true, memory_order_acquire)) sched_yield();
+    stop(pool);
+    start(pool, threads);
+    atomic_store_explicit(&pool->busy, false, memory_order_release);
+}
+
+void lb_pool_forked(struct lb_pool *pool) {
+    int threads = atomic_load(&pool->threads);
+    memset(pool, 0, sizeof *pool);
+    start(pool, threads);
+}
+
+void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units) {
+    uint32_t threads = (uint32_t)atomic_load_explicit(&pool->threads, memory_order_relaxed);
+    if (units <= 1 || threads == 1 || atomic_load_explicit(&pool->busy, memory_order_relaxed) ||
+        atomic_exchange_explicit(&pool->busy, true, memory_order_acquire)) {
+        job(context, 0, (int32_t)units);
+        return;
+    }
+    threads = (uint32_t)atomic_load_explicit(&pool->threads, memory_order_relaxed);
+    atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->job, job, memory_order_relaxed);
+    atomic_store_explicit(&pool->context, context, memory_order_relaxed);
+    atomic_store_explicit(&pool->units, units, memory_order_relaxed);
+    uint32_t mine = generation(atomic_load_explicit(&pool->ticket, memory_order_relaxed)) + 1;
+    /* Sequentially consistent, as is the count of sleepers: either the worker sees the new generation
+     * or this thread sees the sleeper. */
+    atomic_store(&pool->ticket, (uint64_t)mine << 32 | units);
+    atomic_store(&pool->wake, mine);
+    if (atomic_load(&pool->sleepers)) futex_wake(&pool->wake, (int)(units < threads ? units : threads) - 1);
+
+    work(pool, mine, job, context, units, threads);
+    uint32_t done;
+    for (int spins = 0; (done = atomic_load_explicit(&pool->done, memory_order_acquire)) != units;) {
+        if (++spins < SPINS) {
+            pause_briefly();
+            continue;
+        }
+        atomic_store(&pool->caller_sleeps, 1);
+        done = atomic_load(&pool->done);
+        if (done != units) futex_wait(&pool->done, done);
+        atomic_store(&pool->caller_sleeps, 0);
+        spins = 0;
+    }
+    atomic_store_explicit(&pool->busy, false, memory_order_release);
+}

@@ -1,0 +1,41 @@
+/* The parts of the runtime. */
+#ifndef LB_RUNTIME_H
+#define LB_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tables.h"
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "weight files are little-endian"
+#endif
+
+/* error.c: keep a text for lb_error, in this thread; returns -1. */
+int lb_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* cpu.c: the first of the features this CPU (or its operating system) lacks, or NULL. */
+const char *lb_missing_feature(const char *const *features);
+/* CPUs this process may use, at least 1. */
+int lb_cpu_count(void);
+/* Default rounding and no flushing of denormals, so that results do not depend on the caller's modes.
+ * Returns what lb_float_restore puts back. */
+uint64_t lb_float_default(void);
+void lb_float_restore(uint64_t state);
+
+/* pool.c: threads that share the units [0, units) of one job at a time. */
+typedef void (*lb_job)(void *context, int32_t lo, int32_t hi);
+struct lb_pool;
+struct lb_pool *lb_pool_create(int threads);
+void lb_pool_destroy(struct lb_pool *pool);
+int lb_pool_threads(const struct lb_pool *pool);
+void lb_pool_resize(struct lb_pool *pool, int threads);
+void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units);
+/* In a child process: forget the parent's threads and start own ones. */
+void lb_pool_forked(struct lb_pool *pool);
+
+/* unpack.c: all weights, from the bytes of a checked weight file into zeroed memory. */
+int lb_unpack(const struct lb_tables *tables, const uint8_t *file, uint8_t *memory, struct lb_pool *pool);
+
+#endif

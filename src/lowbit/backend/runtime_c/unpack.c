@@ -1,0 +1,301 @@
+/* Bit fields on disk -> the panels kernels read.
+ *
+ * On disk a layer is [n][runs][run_len] fields, least significant bit first, without padding.  In
+ * memory it is [block][step][part][lane][k_group] elements; step s of a run covers its positions
+ * [s * k_group, (s + 1) * k_group).  The memory is zero to begin with, so only real weights are
+ * written.  The unit of work is one block of `nr` channels; within it a stretch of positions is
+ * decoded for one lane after the other, so that the panel lines it touches stay in the L1 cache.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime.h"
+
+enum { STRETCH = 512 }; /* positions decoded at a time: 8 KiB of an int8 panel of 16 lanes */
+
+static uint64_t load64(const uint8_t *p) {
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static int32_t load32(const uint8_t *p, uint64_t index) {
+    int32_t v;
+    memcpy(&v, p + 4 * index, sizeof v);
+    return v;
+}
+
+/* DECODE(count fields of `bits` from bit `at` of `p` on): eight fields of up to 7 bits fit into the 57
+ * bits that one unaligned 64-bit load holds behind any bit offset.  The file ends in 64 spare bytes. */
+#define DEFINE_DECODE(NAME, TYPE)                                                                          \
+    static void NAME(const uint8_t *restrict p, uint64_t at, int32_t count, struct lb_field f, TYPE *restrict out) { \
+        const int32_t bits = f.container, shift = f.shift, flip = f.flip, minus = f.minus;                 \
+        int32_t i = 0;                                                                                     \
+        if (bits == 8) {                                                                                   \
+            const uint8_t *restrict bytes = p + at / 8;                                                    \
+            for (; i < count; i++) out[i] = (TYPE)(((bytes[i] << shift) ^ flip) - minus);                  \
+        } else if (bits == 4) {                                                                            \
+            for (; i < count && (at + 4 * (uint64_t)i) % 8; i++)                                           \
+                out[i] = (TYPE)((((p[(at + 4 * (uint64_t)i) / 8] >> 4) << shift) ^ flip) - minus);         \
+            const uint8_t *restrict bytes = p + (at + 4 * (uint64_t)i) / 8;                                \
+            TYPE *restrict o = out + i;                                                                    \
+            const int32_t pairs = (count - i) / 2;                                                         \
+            for (int32_t k = 0; k < pairs; k++) {                                                          \
+                o[2 * k] = (TYPE)((((bytes[k] & 15) << shift) ^ flip) - minus);                            \
+                o[2 * k + 1] = (TYPE)((((bytes[k] >> 4) << shift) ^ flip) - minus);                        \
+            }                                                                                              \
+            i += 2 * pairs;                                                                                \
+            if (i < count) out[i] = (TYPE)((((bytes[pairs] & 15) << shift) ^ flip) - minus);               \
+        } else if (bits == 16) {                                                                           \
+            for (; i < count; i++) {                                                                       \
+                const uint8_t *b = p + at / 8 + 2 * (size_t)i;                                             \
+                out[i] = (TYPE)((((b[0] | b[1] << 8) << shift) ^ flip) - minus);                           \
+            }                                                                                              \
+        } else {                                                                                           \
+            const int32_t mask = (1 << bits) - 1;                                                          \
+            for (; i < count; i += 8) {                                                                    \
+                const uint64_t bit = at + (uint64_t)i * (uint32_t)bits;                                    \
+                uint64_t word = load64(p + bit / 8) >> bit % 8;                                            \
+                const int32_t some = count - i < 8 ? count - i : 8;                                        \
+                for (int32_t k = 0; k < some; k++, word >>= bits)                                          \
+                    out[i + k] = (TYPE)(((((int32_t)word & mask) << shift) ^ flip) - minus);               \
+            }                                                                                              \
+        }                                                                                                  \
+    }
+
+DEFINE_DECODE(decode8, int8_t)
+DEFINE_DECODE(decode32, int32_t)
+
+/* What one block is made from. */
+struct layer {
+    const struct lb_weights *w;
+    const uint8_t *file, *bits;
+    uint8_t *target;
+    int32_t steps_run;     /* steps of one run */
+    uint32_t block_steps;  /* steps of one block */
+    uint32_t element;      /* bytes */
+    uint32_t group_bytes;  /* of the k_group elements of one lane */
+    uint32_t part_bytes;   /* of all lanes of one part of one step */
+    _Atomic bool *failed;
+};
+
+/* Where the weights of one channel lie: field index of its first weight, and the position in a run
+ * that its first weight takes (grouped convolutions: its group's place in the block's window). */
+struct channel {
+    uint32_t index;
+    uint64_t field;
+    int32_t place;
+};
+
+static struct channel channel_of(const struct layer *l, uint32_t block, uint32_t index) {
+    const struct lb_weights *w = l->w;
+    struct channel c = {index, (uint64_t)index * w->runs * w->run_len, 0};
+    if (w->window_start) {
+        uint32_t group = index / (w->n / w->groups);
+        c.place = (int32_t)(group * w->run_len) - load32(l->file + w->window_start, block);
+    }
+    return c;
+}
+
+/* Weights at positions [from, from + count) of a run as integers, 0 outside the channel's weights. */
+static void integers(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t *out) {
+    const struct lb_weights *w = l->w;
+    int32_t first = c.place > from ? c.place - from : 0;
+    int32_t last = c.place + (int32_t)w->run_len - from;
+    if (last > count) last = count;
+    if (first >= last) {
+        memset(out, 0, (size_t)count * 4);
+        return;
+    }
+    memset(out, 0, (size_t)first * 4);
+    memset(out + last, 0, (size_t)(count - last) * 4);
+    uint32_t p = (uint32_t)(from + first - c.place); /* of the run's own weights */
+    uint64_t at = c.field + (uint64_t)run * w->run_len + p;
+    decode32(l->bits, at * (uint32_t)w->field.container, last - first, w->field, out + first);
+    if (w->group_scale) {
+        uint32_t groups = (w->channels + w->group_size - 1) / w->group_size;
+        const uint8_t *scale = l->file + w->group_scale + (uint64_t)c.index * groups;
+        for (int32_t i = first; i < last; i++, p++) out[i] *= scale[p % w->channels / w->group_size];
+    }
+}
+
+/* High and low byte of w = 256 * high + low, low in [-128, 127]. */
+static void split(const int32_t *in, int32_t count, uint32_t part, int32_t *out) {
+    if (part == 0)
+        for (int32_t i = 0; i < count; i++) out[i] = (in[i] + 128) >> 8;
+    else
+        for (int32_t i = 0; i < count; i++) out[i] = (int8_t)(in[i] & 255);
+}
+
+static void narrow(const int32_t *in, int32_t count, uint32_t element, uint8_t *out) {
+    if (element == 1) {
+        int8_t *o = (int8_t *)out;
+        for (int32_t i = 0; i < count; i++) o[i] = (int8_t)in[i];
+    } else {
+        for (int32_t i = 0; i < count; i++) {
+            int16_t v = (int16_t)in[i];
+            memcpy(out + 2 * i, &v, 2);
+        }
+    }
+}
+
+/* `steps` groups of `bytes` bytes, one after the other -> one every `stride` bytes. */
+static void scatter(const uint8_t *restrict in, int32_t steps, uint32_t bytes, uint8_t *restrict out, size_t stride) {
+#define CASE(B)                                                                                      \
+    case B:                                                                                          \
+        for (int32_t s = 0; s < steps; s++) memcpy(out + (size_t)s * stride, in + (size_t)s * B, B); \
+        return;
+    switch (bytes) {
+        CASE(1)
+        CASE(2)
+        CASE(4)
+        CASE(8)
+    default:
+        for (int32_t s = 0; s < steps; s++) memcpy(out + (size_t)s * stride, in + (size_t)s * bytes, bytes);
+    }
+#undef CASE
+}
+
+/* The commonest case: int8 panels of one part, weights as they are. */
+static void lane_int8(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t steps,
+                      uint8_t *out, size_t stride) {
+    const struct lb_weights *w = l->w;
+    int8_t some[STRETCH];
+    uint64_t at = c.field + (uint64_t)run * w->run_len + (uint32_t)from;
+    int32_t real = (int32_t)w->run_len - from < count ? (int32_t)w->run_len - from : count;
+    if (w->field.container == 8 && !w->field.flip && !w->field.shift && real == count) {
+        scatter(l->bits + at, steps, l->group_bytes, out, stride);
+        return;
+    }
+    decode8(l->bits, at * (uint32_t)w->field.container, real, w->field, some);
+    memset(some + real, 0, (size_t)(count - real));
+    scatter((const uint8_t *)some, steps, l->group_bytes, out, stride);
+}
+
+static void lane_float(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t steps,
+                       uint8_t *out, size_t stride) {
+    const struct lb_weights *w = l->w;
+    uint8_t some[STRETCH * 4] = {0};
+    int32_t first = c.place > from ? c.place - from : 0;
+    int32_t last = c.place + (int32_t)w->run_len - from;
+    if (last > count) last = count;
+    if (first >= last) return;
+    uint64_t at = c.field + (uint64_t)run * w->run_len + (uint32_t)(from + first - c.place);
+    memcpy(some + 4 * first, l->bits + 4 * at, (size_t)(last - first) * 4);
+    scatter(some, steps, l->group_bytes, out, stride);
+}
+
+static void lane_general(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t steps,
+                         uint8_t *out, size_t stride) {
+    const struct lb_weights *w = l->w;
+    int32_t whole[STRETCH], half[STRETCH];
+    uint8_t some[STRETCH * 2];
+    integers(l, c, run, from, count, whole);
+    for (uint32_t part = 0; part < w->parts; part++) {
+        if (w->parts == 2) split(whole, count, part, half);
+        narrow(w->parts == 2 ? half : whole, count, l->element, some);
+        scatter(some, steps, l->group_bytes, out + (size_t)part * l->part_bytes, stride);
+    }
+}
+
+/* One bit a weight: little-endian words of k_group = 32 fields. */
+static void lane_bits(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t steps,
+                      uint8_t *out, size_t stride) {
+    const struct lb_weights *w = l->w;
+    const uint32_t bits = (uint32_t)w->field.container;
+    uint64_t first = c.field + (uint64_t)run * w->run_len;
+    (void)count;
+    for (int32_t s = 0; s < steps; s++) {
+        int32_t p = from + 32 * s - c.place, lo = p < 0 ? -p : 0, hi = (int32_t)w->run_len - p;
+        uint32_t word = 0;
+        if (hi > 32) hi = 32;
+        if (lo >= hi) continue;
+        uint64_t at = first + (uint64_t)(p + lo);
+        if (bits == 1) {
+            word = (uint32_t)(load64(l->bits + at / 8) >> at % 8);
+            if (hi - lo < 32) word &= (1u << (hi - lo)) - 1;
+            word <<= lo;
+        } else {
+            for (int32_t j = lo; j < hi; j++, at++)
+                word |= (uint32_t)(l->bits[at * bits / 8] >> at * bits % 8 & 1) << j;
+        }
+        memcpy(out + (size_t)s * stride, &word, 4);
+    }
+}
+
+typedef void (*lane_function)(const struct layer *, struct channel, uint32_t, int32_t, int32_t, int32_t, uint8_t *, size_t);
+
+static void panels(void *context, int32_t lo, int32_t hi) {
+    const struct layer *l = context;
+    const struct lb_weights *w = l->w;
+    const int32_t group = (int32_t)w->k_group, stretch = STRETCH / group * group;
+    const size_t stride = (size_t)l->part_bytes * w->parts;
+    bool plain = w->element == 1 && w->parts == 1 && !w->window_start && !w->group_scale && w->field.container <= 8;
+    lane_function lane_into = w->element == 0   ? lane_bits
+                              : w->element == 4 ? lane_float
+                              : plain           ? lane_int8
+                                                : lane_general;
+    for (uint32_t block = (uint32_t)lo; block < (uint32_t)hi; block++) {
+        uint8_t *out = l->target + (uint64_t)block * l->block_steps * stride;
+        uint32_t lanes = w->n - block * w->nr < w->nr ? w->n - block * w->nr : w->nr;
+        for (uint32_t run = 0; run < w->runs; run++) {
+            /* Positions past the last weight stay zero; a window may hold weights up to its end. */
+            int32_t end = w->window_start ? (int32_t)w->run_pad : (int32_t)w->run_len;
+            for (int32_t from = 0; from < end; from += stretch) {
+                int32_t steps = (end - from + group - 1) / group;
+                if (steps > stretch / group) steps = stretch / group;
+                uint8_t *at = out + ((size_t)run * (uint32_t)l->steps_run + (uint32_t)(from / group)) * stride;
+                for (uint32_t lane = 0; lane < lanes; lane++)
+                    lane_into(l, channel_of(l, block, block * w->nr + lane), run, from, steps * group, steps,
+                              at + (size_t)lane * l->group_bytes, stride);
+            }
+        }
+    }
+}
+
+/* Steps in the order of a list, as they are, halved downwards, or the other half. */
+static void listed(void *context, int32_t lo, int32_t hi) {
+    const struct layer *l = context;
+    const struct lb_weights *w = l->w;
+    const uint32_t group = w->k_group, lane_values = l->block_steps * group, elements = w->nr * group;
+    int32_t *values = malloc((size_t)w->nr * lane_values * 4);
+    if (!values) {
+        *l->failed = true;
+        return;
+    }
+    for (uint32_t block = (uint32_t)lo; block < (uint32_t)hi; block++) {
+        uint32_t lanes = w->n - block * w->nr < w->nr ? w->n - block * w->nr : w->nr;
+        memset(values + (size_t)lanes * lane_values, 0, (size_t)(w->nr - lanes) * lane_values * 4);
+        for (uint32_t lane = 0; lane < lanes; lane++)
+            for (uint32_t run = 0; run < w->runs; run++)
+                integers(l, channel_of(l, block, block * w->nr + lane), run, 0, (int32_t)w->run_pad,
+                         values + (size_t)lane * lane_values + (size_t)run * w->run_pad);
+        int32_t last = load32(l->file + w->entry_starts, block + 1);
+        for (int32_t e = load32(l->file + w->entry_starts, block); e < last; e++) {
+            uint32_t entry = (uint32_t)load32(l->file + w->entries, (uint32_t)e), step = entry >> 2, mode = entry & 3;
+            uint8_t *out = l->target + (uint64_t)e * elements * l->element;
+            for (uint32_t lane = 0; lane < w->nr; lane++, out += l->group_bytes)
+                for (uint32_t j = 0; j < group; j++) {
+                    int32_t v = values[(size_t)lane * lane_values + step * group + j], half = v >> 1;
+                    v = mode == 0 ? v : mode == 1 ? half : v - half;
+                    narrow(&v, 1, l->element, out + (size_t)j * l->element);
+                }
+        }
+    }
+    free(values);
+}
+
+int lb_unpack(const struct lb_tables *tables, const uint8_t *file, uint8_t *memory, struct lb_pool *pool) {
+    _Atomic bool failed = false;
+    for (uint32_t i = 0; i < tables->weight_count; i++) {
+        const struct lb_weights *w = &tables->weights[i];
+        struct layer l = {.w = w, .file = file, .bits = file + w->source, .target = memory + w->target, .failed = &failed};
+        l.steps_run = (int32_t)(w->run_pad / w->k_group);
+        l.block_steps = w->runs * (uint32_t)l.steps_run;
+        l.element = w->element;
+        l.group_bytes = w->element ? w->k_group * w->element : w->k_group / 8;
+        l.part_bytes = w->nr * l.group_bytes;
+        lb_pool_run(pool, w->entries ? listed : panels, &l, (w->n + w->nr - 1) / w->nr);
+    }
+    return failed ? lb_fail("out of memory while unpacking the weights of %s", tables->name) : 0;
+}

@@ -1,0 +1,176 @@
+"""The compiler on one screen: trace, quantize, lower, generate, link."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowbit.errors import ConfigError
+from lowbit.graph import Graph
+from lowbit.graph.printer import print_graph
+from lowbit.graph.verify import verify
+from lowbit.numerics import QType
+from lowbit.progress import stage
+from lowbit.quantization import LayerPrecision, QuantizationConfig
+from lowbit.targets import Target, find_target
+
+if TYPE_CHECKING:
+    from lowbit.runtime.compiled import Compiled
+
+__all__ = ["RANDOM_CALIBRATION_SAMPLES", "Observer", "compile", "make_config", "quantize", "trace"]
+
+RANDOM_CALIBRATION_SAMPLES = 2
+
+
+@dataclass
+class Observer:
+    """Runs between steps: verifies each graph, times each step, dumps each stage to ``dump_dir``."""
+
+    dump_dir: Path | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, step: str, graph: Graph | None = None, text: str | None = None) -> None:
+        now = time.perf_counter()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._since
+        if graph is not None:
+            verify(graph)
+        if self.dump_dir is not None and (graph is not None or text is not None):
+            self.dump_dir.mkdir(parents=True, exist_ok=True)
+            number = len(self.seconds)
+            (self.dump_dir / f"{number:02d}-{step}.txt").write_text(text if graph is None else print_graph(graph))
+        self._since = time.perf_counter()
+
+
+def trace(model: Any, example_inputs: Any, name: str | None = None, observer: Observer | None = None) -> Graph:
+    """A ``torch.nn.Module`` as a canonical float graph: batch norms folded, activations and residuals fused.
+
+    Raises UnsupportedOperation (operation, line of the user's model, what is supported), NumericsError
+    (NaN or Inf weights), InputError (example inputs that are not float32 tensors).
+    """
+    from lowbit.frontend import import_model
+    from lowbit.passes import PASSES
+
+    watch = observer or Observer()
+    graph = import_model(model, example_inputs, name)
+    watch("import", graph)
+    for step in PASSES:
+        graph = step(graph)
+        watch(step.__name__, graph)
+    return graph
+
+
+def make_config(
+    weights: str | QType | None = None,
+    activations: str | QType | None = None,
+    *,
+    layers: Mapping[str, str | LayerPrecision] | None = None,
+    **options: Any,
+) -> QuantizationConfig | None:
+    """The configuration that ``compile``'s keywords mean; None = float32.
+
+    ``weights`` alone gets activations u8 (i16 for 16-bit weights); ``activations`` alone gets weights i8.
+    ``layers``: pattern -> "i4/u8" (weights/activations) or LayerPrecision.
+    """
+    if weights is None and activations is None:
+        if layers or options:
+            given = ", ".join([*options, *(["layers"] if layers else [])])
+            raise ConfigError(f"{given} given without weights or activations: a float network has no quantization options")
+        return None
+    w = QType.parse(weights) if weights is not None else QType.parse("i8")
+    a = QType.parse(activations) if activations is not None else QType.parse("i16" if w.bits == 16 else "u8")
+    overrides = {pattern: LayerPrecision.parse(value) if isinstance(value, str) else value for pattern, value in (layers or {}).items()}
+    return QuantizationConfig(weights=w, activations=a, overrides=overrides, **options)
+
+
+def quantize(
+    graph: Graph, config: QuantizationConfig, calibration: Iterable[Any] | None = None, progress: bool | None = None
+) -> Graph:
+    """The integer graph of a float graph: observe ranges on ``calibration``, then round.
+
+    Without data, seeded random inputs are used and a warning says so: enough to compile and time a
+    network, not to judge its accuracy.
+    """
+    from lowbit.quantization import calibrate, quantize_graph, random_samples
+
+    if calibration is None:
+        warnings.warn(
+            f"no calibration data: ranges come from {RANDOM_CALIBRATION_SAMPLES} seeded random inputs, "
+            "good for timing but not for accuracy",
+            stacklevel=3,
+        )
+        calibration = random_samples(graph, seed=0, count=RANDOM_CALIBRATION_SAMPLES)
+    total = len(calibration) if hasattr(calibration, "__len__") else None
+    with stage("calibrate", total, progress) as advance:
+        ranges = calibrate(graph, calibration, config, progress=lambda *_: advance())
+    return quantize_graph(graph, ranges, config)
+
+
+def compile(  # the name users expect
+    model: Any,
+    example_inputs: Any = None,
+    *,
+    weights: str | QType | None = None,
+    activations: str | QType | None = None,
+    calibration: Iterable[Any] | None = None,
+    config: QuantizationConfig | str | None = None,
+    layers: Mapping[str, str | LayerPrecision] | None = None,
+    target: str | Target = "native",
+    threads: int | None = None,
+    name: str | None = None,
+    progress: bool | None = None,
+    dump_dir: str | Path | None = None,
+    **options: Any,
+) -> Compiled:
+    """Compile a network for one machine; the result is called like the module.
+
+    ``model``: any ``torch.nn.Module``, with ``example_inputs`` (a float32 tensor or a tuple of them)
+    whose shapes the compiled network keeps; or a canonical Graph from :func:`trace`.
+    ``weights``, ``activations``: integer types ("i4", "u8", "b1", ...); neither = float32.  ``config``:
+    instead of them, a QuantizationConfig or a short form such as "4/int8" or "w4a8".  ``layers``: plan per
+    layer, pattern -> "i4/u8".  ``calibration``: iterable of samples.  Further ``options`` are fields of
+    QuantizationConfig (observer, granularity, scale_mode, first_last_bits, ...).
+    ``target``: a name in lowbit.targets.TARGETS or "native".  ``threads``: of the returned network;
+    default all CPUs.  ``progress``: show bars (default: on a terminal).  ``dump_dir``: write the text of
+    every stage there.
+
+    The output equals ``graph.interpreter.interpret(result.graph(), inputs)`` integer for integer.
+    Raises subclasses of LowbitError before any work is lost.
+    """
+    from lowbit.backend.build import build_library, weights_file
+    from lowbit.backend.cache import compile_kernels
+    from lowbit.backend.toolchain import find_compiler
+    from lowbit.lowering import lower, print_program
+    from lowbit.quantization import parse_config
+
+    machine = find_target(target) if isinstance(target, str) else target
+    if config is not None and (weights is not None or activations is not None or layers or options):
+        raise ConfigError("give either config or weights/activations/layers/options, not both")
+    if isinstance(config, str):
+        config = parse_config(config)
+    elif config is None:
+        config = make_config(weights, activations, layers=layers, **options)
+    find_compiler(machine)
+    watch = Observer(Path(dump_dir) if dump_dir else None)
+
+    if isinstance(model, Graph):
+        graph = model
+    else:
+        if example_inputs is None:
+            raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
+        graph = trace(model, example_inputs, name, watch)
+    if config is not None:
+        graph = quantize(graph, config, calibration, progress)
+        watch("quantize", graph)
+    program = lower(graph, machine)
+    watch("lower", text=print_program(program, machine.name))
+    with stage("compile kernels", len(program.specs), progress) as advance:
+        objects = compile_kernels(program.specs, machine, progress=lambda *_: advance())
+    watch("kernels")
+    library, packed = build_library(program, objects, machine), weights_file(program)
+    watch("link")
+    return assemble(graph, program, objects, library, packed, machine, threads, watch.seconds)

@@ -1,0 +1,95 @@
+"""Collects nodes, types and constants while a traced program is walked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowbit.errors import NumericsError
+from lowbit.frontend.call import Call, Value
+from lowbit.graph import Graph, Node, TensorType
+
+__all__ = ["Builder"]
+
+
+class Builder:
+    """Names are unique over inputs, constants and nodes together.
+
+    ``parameters``: id of a parameter or buffer -> its path in the model, to name constants after it.
+    """
+
+    def __init__(self, parameters: dict[int, str] | None = None) -> None:
+        self.inputs: list[str] = []
+        self.nodes: list[Node] = []
+        self.types: dict[str, TensorType] = {}
+        self.constants: dict[str, np.ndarray] = {}
+        self._parameters = parameters or {}
+        self._emitted: dict[int, tuple[str, torch.Tensor]] = {}
+
+    def shape(self, value: Value) -> tuple[int, ...]:
+        return self.types[value].shape if isinstance(value, str) else tuple(value.shape)
+
+    def add_input(self, name: str, shape: Sequence[int]) -> str:
+        name = self._unique(name)
+        self.inputs.append(name)
+        self.types[name] = TensorType(tuple(shape))
+        return name
+
+    def emit(self, call: Call, op: str, inputs: Sequence[Value], shape: Sequence[int], /, **attrs: Any) -> str:
+        """Appends a node; tensors among ``inputs`` become constants.  Returns the node's name.
+
+        Raises NumericsError where a constant is not finite.
+        """
+        name = self._unique(_base_name(call, op))
+        self.types[name] = TensorType(tuple(int(size) for size in shape))
+        names = [value if isinstance(value, str) else self._constant(value, name, call) for value in inputs]
+        self.nodes.append(Node(name, op, tuple(names), attrs, call.source))
+        return name
+
+    def reshape(self, call: Call, value: str, shape: Sequence[int]) -> str:
+        """``value`` with another shape; the value itself where it has that shape already."""
+        shape = tuple(int(size) for size in shape)
+        return value if self.shape(value) == shape else self.emit(call, "reshape", [value], shape, shape=shape)
+
+    def permute(self, call: Call, value: str, dims: Sequence[int]) -> str:
+        """Axis k of the result is axis dims[k] of ``value``."""
+        dims = tuple(dims)
+        old = self.shape(value)
+        if dims == tuple(range(len(old))):
+            return value
+        return self.emit(call, "permute", [value], [old[d] for d in dims], dims=dims)
+
+    def graph(self, name: str, outputs: Sequence[str]) -> Graph:
+        return Graph(name, tuple(self.inputs), tuple(outputs), tuple(self.nodes), self.types, self.constants)
+
+    def _unique(self, base: str) -> str:
+        name, count = base, 0
+        while name in self.types:
+            count += 1
+            name = f"{base}_{count}"
+        return name
+
+    def _constant(self, tensor: torch.Tensor, reader: str, call: Call) -> str:
+        if id(tensor) in self._emitted:
+            return self._emitted[id(tensor)][0]
+        path = self._parameters.get(id(tensor))
+        array = np.array(tensor.detach().to(torch.float32).numpy(), order="C")
+        if not np.isfinite(array).all():
+            what = f"parameter {path}" if path else "a constant"
+            bad = int(array.size - np.isfinite(array).sum())
+            raise NumericsError(f"{what} read by {call.target} in {call.where} holds {bad} NaN or Inf of {array.size} values")
+        name = self._unique(path or f"{reader}.constant")
+        self.types[name] = TensorType(array.shape)
+        self.constants[name] = array
+        self._emitted[id(tensor)] = (name, tensor)
+        return name
+
+
+def _base_name(call: Call, op: str) -> str:
+    """The module's path for a layer, ``path.op`` inside a larger module, ``op`` at the top."""
+    path = call.module if call.layer else f"{call.module}.{op}" if call.module else op
+    return re.sub(r"[^\w.]", "_", path) or op

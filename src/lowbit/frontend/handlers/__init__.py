@@ -1,0 +1,1 @@
+"""One file per family of operations, and the table that finds them."""

@@ -1,0 +1,180 @@
+"""``torch.nn.Module`` -> float graph, through ``torch.export``."""
+
+from __future__ import annotations
+
+import operator
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export.graph_signature import InputKind
+
+from lowbit.errors import InputError, UnsupportedOperation
+from lowbit.frontend.aliases import is_write, writes_through_views
+from lowbit.frontend.builder import Builder
+from lowbit.frontend.call import Call, bind, schema_of, source_line
+from lowbit.frontend.handlers.table import HANDLERS
+from lowbit.graph import Graph
+
+__all__ = ["import_model"]
+
+_NO_VALUE = frozenset({"_assert_tensor_metadata", "_assert_async", "_assert_scalar"})
+"""Checks that tracing leaves in the program; shapes and dtypes are fixed here."""
+
+
+def import_model(
+    model: torch.nn.Module, example_inputs: torch.Tensor | tuple[torch.Tensor, ...], name: str | None = None
+) -> Graph:
+    """The network as it computes in evaluation mode on inputs of exactly these shapes.
+
+    The model keeps its training flags and its weights.  Node names are module paths.  Raises
+    InputError for inputs that are not float32 tensors, UnsupportedOperation for what cannot be
+    compiled, NumericsError for weights that are not finite.
+    """
+    examples = _checked(example_inputs)
+    with _evaluation_mode(model), torch.no_grad():
+        program = _export(model, examples)
+        if writes_through_views(program.graph):
+            program = program.run_decompositions({})
+        return _Walk(program).run(name or type(model).__name__)
+
+
+def _checked(example_inputs: Any) -> tuple[torch.Tensor, ...]:
+    examples = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+    if not examples:
+        raise InputError("example_inputs is empty; give one float32 tensor for each input of the model")
+    for index, example in enumerate(examples):
+        if not isinstance(example, torch.Tensor):
+            raise InputError(f"example input {index} is a {type(example).__name__}; inputs must be float32 tensors")
+        if example.dtype != torch.float32:
+            raise InputError(f"example input {index} is {example.dtype}; inputs must be torch.float32 tensors")
+    return tuple(examples)
+
+
+@contextmanager
+def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+def _export(model: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
+    try:
+        return torch.export.export(model, examples, strict=False)
+    except Exception as error:
+        where = source_line("".join(traceback.format_tb(error.__traceback__)))
+        why = str(error).strip().split("\n")[0]
+        raise UnsupportedOperation(
+            f"{type(model).__name__} cannot be traced{f' at {where}' if where else ''}: {type(error).__name__}: {why}; "
+            "the network must run on these inputs, with control flow that does not depend on values"
+        ) from error
+
+
+class _Walk:
+    """One pass over the traced program: ``env`` holds the value of every node so far."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        self.program = program
+        self.env: dict[fx.Node, Any] = {}
+        self.kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+        self.tensors = {**program.state_dict, **program.constants}
+        names = {id(tensor): name for name, tensor in self.tensors.items() if isinstance(tensor, torch.Tensor)}
+        self.builder = Builder(names)
+        self.layers = Counter(_module(node)[0] for node in program.graph.nodes if node.op == "call_function")
+
+    def run(self, name: str) -> Graph:
+        outputs: list[str] = []
+        for node in self.program.graph.nodes:
+            if node.op == "placeholder":
+                self.env[node] = self._placeholder(node)
+            elif node.op == "get_attr":
+                self.env[node] = operator.attrgetter(node.target)(self.program.graph_module)
+            elif node.op == "call_function":
+                self.env[node] = self._call(node)
+            else:
+                outputs = self._outputs(node)
+        return self.builder.graph(name, outputs)
+
+    def _placeholder(self, node: fx.Node) -> Any:
+        spec = self.kinds[node.name]
+        if spec.kind == InputKind.USER_INPUT:
+            return self.builder.add_input(node.name, node.meta["val"].shape)
+        return self.tensors[spec.target]
+
+    def _outputs(self, node: fx.Node) -> list[str]:
+        values = [self.env[value] if isinstance(value, fx.Node) else value for value in node.args[0]]
+        for index, value in enumerate(values):
+            if not isinstance(value, str):
+                raise UnsupportedOperation(f"output {index} does not depend on the inputs; remove it from the model's outputs")
+        return values
+
+    def _call(self, node: fx.Node) -> Any:
+        if node.target is operator.getitem:
+            return self.env[node.args[0]][node.args[1]]
+        call = self._describe(node)
+        if call.op in _NO_VALUE:
+            return None
+        operands = [self.env[operand] for operand in node.all_input_nodes]
+        if is_write(node) and not isinstance(self.env[node.args[0]], str) and node.args[0].op == "placeholder":
+            call.refuse("it changes a parameter or buffer; a compiled network has no state")
+        if not any(map(_has_activation, operands)):
+            result = node.target(*fx.map_arg(node.args, self._copy), **fx.map_arg(node.kwargs, self._copy))
+        elif call.op in HANDLERS:
+            result = HANDLERS[call.op](self.builder, call)
+        else:
+            call.refuse(f"lowbit cannot compile this operation; supported are {', '.join(sorted(HANDLERS))}")
+        several = len(schema_of(node).returns) > 1 or isinstance(node.meta["val"], (list, tuple))
+        if isinstance(result, tuple) and not several:
+            (result,) = result
+        if is_write(node):
+            old = self.env[node.args[0]]
+            self.env.update({other: result for other, value in self.env.items() if value is old})
+        return result
+
+    def _copy(self, node: fx.Node) -> Any:
+        """A constant that an in-place operation may overwrite without reaching the model."""
+        value = self.env[node]
+        return value.clone() if isinstance(value, torch.Tensor) else value
+
+    def _describe(self, node: fx.Node) -> Call:
+        module, layer = _module(node)
+        source = source_line(node.meta.get("stack_trace"))
+        schema = schema_of(node)
+        if schema is None:
+            target = getattr(node.target, "__name__", str(node.target))
+            return Call(target, target, {}, ((),), module, source)
+        op = schema.name.split("::")[-1]
+        value = node.meta["val"]
+        results = value if isinstance(value, (list, tuple)) else [value]
+        shapes = tuple(tuple(result.shape) for result in results if isinstance(result, torch.Tensor))
+        readers = tuple(_reader(user) for user in node.users)
+        layer = layer or (bool(module) and self.layers[module] == 1)
+        op = op.rstrip("_") if is_write(node) else op
+        return Call(op, str(node.target), bind(node, self.env.__getitem__), shapes or ((),), module, source, layer, readers)
+
+
+def _module(node: fx.Node) -> tuple[str, bool]:
+    """Path of the innermost module, and whether that is a layer of ``torch.nn``."""
+    stack = node.meta.get("nn_module_stack") or {}
+    if not stack:
+        return "", False
+    path, kind = list(stack.values())[-1]
+    kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+    return path, bool(path) and kind.startswith("torch.nn.modules.")
+
+
+def _reader(user: fx.Node) -> str:
+    schema = schema_of(user)
+    return schema.name.split("::")[-1].rstrip("_") if schema is not None else user.op
+
+
+def _has_activation(value: Any) -> bool:
+    return any(map(_has_activation, value)) if isinstance(value, (list, tuple)) else isinstance(value, str)

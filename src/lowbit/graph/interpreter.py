@@ -1,0 +1,75 @@
+"""THE oracle: what an integer graph computes, integer for integer, in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lowbit.errors import GraphError, InputError
+from lowbit.graph.ir import Graph, Node, TensorType
+from lowbit.graph.oracle import elementwise, layers, selection
+
+__all__ = ["interpret"]
+
+_Run = Callable[[Node, list[np.ndarray], list[TensorType], TensorType], np.ndarray]
+
+_INTEGER: dict[str, _Run] = {
+    "add": elementwise.binary,
+    "affine": elementwise.affine,
+    "avg_pool2d": selection.avg_pool2d,
+    "clamp": elementwise.rescale,
+    "concat": elementwise.concat,
+    "conv2d": layers.layer,
+    "dequantize": elementwise.from_integers,
+    "linear": layers.layer,
+    "max_pool2d": selection.max_pool2d,
+    "mul": elementwise.binary,
+    "pad": selection.pad,
+    "permute": selection.permute,
+    "quantize": elementwise.to_quantized,
+    "reshape": selection.reshape,
+    "slice": selection.slice_,
+    "softmax": elementwise.softmax,
+    "sub": elementwise.binary,
+    "unary": elementwise.unary,
+}
+_FLOAT = ("max_pool2d", "pad", "permute", "quantize", "reshape", "slice")  # also defined on float32 values
+
+
+def interpret(
+    graph: Graph,
+    inputs: Sequence[np.ndarray],
+    observe: Callable[[str, np.ndarray], None] | None = None,
+) -> list[np.ndarray]:
+    """Runs an integer graph (as quantize_graph makes it) and returns its outputs.
+
+    ``inputs``: float32 arrays of the graph's input shapes.  Quantized values are integer arrays in
+    their type's dtype, others float32.  ``observe(name, value)`` is called for every node.  Sums of
+    integer products are exact (graph/oracle/exact.py); every other step is one correctly rounded
+    float32 operation, so the result is the same on every machine.  Values are dropped after their
+    last use.  Raises InputError for wrong inputs, GraphError for a node with no integer meaning.
+    """
+    if len(inputs) != len(graph.inputs):
+        raise InputError(f"{graph.name}: {len(inputs)} inputs given, takes {len(graph.inputs)}")
+    values: dict[str, np.ndarray] = dict(graph.constants)
+    for name, given in zip(graph.inputs, inputs, strict=True):
+        value, shape = np.asarray(given), graph.types[name].shape
+        if value.shape != tuple(shape):
+            raise InputError(f"input {name!r} has shape {value.shape}, must be {tuple(shape)}")
+        if value.dtype.kind not in "fiu":
+            raise InputError(f"input {name!r} is {value.dtype}, must be float32")
+        values[name] = value.astype(np.float32)
+    last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    for index, node in enumerate(graph.nodes):
+        types = [graph.types[name] for name in node.inputs]
+        if node.op not in _INTEGER or (types[0].quant is None and node.op not in _FLOAT):
+            raise GraphError(f"{node.name} ({node.op}): no integer meaning on {types[0]}; quantize the graph first")
+        value = _INTEGER[node.op](node, [values[name] for name in node.inputs], types, graph.types[node.name])
+        values[node.name] = value
+        if observe is not None:
+            observe(node.name, value)
+        for name in node.inputs:
+            if last[name] == index and name not in graph.outputs:
+                values.pop(name, None)
+    return [values[name] for name in graph.outputs]

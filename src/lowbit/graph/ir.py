@@ -1,0 +1,102 @@
+"""The graph: frozen, single-output nodes in topological order, logical (NCHW) shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lowbit.numerics import QParams
+
+__all__ = ["Graph", "Node", "TensorType"]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Logical shape and element type.
+
+    ``quant`` is None for float32 tensors; else the tensor holds integers of ``quant.qtype``.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    quant: QParams | None = None
+
+    def __str__(self) -> str:
+        return f"{self.quant or self.dtype}[{'x'.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation.  ``name`` is both the node's and its output value's name.
+
+    ``inputs`` name graph inputs, constants or earlier nodes.  ``source`` is the user's
+    ``file.py:line``.  ``attrs`` hold plain Python data (ints, floats, strings, None, tuples).
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
+
+    def with_attrs(self, **attrs: Any) -> Node:
+        return replace(self, attrs={**self.attrs, **attrs})
+
+
+@dataclass(frozen=True)
+class Graph:
+    """``types`` holds the TensorType of every input, constant and node output, by name."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    types: Mapping[str, TensorType]
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "outputs", "nodes"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("types", "constants"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def node(self, name: str) -> Node:
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    def users(self) -> dict[str, list[Node]]:
+        """Value name -> the nodes that read it, in order (graph outputs are not nodes)."""
+        users: dict[str, list[Node]] = {name: [] for name in self.types}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                users[name].append(node)
+        return users
+
+    def rebuild(
+        self,
+        nodes: Iterable[Node],
+        types: Mapping[str, TensorType] | None = None,
+        constants: Mapping[str, np.ndarray] | None = None,
+        outputs: Iterable[str] | None = None,
+    ) -> Graph:
+        """A graph with these nodes; ``types`` and ``constants`` are added, unused ones dropped."""
+        nodes = tuple(nodes)
+        outputs = tuple(self.outputs if outputs is None else outputs)
+        all_types = {**self.types, **(types or {})}
+        all_constants = {**self.constants, **(constants or {})}
+        read = {name for node in nodes for name in node.inputs} | set(outputs)
+        kept = {name: value for name, value in all_constants.items() if name in read}
+        alive = {*self.inputs, *kept, *(node.name for node in nodes)}
+        return Graph(
+            self.name, self.inputs, outputs, nodes, {n: t for n, t in all_types.items() if n in alive}, kept
+        )

@@ -1,0 +1,68 @@
+"""THE table of operations: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lowbit.graph import shapes
+from lowbit.graph.ir import Node
+from lowbit.graph.unary import UNARY, apply_unary
+
+__all__ = ["LAYERS", "OPS", "PASS_THROUGH", "UNARY", "Op", "apply_unary"]
+
+
+@dataclass(frozen=True)
+class Op:
+    """``least``..``most`` inputs (most None: any number); attrs that must and that may be there.
+
+    ``infer(node, input shapes, output shape as typed) -> shape`` raises GraphError saying what is wrong.
+    ``parameters``: inputs from this index on are constants (residuals apart).
+    """
+
+    name: str
+    least: int
+    most: int | None
+    infer: Callable[[Node, list[shapes.Shape], shapes.Shape], shapes.Shape]
+    required: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+    parameters: int | None = None
+
+
+def _op(name: str, least: int, most: int | None, infer: Callable, required: str = "", optional: str = "", parameters: int | None = None) -> Op:
+    return Op(name, least, most, infer, frozenset(required.split()), frozenset(optional.split()), parameters)
+
+
+_CLAMPED = "lo hi qlo qhi"
+
+OPS: dict[str, Op] = {
+    op.name: op
+    for op in (
+        #   name       inputs    shape                   attrs: required                    optional
+        _op("conv2d", 2, 4, shapes.conv2d_shape, "stride padding dilation groups", f"{_CLAMPED} residual", 1),
+        _op("linear", 2, 4, shapes.linear_shape, "", f"{_CLAMPED} residual", 1),
+        _op("batch_norm", 5, 5, shapes.batch_norm_shape, "eps", "", 1),
+        _op("affine", 3, 3, shapes.affine_shape, "", _CLAMPED, 1),
+        _op("clamp", 1, 1, shapes.same_shape, "lo hi", "qlo qhi"),
+        _op("unary", 1, 2, shapes.same_shape, "fn", "alpha beta", 1),
+        _op("softmax", 1, 2, shapes.softmax_shape, "axis", "qlo qhi", 1),
+        _op("add", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
+        _op("sub", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
+        _op("mul", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
+        _op("concat", 1, None, shapes.concat_shape, "axis", "qlo qhi"),
+        _op("max_pool2d", 1, 1, shapes.pool_shape, "windows columns"),
+        _op("avg_pool2d", 1, 1, shapes.pool_shape, "windows columns divisors", "qlo qhi"),
+        _op("reshape", 1, 1, shapes.reshape_shape, "shape"),
+        _op("permute", 1, 1, shapes.permute_shape, "dims"),
+        _op("slice", 1, 1, shapes.slice_shape, "starts steps"),
+        _op("pad", 1, 1, shapes.pad_shape, "before after value"),
+        _op("quantize", 1, 1, shapes.same_shape),
+        _op("dequantize", 1, 1, shapes.same_shape),
+    )
+}
+
+LAYERS = ("conv2d", "linear")
+"""Operations with weights and multiplications: what precision is chosen for."""
+
+PASS_THROUGH = ("max_pool2d", "pad", "permute", "reshape", "slice")
+"""Operations that only select values: their output has the scale and zero point of their input."""

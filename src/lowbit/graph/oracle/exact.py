@@ -1,0 +1,100 @@
+"""Exact integer convolutions and matrix products through floating-point BLAS."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["exact_conv2d", "exact_dtype", "exact_linear"]
+
+_CHUNK = 1 << 22  # elements of one im2col block: 16 to 32 MB, written once and read once
+
+
+def exact_dtype(largest: int, w: np.ndarray, bias: np.ndarray) -> np.dtype:
+    """A dtype in which bias[n] + sum_k x[k] * w[n, k] is exact in whatever order it is summed.
+
+    Every partial sum is an integer of magnitude at most largest * max_n sum_k |w[n, k]| + max|bias|,
+    ``largest`` = max|x|; float32 holds all integers up to 2^24, float64 up to 2^53; beyond that, int64.
+    """
+    rows = np.abs(w.reshape(len(w), -1).astype(np.float64)).sum(1)
+    bound = largest * float(rows.max(initial=0)) + float(np.abs(bias.astype(np.float64)).max(initial=0))
+    return np.dtype(np.float32 if bound < 2**24 else np.float64 if bound < 2**53 else np.int64)
+
+
+def _largest(x: np.ndarray) -> int:
+    return max(abs(int(x.min(initial=0))), abs(int(x.max(initial=0))))
+
+
+def exact_linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """acc[..., n] = bias[n] + sum_k x[..., k] * w[n, k]; integers held exactly (see exact_dtype)."""
+    dtype = exact_dtype(_largest(x), w, bias)
+    return x.astype(dtype) @ w.astype(dtype).T + bias.astype(dtype)
+
+
+def exact_conv2d(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    pad_value: int,
+) -> np.ndarray:
+    """acc[n, o, y, x] = bias[o] + sum over taps and the group's input channels; NCHW, w OIHW.
+
+    Positions outside the input hold ``pad_value``.  The result's integers are held exactly.
+    """
+    top, left, bottom, right = padding
+    dtype = exact_dtype(max(_largest(x), abs(pad_value)), w, bias)
+    x = x.astype(dtype)
+    if any(padding):
+        x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=pad_value)
+    kernel = w.shape[2:]
+    oh, ow = (
+        (size - d * (k - 1) - 1) // s + 1 for size, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)
+    )
+    w = w.astype(dtype)
+    if w.shape[1] == 1 and groups > 1:
+        out = _depthwise(x, w, stride, dilation, oh, ow)
+    else:
+        out = _im2col(x, w, stride, dilation, groups, oh, ow)
+    out += bias.astype(dtype)[:, None, None]
+    return out
+
+
+def _tap(x: np.ndarray, ky: int, kx: int, stride: tuple[int, int], dilation: tuple[int, int], oh: int, ow: int) -> np.ndarray:
+    """What kernel position (ky, kx) sees at each of the oh x ow outputs: a strided view."""
+    y0, x0 = ky * dilation[0], kx * dilation[1]
+    return x[:, :, y0 : y0 + (oh - 1) * stride[0] + 1 : stride[0], x0 : x0 + (ow - 1) * stride[1] + 1 : stride[1]]
+
+
+def _depthwise(x: np.ndarray, w: np.ndarray, stride: tuple[int, int], dilation: tuple[int, int], oh: int, ow: int) -> np.ndarray:
+    """One input channel per group: a sum over taps; channel c feeds the outputs c*m .. c*m + m-1."""
+    x = np.repeat(x, w.shape[0] // x.shape[1], axis=1)
+    out = np.zeros((x.shape[0], w.shape[0], oh, ow), x.dtype)
+    for ky, kx in np.ndindex(*w.shape[2:]):
+        out += _tap(x, ky, kx, stride, dilation, oh, ow) * w[:, 0, ky, kx, None, None]
+    return out
+
+
+def _im2col(
+    x: np.ndarray, w: np.ndarray, stride: tuple[int, int], dilation: tuple[int, int], groups: int, oh: int, ow: int
+) -> np.ndarray:
+    """Matrix product of the weights with the input patches, a few images or output rows at a time."""
+    n, o, (ci, kh, kw) = x.shape[0], w.shape[0], w.shape[1:]
+    matrix = w.reshape(groups, o // groups, ci * kh * kw)
+    if (kh, kw) == (1, 1) and stride == (1, 1):
+        return (matrix @ x.reshape(n, groups, ci, oh * ow)).reshape(n, o, oh, ow)
+    out = np.empty((n, o, oh, ow), x.dtype)
+    patch = groups * ci * kh * kw * ow
+    images = max(1, _CHUNK // (patch * oh))
+    rows = oh if patch * oh <= _CHUNK else max(1, _CHUNK // patch)
+    for b in range(0, n, images):
+        for y in range(0, oh, rows):
+            part, height = x[b : b + images, :, y * stride[0] :], min(rows, oh - y)
+            columns = np.empty((len(part), groups * ci, kh, kw, height, ow), x.dtype)
+            for ky, kx in np.ndindex(kh, kw):
+                columns[:, :, ky, kx] = _tap(part, ky, kx, stride, dilation, height, ow)
+            product = matrix @ columns.reshape(len(part), groups, ci * kh * kw, height * ow)
+            out[b : b + images, :, y : y + height] = product.reshape(len(part), o, height, ow)
+    return out

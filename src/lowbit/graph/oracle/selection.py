@@ -1,0 +1,50 @@
+"""Pools and the operations that only move values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowbit.graph.ir import Node, TensorType
+from lowbit.graph.oracle.result import offsets, params_of, to_integers
+from lowbit.numerics import quantize
+
+__all__ = ["avg_pool2d", "max_pool2d", "pad", "permute", "reshape", "slice_"]
+
+
+def _windows(x: np.ndarray, node: Node, reduce: np.ufunc) -> np.ndarray:
+    """Reduces x (NCHW) over windows x columns, rows first; both are half-open ranges."""
+    rows = np.stack([reduce.reduce(x[:, :, a:b], axis=2) for a, b in node.attrs["windows"]], axis=2)
+    return np.stack([reduce.reduce(rows[..., a:b], axis=3) for a, b in node.attrs["columns"]], axis=3)
+
+
+def max_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    return _windows(values[0], node, np.maximum)
+
+
+def avg_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    """f = f32(sum (q - z)) * m[pos], m = f32(s_x / (s_out * divisor[pos]))."""
+    x = params_of(types[0])
+    acc = _windows(offsets(values[0], x), node, np.add)
+    divisors = np.asarray(node.attrs["divisors"], np.float64).reshape(acc.shape[2:])
+    factor = (x.scale.astype(np.float64) / (params_of(out).scale.astype(np.float64) * divisors)).astype(np.float32)
+    return to_integers(acc.astype(np.float32) * factor, node, out)
+
+
+def reshape(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    return values[0].reshape(node.attrs["shape"])
+
+
+def permute(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    return np.ascontiguousarray(values[0].transpose(node.attrs["dims"]))
+
+
+def slice_(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    starts, steps = node.attrs["starts"], node.attrs["steps"]
+    index = tuple(slice(a, a + (n - 1) * s + 1, s) for a, s, n in zip(starts, steps, out.shape, strict=True))
+    return np.ascontiguousarray(values[0][index])
+
+
+def pad(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    value = np.float32(node.attrs["value"])
+    widths = list(zip(node.attrs["before"], node.attrs["after"], strict=True))
+    return np.pad(values[0], widths, constant_values=value if out.quant is None else quantize(value, out.quant))

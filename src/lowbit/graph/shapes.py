@@ -1,0 +1,168 @@
+"""Shape inference: what each operation makes of the shapes it reads."""
+
+from __future__ import annotations
+
+import math
+
+from lowbit.errors import GraphError
+from lowbit.graph.ir import Node
+
+__all__ = [
+    "Shape",
+    "affine_shape",
+    "batch_norm_shape",
+    "broadcast_shape",
+    "concat_shape",
+    "conv2d_shape",
+    "linear_shape",
+    "pad_shape",
+    "permute_shape",
+    "pool_shape",
+    "reshape_shape",
+    "same_shape",
+    "slice_shape",
+    "softmax_shape",
+]
+
+Shape = tuple[int, ...]
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise GraphError(what)
+
+
+def _layer_extras(node: Node, inputs: list[Shape], out: Shape, channels: int) -> Shape:
+    """Checks [bias] and [residual] behind (x, weight)."""
+    extras = inputs[2:]
+    if node.attrs.get("residual"):
+        _require(bool(extras), "attr residual is set but there is no residual input")
+        _require(extras[-1] == out, f"residual of shape {extras[-1]} added to {out}")
+        extras = extras[:-1]
+    _require(len(extras) <= 1, f"{len(inputs)} inputs; a layer reads x, weight, bias and (attr residual) a residual")
+    for bias in extras:
+        _require(bias == (channels,), f"bias of shape {bias}, expected {(channels,)}")
+    return out
+
+
+def conv2d_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    x, w = inputs[:2]
+    _require(len(x) == 4 and len(w) == 4, f"needs x NCHW and weight OIHW, got {x} and {w}")
+    groups, stride, dilation = node.attrs["groups"], node.attrs["stride"], node.attrs["dilation"]
+    top, left, bottom, right = node.attrs["padding"]
+    _require(min(top, left, bottom, right) >= 0, f"negative padding {node.attrs['padding']}")
+    _require(min(*stride, *dilation, groups) >= 1, "stride, dilation and groups must be at least 1")
+    _require(
+        x[1] == w[1] * groups and w[0] % groups == 0,
+        f"{x[1]} input channels do not fit weight {w} in {groups} groups",
+    )
+    padded = (x[2] + top + bottom, x[3] + left + right)
+    spatial = tuple(
+        (size - d * (k - 1) - 1) // s + 1 for size, k, s, d in zip(padded, w[2:], stride, dilation, strict=True)
+    )
+    _require(min(spatial) >= 1, f"kernel {w[2:]} is larger than the padded input {padded}")
+    return _layer_extras(node, inputs, (x[0], w[0], *spatial), w[0])
+
+
+def linear_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    x, w = inputs[:2]
+    _require(len(x) >= 2 and len(w) == 2, f"needs x of rank >= 2 and weight (O, I), got {x} and {w}")
+    _require(x[-1] == w[1], f"x has {x[-1]} features, weight {w} reads {w[1]}")
+    return _layer_extras(node, inputs, (*x[:-1], w[0]), w[0])
+
+
+def _channelwise(inputs: list[Shape]) -> Shape:
+    x, *parameters = inputs
+    _require(len(x) >= 2, f"needs a channel axis 1, got shape {x}")
+    for shape in parameters:
+        _require(shape == (x[1],), f"parameter of shape {shape}, expected {(x[1],)}")
+    return x
+
+
+def batch_norm_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    return _channelwise(inputs)
+
+
+def affine_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    return _channelwise(inputs)
+
+
+def same_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    return inputs[0]
+
+
+def softmax_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    axis = node.attrs["axis"]
+    _require(0 <= axis < len(inputs[0]), f"axis {axis} of a tensor of shape {inputs[0]}")
+    return inputs[0]
+
+
+def broadcast_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    rank = max(map(len, inputs))
+    rows = [(1,) * (rank - len(shape)) + shape for shape in inputs]
+    _require(
+        all(len({n for n in column if n != 1}) <= 1 for column in zip(*rows, strict=True)),
+        f"shapes {' and '.join(map(str, inputs))} do not broadcast",
+    )
+    return tuple(max(column) if 0 not in column else 0 for column in zip(*rows, strict=True))
+
+
+def concat_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    axis, first = node.attrs["axis"], inputs[0]
+    _require(0 <= axis < len(first), f"axis {axis} of tensors of shape {first}")
+    for shape in inputs[1:]:
+        same = len(shape) == len(first) and all(
+            a == b for d, (a, b) in enumerate(zip(first, shape, strict=True)) if d != axis
+        )
+        _require(same, f"cannot concatenate {shape} to {first} along axis {axis}")
+    return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
+
+
+def pool_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    (x,) = inputs
+    _require(len(x) == 4, f"needs x NCHW, got {x}")
+    windows, columns = node.attrs["windows"], node.attrs["columns"]
+    for ranges, size, axis in ((windows, x[2], "windows"), (columns, x[3], "columns")):
+        bad = next((r for r in ranges if not 0 <= r[0] < r[1] <= size), None)
+        _require(bad is None, f"{axis} holds {bad}, which is empty or outside 0..{size}")
+    out = (x[0], x[1], len(windows), len(columns))
+    if node.op == "avg_pool2d":
+        divisors = node.attrs["divisors"]
+        _require(
+            len(divisors) == out[2] * out[3] and min(divisors) >= 1,
+            f"needs {out[2] * out[3]} positive divisors, got {len(divisors)}",
+        )
+    return out
+
+
+def reshape_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    shape = tuple(node.attrs["shape"])
+    _require(math.prod(shape) == math.prod(inputs[0]), f"cannot reshape {inputs[0]} to {shape}")
+    return shape
+
+
+def permute_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    dims = tuple(node.attrs["dims"])
+    _require(sorted(dims) == list(range(len(inputs[0]))), f"dims {dims} do not permute the axes of {inputs[0]}")
+    return tuple(inputs[0][d] for d in dims)
+
+
+def slice_shape(node: Node, inputs: list[Shape], out: Shape) -> Shape:
+    """The extents are the output type's own; checked against the input's."""
+    (x,) = inputs
+    starts, steps = node.attrs["starts"], node.attrs["steps"]
+    _require(len(starts) == len(steps) == len(x) == len(out), f"starts, steps and output {out} need the rank of {x}")
+    for start, step, count, size in zip(starts, steps, out, x, strict=True):
+        _require(
+            step >= 1 and start >= 0 and count >= 1 and start + (count - 1) * step < size,
+            f"slice start {start} step {step} count {count} leaves an axis of {size}",
+        )
+    return out
+
+
+def pad_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    before, after = node.attrs["before"], node.attrs["after"]
+    (x,) = inputs
+    _require(len(before) == len(after) == len(x), f"before and after need the rank of {x}")
+    _require(min(*before, *after) >= 0, f"negative padding {before}, {after}; use slice")
+    return tuple(b + n + a for b, n, a in zip(before, x, after, strict=True))

@@ -1,0 +1,1 @@
+"""Kernels: what each computes (specs), how TensorIR expresses it (schedules), one table."""

@@ -1,0 +1,70 @@
+"""The skeleton every kernel shares: one C signature, opened for a builder to fill with TensorIR.
+
+::
+
+    void symbol(const X *x, const R *r, const W *w, const B *b, const float *s, const int32_t *t,
+                O *o, int32_t lo, int32_t hi)
+
+Pointers are plain (no packed calls, no hidden run-time hooks) and ``restrict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["ARGUMENTS", "KernelFrame", "TIR_DTYPE", "kernel_function"]
+
+ARGUMENTS = ("x", "r", "w", "b", "s", "t", "o")
+
+TIR_DTYPE = {"u8": "uint8", "i16": "int16", "f32": "float32", "bits": "uint8"}  # of Layout.dtype
+_DEFAULTS = {"x": "uint8", "r": "uint8", "w": "int8", "b": "int32", "s": "float32", "t": "int32", "o": "uint8"}
+
+
+@dataclass
+class KernelFrame:
+    """An open kernel: flat TIR buffers over the seven pointers, and the range of units.
+
+    ``func`` is the finished PrimFunc once the ``with`` block has closed.
+    """
+
+    buffers: dict[str, Any] = field(default_factory=dict)
+    lo: Any = None
+    hi: Any = None
+    func: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ARGUMENTS:
+            return self.buffers[name]
+        raise AttributeError(name)
+
+
+@contextmanager
+def kernel_function(symbol: str, **pointers: tuple[str, int]) -> Iterator[KernelFrame]:
+    """Open ``symbol``; ``pointers`` maps an argument's letter to (TIR dtype, elements).
+
+    Arguments left out keep their place in the signature with the default dtype::
+
+        with kernel_function(spec.symbol(target.name), x=("uint8", n), o=("float32", m)) as k:
+            with TB.serial(k.lo, k.hi) as row:
+                TB.buffer_store(k.o, T.cast(k.x[row], "float32"), [row])
+        return k.func
+    """
+    from tvm.script.ir_builder import IRBuilder
+    from tvm.tirx.script import builder as TB
+
+    frame = KernelFrame()
+    with IRBuilder() as builder:
+        with TB.prim_func(s_tir=True):
+            TB.func_name(symbol)
+            TB.func_attr({"global_symbol": symbol, "tirx.noalias": True})
+            kinds = {name: pointers.get(name, (_DEFAULTS[name], 1)) for name in ARGUMENTS}
+            handles = {name: TB.arg(name, TB.handle(dtype)) for name, (dtype, _) in kinds.items()}
+            frame.lo = TB.arg("lo", TB.int32())
+            frame.hi = TB.arg("hi", TB.int32())
+            for name, (dtype, elements) in kinds.items():
+                frame.buffers[name] = TB.decl_buffer((elements,), dtype, data=handles[name])
+            yield frame
+    frame.func = builder.get()

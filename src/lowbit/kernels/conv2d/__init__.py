@@ -1,0 +1,1 @@
+"""Dense convolution and linear layers: direct, no im2col, epilogue in registers."""

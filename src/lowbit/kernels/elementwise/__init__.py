@@ -1,0 +1,1 @@
+"""Elementwise kernels: two operands, one operand, look-up tables."""

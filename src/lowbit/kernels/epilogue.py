@@ -1,0 +1,97 @@
+"""From accumulators to stored results, while they are in registers (ConvSpec and DepthwiseSpec).
+
+integer   f = fence(f32((acc << shift) + b[n]) * s[n]) + fence((f32(r) * r_step + r_shift) * r_multiplier)
+          o = int(clamp(rint(f), lo, hi)) + zero,   or f >= 0 for ``sign``,   or clamp(f, lo, hi) for float dst
+float     o = clamp(acc + b[n] + r, lo, hi)
+
+The clamp comes before the conversion: lo and hi are whole numbers, so clamp and rint commute, and the
+conversion then never leaves int32.  f32(r) * r_step + r_shift is exact, so its contraction is harmless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tvm.script import tirx as T
+from tvm.tirx.script import builder as TB
+
+from lowbit.kernels.abi import TIR_DTYPE, KernelFrame
+from lowbit.kernels.layout import Layout
+from lowbit.kernels.vectors import LANES, clamp, convert, fence, integer_result, load, operand, splat, store
+
+__all__ = ["LANES", "Epilogue", "epilogue_pointers"]
+
+_SCALARS = ("lo", "hi", "zero", "r_step", "r_shift", "r_multiplier")
+
+
+def epilogue_pointers(
+    channels: int, dst: Layout, residual: Layout | None, integer: bool, wide: bool
+) -> dict[str, tuple[str, int]]:
+    """dtype and extent of b, s, o, r for :func:`lowbit.kernels.abi.kernel_function`.
+
+    ``channels``: N16, the extent of b and of the multipliers."""
+    bias = "float32" if not integer else "float64" if wide else "int32"
+    pointers = {
+        "b": (bias, channels),
+        "s": ("float32", channels + len(_SCALARS) if integer else 2),
+        "o": (TIR_DTYPE[dst.dtype], dst.elements),
+    }
+    if residual is not None:
+        pointers["r"] = (TIR_DTYPE[residual.dtype], residual.elements)
+    return pointers
+
+
+@dataclass
+class Epilogue:
+    """Open it at the top of the kernel (it loads the scalars), then write 16 channels at a time."""
+
+    kernel: KernelFrame
+    channels: int
+    dst: Layout
+    residual: Layout | None
+    integer: bool
+    wide: bool = False
+    acc_shift: int = 0
+    sign: bool = False
+    _scalars: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        base = self.channels if self.integer else 0
+        names = ["lo", "hi"] if not self.sign else []
+        if self.integer and self.dst.dtype != "f32" and not self.sign:
+            names.append("zero")
+        if self.integer and self.residual is not None:
+            names += ["r_step", "r_shift", "r_multiplier"]
+        for name in names:
+            value = self.kernel.s[base + _SCALARS.index(name)]
+            self._scalars[name] = TB.Bind(T.cast(value, "int32") if name == "zero" else value)
+
+    def _real(self, acc: Any, channel: Any, residual_at: Any) -> Any:
+        """f: float32 x 16."""
+        bias = load(self.kernel.b, channel)
+        if not self.integer:
+            value = acc + bias
+            return value if self.residual is None else value + load(self.kernel.r, residual_at)
+        if self.acc_shift:
+            acc = acc * splat((T.float64 if self.wide else T.int32)(1 << self.acc_shift), "int32")
+        value = convert(acc + bias, "float32") * load(self.kernel.s, channel)
+        if self.residual is None:
+            return value
+        get = self._scalars
+        other = operand(load(self.kernel.r, residual_at), get["r_step"], get["r_shift"]) * splat(get["r_multiplier"], "float32")
+        return fence(value) + fence(other)
+
+    def write(self, acc: Any, channel: Any, dst_at: Any, residual_at: Any = 0) -> None:
+        """Store the results of 16 channels.
+
+        ``acc``: int32 x 16 (float64 x 16 for ``wide``, float32 x 16 for float), ``channel``: index
+        into b and s; ``dst_at``, ``residual_at``: element offsets into o and r.
+        """
+        value, get = self._real(acc, channel, residual_at), self._scalars
+        if self.dst.dtype == "f32":
+            value = clamp(value, splat(get["lo"], "float32"), splat(get["hi"], "float32"))
+        else:
+            dtype = TIR_DTYPE[self.dst.dtype]
+            value = integer_result(value, get.get("lo"), get.get("hi"), get.get("zero"), dtype, self.sign)
+        store(self.kernel.o, dst_at, value)

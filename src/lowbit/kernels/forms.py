@@ -1,0 +1,49 @@
+"""The table of arithmetic forms a dense convolution can take: one line each, fastest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowbit.targets import Target
+
+__all__ = ["FORMS", "Form"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """``k_group``: k values a step consumes.  ``element``: how a weight is kept in memory (see
+    ``Packing``).  ``features``: what the CPU must have.  ``storage``: dtypes of the source layout.
+    ``exact``: why the narrow sums are exact, or what must be proven from the weights."""
+
+    name: str
+    k_group: int
+    element: str
+    features: frozenset[str]
+    storage: tuple[str, ...]
+    exact: str
+
+    def available(self, target: Target) -> bool:
+        return self.features <= target.features
+
+
+def _form(name: str, k_group: int, element: str, features: str, storage: str, exact: str) -> Form:
+    return Form(name, k_group, element, frozenset(features.split()), tuple(storage.split()), exact)
+
+
+FORMS: dict[str, Form] = {
+    form.name: form
+    for form in (
+        #     name            group  element  features            source    why it is exact
+        _form("bit_popcount", 32, "bit", "avx512f avx512vpopcntdq", "bits", "int32 counts"),
+        _form("bit_shuffle", 32, "bit", "avx2", "bits", "a byte counter gains at most 8 a step: at most 31 steps before widening"),
+        _form("bit_portable", 32, "bit", "", "bits", "int32 counts"),
+        _form("u8_vnni", 4, "i8", "avx512f avx512vnni", "u8", "vpdpbusd sums four products into int32 without saturation"),
+        _form("u8_maddubs", 4, "i8", "avx2", "u8", "proven: the sums of depth steps stay in int16 (maddubs_depth)"),
+        _form("u8_split", 4, "i8", "avx2", "u8", "a step that could leave int16 is two: w // 2 and w - w // 2"),
+        _form("i16_vnni", 2, "i16", "avx512f avx512vnni", "i16 u8", "proven: blocks of depth steps stay in int32 (int32_depth)"),
+        _form("i16_maddwd", 2, "i16", "sse2", "i16 u8", "proven: blocks of depth steps stay in int32 (int32_depth)"),
+        _form("u8_portable", 1, "i8", "", "u8", "int32 products and sums"),
+        _form("i16_portable", 1, "i16", "", "i16 u8", "proven: blocks of depth steps stay in int32 (int32_depth)"),
+        _form("f32", 1, "f32", "", "f32", "float32: |error| <= gamma(K + 2) * sum |x w|"),
+    )
+}

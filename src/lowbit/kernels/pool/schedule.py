@@ -1,0 +1,83 @@
+"""PoolSpec -> TensorIR: maximum and mean over explicit windows, vectorised over channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.script import tirx as T
+from tvm.tirx.script import builder as TB
+
+from lowbit.kernels.abi import TIR_DTYPE, kernel_function
+from lowbit.kernels.rows import row_position
+from lowbit.kernels.spec import PoolSpec
+from lowbit.kernels.vectors import LANES, convert, integer_result, load, load_channels, splat, store
+from lowbit.targets import Target
+
+__all__ = ["build"]
+
+_LOWEST = {"uint8": 0, "int16": -32768, "float32": -3.4028234663852886e38}
+
+
+def _group(chunks: int, dtype: str) -> int:
+    """Vectors of 16 channels that share one walk over a window: their accumulators fill registers,
+    and the bounds of the window are read once for all of them."""
+    widest = 4 if dtype == "uint8" else 8
+    return max(g for g in range(1, widest + 1) if chunks % g == 0)
+
+
+def build(spec: PoolSpec, target: Target) -> Any:
+    """One output row a unit; accumulators of a group of channels stay in registers over the window."""
+    src, dst = spec.src, spec.dst
+    dtype = TIR_DTYPE[src.dtype]
+    maximum = spec.fn == "max"
+    total = dtype if maximum or dtype == "float32" else "int32"
+    start = _LOWEST[dtype] if maximum else 0
+    header = 0 if dtype == "float32" else 5
+    chunks, filled = divmod(min(src.stride, dst.stride), LANES)
+    chunks += 1 if filled else 0
+    group = _group(chunks, total)
+
+    pointers = {
+        "x": (dtype, src.elements),
+        "s": ("float32", header + dst.h * dst.w),
+        "t": ("int32", 2 * (dst.h + dst.w)),
+        "o": (TIR_DTYPE[dst.dtype], dst.elements),
+    }
+    with kernel_function(spec.symbol(target.name), **pointers) as k:
+        zero = TB.Bind(T.cast(k.s[4], "int32")) if not maximum and header else None
+        step = TB.Bind(T.cast(k.s[0], "int32")) if not maximum and header else None
+        shift = TB.Bind(T.cast(k.s[1], "int32")) if not maximum and header else None
+
+        def result(acc: Any, count: Any, position: Any) -> Any:
+            if maximum:
+                return acc
+            multiplier = splat(k.s[header + position], "float32")
+            if not header:
+                return acc * multiplier
+            exact = acc * splat(step, "int32") + splat(shift * count, "int32")
+            f = convert(exact, "float32") * multiplier
+            return integer_result(f, k.s[2], k.s[3], zero, TIR_DTYPE[dst.dtype], spec.sign)
+
+        with TB.serial(k.lo, k.hi) as row:
+            image, y = row_position(row, dst)
+            y0, y1 = TB.Bind(k.t[y]), TB.Bind(k.t[dst.h + y])
+            with TB.serial(dst.w) as x:
+                x0, x1 = TB.Bind(k.t[2 * dst.h + x]), TB.Bind(k.t[2 * dst.h + dst.w + x])
+                with TB.serial(chunks // group) as block:
+                    c0 = block * (group * LANES)
+                    acc = TB.alloc_buffer((group * LANES,), total, scope="global")
+                    for g in range(group):
+                        store(acc, g * LANES, splat(start, total))
+                    with TB.serial(y0, y1) as yy, TB.serial(x0, x1) as xx:
+                        for g in range(group):
+                            valid = filled if filled and chunks == 1 else LANES
+                            value = load_channels(k.x, src.offset(image, yy, xx, c0 + g * LANES), valid)
+                            old = load(acc, g * LANES)
+                            store(acc, g * LANES, T.max(old, value) if maximum else old + convert(value, total))
+                    for g in range(group):
+                        value = result(load(acc, g * LANES), (y1 - y0) * (x1 - x0), y * dst.w + x)
+                        store(k.o, dst.offset(image, y, x, c0 + g * LANES), value)
+                if dst.stride // LANES > chunks:
+                    with TB.serial(dst.stride // LANES - chunks) as block:
+                        store(k.o, dst.offset(image, y, x, (block + chunks) * LANES), splat(0, TIR_DTYPE[dst.dtype]))
+    return k.func

@@ -1,0 +1,19 @@
+"""The table of kernels: one line a kind, ``module:function`` of the builder, imported on first use."""
+
+from __future__ import annotations
+
+__all__ = ["BUILDERS"]
+
+BUILDERS: dict[str, str] = {
+    "binary": "lowbit.kernels.elementwise.binary:build",
+    "conv2d": "lowbit.kernels.conv2d.schedule:build",
+    "copy": "lowbit.kernels.data_movement.copy:build",
+    "depthwise": "lowbit.kernels.depthwise_conv2d.schedule:build",
+    "input": "lowbit.kernels.data_movement.input:build",
+    "lut": "lowbit.kernels.elementwise.lut:build",
+    "output": "lowbit.kernels.data_movement.output:build",
+    "pack_bits": "lowbit.kernels.data_movement.pack_bits:build",
+    "pool": "lowbit.kernels.pool.schedule:build",
+    "softmax": "lowbit.kernels.softmax.schedule:build",
+    "unary": "lowbit.kernels.elementwise.unary:build",
+}

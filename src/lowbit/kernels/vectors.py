@@ -1,0 +1,96 @@
+"""Vector expressions of TensorIR that every schedule is made of.  Sixteen lanes unless said otherwise.
+
+LLVM splits a 16-lane vector into the target's registers (one zmm, two ymm, four xmm), so one
+expression serves every machine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.script import tirx as T
+from tvm.tirx.script import builder as TB
+
+__all__ = [
+    "LANES",
+    "clamp",
+    "convert",
+    "fence",
+    "integer_result",
+    "load",
+    "load_channels",
+    "operand",
+    "splat",
+    "store",
+    "to_integer",
+]
+
+LANES = 16
+
+
+def _vector(dtype: str, lanes: int) -> str:
+    return dtype if lanes == 1 else f"{dtype}x{lanes}"
+
+
+def splat(value: Any, dtype: str, lanes: int = LANES) -> Any:
+    """The scalar (a number or an expression) in every lane."""
+    scalar = getattr(T, dtype)(value) if isinstance(value, int | float) else value
+    return scalar if lanes == 1 else T.broadcast(scalar, lanes)
+
+
+def load(buffer: Any, index: Any, lanes: int = LANES) -> Any:
+    """Elements index .. index + lanes - 1."""
+    return buffer[index if lanes == 1 else T.ramp(index, 1, lanes)]
+
+
+def load_channels(buffer: Any, index: Any, valid: int) -> Any:
+    """Sixteen elements of which the first ``valid`` belong to the pixel; the others become 0, because
+    what follows a buffer need not be a finite float."""
+    values = load(buffer, index)
+    if valid == LANES:
+        return values
+    dtype = str(buffer.dtype)
+    lane = T.ramp(T.int32(0), 1, LANES)
+    return T.Select(lane < splat(valid, "int32"), values, splat(0, dtype))
+
+
+def store(buffer: Any, index: Any, value: Any, lanes: int = LANES) -> None:
+    TB.buffer_store(buffer, value, [index if lanes == 1 else T.ramp(index, 1, lanes)])
+
+
+def convert(value: Any, dtype: str, lanes: int = LANES) -> Any:
+    """C conversion of every lane (float to integer truncates)."""
+    return T.cast(value, _vector(dtype, lanes))
+
+
+def fence(value: Any, lanes: int = LANES) -> Any:
+    """A float32 product that must be rounded before it is added to anything (no FMA)."""
+    return T.call_llvm_pure_intrin(_vector("float32", lanes), "llvm.arithmetic.fence", value)
+
+
+def clamp(value: Any, lo: Any, hi: Any) -> Any:
+    """min(max(value, lo), hi); NaN becomes lo, which is also what one maxps does."""
+    value = T.Select(value > lo, value, lo)
+    return T.Select(value < hi, value, hi)
+
+
+def operand(stored: Any, step: Any, shift: Any, lanes: int = LANES) -> Any:
+    """v = f32(stored) * step + shift: small integers, exact however it is evaluated."""
+    return convert(stored, "float32", lanes) * splat(step, "float32", lanes) + splat(shift, "float32", lanes)
+
+
+def to_integer(value: Any, lanes: int = LANES) -> Any:
+    """rint, half to even, as int32.  The value must lie in int32's range."""
+    return T.call_llvm_pure_intrin(_vector("int32", lanes), "llvm.lrint", value)
+
+
+def integer_result(f: Any, lo: Any, hi: Any, zero: Any, dtype: str, sign: bool, lanes: int = LANES) -> Any:
+    """Stored element of a real value f in units of the output scale (see kernels/spec.py).
+
+    ``lo``, ``hi``: float32 scalars that hold integers, so clamping before rint equals clamping after
+    it, and keeps the conversion in range.  ``zero``: int32 scalar.
+    """
+    if sign:
+        return convert(f >= splat(0.0, "float32", lanes), dtype, lanes)
+    bounded = clamp(f, splat(lo, "float32", lanes), splat(hi, "float32", lanes))
+    return convert(to_integer(bounded, lanes) + splat(zero, "int32", lanes), dtype, lanes)

@@ -1,0 +1,192 @@
+"""Convolutions and linear layers: the kernel's problem, its constants, its weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lowbit.errors import UnsupportedOperation, UnsupportedPrecision
+from lowbit.graph import Node
+from lowbit.kernels.conv2d.problem import ConvProblem
+from lowbit.kernels.conv2d.select import choose
+from lowbit.kernels.layout import Layout
+from lowbit.kernels.packing import Packing
+from lowbit.kernels.spec import DepthwiseSpec, PackBitsSpec
+from lowbit.lowering.choose_layout import is_depthwise
+from lowbit.lowering.context import Lowering
+from lowbit.lowering.elementwise import float_bounds
+from lowbit.lowering.program import NULL, Ref
+from lowbit.lowering.stored import Stored
+from lowbit.numerics import multiplier
+
+__all__ = ["lower_convolution"]
+
+
+class _Layer:
+    """Everything the two kinds of convolution kernels ask of one node."""
+
+    def __init__(self, ctx: Lowering, node: Node) -> None:
+        self.node = node
+        self.source, self.weight, self.bias = node.inputs[:3]
+        self.residual = node.inputs[3] if node.attrs.get("residual") else None
+        self.x, self.out = ctx.stored(self.source), ctx.stored(node.name)
+        self.src, self.dst = ctx.layouts[self.source], ctx.layouts[node.name]
+        self.quant = ctx.type(self.weight).quant
+        values = np.asarray(ctx.graph.constants[self.weight])
+        self.values = np.ascontiguousarray(values.transpose(0, 2, 3, 1) if values.ndim == 4 else values[:, None, None, :])  # OHWI
+        bits = 32 if self.quant is None else self.quant.qtype.bits
+        self.wide = self.quant is not None and (bits > 8 or self.x.dtype == "i16")
+        self.group_scale = None if self.quant is None else self.quant.group_scale
+        self.effective = self.values
+        if self.group_scale is not None and self.quant is not None:
+            channels = np.arange(self.values.shape[-1]) // self.quant.group_size
+            self.effective = self.values.astype(np.int32) * self.group_scale[:, None, None, channels]
+
+    @property
+    def act_max(self) -> int:
+        """Largest stored activation (the smallest is 0, or -32768 for i16)."""
+        assert self.x.quant is not None
+        qtype = self.x.quant.qtype
+        return (qtype.qmax - self.x.off) // self.x.step
+
+    @property
+    def acc_shift(self) -> int:
+        return self.x.step - 1
+
+    @property
+    def weight_text(self) -> str:
+        return "f32" if self.quant is None else str(self.quant.qtype)
+
+    @property
+    def act_text(self) -> str:
+        return "f32" if self.x.quant is None else str(self.x.quant.qtype)
+
+    def integer_bias(self, ctx: Lowering, lanes: int, popcount: bool) -> Ref:
+        """b[n] = bias + (off - zero_point) * sum_k w[n, k] (+ the ones of w, for popcount kernels):
+        what turns a sum over stored activations into one over q - zero_point."""
+        taps = tuple(range(1, 4))
+        total = np.asarray(self.effective, np.int64).sum(taps)
+        bias = np.asarray(ctx.graph.constants[self.bias], np.int64) + (self.x.off - self.x.zero_point) * total
+        if popcount:
+            bias = bias + (np.count_nonzero(self.values > 0, axis=taps).astype(np.int64) << self.acc_shift)
+        if not self.wide:
+            reach = np.abs(np.asarray(self.effective, np.int64)).sum(taps) * self.act_max << self.acc_shift
+            if np.any(reach + np.abs(bias) >= 2**31):
+                raise UnsupportedPrecision(
+                    f"{self.node.name} ({self.node.op}): {self.act_text} x {self.weight_text} sums of up to "
+                    f"{int(np.max(reach + np.abs(bias)))} do not fit the int32 accumulator; use 16-bit activations for this layer"
+                )
+        padded = np.zeros(lanes, np.float64 if self.wide else np.int32)
+        padded[: len(bias)] = bias
+        return ctx.constants.add(padded)
+
+    def integer_scales(self, ctx: Lowering, lanes: int) -> Ref:
+        """s = [multiplier[lanes] | lo, hi, zero, r_step, r_shift, r_multiplier]."""
+        assert self.quant is not None
+        product = np.float64(self.x.scale) * np.broadcast_to(self.quant.scale, self.values.shape[:1]).astype(np.float64)
+        factors = np.zeros(lanes, np.float32)
+        factors[: len(product)] = multiplier(product, self.out.scale)
+        if self.out.quant is None:
+            bounds = [*float_bounds(self.node), 0.0]
+        else:
+            bounds = self.out.result(self.node.attrs["qlo"], self.node.attrs["qhi"])
+        residual: list[float] = [1.0, 0.0, 0.0]
+        if self.residual is not None:
+            given: Stored = ctx.stored(self.residual)
+            residual = [*given.operand, float(multiplier(given.scale, self.out.scale))]
+        return ctx.constants.floats(factors, bounds, residual)
+
+    def float_operands(self, ctx: Lowering, lanes: int) -> tuple[Ref, Ref]:
+        bias = np.zeros(lanes, np.float32)
+        values = np.asarray(ctx.graph.constants[self.bias], np.float32)
+        bias[: len(values)] = values
+        return ctx.constants.add(bias), ctx.constants.floats(*float_bounds(self.node))
+
+    def with_group_scale(self, packing: Packing) -> Packing:
+        if self.group_scale is None or self.quant is None:
+            return packing
+        return replace(
+            packing, group_size=self.quant.group_size, channels=self.values.shape[-1], group_scale=self.group_scale.astype(np.uint8)
+        )
+
+    def weights(self, ctx: Lowering, packing: Packing) -> Ref:
+        container = 32 if self.quant is None else self.quant.container
+        return ctx.add_weights(self.node.name, self.values, self.weight_text, container, self.with_group_scale(packing))
+
+
+def _geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
+    """stride, dilation, (top, left), groups."""
+    if node.op == "linear":
+        return (1, 1), (1, 1), (0, 0), 1
+    top, left, _, _ = node.attrs["padding"]
+    return node.attrs["stride"], node.attrs["dilation"], (top, left), node.attrs["groups"]
+
+
+def _residual_layout(ctx: Lowering, layer: _Layer) -> Layout | None:
+    return None if layer.residual is None else ctx.layouts[layer.residual]
+
+
+def lower_convolution(ctx: Lowering, node: Node) -> None:
+    """conv2d or linear with bias, residual, clamp and requantization in one kernel."""
+    layer = _Layer(ctx, node)
+    if node.op == "linear" and len(ctx.type(layer.source).shape) == 4:
+        raise UnsupportedOperation(f"{node.name} (linear, {node.source}): input of rank 4; supported: any other rank, channels last")
+    macs = layer.dst.pixels * int(np.prod(layer.values.shape))
+    if is_depthwise(ctx.graph, node):
+        _lower_depthwise(ctx, layer, macs)
+        return
+    stride, dilation, padding, groups = _geometry(node)
+    problem = ConvProblem(
+        layer=node.name,
+        op=node.op,
+        src=layer.src,
+        dst=layer.dst,
+        residual=_residual_layout(ctx, layer),
+        kernel=(layer.values.shape[1], layer.values.shape[2]),
+        stride=stride,
+        dilation=dilation,
+        padding=padding,
+        groups=groups,
+        act=layer.act_text,
+        weight=layer.weight_text,
+        act_max=0 if layer.x.quant is None else layer.act_max,
+        acc_shift=layer.acc_shift,
+        sign=layer.out.sign,
+        wide=layer.wide,
+    )
+    choice = choose(problem, layer.effective, ctx.target)
+    spec, source = choice.spec, layer.source
+    if choice.needs_bits:
+        source = f"{ctx.storage(layer.source)}.bits"
+        if not ctx.written(source):
+            ctx.temporary(source, spec.src)
+            ctx.emit(node, PackBitsSpec(layer.src, spec.src), x=layer.source, o=source)
+    lanes = spec.blocks * spec.nr
+    if layer.quant is None:
+        b, s = layer.float_operands(ctx, lanes)
+    else:
+        b, s = layer.integer_bias(ctx, lanes, choice.needs_bits), layer.integer_scales(ctx, lanes)
+    t = NULL if choice.table is None else ctx.constants.add(choice.table)
+    w = layer.weights(ctx, choice.packing)
+    ctx.emit(node, spec, x=source, r=layer.residual or NULL, w=w, b=b, s=s, t=t, o=node.name, macs=macs, fill=layer.out.zero)
+
+
+def _lower_depthwise(ctx: Lowering, layer: _Layer, macs: int) -> None:
+    stride, dilation, padding, _ = _geometry(layer.node)
+    kernel = (layer.values.shape[1], layer.values.shape[2])
+    form = "f32" if layer.quant is None else "i16" if layer.wide else "i8"
+    spec = DepthwiseSpec(
+        layer.src, layer.dst, _residual_layout(ctx, layer), kernel, stride, dilation, padding,
+        layer.act_text, layer.weight_text, form, layer.acc_shift, layer.wide, layer.out.sign,
+    )  # fmt: skip
+    lanes, taps = layer.dst.stride, kernel[0] * kernel[1]
+    packing = Packing("taps", form, layer.dst.c, taps, 1, 1, lanes, 1, parts=2 if layer.wide else 1)
+    if layer.quant is None:
+        b, s = layer.float_operands(ctx, lanes)
+    else:
+        b, s = layer.integer_bias(ctx, lanes, False), layer.integer_scales(ctx, lanes)
+    w = layer.weights(ctx, packing)
+    ctx.emit(
+        layer.node, spec, x=layer.source, r=layer.residual or NULL, w=w, b=b, s=s, o=layer.node.name, macs=macs, fill=layer.out.zero
+    )

@@ -1,0 +1,53 @@
+"""The table of handlers and the loop over it: Graph (float or integer) -> Program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lowbit.errors import UnsupportedOperation
+from lowbit.graph import Graph, Node
+from lowbit.lowering import boundary, convolution, elementwise, movement, pooling
+from lowbit.lowering.context import Lowering
+from lowbit.lowering.program import Program
+from lowbit.targets import Target
+
+__all__ = ["HANDLERS", "lower"]
+
+HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
+    "quantize": boundary.lower_quantize,
+    "dequantize": boundary.lower_dequantize,
+    "conv2d": convolution.lower_convolution,
+    "linear": convolution.lower_convolution,
+    "add": elementwise.lower_binary,
+    "sub": elementwise.lower_binary,
+    "mul": elementwise.lower_binary,
+    "affine": elementwise.lower_affine,
+    "clamp": elementwise.lower_clamp,
+    "unary": elementwise.lower_unary,
+    "softmax": elementwise.lower_softmax,
+    "max_pool2d": pooling.lower_max_pool,
+    "avg_pool2d": pooling.lower_avg_pool,
+    "concat": movement.lower_concat,
+    "reshape": movement.lower_reshape,
+    "permute": movement.lower_permute,
+    "slice": movement.lower_slice,
+    "pad": movement.lower_pad,
+}
+
+
+def lower(graph: Graph, target: Target) -> Program:
+    """Choose a kernel for every node, place every tensor.
+
+    The program of an integer graph equals ``graph.interpreter.interpret`` integer for integer.
+    Raises UnsupportedOperation / UnsupportedPrecision naming the layer.
+    """
+    ctx = Lowering(graph, target)
+    boundary.lower_inputs(ctx)
+    for node in graph.nodes:
+        handler = HANDLERS.get(node.op)
+        if handler is None:
+            known = ", ".join(HANDLERS)
+            raise UnsupportedOperation(f"{node.name} ({node.op}, {node.source}): no lowering; supported: {known}")
+        handler(ctx, node)
+    boundary.lower_outputs(ctx)
+    return ctx.finish()

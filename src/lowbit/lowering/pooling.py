@@ -1,0 +1,39 @@
+"""Pooling over explicit windows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowbit.graph import Node
+from lowbit.kernels.spec import PoolSpec
+from lowbit.lowering.context import Lowering
+from lowbit.lowering.program import Ref
+from lowbit.numerics import multiplier
+
+__all__ = ["lower_avg_pool", "lower_max_pool"]
+
+
+def _windows(ctx: Lowering, node: Node) -> Ref:
+    rows, columns = np.asarray(node.attrs["windows"], np.int32), np.asarray(node.attrs["columns"], np.int32)
+    return ctx.constants.add(np.concatenate([rows[:, 0], rows[:, 1], columns[:, 0], columns[:, 1]]))
+
+
+def lower_max_pool(ctx: Lowering, node: Node) -> None:
+    (source,) = node.inputs
+    spec = PoolSpec("max", ctx.layouts[source], ctx.layouts[node.name])
+    ctx.emit(node, spec, x=source, o=node.name, t=_windows(ctx, node), fill=ctx.stored(node.name).zero)
+
+
+def lower_avg_pool(ctx: Lowering, node: Node) -> None:
+    """Integer: the sum of stored * step + shift over a window, times s_in / (s_out * divisor)."""
+    (source,), stored = node.inputs, ctx.stored(node.name)
+    divisors = np.asarray(node.attrs["divisors"], np.float64)
+    given = ctx.stored(source)
+    if stored.quant is None:
+        s = ctx.constants.floats(1.0 / divisors)
+    else:
+        qtype = stored.quant.qtype
+        factors = multiplier(np.float64(given.scale), np.float64(stored.scale) * divisors)
+        s = ctx.constants.floats(*given.operand, stored.result(qtype.qmin, qtype.qmax), factors)
+    spec = PoolSpec("avg", ctx.layouts[source], ctx.layouts[node.name], stored.sign)
+    ctx.emit(node, spec, x=source, o=node.name, s=s, t=_windows(ctx, node), fill=stored.zero)

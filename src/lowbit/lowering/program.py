@@ -1,0 +1,97 @@
+"""A Program: kernel calls over one arena.  Everything the backend needs, nothing about tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lowbit.kernels.layout import Layout
+from lowbit.kernels.packing import Packing
+from lowbit.kernels.spec import KernelSpec
+
+__all__ = ["NULL", "Buffer", "Call", "Fill", "Packing", "Program", "Ref", "Weights"]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A pointer the runtime forms: ``space`` "arena" / "constants" / "weights" + byte ``offset``,
+    or "input" / "output" where ``offset`` is the index of the user's tensor, or "null"."""
+
+    space: str
+    offset: int = 0
+
+
+NULL = Ref("null")
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Before the call: set the halo of a buffer (``whole``: all of it) to one element value.
+
+    ``value`` is the stored element: a byte for u8/bits, int16 for i16, the bits of the float for f32."""
+
+    offset: int  # bytes into the arena
+    layout: Layout
+    value: int
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kernel call.  ``args``: x, r, w, b, s, t, o in the order of kernels/spec.py."""
+
+    layer: str
+    spec: KernelSpec
+    args: tuple[Ref, Ref, Ref, Ref, Ref, Ref, Ref]
+    fills: tuple[Fill, ...] = ()
+    macs: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Weights of one layer: logical integers (or float32) in disk order, and their fate.
+
+    ``qtype``: text of the QType, or "f32".  ``container``: bits a value takes on disk (32 for f32).
+    ``offset``: byte offset of the unpacked form in the runtime's weight memory (64-byte aligned).
+    """
+
+    layer: str
+    values: np.ndarray
+    qtype: str
+    container: int
+    packing: Packing
+    offset: int
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An activation in the arena, alive from call ``first`` to call ``last`` inclusive."""
+
+    name: str
+    layout: Layout
+    first: int
+    last: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """``constants``: one read-only block of bytes (biases, multipliers, tables), 64-byte aligned pieces."""
+
+    name: str
+    calls: tuple[Call, ...]
+    buffers: tuple[Buffer, ...]
+    weights: tuple[Weights, ...]
+    constants: bytes
+    arena_bytes: int
+    weight_bytes: int
+    input_shapes: tuple[tuple[int, ...], ...]
+    output_shapes: tuple[tuple[int, ...], ...]
+    input_names: tuple[str, ...] = field(default_factory=tuple)
+    output_names: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def specs(self) -> tuple[KernelSpec, ...]:
+        """Distinct kernels, in order of first use."""
+        return tuple(dict.fromkeys(call.spec for call in self.calls))

@@ -1,0 +1,168 @@
+"""What precision a network gets: defaults, first and last layers, overrides by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from lowbit.errors import ConfigError, UnsupportedPrecision
+from lowbit.numerics import QType
+from lowbit.quantization.observers import OBSERVERS
+
+__all__ = ["LayerPrecision", "QuantizationConfig", "parse_config"]
+
+_FORMS = (
+    "fp32; <n>/int<m> (n-bit weights and activations kept in m bits, m = n, 8 or 16: 8/int8, 4/int8, 4/int4, 16/int16 ...); "
+    "w<a>a<b> (a-bit weights, b-bit activations, packed: w4a8, w7a7 ...); n, a, b in 1..8 or 16"
+)
+
+
+def _weight_type(given: QType | str) -> QType:
+    qtype = QType.parse(given)
+    if not qtype.signed:
+        raise ConfigError(f"weights of type {qtype}: weights are symmetric; write i2..i8, i16 or b1")
+    return qtype
+
+
+def _activation_type(given: QType | str) -> QType:
+    qtype = QType.parse(given)
+    if qtype == QType(16, False):
+        raise UnsupportedPrecision("activations of type u16: 16-bit activations are signed and symmetric; write i16")
+    return qtype
+
+
+def _container(container: int | None, *qtypes: QType | None) -> int | None:
+    widest = max((q.bits for q in qtypes if q is not None), default=1)
+    if container is not None and not (container in (*range(1, 9), 16) and container >= widest):
+        raise ConfigError(f"a container of {container} bits for {widest}-bit values; write {widest}, 8 or 16, or None for packed")
+    return container
+
+
+@dataclass(frozen=True)
+class LayerPrecision:
+    """What one layer (or all that a pattern matches) gets instead of the defaults; None: keep.
+
+    ``activations`` is the type of the layer's input.  ``container``: bits a weight takes in storage.
+    """
+
+    weights: QType | str | None = None
+    activations: QType | str | None = None
+    container: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _weight_type(self.weights))
+        if self.activations is not None:
+            object.__setattr__(self, "activations", _activation_type(self.activations))
+        _container(self.container, self.weights)
+
+
+@dataclass(frozen=True)
+class QuantizationConfig:
+    """Precision of a whole network.
+
+    ``weights``: i2..i8, i16, b1.  ``activations``: ``u<n>`` = unsigned with zero point 0 where the
+    tensor is never negative, else with a zero point; ``i<n>`` = symmetric, zero point 0; ``b1`` =
+    bipolar (u1 where the tensor is never negative: its sign would be the constant +1).  u1 for a
+    tensor that can be negative becomes b1, for the same reason.
+    ``first_last_bits``: least width of the first and the last layer's weights and inputs (Choi et al.
+    2018 and nearly everyone since); None treats them as the others.
+    ``weight_container``, ``activation_container``: bits a value takes in storage; None = its width.
+    ``observer``: a name in OBSERVERS, or "auto": mse up to 4 bits, else minmax.  ``percentile``: share
+    of the values (in %) kept by the observer of that name.
+    ``granularity``: of weight scales: "per_channel", "per_tensor", or "per_group:<n>" input channels
+    (two-level scales, VS-Quant; layers up to 7 bits, wider ones per channel).
+    ``scale``: "float"; "power_of_two" (rounded up); "fixed:<frac>": 2^-frac, symmetric signed, the
+    (width, frac_width) of MASE; "global:<s>": s / 2^(bits-1), symmetric signed, TVM's global_scale.
+    ``overrides``: pattern -> LayerPrecision; a layer's name, a glob over names, or "type:conv2d",
+    "type:linear", "type:depthwise".  Later entries win; overrides win over first_last_bits.
+    """
+
+    weights: QType | str
+    activations: QType | str
+    first_last_bits: int | None = 8
+    weight_container: int | None = None
+    activation_container: int | None = None
+    observer: str = "auto"
+    percentile: float = 99.99
+    granularity: str = "per_channel"
+    scale: str = "float"
+    overrides: Mapping[str, LayerPrecision] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.weights is None or self.activations is None:
+            raise ConfigError("weights and activations both need a type; a float network needs no QuantizationConfig")
+        object.__setattr__(self, "weights", _weight_type(self.weights))
+        object.__setattr__(self, "activations", _activation_type(self.activations))
+        object.__setattr__(self, "overrides", MappingProxyType(dict(self.overrides)))
+        _container(self.weight_container, self.weights)
+        _container(self.activation_container, self.activations)
+        if self.first_last_bits is not None and self.first_last_bits not in (*range(1, 9), 16):
+            raise ConfigError(f"first_last_bits {self.first_last_bits}; write 1..8, 16 or None")
+        if self.observer != "auto" and self.observer not in OBSERVERS:
+            raise ConfigError(f"unknown observer {self.observer!r}; known: auto, {', '.join(OBSERVERS)}")
+        if not 50 < self.percentile <= 100:
+            raise ConfigError(f"percentile {self.percentile}; write a number above 50 and up to 100")
+        if self.group_size is not None and self.weights.bits > 7:
+            raise UnsupportedPrecision(f"{self.granularity} with {self.weights} weights: group scales exist for up to 7 bits")
+        self.fixed_scale(8)
+
+    @property
+    def group_size(self) -> int | None:
+        """Input channels that share a weight scale; None unless granularity is per_group."""
+        if self.granularity in ("per_channel", "per_tensor"):
+            return None
+        match = re.fullmatch(r"per_group:([1-9]\d*)", self.granularity)
+        if match is None:
+            raise ConfigError(f"granularity {self.granularity!r}; write per_channel, per_tensor or per_group:<input channels>")
+        return int(match[1])
+
+    def fixed_scale(self, bits: int) -> float | None:
+        """The scale that the mode dictates for this width, whatever the values; None if they decide."""
+        if self.scale in ("float", "power_of_two"):
+            return None
+        kind, _, number = self.scale.partition(":")
+        try:
+            if kind == "fixed" and -64 <= int(number) <= 64:
+                return 2.0 ** -int(number)
+            if kind == "global" and 0 < float(number) < float("inf"):
+                return float(number) / 2 ** (bits - 1)
+        except ValueError:
+            pass
+        raise ConfigError(f"scale {self.scale!r}; write float, power_of_two, fixed:<fraction bits> or global:<range>")
+
+    def with_overrides(self, overrides: Mapping[str, LayerPrecision]) -> QuantizationConfig:
+        """The same with these entries added behind the present ones."""
+        return replace(self, overrides={**self.overrides, **overrides})
+
+
+def parse_config(text: str) -> QuantizationConfig | None:
+    """"fp32" -> None; "4/int8", "w4a8", ... -> a QuantizationConfig.  Raises ConfigError listing the forms."""
+    form = str(text).strip().lower()
+    if form == "fp32":
+        return None
+    if match := re.fullmatch(r"(\d+)/int(\d+)", form):
+        bits, container = int(match[1]), int(match[2])
+        if container in (bits, 8, 16) and container >= bits:
+            return QuantizationConfig(
+                _weights(bits, text), _activations(bits, text), weight_container=container, activation_container=container
+            )
+    if match := re.fullmatch(r"w(\d+)a(\d+)", form):
+        return QuantizationConfig(_weights(int(match[1]), text), _activations(int(match[2]), text))
+    raise ConfigError(f"unknown configuration {text!r}; allowed: {_FORMS}")
+
+
+def _checked(bits: int, text: str) -> int:
+    if bits not in (*range(1, 9), 16):
+        raise ConfigError(f"{text!r} asks for {bits} bits; allowed: {_FORMS}")
+    return bits
+
+
+def _weights(bits: int, text: str) -> QType:
+    return QType(_checked(bits, text), True, bipolar=bits == 1)
+
+
+def _activations(bits: int, text: str) -> QType:
+    return QType(_checked(bits, text), bits == 16)

@@ -1,0 +1,61 @@
+"""A histogram that grows with the range of what it sees."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["BINS", "Histogram"]
+
+BINS = 4096  # after growing, at least half of them span the range: 8 bins a step for 8 bits
+_MOST = 1 << 18  # values binned of one tensor; minimum and maximum are taken of all
+
+
+class Histogram:
+    """Counts of values in BINS equal bins from ``origin`` on, with the exact minimum and maximum.
+
+    The range grows by doubling the bin width, which merges neighbouring bins without spreading
+    their counts.  Memory is constant.  Of a large tensor every k-th value is counted.
+    """
+
+    def __init__(self) -> None:
+        self.minimum = np.inf
+        self.maximum = -np.inf
+        self.origin = 0.0
+        self.width = 0.0
+        self.counts = np.zeros(BINS)
+
+    def add(self, values: np.ndarray, weight: float = 1.0) -> None:
+        """Counts finite ``values`` (any shape), each ``weight`` times."""
+        x = values.reshape(-1)
+        if not x.size:
+            return
+        lo, hi = float(x.min()), float(x.max())
+        self.minimum, self.maximum = min(self.minimum, lo), max(self.maximum, hi)
+        step = -(-x.size // _MOST)
+        # an odd step walks through all residues of the (mostly even) row lengths
+        x = x[:: step | 1].astype(np.float64) if step > 1 else x.astype(np.float64)
+        if self.width == 0.0:
+            self._start()
+        else:
+            self._grow()
+        index = np.clip((x - self.origin) / self.width, 0, BINS - 1).astype(np.int64)
+        self.counts += weight * step * np.bincount(index, minlength=BINS)
+
+    @property
+    def centers(self) -> np.ndarray:
+        return self.origin + self.width * (np.arange(BINS) + 0.5)
+
+    def _start(self) -> None:
+        span = self.maximum - self.minimum
+        self.origin = self.minimum
+        self.width = max(span, abs(self.maximum) * 1e-6, 1e-30) / BINS
+
+    def _grow(self) -> None:
+        while self.minimum < self.origin or self.maximum > self.origin + self.width * BINS:
+            merged = self.counts.reshape(-1, 2).sum(1)
+            empty = np.zeros(BINS // 2)
+            left = self.minimum < self.origin
+            self.counts = np.concatenate([empty, merged] if left else [merged, empty])
+            if left:
+                self.origin -= self.width * BINS
+            self.width *= 2

@@ -1,0 +1,98 @@
+"""What an x86 instruction is for: a table of mnemonics, first match wins (AT&T operand order).
+
+Some instructions serve two masters, and only the loop they are in tells which:
+
+- ``vpmaddwd`` multiplies int16 pairs; after ``vpmaddubsw`` it only widens (its other operand is ones);
+- ``vpshufb`` moves bytes; in a loop without any other multiplication it looks products up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["CLASSES", "Instruction", "float_count", "float_multiplies", "histogram", "is_multiply"]
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """``operands`` as objdump prints them: sources first, destination last."""
+
+    address: int
+    mnemonic: str
+    operands: str = ""
+
+    @property
+    def writes_memory(self) -> bool:
+        return self.operands.endswith(")") or bool(re.search(r"\)\{%k\d\}$", self.operands))
+
+    @property
+    def on_stack(self) -> bool:
+        return "(%rsp" in self.operands or "(%rbp" in self.operands
+
+
+# class -> the mnemonics in it
+CLASSES: dict[str, re.Pattern[str]] = {
+    name: re.compile(pattern)
+    for name, pattern in {
+        "multiply": r"v?pmaddubsw|v?pmaddwd|vpdp\w+|v?pmul\w+|i?mul[bwlq]?$|v?mul[ps][sd]$|vfn?m(add|sub)\w+|v?popcnt\w*|vpopcnt\w+",
+        "widen": r"v?pmov[sz]x\w+",
+        "broadcast": r"vp?broadcast\w+",
+        "convert": r"v?cvt\w+|v?pack[su]s\w+|v?round[ps][sd]|vrndscale[ps][sd]|vpmovu?s?[dqw][bwd]b?$",
+        "add": r"v?padd\w*|v?psub\w*|v?(add|sub)[ps][sd]$",
+        "logic": r"v?p?(and|or|xor|andn)(n?[dq]|n?p[sd])?$|vpternlog\w+|v?ps[lr][la][wdq]q?$",
+        "compare": r"v?p?(min|max)\w+|v?p?cmp\w+|v?p?ucomi\w+|v?p?blend\w+|vptest\w*",
+        "shuffle": r"v?p?shuf\w+|vperm\w+|v?punpck\w+|v?unpck\w+|v?p?(insert|extract)\w+|v?palignr|valign[dq]|vshuf\w+|v?mov[hl]\w*ps|v?movddup|v?movs[hl]dup",
+        "branch": r"j\w+|call\w*|ret\w*",
+    }.items()
+}
+_MOVE = re.compile(r"v?mov(ap|up|dq|nt|q|d|ss|sd)\w*|v?lddqu")
+_VECTOR = re.compile(r"%[xyz]mm\d+")
+_FLOAT = re.compile(
+    r"v?(add|sub|mul|div|sqrt|max|min|cmp\w*|u?comi|round|rndscale|rcp14|rsqrt14|rcp|rsqrt|hadd|dp)[ps][sd]$|vfn?m(add|sub)\w+[ps][sd]$|v?cvt\w*[ps][sd]\w*$"
+)
+_FLOAT_MULTIPLY = re.compile(r"v?mul[ps][sd]$|vfn?m(add|sub)\w+[ps][sd]$")
+
+
+def _class(instruction: Instruction) -> str:
+    if _MOVE.fullmatch(instruction.mnemonic) and _VECTOR.search(instruction.operands):
+        if "(" not in instruction.operands:
+            return "move"
+        if instruction.on_stack:
+            return "spill"
+        return "store" if instruction.writes_memory else "load"
+    for name, pattern in CLASSES.items():
+        if pattern.fullmatch(instruction.mnemonic):
+            vector = name in ("multiply", "branch") or _VECTOR.search(instruction.operands)
+            return name if vector else "scalar"
+    return "scalar"
+
+
+def is_multiply(instruction: Instruction) -> bool:
+    """Whether the instruction multiplies (or counts bits), read by itself."""
+    return _class(instruction) == "multiply"
+
+
+def histogram(loop: Sequence[Instruction]) -> Counter[str]:
+    """Instructions of a loop by class; the two ambiguous ones are read in its light."""
+    counts = Counter(_class(i) for i in loop)
+    names = Counter(i.mnemonic.removeprefix("v") for i in loop)
+    if names["pmaddubsw"] and names["pmaddwd"]:
+        counts["multiply"] -= names["pmaddwd"]
+        counts["widen"] += names["pmaddwd"]
+    if not counts["multiply"] and names["pshufb"]:
+        counts["multiply"] += names["pshufb"]
+        counts["shuffle"] -= names["pshufb"]
+    return +counts
+
+
+def float_count(loop: Sequence[Instruction]) -> int:
+    """Instructions that compute in float (arithmetic, comparison, conversion; not moves)."""
+    return sum(_FLOAT.fullmatch(i.mnemonic) is not None for i in loop)
+
+
+def float_multiplies(loop: Sequence[Instruction]) -> int:
+    """Float multiplications, fused ones too."""
+    return sum(_FLOAT_MULTIPLY.fullmatch(i.mnemonic) is not None for i in loop)

@@ -1,0 +1,81 @@
+"""Machine code read back from a shared library: functions, loops, and the loop where the work is done."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowbit.errors import ArtifactError, ToolMissing
+from lowbit.reporting.instructions import Instruction, is_multiply
+
+__all__ = ["Function", "disassemble", "parse_objdump"]
+
+_SYMBOL = re.compile(r"^[0-9a-f]+ <(.+)>:$")
+_LINE = re.compile(r"^\s*([0-9a-f]+):\t(?:((?:\{\S+\} |(?:rep|repz|repnz|lock|data16|bnd|notrack|cs|ds) )*\S+)\s*(.*?))?\s*$")
+_TARGET = re.compile(r"^(?:0x)?([0-9a-f]+)(?: <.*>)?$")
+
+
+@dataclass(frozen=True)
+class Function:
+    """The instructions of one symbol, in address order."""
+
+    symbol: str
+    instructions: tuple[Instruction, ...]
+
+    def loops(self) -> list[tuple[Instruction, ...]]:
+        """Innermost loops: ranges [target, jump] of backward jumps that contain no other such range."""
+        index = {i.address: k for k, i in enumerate(self.instructions)}
+        spans = set()
+        for k, instruction in enumerate(self.instructions):
+            match = _TARGET.match(instruction.operands) if instruction.mnemonic.startswith("j") else None
+            start = index.get(int(match[1], 16)) if match else None
+            if start is not None and start <= k:
+                spans.add((start, k))
+        inner = [a for a in spans if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in spans)]
+        return [self.instructions[start : end + 1] for start, end in sorted(inner)]
+
+    def hot_loop(self) -> tuple[Instruction, ...]:
+        """The innermost loop with the most multiplications; among equals the longest.
+
+        A function without any loop is its own hot loop.
+        """
+        return max(self.loops(), key=lambda loop: (sum(map(is_multiply, loop)), len(loop)), default=self.instructions)
+
+
+def parse_objdump(text: str) -> dict[str, Function]:
+    """``objdump -d --no-show-raw-insn`` -> functions by symbol."""
+    bodies: dict[str, list[Instruction]] = {}
+    body: list[Instruction] | None = None
+    for line in text.splitlines():
+        if match := _SYMBOL.match(line):
+            body = bodies.setdefault(match[1], [])
+        elif body is not None and (match := _LINE.match(line)) and match[2]:
+            body.append(Instruction(int(match[1], 16), match[2], match[3].split("#")[0].rstrip()))
+    return {symbol: Function(symbol, tuple(_trim(body))) for symbol, body in bodies.items()}
+
+
+def _trim(body: Sequence[Instruction]) -> Sequence[Instruction]:
+    """Without the padding after the last instruction."""
+    end = len(body)
+    while end and re.match(r"(data16 |cs )*nop|int3|xchg$", body[end - 1].mnemonic):
+        end -= 1
+    return body[:end]
+
+
+def disassemble(library: bytes) -> Mapping[str, Function]:
+    """Functions of an ELF file, by symbol.  Raises ToolMissing without objdump, ArtifactError if it cannot read the file."""
+    objdump = shutil.which("objdump")
+    if objdump is None:
+        raise ToolMissing("objdump reads the machine code and is not installed; apt-get install binutils")
+    with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
+        path = Path(folder) / "library.so"
+        path.write_bytes(library)
+        done = subprocess.run([objdump, "-d", "--no-show-raw-insn", str(path)], capture_output=True, text=True)
+    if done.returncode:
+        raise ArtifactError(f"objdump cannot read the artifact's library: {done.stderr.strip()}")
+    return parse_objdump(done.stdout)

@@ -1,0 +1,39 @@
+"""The machine we are on."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+
+__all__ = ["cpu_model", "host_features", "host_machine"]
+
+# /proc/cpuinfo's name -> LLVM's name, where they differ
+_LLVM_NAME = {"sse4_1": "sse4.1", "sse4_2": "sse4.2", "avx512_vnni": "avx512vnni", "avx512_vpopcntdq": "avx512vpopcntdq", "avx512_bitalg": "avx512bitalg", "avx_vnni": "avxvnni", "pni": "sse3"}
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def host_machine() -> str:
+    """``x86_64``, ``aarch64``, ..."""
+    return platform.machine()
+
+
+@cache
+def host_features() -> frozenset[str]:
+    """CPU features by LLVM's names, as the kernel reports them."""
+    info = _cpuinfo()
+    flags = (info.get("flags") or info.get("Features") or "").split()
+    return frozenset(_LLVM_NAME.get(f, f) for f in flags)
+
+
+def cpu_model() -> str:
+    return _cpuinfo().get("model name", platform.processor() or "unknown")

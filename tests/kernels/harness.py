@@ -1,0 +1,79 @@
+"""Run generated kernels from numpy: compile, link with the C compiler, call through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from lowbit.backend.cache import compile_kernels
+from lowbit.kernels.abi import ARGUMENTS
+from lowbit.kernels.spec import KernelSpec
+from lowbit.targets import TARGETS, Target
+from lowbit.targets.host import host_features, host_machine
+
+__all__ = ["aligned", "load_kernels", "run_kernel", "runnable_targets"]
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="lowbit-kernels-")
+GUARD = 64  # readable bytes every buffer is followed by (Layout's promise)
+
+
+def runnable_targets() -> list[Target]:
+    """The targets of the table whose code this CPU executes."""
+    return [t for t in TARGETS.values() if t.triple.startswith(host_machine()) and t.features <= host_features()]
+
+
+def aligned(array: np.ndarray, fill: int = 0xA5) -> np.ndarray:
+    """A 64-byte aligned copy, followed (and preceded) by 64 bytes of ``fill``."""
+    array = np.ascontiguousarray(array)
+    raw = np.full(array.nbytes + 3 * GUARD, fill, np.uint8)
+    start = -raw.ctypes.data % GUARD + GUARD
+    view = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+@cache
+def _library(objects: tuple[bytes, ...]) -> ctypes.CDLL:
+    folder = Path(_FOLDER.name)
+    paths = []
+    for content in objects:
+        path = folder / f"{hashlib.sha256(content).hexdigest()[:24]}.o"
+        path.write_bytes(content)
+        paths.append(str(path))
+    library = folder / f"{hashlib.sha256(b''.join(objects)).hexdigest()[:24]}.so"
+    subprocess.run(["cc", "-shared", "-nostdlib", "-o", str(library), *paths], check=True, capture_output=True)
+    return ctypes.CDLL(str(library))
+
+
+def load_kernels(specs: list[KernelSpec], target: Target) -> list[ctypes._CFuncPtr]:
+    """C functions of the specs, linked into one library."""
+    objects = compile_kernels(specs, target)
+    library = _library(tuple(objects.values()))
+    functions = []
+    for spec in specs:
+        function = getattr(library, spec.symbol(target.name))
+        function.restype = None
+        function.argtypes = [ctypes.c_void_p] * len(ARGUMENTS) + [ctypes.c_int32] * 2
+        functions.append(function)
+    return functions
+
+
+def run_kernel(spec: KernelSpec, target: Target, lo: int = 0, hi: int | None = None, **arrays: np.ndarray | None) -> None:
+    """Call the kernel on ``arrays`` (keys x, r, w, b, s, t, o; missing = NULL); writes ``o`` in place.
+
+    Arrays must be contiguous and, where the kernel reads past their end, made by :func:`aligned`.
+    """
+    (function,) = load_kernels([spec], target)
+    pointers = []
+    for name in ARGUMENTS:
+        array = arrays.get(name)
+        if array is not None and not array.flags.c_contiguous:
+            raise ValueError(f"{name} is not contiguous")
+        pointers.append(None if array is None else array.ctypes.data)
+    function(*pointers, lo, spec.units if hi is None else hi)

@@ -1,0 +1,125 @@
+"""Copies computed by the lowering, executed element by element, against numpy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowbit.graph import Graph, Node, TensorType
+from lowbit.kernels.layout import Layout
+from lowbit.kernels.spec import CopySpec
+from lowbit.lowering.context import Lowering
+from lowbit.lowering.movement import _refine, _strides_of, axis_strides, lower_concat, lower_pad, lower_permute, lower_reshape, lower_slice
+from lowbit.targets import TARGETS
+
+HANDLERS = {"reshape": lower_reshape, "permute": lower_permute, "slice": lower_slice, "pad": lower_pad, "concat": lower_concat}
+
+
+def _store(values: np.ndarray, layout: Layout) -> np.ndarray:
+    memory = np.full(layout.elements + 64, np.nan, np.float32)
+    strides = axis_strides(values.shape, layout)
+    for index in np.ndindex(*values.shape):
+        memory[layout.offset(0, 0, 0, 0) + sum(i * s for i, s in zip(index, strides, strict=True))] = values[index]
+    return memory
+
+
+def _load(memory: np.ndarray, shape: tuple[int, ...], layout: Layout) -> np.ndarray:
+    strides = axis_strides(shape, layout)
+    out = np.empty(shape, np.float32)
+    for index in np.ndindex(*shape):
+        out[index] = memory[layout.offset(0, 0, 0, 0) + sum(i * s for i, s in zip(index, strides, strict=True))]
+    return out
+
+
+def _execute(node: Node, inputs: dict[str, np.ndarray], out_shape: tuple[int, ...]) -> np.ndarray:
+    """Lower one node of a float graph and run its copies in Python."""
+    types = {name: TensorType(value.shape) for name, value in inputs.items()} | {node.name: TensorType(out_shape)}
+    graph = Graph("g", tuple(inputs), (node.name,), (node,), types)
+    ctx = Lowering(graph, TARGETS["x86-64"])
+    HANDLERS[node.op](ctx, node)
+    memory = {name: _store(value, ctx.layouts[name]) for name, value in inputs.items()}
+    for call, named, written in ctx._calls:
+        spec = call.spec
+        assert isinstance(spec, CopySpec)
+        target = memory.setdefault(written, np.full(ctx.layouts[written].elements, np.nan, np.float32))
+        for fill in call.fills:
+            if fill.whole:
+                target[:] = np.int32(fill.value).view(np.float32)
+        for index in itertools.product(*(range(extent) for extent, _, _ in spec.dims)):
+            a = spec.src_offset + sum(i * d[1] for i, d in zip(index, spec.dims, strict=True))
+            b = spec.dst_offset + sum(i * d[2] for i, d in zip(index, spec.dims, strict=True))
+            target[b] = memory[named[0]][a]
+    return _load(memory[ctx.storage(node.name)], out_shape, ctx.layouts[node.name])
+
+
+def _values(shape: tuple[int, ...]) -> np.ndarray:
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((2, 3, 4, 5), (2, 60)), ((2, 24), (2, 6, 2, 2)), ((1, 20, 1, 1), (1, 20)), ((6, 4), (4, 6)), ((2, 8, 3, 3), (2, 2, 4, 3, 3)),
+        ((2, 2, 4, 3, 3), (2, 8, 3, 3)), ((5,), (1, 5, 1, 1)), ((2, 3, 4), (6, 4)), ((1, 1, 1), (1,)), ((3, 10), (5, 6)), ((2, 16, 3, 2), (2, 16, 6)),
+    ],
+)  # fmt: skip
+def test_reshape(before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    x = _values(before)
+    np.testing.assert_array_equal(_execute(Node("y", "reshape", ("x",), {"shape": after}), {"x": x}, after), x.reshape(after))
+
+
+@pytest.mark.parametrize("rank", [2, 3, 4, 5])
+def test_permute(rank: int) -> None:
+    x = _values((2, 3, 4, 5, 2)[:rank])
+    for order in itertools.permutations(range(rank)):
+        y = x.transpose(order)
+        np.testing.assert_array_equal(_execute(Node("y", "permute", ("x",), {"dims": order}), {"x": x}, y.shape), y)
+
+
+def test_strided_slice() -> None:
+    x = _values((2, 6, 5, 7))
+    y = x[:, 1:5:2, ::2, 1::3]
+    node = Node("y", "slice", ("x",), {"starts": (0, 1, 0, 1), "steps": (1, 2, 2, 3)})
+    np.testing.assert_array_equal(_execute(node, {"x": x}, y.shape), y)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.5])
+def test_pad(value: float) -> None:
+    x = _values((2, 3, 4, 5))
+    before, after = (0, 2, 1, 0), (1, 2, 0, 3)
+    y = np.pad(x, list(zip(before, after, strict=True)), constant_values=value)
+    node = Node("y", "pad", ("x",), {"before": before, "after": after, "value": value})
+    np.testing.assert_array_equal(_execute(node, {"x": x}, y.shape), y)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_concat(axis: int) -> None:
+    shapes = [tuple(n + (i if d == axis else 0) for d, n in enumerate((2, 3, 4, 5))) for i in range(3)]
+    parts = {f"x{i}": _values(shape) + 1000 * i for i, shape in enumerate(shapes)}
+    y = np.concatenate(list(parts.values()), axis)
+    np.testing.assert_array_equal(_execute(Node("y", "concat", tuple(parts), {"axis": axis}), parts, y.shape), y)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_refine_splits_both_shapes(shape: list[int], random) -> None:  # type: ignore[no-untyped-def]
+    a = tuple(shape)
+    b: list[int] = [1]
+    for extent in a:  # merge some neighbours
+        if random.random() < 0.5:
+            b[-1] *= extent
+        else:
+            b.append(extent)
+    fine = _refine(a, tuple(b))
+    assert fine is not None
+    x = _values(a)
+    dense = lambda s: tuple(int(np.prod(s[i + 1 :])) for i in range(len(s)))  # noqa: E731
+    assert np.prod(fine, dtype=int) == x.size
+    assert _strides_of(fine, a, dense(a)) == _strides_of(fine, tuple(b), dense(tuple(b)))
+
+
+def test_crossing_boundaries_do_not_refine() -> None:
+    assert _refine((6, 4), (4, 6)) is None

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lowbit.frontend.evaluate import evaluate
+    from lowbit.frontend.evaluation import evaluate
     from lowbit.frontend.torch_export import import_model
 
 __all__ = ["evaluate", "import_model"]
 
-_HOME = {"evaluate": "lowbit.frontend.evaluate", "import_model": "lowbit.frontend.torch_export"}
+_HOME = {"evaluate": "lowbit.frontend.evaluation", "import_model": "lowbit.frontend.torch_export"}
 
 
 def __getattr__(name: str) -> Any:

@@ -88,7 +88,9 @@ class _Walk:
         self.tensors = {**program.state_dict, **program.constants}
         names = {id(tensor): name for name, tensor in self.tensors.items() if isinstance(tensor, torch.Tensor)}
         self.builder = Builder(names)
-        self.layers = Counter(_module(node)[0] for node in program.graph.nodes if node.op == "call_function")
+        calls = Counter(_module(node)[0] for node in program.graph.nodes if node.op == "call_function")
+        parents = {path.rpartition(".")[0] for path in calls}
+        self.single = {path for path, count in calls.items() if path and count == 1 and path not in parents}
 
     def run(self, name: str) -> Graph:
         outputs: list[str] = []
@@ -156,7 +158,7 @@ class _Walk:
         results = value if isinstance(value, (list, tuple)) else [value]
         shapes = tuple(tuple(result.shape) for result in results if isinstance(result, torch.Tensor))
         readers = tuple(_reader(user) for user in node.users)
-        layer = layer or (bool(module) and self.layers[module] == 1)
+        layer = layer or module in self.single
         op = op.rstrip("_") if is_write(node) else op
         return Call(op, str(node.target), bind(node, self.env.__getitem__), shapes or ((),), module, source, layer, readers)
 

@@ -45,10 +45,11 @@ class _Layer:
 
     @property
     def act_max(self) -> int:
-        """Largest stored activation (the smallest is 0, or -32768 for i16)."""
-        assert self.x.quant is not None
+        """Largest magnitude of a stored activation."""
+        if self.x.quant is None:
+            return 0
         qtype = self.x.quant.qtype
-        return (qtype.qmax - self.x.off) // self.x.step
+        return -qtype.qmin if self.x.dtype == "i16" else (qtype.qmax - self.x.off) // self.x.step
 
     @property
     def acc_shift(self) -> int:
@@ -62,14 +63,12 @@ class _Layer:
     def act_text(self) -> str:
         return "f32" if self.x.quant is None else str(self.x.quant.qtype)
 
-    def integer_bias(self, ctx: Lowering, lanes: int, popcount: bool) -> Ref:
-        """b[n] = bias + (off - zero_point) * sum_k w[n, k] (+ the ones of w, for popcount kernels):
-        what turns a sum over stored activations into one over q - zero_point."""
+    def integer_bias(self, ctx: Lowering, lanes: int, offset: np.ndarray | int = 0) -> Ref:
+        """b[n] = bias + (off - zero_point) * sum_k w[n, k] + offset[n]: what turns the kernel's sum over
+        stored activations into one over q - zero_point.  ``offset``: what the kernel's form leaves out."""
         taps = tuple(range(1, 4))
         total = np.asarray(self.effective, np.int64).sum(taps)
-        bias = np.asarray(ctx.graph.constants[self.bias], np.int64) + (self.x.off - self.x.zero_point) * total
-        if popcount:
-            bias = bias + (np.count_nonzero(self.values > 0, axis=taps).astype(np.int64) << self.acc_shift)
+        bias = np.asarray(ctx.graph.constants[self.bias], np.int64) + (self.x.off - self.x.zero_point) * total + offset
         if not self.wide:
             reach = np.abs(np.asarray(self.effective, np.int64)).sum(taps) * self.act_max << self.acc_shift
             if np.any(reach + np.abs(bias) >= 2**31):
@@ -150,10 +149,9 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
         groups=groups,
         act=layer.act_text,
         weight=layer.weight_text,
-        act_max=0 if layer.x.quant is None else layer.act_max,
+        act_max=layer.act_max,
         acc_shift=layer.acc_shift,
         sign=layer.out.sign,
-        wide=layer.wide,
     )
     choice = choose(problem, layer.effective, ctx.target)
     spec, source = choice.spec, layer.source
@@ -166,7 +164,7 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
     if layer.quant is None:
         b, s = layer.float_operands(ctx, lanes)
     else:
-        b, s = layer.integer_bias(ctx, lanes, choice.needs_bits), layer.integer_scales(ctx, lanes)
+        b, s = layer.integer_bias(ctx, lanes, choice.bias_offset), layer.integer_scales(ctx, lanes)
     t = NULL if choice.table is None else ctx.constants.add(choice.table)
     w = layer.weights(ctx, choice.packing)
     ctx.emit(node, spec, x=source, r=layer.residual or NULL, w=w, b=b, s=s, t=t, o=node.name, macs=macs, fill=layer.out.zero)
@@ -185,7 +183,7 @@ def _lower_depthwise(ctx: Lowering, layer: _Layer, macs: int) -> None:
     if layer.quant is None:
         b, s = layer.float_operands(ctx, lanes)
     else:
-        b, s = layer.integer_bias(ctx, lanes, False), layer.integer_scales(ctx, lanes)
+        b, s = layer.integer_bias(ctx, lanes), layer.integer_scales(ctx, lanes)
     w = layer.weights(ctx, packing)
     ctx.emit(
         layer.node, spec, x=layer.source, r=layer.residual or NULL, w=w, b=b, s=s, o=layer.node.name, macs=macs, fill=layer.out.zero

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CLASSES", "Instruction", "float_count", "float_multiplies", "histogram", "is_multiply"]
+__all__ = ["CLASSES", "Instruction", "LoopWork", "is_multiply", "loop_work"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ _VECTOR = re.compile(r"%[xyz]mm\d+")
 _FLOAT = re.compile(
     r"v?(add|sub|mul|div|sqrt|max|min|cmp\w*|u?comi|round|rndscale|rcp14|rsqrt14|rcp|rsqrt|hadd|dp)[ps][sd]$|vfn?m(add|sub)\w+[ps][sd]$|v?cvt\w*[ps][sd]\w*$"
 )
-_FLOAT_MULTIPLY = re.compile(r"v?mul[ps][sd]$|vfn?m(add|sub)\w+[ps][sd]$")
+_FUSED = re.compile(r"vfn?m(add|sub)\w+[ps][sd]")
+_FLOAT_MULTIPLY = re.compile(rf"v?mul[ps][sd]|{_FUSED.pattern}")
+_TO_INTEGER = re.compile(r"v?cvtt?(p[sd]2u?[dq]q|s[sd]2u?si)\w*")
 
 
 def _class(instruction: Instruction) -> str:
@@ -75,8 +77,31 @@ def is_multiply(instruction: Instruction) -> bool:
     return _class(instruction) == "multiply"
 
 
-def histogram(loop: Sequence[Instruction]) -> Counter[str]:
-    """Instructions of a loop by class; the two ambiguous ones are read in its light."""
+@dataclass(frozen=True)
+class LoopWork:
+    """Instructions of a loop.
+
+    ``classes``: by class; ``float``: those that compute in float (arithmetic, comparison, conversion;
+    not moves); ``float_multiplies``: those that multiply in float, of which ``fused`` also add;
+    ``to_integer``: conversions float -> integer.
+    """
+
+    classes: Mapping[str, int]
+    float: int
+    float_multiplies: int
+    fused: int
+    to_integer: int
+
+    @property
+    def integer_multiplies(self) -> int:
+        return self.classes.get("multiply", 0) - self.float_multiplies
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={count}" for name, count in sorted(self.classes.items(), key=lambda item: -item[1]))
+
+
+def loop_work(loop: Sequence[Instruction]) -> LoopWork:
+    """Count a loop; the two ambiguous instructions are read in its light."""
     counts = Counter(_class(i) for i in loop)
     names = Counter(i.mnemonic.removeprefix("v") for i in loop)
     if names["pmaddubsw"] and names["pmaddwd"]:
@@ -85,14 +110,8 @@ def histogram(loop: Sequence[Instruction]) -> Counter[str]:
     if not counts["multiply"] and names["pshufb"]:
         counts["multiply"] += names["pshufb"]
         counts["shuffle"] -= names["pshufb"]
-    return +counts
 
+    def matching(pattern: re.Pattern[str]) -> int:
+        return sum(pattern.fullmatch(i.mnemonic) is not None for i in loop)
 
-def float_count(loop: Sequence[Instruction]) -> int:
-    """Instructions that compute in float (arithmetic, comparison, conversion; not moves)."""
-    return sum(_FLOAT.fullmatch(i.mnemonic) is not None for i in loop)
-
-
-def float_multiplies(loop: Sequence[Instruction]) -> int:
-    """Float multiplications, fused ones too."""
-    return sum(_FLOAT_MULTIPLY.fullmatch(i.mnemonic) is not None for i in loop)
+    return LoopWork(dict(+counts), matching(_FLOAT), matching(_FLOAT_MULTIPLY), matching(_FUSED), matching(_TO_INTEGER))

@@ -19,16 +19,17 @@ def check_plots() -> None:
 
 
 def latency_chart(title: str, rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Median latency (bars, min to max as whiskers) and bytes on disk, one bar a configuration, as PNG."""
+    """Median latency (bars, min to max as whiskers) and bytes on disk, one bar a configuration, as PNG.
+
+    Blue: lowbit, grey: peers, red: dead or wrong.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     names = [str(row["config"]) for row in rows]
     medians = [row["median_ms"] for row in rows]
-    whiskers = [[m - row["min_ms"] for m, row in zip(medians, rows, strict=True)],
-                [row["max_ms"] - m for m, row in zip(medians, rows, strict=True)]]  # fmt: skip
-    colors = ["tab:red" if row.get("verdict") else "tab:gray" if "/fp32" in name or "/int8" in name[3:] and not name[0].isdigit()
-              else "tab:blue" for name, row in zip(names, rows, strict=True)]  # fmt: skip
+    whiskers = [[row["median_ms"] - row["min_ms"] for row in rows], [row["max_ms"] - row["median_ms"] for row in rows]]
+    colors = ["tab:red" if row.get("verdict") else "tab:gray" if row["dead_channels"] is None else "tab:blue" for row in rows]
     figure = Figure(figsize=(11, 0.4 * len(rows) + 1.6), layout="constrained")
     FigureCanvasAgg(figure)
     time_axes, size_axes = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])

@@ -1,0 +1,32 @@
+"""Networks to compile, with seeded weights that keep them alive, and the pretrained ones.
+
+Everything but the table is resolved on first use, so that importing the package does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lowbit.zoo.networks import NETWORKS, Network
+
+if TYPE_CHECKING:
+    from lowbit.zoo.building import build, example_inputs, load_model
+    from lowbit.zoo.pretrained import data_root, images, load_pretrained
+
+__all__ = ["NETWORKS", "Network", "build", "data_root", "example_inputs", "images", "load_model", "load_pretrained"]
+
+_HOME = {
+    "build": "lowbit.zoo.building",
+    "example_inputs": "lowbit.zoo.building",
+    "load_model": "lowbit.zoo.building",
+    "data_root": "lowbit.zoo.pretrained",
+    "images": "lowbit.zoo.pretrained",
+    "load_pretrained": "lowbit.zoo.pretrained",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

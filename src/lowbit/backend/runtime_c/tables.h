@@ -66,8 +66,11 @@ const char *lb_error(void);
 
 #define LB_EXPORT __attribute__((visibility("default")))
 
-/* The functions of lowbit.h under the prefix `P`, for the network described by `T`. */
+/* The functions of lowbit.h under the prefix `P`, for the network described by `T`; and the prefix
+ * itself, for who opens a library without its header. */
 #define LB_API(P, T)                                                                                        \
+    LB_EXPORT extern const char lowbit_prefix[];                                                            \
+    const char lowbit_prefix[] = #P;                                                                        \
     LB_EXPORT struct lb_network *P##_open(const char *path, int threads) { return lb_open(T, path, threads); } \
     LB_EXPORT struct lb_network *P##_open_memory(const void *data, size_t size, int threads) {              \
         return lb_open_memory(T, data, size, threads);                                                      \

@@ -1,8 +1,8 @@
-"""What selection is asked, and what it answers."""
+"""What a convolution asks for, before anybody decides how to compute it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,11 +15,11 @@ __all__ = ["Choice", "ConvProblem"]
 
 @dataclass(frozen=True)
 class ConvProblem:
-    """One dense or grouped convolution or linear layer, before a kernel is chosen for it.
+    """A dense (maybe grouped) convolution over stored integers or float32.
 
-    ``act``, ``weight``: text of the QTypes ("f32" for float).  ``act_max``: largest stored
-    activation (i16: the largest magnitude is 32768).  ``wide``: an operand has more than 8 bits.
-    ``acc_shift``, ``sign``: see ConvSpec.  ``layer``: for error messages.
+    ``layer``: for messages.  ``src``: u8, i16 or f32 layout whose halo covers ``padding`` (top, left).
+    ``act``, ``weight``: texts of the QTypes, "f32" for float.  ``act_max``: largest |stored input|.
+    ``acc_shift``: log2 of the activation's step (1 for b1: q = 2 * stored - 1).
     """
 
     layer: str
@@ -34,21 +34,30 @@ class ConvProblem:
     groups: int
     act: str
     weight: str
-    act_max: int
+    act_max: int = 255
     acc_shift: int = 0
     sign: bool = False
-    wide: bool = False
+
+    @property
+    def wide(self) -> bool:
+        """Whether an operand has more than 8 bits: float64-exact sums, float64 bias."""
+        return any(text != "f32" and int(text[1:]) > 8 for text in (self.act, self.weight))
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The kernel, how its weights are packed, and its int32 table (pointer t), if any.
+    """How a problem is computed.
 
-    ``needs_bits``: spec.src is a "bits" layout; the caller packs the activation first and adds the
-    number of ones of each output channel's weights (shifted by acc_shift) to the bias.
+    ``packing``: how its weights are laid out (a caller with per-group scales fills them in).
+    ``table``: the kernel's int32 argument ``t``, or None.
+    ``needs_bits``: ``spec.src`` is a "bits" layout that a PackBits kernel has to fill from the problem's src.
+    ``bias_offset``: int64[N] to add to the bias: the part of the sum that the kernel leaves out.
+    ``split``: fraction of the steps that u8_split had to double.
     """
 
     spec: ConvSpec
     packing: Packing
     table: np.ndarray | None = None
     needs_bits: bool = False
+    bias_offset: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    split: float = 0.0

@@ -32,8 +32,9 @@ class Histogram:
         lo, hi = float(x.min()), float(x.max())
         self.minimum, self.maximum = min(self.minimum, lo), max(self.maximum, hi)
         step = -(-x.size // _MOST)
-        # an odd step walks through all residues of the (mostly even) row lengths
-        x = x[:: step | 1].astype(np.float64) if step > 1 else x.astype(np.float64)
+        if step > 1:
+            step |= 1  # an odd step visits every residue of the row lengths, which are mostly even
+        x = x[::step].astype(np.float64)
         if self.width == 0.0:
             self._start()
         else:

@@ -83,8 +83,15 @@ def make_config(
         return None
     w = QType.parse(weights) if weights is not None else QType.parse("i8")
     a = QType.parse(activations) if activations is not None else QType.parse("i16" if w.bits == 16 else "u8")
-    overrides = {pattern: LayerPrecision.parse(value) if isinstance(value, str) else value for pattern, value in (layers or {}).items()}
-    return QuantizationConfig(weights=w, activations=a, overrides=overrides, **options)
+    return QuantizationConfig(w, a, overrides={p: _precision(value) for p, value in (layers or {}).items()}, **options)
+
+
+def _precision(value: str | LayerPrecision) -> LayerPrecision:
+    """``"i4/u8"`` or ``"i4"`` -> LayerPrecision."""
+    if isinstance(value, LayerPrecision):
+        return value
+    weights, _, activations = value.partition("/")
+    return LayerPrecision(weights or None, activations or None)
 
 
 def quantize(

@@ -1,0 +1,43 @@
+"""lowbit: PyTorch networks as n-bit integer networks, with kernels generated for one machine.
+
+``compile`` and ``trace`` need PyTorch (and TVM, unless every kernel is cached); ``load`` needs numpy only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lowbit.version import __version__
+
+if TYPE_CHECKING:
+    from lowbit.compiler import compile, trace
+    from lowbit.numerics import QType
+    from lowbit.quantization import LayerPrecision, QuantizationConfig
+    from lowbit.runtime import Compiled, load
+
+__all__ = ["Compiled", "LayerPrecision", "QType", "QuantizationConfig", "__version__", "compile", "load", "trace"]
+
+_HOME = {
+    "compile": "lowbit.compiler",
+    "trace": "lowbit.compiler",
+    "QType": "lowbit.numerics",
+    "LayerPrecision": "lowbit.quantization",
+    "QuantizationConfig": "lowbit.quantization",
+    "Compiled": "lowbit.runtime",
+    "load": "lowbit.runtime",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that ``import lowbit`` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'lowbit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

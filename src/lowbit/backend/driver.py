@@ -1,0 +1,175 @@
+"""A Program as C tables: what the runtime runs, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+from lowbit.backend.runtime_object import RUNTIME_FOLDER
+from lowbit.backend.weight_file import WeightFilePlan, WeightsPlace, plan_weight_file
+from lowbit.kernels.layout import ELEMENT_BYTES
+from lowbit.lowering.program import Call, Fill, Program, Ref, Weights
+from lowbit.numerics import QType
+from lowbit.targets import Target
+
+__all__ = ["API", "driver_source", "identity", "network_header", "prefix_of"]
+
+# The functions of lowbit.h.
+API = ("open", "open_memory", "run", "profile", "set_threads", "threads", "close", "error", "info")
+
+_ELEMENT_BYTES = {"bit": 0, "i8": 1, "i16": 2, "f32": 4}
+
+
+def prefix_of(name: str) -> str:
+    """A C identifier for a network's name: ``ResNet-18 (int4)`` -> ``resnet_18_int4``."""
+    prefix = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    reserved = prefix in ("", "lb", "lowbit") or prefix[0].isdigit()  # lb_* are the runtime's own names
+    return f"network_{prefix}".rstrip("_") if reserved else prefix
+
+
+def _text(value: str) -> str:
+    """A C string literal.  Non-ASCII characters become octal escapes of their UTF-8 bytes."""
+    return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in value.encode()) + '"'
+
+
+def _long_text(value: str) -> str:
+    """Several literals that C joins: compilers limit the length of a single one."""
+    return "\n    ".join(_text(value[i : i + 200]) for i in range(0, len(value), 200)) or '""'
+
+
+def _ref(ref: Ref) -> str:
+    return f"{{{ref.offset}u, LB_{ref.space.upper()}}}"
+
+
+def _fill(fill: Fill) -> str:
+    """{offset, head, row, gap, tail, images, rows, element, value}, see tables.h."""
+    at = fill.layout
+    element = ELEMENT_BYTES[at.dtype]
+    pixel = at.stride * element
+    value = fill.value & (1 << 8 * element) - 1
+    if fill.whole:
+        return f"{{{fill.offset}u, {at.nbytes}u, 0, 0, 0, 1, 0, {element}, {value}u}}"
+    head, row, gap = (at.top * at.wp + at.left) * pixel, at.w * pixel, (at.right + at.left) * pixel
+    tail = (at.right + at.bottom * at.wp) * pixel
+    return f"{{{fill.offset}u, {head}u, {row}u, {gap}u, {tail}u, {at.n}, {at.h}, {element}, {value}u}}"
+
+
+def _field(weights: Weights) -> str:
+    """{container, shift, flip, minus}: value = ((field << shift) ^ flip) - minus."""
+    if weights.qtype == "f32":
+        return "{32, 0, 0, 0}"
+    qtype = QType.parse(weights.qtype)
+    if qtype.bipolar:
+        return f"{{{weights.container}, 1, 0, 1}}"
+    sign = 1 << weights.container - 1 if qtype.signed else 0
+    return f"{{{weights.container}, 0, {sign}, {sign}}}"
+
+
+def _weights(weights: Weights, place: WeightsPlace) -> str:
+    p = weights.packing
+    runs, length, pad, group = p.runs, p.run_len, p.run_pad, p.k_group
+    if p.scheme == "taps":  # panels of one block, one tap a step
+        runs, length, pad, group = 1, p.runs * p.run_len, p.runs * p.run_len, 1
+    scale = f"{p.group_size}, {p.channels or p.run_len}" if p.group_scale is not None else "0, 0"
+    tables = ", ".join(f"{place.tables[name]}u" for name in ("window_start", "entries", "entry_starts", "group_scale"))
+    return (
+        f"{{{place.source}u, {weights.offset}u, {_field(weights)}, {_ELEMENT_BYTES[p.element]}, {p.n}, {runs}, {length}, {pad}, "
+        f"{p.nr}, {group}, {p.parts}, {p.groups}, {scale}, {tables}}}"
+    )
+
+
+def _sizes(program: Program, plan: WeightFilePlan) -> str:
+    return (
+        f"{len(program.calls)}, {len(program.weights)}, {len(program.input_shapes)}, {len(program.output_shapes)}, "
+        f"{program.arena_bytes}u, {program.weight_bytes}u, {len(program.constants)}u, {plan.nbytes}u, {plan.constants}u"
+    )
+
+
+def identity(program: Program) -> int:
+    """64 bits that tie a weight file to a library: a hash of all that both must agree on, which is
+    everything but the values of weights and constants."""
+    plan = plan_weight_file(program)
+    parts = [_sizes(program, plan), *map(_weights, program.weights, plan.layers)]
+    for call in program.calls:
+        parts += [call.spec.digest(), *map(_ref, call.args), *map(_fill, call.fills)]
+    return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8], "little")
+
+
+def _info(program: Program, target: Target) -> str:
+    def tensors(names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], kind: str) -> list[dict[str, object]]:
+        names = names or tuple(f"{kind}{i}" for i in range(len(shapes)))
+        return [{"name": name, "shape": list(shape), "dtype": "float32"} for name, shape in zip(names, shapes, strict=True)]
+
+    return json.dumps(
+        {
+            "name": program.name,
+            "target": target.name,
+            "features": sorted(target.features),
+            "inputs": tensors(program.input_names, program.input_shapes, "input"),
+            "outputs": tensors(program.output_names, program.output_shapes, "output"),
+            "operations": [{"layer": c.layer, "kernel": c.spec.symbol(target.name), "macs": c.macs} for c in program.calls],
+            "arena_bytes": program.arena_bytes,
+            "weight_bytes": program.weight_bytes + len(program.constants),
+        },
+        separators=(",", ":"),
+    )
+
+
+def _array(kind: str, name: str, rows: list[str]) -> str:
+    """A table; a zero row stands in where there would be none, which C does not allow."""
+    body = ",\n    ".join(rows or ["{0}"])
+    return f"static const {kind} {name}[] = {{\n    {body},\n}};\n"
+
+
+def driver_source(program: Program, target: Target, prefix: str) -> str:
+    """The C source with the tables of ``program`` and its API under ``prefix``."""
+    plan = plan_weight_file(program)
+    fills = [_fill(fill) for call in program.calls for fill in call.fills]
+    operations, first = [], 0
+    for call in program.calls:
+        refs = ", ".join(map(_ref, call.args))
+        operations.append(f"{{{call.spec.symbol(target.name)}, {{{refs}}}, {call.spec.units}, {first}, {len(call.fills)}}}")
+        first += len(call.fills)
+    arguments = "const void *, const void *, const void *, const void *, const float *, const int32_t *, void *, int32_t, int32_t"
+    declarations = "".join(f"void {spec.symbol(target.name)}({arguments});\n" for spec in program.specs)
+    return f"""/* Generated: the network {prefix}. */
+#include "tables.h"
+
+{declarations}
+{_array("struct lb_fill", "fills", fills)}
+{_array("struct lb_op", "operations", operations)}
+{_array("struct lb_weights", "weights", list(map(_weights, program.weights, plan.layers)))}
+{_array("char *const", "features", [*map(_text, sorted(target.features)), "0"])}
+static const struct lb_tables network = {{
+    {_text(program.name)}, {_text(target.name)},
+    {_long_text(_info(program, target))},
+    features, operations, fills, weights,
+    {_sizes(program, plan)}, {identity(program)}u,
+}};
+
+LB_API({prefix}, &network)
+"""
+
+
+def network_header(program: Program, prefix: str) -> str:
+    """``lowbit.h`` under the network's prefix, with its shapes as macros."""
+    upper = prefix.upper()
+    lines = [f"#define {upper}_OPERATIONS {len(program.calls)}", f"#define {upper}_ARENA_BYTES {program.arena_bytes}"]
+    for kind, names, shapes in (
+        ("INPUT", program.input_names, program.input_shapes),
+        ("OUTPUT", program.output_names, program.output_shapes),
+    ):
+        lines.append(f"#define {upper}_{kind}S {len(shapes)}")
+        for i, shape in enumerate(shapes):
+            elements = 1
+            for extent in shape:
+                elements *= extent
+            label = re.sub(r"[^\w. -]", "?", names[i]) if names else f"{kind.lower()}{i}"
+            lines.append(f"#define {upper}_{kind}_{i}_ELEMENTS {elements} /* float32 {label} [{', '.join(map(str, shape))}] */")
+    text = (RUNTIME_FOLDER / "lowbit.h").read_text()
+    text = text.replace("/* lowbit: the C interface of one compiled network.", f"/* The C interface of the network {prefix}, made by lowbit.", 1)
+    text = re.sub(r" \* The header written beside.*?exported\.\n \*\n", "", text, flags=re.DOTALL)
+    text = text.replace("lowbit_", f"{prefix}_").replace("LOWBIT_NETWORK_H", f"{upper}_H")
+    marker = '#ifdef __cplusplus\nextern "C" {'
+    return text.replace(marker, "\n".join(lines) + "\n\n" + marker, 1)

@@ -1,0 +1,86 @@
+"""What an artifact says about itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from lowbit.backend.driver import prefix_of
+from lowbit.backend.toolchain import find_compiler
+from lowbit.backend.weight_file import WeightsPlace, plan_weight_file
+from lowbit.kernels.spec import KernelSpec
+from lowbit.lowering.program import Call, Program, Ref, Weights
+from lowbit.targets import Target
+from lowbit.version import __version__
+
+__all__ = ["make_manifest"]
+
+
+def _tensors(names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], kind: str) -> list[dict[str, Any]]:
+    names = names or tuple(f"{kind}{i}" for i in range(len(shapes)))
+    return [{"name": name, "shape": list(shape), "dtype": "float32"} for name, shape in zip(names, shapes, strict=True)]
+
+
+def _weights(weights: Weights, place: WeightsPlace) -> dict[str, Any]:
+    """``bytes``: on disk, from ``offset`` of weights.bin on; ``values`` weights of ``container`` bits each."""
+    return {
+        "qtype": weights.qtype,
+        "container": weights.container,
+        "values": int(weights.values.size),
+        "offset": place.source,
+        "bytes": place.nbytes,
+        "memory_bytes": weights.packing.nbytes,
+    }
+
+
+def _layer(call: Call, target: Target, kernel: bytes, weights: dict[str, Any] | None) -> dict[str, Any]:
+    spec = call.spec.to_json()
+    return {
+        "name": call.layer,
+        "op": spec.get("op") or spec.get("fn") or call.spec.kind,
+        "kernel": call.spec.symbol(target.name),
+        "spec": spec,
+        "act": spec.get("act"),
+        "weight": spec.get("weight"),
+        "weights": weights,
+        "macs": call.macs,
+        "object_sha256": hashlib.sha256(kernel).hexdigest(),
+        "object_bytes": len(kernel),
+    }
+
+
+def _created_with(target: Target) -> dict[str, str]:
+    versions = {"cc": find_compiler(target).version}
+    for name, package in (("tvm", "apache-tvm"), ("torch", "torch"), ("numpy", "numpy")):
+        try:
+            versions[name] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def make_manifest(program: Program, target: Target, kernel_objects: Mapping[KernelSpec, bytes], prefix: str | None = None) -> dict[str, Any]:
+    """JSON-able description: network, target, tools, tensors, one entry a kernel call in ``layers``.
+
+    A layer without weights has ``weights`` None; ``act`` and ``weight`` are texts of QTypes or None.
+    Sizes in bytes.  Raises ToolMissing without a C compiler.
+    """
+    plan = plan_weight_file(program)
+    placed = {Ref("weights", w.offset): _weights(w, place) for w, place in zip(program.weights, plan.layers, strict=True)}
+    return {
+        "lowbit": __version__,
+        "name": program.name,
+        "prefix": prefix or prefix_of(program.name),
+        "target": {"name": target.name, "triple": target.triple, "mcpu": target.mcpu, "features": sorted(target.features)},
+        "created_with": _created_with(target),
+        "inputs": _tensors(program.input_names, program.input_shapes, "input"),
+        "outputs": _tensors(program.output_names, program.output_shapes, "output"),
+        "layers": [_layer(call, target, kernel_objects[call.spec], placed.get(call.args[2])) for call in program.calls],
+        "arena_bytes": program.arena_bytes,
+        "constant_bytes": len(program.constants),
+        "weight_bytes": sum(place.nbytes for place in plan.layers),
+        "weight_memory_bytes": program.weight_bytes,
+        "macs": sum(call.macs for call in program.calls),
+    }

@@ -1,0 +1,97 @@
+"""The C compiler: found, or asked for by name; objects and libraries made with it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from lowbit.errors import LowbitError, ToolMissing
+from lowbit.targets import Target
+from lowbit.targets.host import host_machine
+
+__all__ = ["C_FLAGS", "Compiler", "find_compiler", "find_objcopy"]
+
+# No float contraction: a fused multiply-add would round once where the arithmetic of the network rounds twice.
+C_FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-pthread")
+
+_INSTALL = {
+    "x86_64": "apt-get install gcc",
+    "aarch64": "apt-get install gcc-aarch64-linux-gnu, or pip install ziglang",
+}
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A command that compiles and links C for one machine, e.g. ``("gcc",)``, and what it says it is."""
+
+    command: tuple[str, ...]
+    version: str
+
+    def run(self, arguments: Sequence[str | Path], folder: Path) -> None:
+        """Run in ``folder``.  Raises LowbitError with the command and the compiler's own words."""
+        command = [*self.command, *map(str, arguments)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            said = "\n".join(done.stderr.strip().splitlines()[:20])
+            raise LowbitError(f"the C compiler failed (exit {done.returncode}): {shlex.join(command)}\n{said}")
+
+
+@cache
+def _version(command: tuple[str, ...]) -> str | None:
+    """First line of ``--version``; None if the command does not run."""
+    try:
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else None
+
+
+def _candidates(machine: str) -> list[tuple[str, ...]]:
+    if machine == host_machine():
+        return [("cc",), ("gcc",), ("clang",)]
+    zig = [(sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-gnu")] if find_spec("ziglang") else []
+    return [(f"{machine}-linux-gnu-gcc",), *zig]
+
+
+def find_compiler(target: Target) -> Compiler:
+    """The first that runs of ``$CC`` (for the host's own architecture) or ``$CC_<ARCH>``, cc, gcc, clang;
+    for another architecture ``<arch>-linux-gnu-gcc`` or zig.
+
+    Raises ToolMissing with the line that installs one.
+    """
+    machine = target.triple.split("-")[0]
+    variable = "CC" if machine == host_machine() else f"CC_{machine.upper()}"
+    named = os.environ.get(variable, "").strip()
+    if named:
+        command = tuple(shlex.split(named))
+        version = _version(command)
+        if version is None:
+            raise ToolMissing(f"{variable}={named} does not run; unset it or name a C compiler, e.g. {variable}=gcc")
+        return Compiler(command, version)
+    tried = _candidates(machine)
+    for command in tried:
+        if version := _version(command):
+            return Compiler(command, version)
+    install = _INSTALL.get(machine, f"install gcc for {machine}")
+    names = ", ".join(command[0] for command in tried)
+    raise ToolMissing(f"a C compiler for {machine} links the network and none is installed (tried {names}): {install}")
+
+
+def find_objcopy(target: Target) -> str:
+    """``objcopy`` for the target's architecture.  Raises ToolMissing."""
+    machine = target.triple.split("-")[0]
+    names = [f"{machine}-linux-gnu-objcopy", "llvm-objcopy"]
+    if machine == host_machine():
+        names.insert(0, "objcopy")
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    raise ToolMissing(f"objcopy for {machine} is needed for a static library (tried {', '.join(names)}): apt-get install binutils")

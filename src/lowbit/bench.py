@@ -1,0 +1,192 @@
+"""One network in many configurations: compiled, checked, then timed in turns beside its peers."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowbit.errors import ConfigError
+from lowbit.graph import Graph
+from lowbit.measure.latency import measure_latency
+from lowbit.measure.output_check import OutputCheck, check_outputs
+from lowbit.measure.peers import Peer, build_peers, check_peers
+from lowbit.measure.rows import BenchReport, BenchRow, with_speedups
+from lowbit.measure.size import bytes_on_disk
+
+if TYPE_CHECKING:
+    from lowbit.runtime.compiled import Compiled
+
+__all__ = ["CHECKED_INPUTS", "ORACLE_INPUTS", "BenchPlan", "run_bench"]
+
+CALIBRATION_INPUTS = 4
+CHECKED_INPUTS = 8  # compared with the float network
+ORACLE_INPUTS = 2  # of them, compared with the oracle integer for integer
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """What to measure.  Making one checks every name, so nothing is compiled for a plan that cannot finish.
+
+    ``configs``: forms of ``quantization.parse_config``; ``peers``: names in PEERS; ``threads``: for
+    lowbit and peers alike; ``runs``: timed runs a configuration; ``batch``: images a run;
+    ``input_shape``: for a factory that returns a module only.
+    Raises ConfigError, ToolMissing, UnknownTarget.
+    """
+
+    network: str
+    configs: tuple[str, ...]
+    threads: int
+    runs: int = 30
+    batch: int = 1
+    peers: tuple[str, ...] = ()
+    target: str = "native"
+    input_shape: tuple[int, ...] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        from lowbit.quantization import parse_config
+        from lowbit.targets import find_target
+
+        if not self.configs:
+            raise ConfigError("no configuration to measure; write for example fp32,8/int8,4/int4")
+        for name in self.configs:
+            parse_config(name)
+        if len(set(self.configs)) != len(self.configs):
+            raise ConfigError(f"a configuration is given twice in {','.join(self.configs)}")
+        for what in ("threads", "runs", "batch"):
+            if getattr(self, what) < 1:
+                raise ConfigError(f"{what} must be at least 1, got {getattr(self, what)}")
+        check_peers(self.peers)
+        find_target(self.target)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """One row before its time is taken."""
+
+    run: Callable[[np.ndarray], np.ndarray]
+    bytes: int
+    check: OutputCheck
+    compile_s: float | None = None
+
+
+def run_bench(
+    plan: BenchPlan, say: Callable[[str], None] = lambda _: None
+) -> tuple[BenchReport, dict[str, Compiled]]:
+    """Measure ``plan``; returns the report and the compiled networks by configuration.
+
+    ``say`` hears one line about each step.
+    """
+    from lowbit.compiler import trace
+    from lowbit.measure.machine import commit, cpu_features, machine, versions
+    from lowbit.zoo import load_model
+
+    model, example = load_model(plan.network, plan.input_shape)
+    shape = tuple(example.shape)
+    calibration, inputs = _images(shape, CALIBRATION_INPUTS, plan.seed + 1), _images(shape, CHECKED_INPUTS, plan.seed + 2)
+    reference = _float64_outputs(model, inputs)
+    graph = trace(model, example, name=plan.network)
+    subjects: dict[str, _Subject] = {}
+    networks: dict[str, Compiled] = {}
+    with tempfile.TemporaryDirectory(prefix="lowbit-bench-") as folder:
+        for name in plan.configs:
+            networks[name], seconds = _compile(graph, name, plan, calibration)
+            subjects[name] = _check(networks[name], seconds, inputs, reference, Path(folder))
+            say(f"{name}: compiled in {seconds:.1f} s{_warning(subjects[name].check)}")
+        for peer in build_peers(plan.peers, model, inputs[0], calibration, plan.threads, Path(folder)):
+            subjects[peer.config] = _peer(peer, inputs, reference)
+            say(f"{peer.config}: loaded")
+        say(f"timing {len(subjects)} configurations, {plan.runs} runs each, in turns")
+        calls: Mapping[str, Callable[[], object]] = {
+            name: lambda run=subject.run: run(inputs[0]) for name, subject in subjects.items()
+        }
+        latencies = measure_latency(calls, plan.runs)
+    rows = [BenchRow(name, latencies[name], s.bytes, s.check, compile_s=s.compile_s) for name, s in subjects.items()]
+    notes = (
+        f"weights, {CALIBRATION_INPUTS} calibration inputs and {CHECKED_INPUTS} checked inputs are random with fixed seeds: "
+        "they show that the arithmetic is right and how fast it is, not how accurate a trained network would be",
+    )
+    report = BenchReport(
+        plan.network, plan.batch, plan.threads, machine(), cpu_features(), versions(), commit(), with_speedups(rows), notes
+    )
+    return report, networks
+
+
+def _images(shape: tuple[int, ...], count: int, seed: int) -> list[np.ndarray]:
+    """``count`` float32 arrays of independent standard normal values."""
+    source = np.random.default_rng(seed)
+    return [source.standard_normal(shape, np.float32) for _ in range(count)]
+
+
+def _float64_outputs(model: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    import torch
+
+    exact = copy.deepcopy(model).double().eval()
+    with torch.no_grad():
+        return [exact(torch.from_numpy(x).double()).numpy() for x in inputs]
+
+
+def _compile(graph: Graph, name: str, plan: BenchPlan, calibration: Sequence[np.ndarray]) -> tuple[Compiled, float]:
+    from lowbit.compiler import compile as compile_network
+    from lowbit.quantization import parse_config
+
+    start = time.perf_counter()
+    network = compile_network(
+        graph,
+        config=parse_config(name),
+        calibration=[(x,) for x in calibration],
+        target=plan.target,
+        threads=plan.threads,
+        name=plan.network,
+    )
+    return network, time.perf_counter() - start
+
+
+def _check(
+    network: Compiled, seconds: float, inputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], folder: Path
+) -> _Subject:
+    path = folder / "network.lowbit"
+    network.save(path)
+    outputs = [np.array(network(x)) for x in inputs]
+    layers, oracle = _layer_outputs(network.graph(), inputs[:ORACLE_INPUTS])
+    return _Subject(
+        run=network, bytes=bytes_on_disk(path), check=check_outputs(outputs, reference, oracle=oracle, layers=layers), compile_s=seconds
+    )
+
+
+def _layer_outputs(
+    graph: Graph, inputs: Sequence[np.ndarray]
+) -> tuple[dict[str, list[np.ndarray]], list[np.ndarray] | None]:
+    """Outputs of every convolution and linear layer, and the network's outputs as the oracle has them;
+    the latter None for a float network, which has no oracle."""
+    import torch
+
+    from lowbit.frontend.evaluation import evaluate
+    from lowbit.graph.interpreter import interpret
+
+    layers: dict[str, list[np.ndarray]] = {node.name: [] for node in graph.nodes if node.op in ("conv2d", "linear")}
+
+    def observe(name: str, value: Any) -> None:
+        if name in layers:
+            layers[name].append(np.asarray(value))
+
+    if all(value.quant is None for value in graph.types.values()):
+        for x in inputs:
+            evaluate(graph, [torch.from_numpy(x)], observe)
+        return layers, None
+    return layers, [interpret(graph, [x], observe)[0] for x in inputs]
+
+
+def _peer(peer: Peer, inputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> _Subject:
+    return _Subject(peer.run, peer.bytes, check_outputs([peer.run(x) for x in inputs], reference))
+
+
+def _warning(check: OutputCheck) -> str:
+    return f"  !! {check.verdict}" if check.verdict else ""

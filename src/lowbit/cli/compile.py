@@ -1,0 +1,62 @@
+"""``lowbit compile``: a PyTorch network -> an artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowbit.cli.console import notes_for_warnings, results
+from lowbit.cli.files import check_writable, read_array
+
+__all__ = ["command"]
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="module:factory, or the name of a network of lowbit.zoo.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The artifact to write, NAME.lowbit.")],
+    weights: Annotated[str | None, typer.Option(help="Integer type of weights: i8, i4, b1, ...; none = float32.")] = None,
+    activations: Annotated[str | None, typer.Option(help="Integer type of activations: u8, u4, i16, ...")] = None,
+    config: Annotated[str | None, typer.Option(help="Short form of both: fp32, 8/int8, 4/int8, 4/int4, w4a8, ...")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, e.g. 'layer1.*=i8/u8'; repeatable.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of float32 samples, shaped like the input.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
+    observer: Annotated[str | None, typer.Option(help="How ranges are chosen: auto, minmax, percentile, mse, ...")] = None,
+    granularity: Annotated[str | None, typer.Option(help="Of weight scales: per_channel, per_tensor, per_group:32.")] = None,
+    scale: Annotated[str | None, typer.Option(help="float, power_of_two, fixed:<fraction bits>, global:<range>.")] = None,
+    first_last_bits: Annotated[
+        int | None, typer.Option(help="Least width of the first and last layer (default 8); 0 treats them as the others.")
+    ] = None,
+    target: Annotated[str, typer.Option(help="A target of `lowbit targets`.")] = "native",
+    dump: Annotated[Path | None, typer.Option(help="Write the text of every stage into this folder.")] = None,
+) -> None:
+    """Compile a PyTorch network to n-bit integers and generated kernels."""
+    from lowbit.cli.options import choose_config, parse_layers, parse_shape, samples
+    from lowbit.targets import find_target
+
+    check_writable(output)
+    find_target(target)
+    options: dict[str, object] = {"observer": observer, "granularity": granularity, "scale": scale}
+    options = {key: value for key, value in options.items() if value is not None}
+    if first_last_bits is not None:
+        options["first_last_bits"] = first_last_bits or None
+    chosen = choose_config(config, weights, activations, parse_layers(layer or []), options)
+    shape = parse_shape(input_shape) if input_shape else None
+    data = read_array(calibration) if calibration else None
+
+    from lowbit.compiler import compile as compile_network
+    from lowbit.zoo import load_model
+
+    module, example = load_model(model, shape)
+    with notes_for_warnings():
+        compiled = compile_network(
+            module,
+            example,
+            config=chosen,
+            calibration=None if data is None else samples(data, example.shape),
+            target=target,
+            dump_dir=dump,
+        )
+    compiled.save(output)
+    results().print(f"{output}: {output.stat().st_size:,} bytes, {len(compiled.manifest['layers'])} layers")

@@ -1,0 +1,3 @@
+"""``lowbit eval``"""
+def command() -> None:
+    """x"""

@@ -1,0 +1,49 @@
+"""``lowbit inspect``: a compiled network as text, and whether its claims hold."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowbit.cli.console import note, results
+
+__all__ = ["command"]
+
+
+def command(
+    artifact: Annotated[Path, typer.Argument(help="NAME.lowbit")],
+    stage: Annotated[str | None, typer.Option(help="graph, quantized, program, tensorir, llvm or asm.")] = None,
+    layer: Annotated[str, typer.Option(help="Only this layer; a glob such as 'layer1.*' may name several.")] = "",
+    verify: Annotated[bool, typer.Option("--verify", help="Check the claims; exit status 1 if one does not hold.")] = False,
+) -> None:
+    """Show what each layer stores and runs, one stage's text, or check the claims with --verify."""
+    from lowbit.reporting.layers import layer_reports, layer_table
+    from lowbit.reporting.stages import stage_text
+    from lowbit.runtime import load
+
+    compiled = load(artifact)
+    if stage is not None:
+        sys.stdout.write(stage_text(compiled, stage, layer))
+    if stage is None and not verify:
+        manifest = compiled.manifest
+        title = f"{manifest['network']}: target {manifest['target']}, arena {manifest['arena_bytes']:,} bytes"
+        results().print(layer_table(title, layer_reports(compiled, layer)))
+    if verify:
+        _verify(artifact, compiled)
+
+
+def _verify(artifact: Path, compiled: object) -> None:
+    from lowbit.reporting.kernel_texts import can_generate
+    from lowbit.reporting.verify import CHECKS, verify
+
+    findings = verify(compiled)  # type: ignore[arg-type]
+    for finding in findings:
+        note(f"FAILED {finding}")
+    if findings:
+        raise typer.Exit(1)
+    done = [name for name in CHECKS if name != "code" or can_generate()]
+    skipped = "" if can_generate() else " (code: not checked, TVM is not installed)"
+    results().print(f"{artifact}: verified {', '.join(done)}{skipped}")

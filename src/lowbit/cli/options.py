@@ -1,0 +1,82 @@
+"""Texts of the command line -> values, each refused with what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lowbit.errors import CalibrationError, ConfigError
+from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
+
+__all__ = ["choose_config", "names", "parse_layers", "parse_shape", "samples"]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """``"a, b,"`` -> ("a", "b")."""
+    return tuple(part for part in (part.strip() for part in text.split(",")) if part)
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """``"1x3x224x224"`` -> (1, 3, 224, 224)."""
+    try:
+        shape = tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise ConfigError(f"{text!r} is not a shape; write extents of at least 1 joined by x, for example 1x3x224x224")
+    return shape
+
+
+def parse_layers(entries: Sequence[str]) -> dict[str, LayerPrecision]:
+    """``["layer1.*=i8/u8", "fc=i4"]`` -> pattern -> LayerPrecision; activations may be left out."""
+    plan = {}
+    for entry in entries:
+        pattern, found, types = entry.partition("=")
+        weights, _, activations = types.partition("/")
+        if not (pattern and found and weights):
+            raise ConfigError(f"--layer {entry!r}: write PATTERN=WEIGHTS/ACTIVATIONS, for example 'layer1.*=i8/u8'")
+        plan[pattern] = LayerPrecision(weights, activations or None)
+    return plan
+
+
+def choose_config(
+    config: str | None,
+    weights: str | None,
+    activations: str | None,
+    layers: dict[str, LayerPrecision],
+    options: dict[str, Any],
+) -> QuantizationConfig | None:
+    """The configuration these options mean together; None = float32.
+
+    ``config`` is a form of parse_config and excludes ``weights`` and ``activations``.
+    """
+    from lowbit.compiler import make_config
+
+    if config is None:
+        return make_config(weights, activations, layers=layers, **options)
+    if weights is not None or activations is not None:
+        raise ConfigError("give either --config or --weights and --activations, not both")
+    chosen = parse_config(config)
+    if chosen is None:
+        return make_config(layers=layers, **options)
+    return replace(chosen, **options).with_overrides(layers)
+
+
+def samples(data: np.ndarray, shape: Sequence[int]) -> list[np.ndarray]:
+    """Calibration samples of the network's input ``shape`` (batch first) from an array (N, ...).
+
+    Whole batches only; the rest of fewer than a batch is left out.  Raises CalibrationError.
+    """
+    batch, want = shape[0], tuple(shape[1:])
+    if data.shape[1:] != want or data.dtype.kind not in "fiu":
+        raise CalibrationError(
+            f"calibration array has shape {data.shape} and dtype {data.dtype}; "
+            f"this network needs numbers of shape (N, {', '.join(map(str, want))})"
+        )
+    if len(data) < batch:
+        raise CalibrationError(f"{len(data)} calibration samples are fewer than one batch of {batch}")
+    whole = data[: len(data) - len(data) % batch].astype(np.float32)
+    return list(whole.reshape(-1, batch, *want))

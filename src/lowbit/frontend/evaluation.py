@@ -1,0 +1,136 @@
+"""The float graph evaluated with torch: what calibration observes and what tests compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lowbit.errors import InputError
+from lowbit.frontend import windows
+from lowbit.frontend.pointwise import POINTWISE
+from lowbit.graph import Graph, Node
+
+__all__ = ["evaluate"]
+
+Observer = Callable[[str, Tensor], None]
+Shape = tuple[int, ...]
+
+
+def evaluate(
+    graph: Graph, inputs: Sequence[Tensor], observe: Observer | None = None, dtype: torch.dtype = torch.float32
+) -> list[Tensor]:
+    """Outputs of the float graph, before or after the passes, computed in ``dtype``.
+
+    ``observe(name, value)`` is called for every input and every node, in order; ``value`` must not be
+    changed.  Values are dropped after their last reader.  Raises InputError for inputs whose number
+    or shapes are not the graph's.
+    """
+    _check(graph, inputs)
+    last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    with torch.inference_mode():
+        values = {name: value.to(dtype) for name, value in zip(graph.inputs, inputs, strict=True)}
+        values.update({name: _tensor(array, dtype) for name, array in graph.constants.items()})
+        if observe is not None:
+            for name in graph.inputs:
+                observe(name, values[name])
+        for index, node in enumerate(graph.nodes):
+            value = _OPS[node.op](node, graph.types[node.name].shape, *(values[name] for name in node.inputs))
+            values[node.name] = value
+            if observe is not None:
+                observe(node.name, value)
+            for name in node.inputs:
+                if last[name] == index and name not in graph.outputs:
+                    values.pop(name, None)
+        return [values[name] for name in graph.outputs]
+
+
+def _check(graph: Graph, inputs: Sequence[Tensor]) -> None:
+    if len(inputs) != len(graph.inputs):
+        raise InputError(f"{graph.name} takes {len(graph.inputs)} inputs ({', '.join(graph.inputs)}), got {len(inputs)}")
+    for name, value in zip(graph.inputs, inputs, strict=True):
+        if tuple(value.shape) != graph.types[name].shape:
+            raise InputError(f"input {name} of {graph.name} has shape {graph.types[name].shape}, got {tuple(value.shape)}")
+
+
+def _tensor(array: np.ndarray, dtype: torch.dtype) -> Tensor:
+    array = array if array.flags.writeable else array.copy()  # torch warns about read-only memory
+    return torch.from_numpy(array).to(dtype)
+
+
+def _per_channel(value: Tensor, rank: int) -> Tensor:
+    return value.reshape([-1 if axis == 1 else 1 for axis in range(rank)])
+
+
+def _finish(node: Node, value: Tensor, extras: Sequence[Tensor] = ()) -> Tensor:
+    """Fused residual and clamp; ``value`` is fresh, so both work in place."""
+    if node.attrs.get("residual"):
+        value.add_(extras[-1])
+    lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
+    return value if lo is None and hi is None else value.clamp_(lo, hi)
+
+
+def _conv2d(node: Node, _: Shape, x: Tensor, weight: Tensor, *extras: Tensor) -> Tensor:
+    top, left, bottom, right = node.attrs["padding"]
+    padding: tuple[int, int] = (top, left)
+    if (top, left) != (bottom, right):
+        x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
+    bias = _bias(node, extras)
+    attrs = node.attrs
+    return _finish(node, F.conv2d(x, weight, bias, attrs["stride"], padding, attrs["dilation"], attrs["groups"]), extras)
+
+
+def _bias(node: Node, extras: Sequence[Tensor]) -> Tensor | None:
+    count = len(extras) - bool(node.attrs.get("residual"))
+    return extras[0] if count else None
+
+
+def _linear(node: Node, _: Shape, x: Tensor, weight: Tensor, *extras: Tensor) -> Tensor:
+    return _finish(node, F.linear(x, weight, _bias(node, extras)), extras)
+
+
+def _batch_norm(node: Node, _: Shape, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+    return F.batch_norm(x, mean, var, weight, bias, False, 0.0, node.attrs["eps"])
+
+
+def _affine(node: Node, _: Shape, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    rank = x.dim()
+    return _finish(node, (x * _per_channel(scale, rank)).add_(_per_channel(shift, rank)))
+
+
+def _unary(node: Node, _: Shape, x: Tensor) -> Tensor:
+    return POINTWISE[node.attrs["fn"]](x, **{key: node.attrs[key] for key in ("alpha", "beta") if key in node.attrs})
+
+
+def _slice(node: Node, shape: Shape, x: Tensor) -> Tensor:
+    ranges = zip(node.attrs["starts"], node.attrs["steps"], shape, strict=True)
+    return x[tuple(slice(start, start + (count - 1) * step + 1, step) for start, step, count in ranges)]
+
+
+def _pad(node: Node, _: Shape, x: Tensor) -> Tensor:
+    pairs = zip(reversed(node.attrs["before"]), reversed(node.attrs["after"]), strict=True)
+    return F.pad(x, [amount for pair in pairs for amount in pair], value=node.attrs["value"])
+
+
+_OPS: dict[str, Callable[..., Tensor]] = {
+    "conv2d": _conv2d,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    "affine": _affine,
+    "clamp": lambda node, _, x: _finish(node, x.clone()),
+    "unary": _unary,
+    "softmax": lambda node, _, x: torch.softmax(x, node.attrs["axis"]),
+    "add": lambda node, _, x, y: _finish(node, x + y),
+    "sub": lambda node, _, x, y: _finish(node, x - y),
+    "mul": lambda node, _, x, y: _finish(node, x * y),
+    "concat": lambda node, _, *xs: torch.cat(xs, node.attrs["axis"]),
+    "max_pool2d": lambda node, _, x: windows.max_pool(x, node.attrs["windows"], node.attrs["columns"]),
+    "avg_pool2d": lambda node, _, x: windows.avg_pool(x, node.attrs["windows"], node.attrs["columns"], node.attrs["divisors"]),
+    "reshape": lambda node, shape, x: x.reshape(shape),
+    "permute": lambda node, _, x: x.permute(node.attrs["dims"]),
+    "slice": _slice,
+    "pad": _pad,
+}

@@ -1,0 +1,197 @@
+"""The inner step of every form: broadcast k_group inputs, multiply, accumulate (TensorIR)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+from tvm.script import tirx as T
+
+from lowbit.errors import UnsupportedPrecision
+from lowbit.kernels.intrinsics.x86 import maddubs, maddwd, pshufb, vpdpbusd, vpdpwssd
+from lowbit.kernels.spec import ConvSpec
+from lowbit.kernels.vectors import load, splat
+from lowbit.targets import Target
+
+__all__ = ["Arithmetic", "choose_arithmetic"]
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """One vector holds ``lanes`` output channels.
+
+    ``spread(x, at)``: the step's input values at element ``at``, repeated in every lane;
+    ``step(acc, a, w)``: the step accumulator (TIR dtype ``narrow``) after one step;
+    ``total(acc)``: its value as int32 (float32 for f32) x lanes;
+    ``weight``: (TIR dtype, elements) of one vector of weights, ``zero``: what ``narrow`` starts from.
+    """
+
+    lanes: int
+    narrow: str
+    weight: tuple[str, int]
+    zero: Any
+    spread: Callable[[Any, Any], Any]
+    step: Callable[[Any, Any, Any], Any]
+    total: Callable[[Any], Any] = lambda acc: acc
+
+
+def choose_arithmetic(spec: ConvSpec, target: Target) -> Arithmetic:
+    """The arithmetic of ``spec.form`` in the vectors of ``target``."""
+    if spec.form not in _MAKERS:
+        raise UnsupportedPrecision(f"no kernel of form {spec.form!r}; forms: {', '.join(_MAKERS)}")
+    return _MAKERS[spec.form](spec, target.vector_bytes)
+
+
+def _ints(lanes: int) -> Any:
+    return splat(0, "int32", lanes)
+
+
+def _spread_bytes(dtype: str, nbytes: int) -> Callable[[Any, Any], Any]:
+    """Four bytes of x, as one dword, in every lane."""
+    per_dword = 4 // (2 if dtype == "int16" else 1)
+
+    def spread(x: Any, at: Any) -> Any:
+        word = T.reinterpret("int32", load(x, at, per_dword))
+        return T.reinterpret(f"{dtype}x{nbytes // 4 * per_dword}", T.broadcast(word, nbytes // 4))
+
+    return spread
+
+
+def _spread_words(spec: ConvSpec, nbytes: int) -> Callable[[Any, Any], Any]:
+    """Two int16 values in every lane; bytes are widened on the way."""
+    if spec.src.dtype == "i16":
+        return _spread_bytes("int16", nbytes)
+
+    def spread(x: Any, at: Any) -> Any:
+        pair = T.reinterpret("int32", T.cast(load(x, at, 2), "int16x2"))
+        return T.reinterpret(f"int16x{nbytes // 2}", T.broadcast(pair, nbytes // 4))
+
+    return spread
+
+
+def _f32(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    lanes = nbytes // 4
+    return Arithmetic(
+        lanes,
+        f"float32x{lanes}",
+        ("float32", lanes),
+        splat(0.0, "float32", lanes),
+        lambda x, at: T.broadcast(x[at], lanes),
+        lambda acc, a, w: T.call_llvm_pure_intrin(f"float32x{lanes}", "llvm.fmuladd", a, w, acc),
+    )
+
+
+def _u8_vnni(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    return Arithmetic(16, "int32x16", ("int8", 64), _ints(16), _spread_bytes("uint8", 64), vpdpbusd)
+
+
+def _u8_maddubs(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    lanes, spread = nbytes // 4, _spread_bytes("uint8", nbytes)
+    ones = splat(1, "int16", nbytes // 2)
+    if spec.depth == 1:
+        return Arithmetic(
+            lanes,
+            f"int32x{lanes}",
+            ("int8", nbytes),
+            _ints(lanes),
+            spread,
+            lambda acc, a, w: acc + maddwd(maddubs(a, w, nbytes), ones, nbytes),
+        )
+    return Arithmetic(
+        lanes,
+        f"int16x{nbytes // 2}",
+        ("int8", nbytes),
+        splat(0, "int16", nbytes // 2),
+        spread,
+        lambda acc, a, w: acc + maddubs(a, w, nbytes),
+        lambda acc: maddwd(acc, ones, nbytes),
+    )
+
+
+def _i16_vnni(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    return Arithmetic(16, "int32x16", ("int16", 32), _ints(16), _spread_words(spec, 64), vpdpwssd)
+
+
+def _i16_maddwd(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    lanes = nbytes // 4
+    return Arithmetic(
+        lanes,
+        f"int32x{lanes}",
+        ("int16", nbytes // 2),
+        _ints(lanes),
+        _spread_words(spec, nbytes),
+        lambda acc, a, w: acc + maddwd(a, w, nbytes),
+    )
+
+
+def _portable(weight: str) -> Callable[[ConvSpec, int], Arithmetic]:
+    def make(spec: ConvSpec, nbytes: int) -> Arithmetic:
+        lanes = nbytes // 4
+        return Arithmetic(
+            lanes,
+            f"int32x{lanes}",
+            (weight, lanes),
+            _ints(lanes),
+            lambda x, at: T.broadcast(T.cast(x[at], "int32"), lanes),
+            lambda acc, a, w: acc + a * T.cast(w, f"int32x{lanes}"),
+        )
+
+    return make
+
+
+def _bit_popcount(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    """acc - popcount(x xor w): the count of ones of w, which completes the sum, is in the bias."""
+    lanes = nbytes // 4
+    return Arithmetic(
+        lanes,
+        f"int32x{lanes}",
+        ("int32", lanes),
+        _ints(lanes),
+        _spread_bits(lanes),
+        lambda acc, a, w: acc - T.call_llvm_pure_intrin(f"int32x{lanes}", "llvm.ctpop", a ^ w),
+    )
+
+
+def _spread_bits(lanes: int) -> Callable[[Any, Any], Any]:
+    return lambda x, at: T.broadcast(T.reinterpret("int32", load(x, at, 4)), lanes)
+
+
+def _bit_shuffle(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    """Counts by table: popcount(byte) = table[low nibble] + table[high nibble]."""
+    lanes = nbytes // 4
+    dwords = [T.int32(v) for v in (0x02010100, 0x03020201, 0x03020201, 0x04030302)]
+    table = T.reinterpret(
+        f"uint8x{nbytes}", tirx.Shuffle(dwords * (lanes // 4), [tirx.IntImm("int32", i) for i in range(lanes)])
+    )
+    low = splat(15, "uint8", nbytes)
+
+    def step(acc: Any, a: Any, w: Any) -> Any:
+        bits = a ^ w
+        high = T.shift_right(T.reinterpret(f"uint16x{nbytes // 2}", bits), splat(4, "uint16", nbytes // 2))
+        nibbles = [T.bitwise_and(T.reinterpret(f"uint8x{nbytes}", part), low) for part in (bits, high)]
+        return acc + (pshufb(table, nibbles[0], nbytes) + pshufb(table, nibbles[1], nbytes))
+
+    def total(acc: Any) -> Any:
+        pairs = maddubs(acc, splat(1, "int8", nbytes), nbytes)
+        return maddwd(pairs, splat(-1, "int16", nbytes // 2), nbytes)
+
+    return Arithmetic(
+        lanes, f"uint8x{nbytes}", ("int32", lanes), splat(0, "uint8", nbytes), _spread_bits(lanes), step, total
+    )
+
+
+_MAKERS: dict[str, Callable[[ConvSpec, int], Arithmetic]] = {
+    "bit_popcount": _bit_popcount,
+    "bit_shuffle": _bit_shuffle,
+    "bit_portable": _bit_popcount,
+    "u8_vnni": _u8_vnni,
+    "u8_maddubs": _u8_maddubs,
+    "u8_split": _u8_maddubs,
+    "i16_vnni": _i16_vnni,
+    "i16_maddwd": _i16_maddwd,
+    "u8_portable": _portable("int8"),
+    "i16_portable": _portable("int16"),
+    "f32": _f32,
+}

@@ -1,0 +1,80 @@
+"""Weights on disk -> panels in memory: the plain version (the C loader equals it)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowbit.errors import NumericsError
+from lowbit.kernels.packing import Packing
+
+__all__ = ["pack_weights", "weight_blocks"]
+
+
+def weight_blocks(values: np.ndarray, packing: Packing) -> np.ndarray:
+    """Logical weights in the order of the K loop: (blocks, steps, nr, k_group), integers as int64.
+
+    ``values``: (N, runs, run_len), the disk order; zero outside.  Includes group_scale and the windows
+    of grouped convolutions, not parts or entries.
+    """
+    p = packing
+    values = np.asarray(values).reshape(p.n, p.runs, p.run_len)
+    values = values.astype(np.float32 if p.element == "f32" else np.int64)
+    if p.group_scale is not None:
+        group = np.arange(p.run_len) % p.channels // p.group_size
+        values = values * p.group_scale.astype(values.dtype)[:, group][:, None, :]
+    full = np.zeros((p.blocks * p.nr, p.runs, p.run_pad), values.dtype)
+    if p.groups == 1:
+        full[: p.n, :, : p.run_len] = values
+    else:
+        per_group = p.n // p.groups
+        for n in range(p.n):
+            at = n // per_group * p.run_len - int(p.window_start[n // p.nr])
+            full[n, :, at : at + p.run_len] = values[n]
+    steps = full.reshape(p.blocks, p.nr, p.runs * (p.run_pad // p.k_group), p.k_group)
+    return np.ascontiguousarray(steps.transpose(0, 2, 1, 3))
+
+
+def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
+    """The bytes a kernel reads (see ``Packing``).  Raises NumericsError where a value does not fit."""
+    p = packing
+    if p.scheme == "taps":
+        return _taps(values, p)
+    blocks = weight_blocks(values, p)
+    if p.element == "bit":
+        # logical -1/+1 (0 outside): bit = w > 0; little-endian dwords, bit j = channel j
+        return np.packbits(blocks > 0, axis=-1, bitorder="little").tobytes()
+    if p.entries is not None:
+        steps, modes = p.entries // 4, p.entries % 4
+        owner = np.repeat(np.arange(p.blocks), np.diff(p.entry_starts))
+        w = blocks[owner, steps]
+        half = w // 2
+        mode = modes[:, None, None]
+        blocks = np.where(mode == 0, w, np.where(mode == 1, half, w - half))
+    elif p.parts == 2:
+        blocks = np.stack(split_parts(blocks), axis=2)
+    return _stored(blocks, p.element)
+
+
+def split_parts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """w = 256 * high + low with low in [-128, 127]."""
+    high = (values + 128) >> 8
+    return high, values - 256 * high
+
+
+def _stored(values: np.ndarray, element: str) -> bytes:
+    dtype = np.dtype({"i8": "<i1", "i16": "<i2", "f32": "<f4"}[element])
+    stored = values.astype(dtype)
+    if element != "f32" and not np.array_equal(stored, values):
+        raise NumericsError(f"weights from {values.min()} to {values.max()} do not fit {element}")
+    return stored.tobytes()
+
+
+def _taps(values: np.ndarray, p: Packing) -> bytes:
+    """Depthwise: disk (C, taps) -> (taps, parts, lanes)."""
+    taps = p.runs * p.run_len
+    values = np.asarray(values).reshape(p.n, taps)
+    full = np.zeros((taps, 1, p.nr), np.float32 if p.element == "f32" else np.int64)
+    full[:, 0, : p.n] = values.T
+    if p.parts == 2:
+        full = np.concatenate(split_parts(full), axis=1)
+    return _stored(full, p.element)

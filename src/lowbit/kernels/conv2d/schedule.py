@@ -1,0 +1,133 @@
+"""ConvSpec -> TensorIR: loops over units, channel blocks and pixel tiles around one register tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm.script import tirx as T
+from tvm.tirx.script import builder as TB
+
+from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
+from lowbit.kernels.conv2d.arithmetic import Arithmetic, choose_arithmetic
+from lowbit.kernels.conv2d.geometry import Runs, find_runs
+from lowbit.kernels.conv2d.tile import Tile
+from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
+from lowbit.kernels.layout import Layout
+from lowbit.kernels.spec import ConvSpec
+from lowbit.targets import Target
+
+__all__ = ["build"]
+
+
+def build(spec: ConvSpec, target: Target) -> Any:
+    """The PrimFunc of ``spec``.  Raises UnsupportedPrecision for an unknown form."""
+    arithmetic = choose_arithmetic(spec, target)
+    runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
+    channels = spec.blocks * spec.nr
+    dtype, elements = arithmetic.weight
+    steps = spec.entries or spec.blocks * runs.count * runs.steps(spec.k_group)
+    row = spec.parts * (spec.nr // arithmetic.lanes) * elements  # weights of one step
+    pointers = epilogue_pointers(channels, spec.dst, spec.residual, spec.form != "f32", spec.wide)
+    pointers["x"] = (TIR_DTYPE[spec.src.dtype], spec.src.elements + 64)
+    pointers["w"] = (dtype, steps * row)
+    pointers["t"] = ("int32", spec.blocks + 1 + spec.entries)
+    with kernel_function(spec.symbol(target.name), **pointers) as kernel:
+        epilogue = Epilogue(
+            kernel, channels, spec.dst, spec.residual, spec.form != "f32", spec.wide, spec.acc_shift, spec.sign
+        )
+        _Nest(kernel, spec, arithmetic, runs, epilogue, target).emit()
+    return kernel.func
+
+
+class _Nest:
+    """The loops around the tile."""
+
+    def __init__(
+        self, kernel: KernelFrame, spec: ConvSpec, arithmetic: Arithmetic, runs: Runs, epilogue: Epilogue, target: Target
+    ) -> None:
+        self.kernel, self.spec, self.ops, self.runs, self.epilogue = kernel, spec, arithmetic, runs, epilogue
+        self.mr = min(spec.mr, spec.dst.pixels)
+        panel_bytes = runs.count * runs.padded * spec.nr * (4 if spec.form == "f32" else 2) * spec.n_blocks
+        self.pixels_outside = panel_bytes <= target.l1_bytes // 2
+        written = min(spec.dst.stride, -(-spec.dst.c // LANES) * LANES)
+        self.tail = (written - (spec.blocks - 1) * spec.nr) // arithmetic.lanes  # vectors of the last block
+
+    def emit(self) -> None:
+        spec = self.spec
+        m_units = -(-spec.tiles // spec.m_tiles)
+        with TB.serial(self.kernel.lo, self.kernel.hi) as unit:
+            first_block = TB.Bind(T.floordiv(unit, m_units) * spec.n_blocks)
+            first_tile = TB.Bind(T.floormod(unit, m_units) * spec.m_tiles)
+            blocks = _count(first_block, spec.n_blocks, spec.blocks)
+            tiles = _count(first_tile, spec.m_tiles, spec.tiles)
+            if self.pixels_outside:
+                with TB.serial(T.int32(0), tiles) as m, TB.serial(T.int32(0), blocks) as n:
+                    self._any_tile(first_tile + m, first_block + n)
+            else:
+                with TB.serial(T.int32(0), blocks) as n, TB.serial(T.int32(0), tiles) as m:
+                    self._any_tile(first_tile + m, first_block + n)
+
+    def _any_tile(self, tile: Any, block: Any) -> None:
+        full = self.spec.nr // self.ops.lanes
+        if self.tail == full or self.spec.blocks == 1:
+            self._tile(tile, block, self.tail)
+            return
+        with TB.If(block < self.spec.blocks - 1):
+            with TB.Then():
+                self._tile(tile, block, full)
+            with TB.Else():
+                self._tile(tile, block, self.tail)
+
+    def _tile(self, tile: Any, block: Any, vectors: int) -> None:
+        spec, mr = self.spec, self.mr
+        m0 = TB.Bind(T.min(tile * mr, spec.dst.pixels - mr))
+        tile_ = Tile(self.kernel, spec, self.ops, self.runs, vectors, mr)
+        rows = self.runs.count * self.runs.steps(spec.k_group)
+        start = self._window(block)
+        tile_.compute([pixel + start for pixel in self._offsets(m0, self._input)], block * rows, block)
+        channel = block * spec.nr
+        to = self._offsets(m0, _position(spec.dst))
+        residual = self._offsets(m0, _position(spec.residual)) if spec.residual else [0] * mr
+        for i in range(mr):
+            for lane, acc in tile_.results(i):
+                self.epilogue.write(acc, channel + lane, to[i] + channel + lane, residual[i] + channel + lane)
+
+    def _window(self, block: Any) -> Any:
+        if not self.spec.window:
+            return 0
+        start = self.kernel.t[block]
+        return TB.Bind(T.floordiv(start, 8) if self.spec.src.dtype == "bits" else start)
+
+    def _input(self, b: Any, y: Any, x: Any) -> Any:
+        spec = self.spec
+        return spec.src.offset(b, y * spec.stride[0] - spec.padding[0], x * spec.stride[1] - spec.padding[1], 0)
+
+    def _offsets(self, m0: Any, place: Callable[[Any, Any, Any], Any]) -> list[Any]:
+        """Element offset ``place(b, y, x)`` of each of the tile's pixels m0 .. m0 + mr - 1.
+
+        Where pixels of a row are equally spaced and no tile crosses a row, one address serves all.
+        """
+        dst, mr = self.spec.dst, self.mr
+        step = place(0, 0, 1) - place(0, 0, 0)
+        rows_even = dst.h == 1 or place(0, 1, 0) - place(0, 0, 0) == dst.w * step
+        images_even = dst.n == 1 or place(1, 0, 0) - place(0, 0, 0) == dst.h * dst.w * step
+        if rows_even and images_even:
+            base = TB.Bind(place(0, 0, 0) + m0 * step)
+            return [base + i * step for i in range(mr)]
+        whole_rows = dst.w % mr == 0
+        offsets = []
+        for i in range(1 if whole_rows else mr):
+            row = T.floordiv(m0 + i, dst.w)
+            x = T.floormod(m0 + i, dst.w)
+            offsets.append(TB.Bind(place(T.floordiv(row, dst.h), T.floormod(row, dst.h), x)))
+        return [offsets[0] + i * step for i in range(mr)] if whole_rows else offsets
+
+
+def _position(layout: Layout) -> Callable[[Any, Any, Any], Any]:
+    return lambda b, y, x: layout.offset(b, y, x, 0)
+
+
+def _count(first: Any, size: int, total: int) -> Any:
+    """How many of ``size`` from ``first`` on exist."""
+    return size if total % size == 0 else T.min(size, total - first)

@@ -1,0 +1,55 @@
+"""The passes in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lowbit.graph import Graph
+from lowbit.passes.batch_norm_to_affine import batch_norm_to_affine
+from lowbit.passes.canonical_form import canonical_form
+from lowbit.passes.constants_to_affine import constants_to_affine
+from lowbit.passes.fold_into_next import fold_into_next
+from lowbit.passes.fold_into_previous import fold_into_previous
+from lowbit.passes.fuse_clamp import fuse_clamp
+from lowbit.passes.fuse_residual import fuse_residual
+from lowbit.passes.hoist_clamp import hoist_clamp
+from lowbit.passes.merge_moves import merge_moves
+from lowbit.passes.merge_pad import merge_pad
+from lowbit.passes.remove_dead import remove_dead
+from lowbit.passes.remove_identities import remove_identities
+
+__all__ = ["PASSES", "Pass", "canonicalize"]
+
+Pass = Callable[[Graph], Graph]
+
+PASSES: tuple[Pass, ...] = (
+    remove_dead,
+    canonical_form,
+    merge_moves,
+    remove_identities,
+    merge_pad,
+    remove_dead,
+    batch_norm_to_affine,
+    fold_into_previous,
+    constants_to_affine,
+    fold_into_previous,
+    fold_into_next,
+    hoist_clamp,
+    fuse_clamp,
+    fuse_residual,
+    remove_identities,
+    remove_dead,
+)
+"""Each is named after its function.  Dead readers are removed first, since fusing asks who reads a value."""
+
+
+def canonicalize(graph: Graph, after: Callable[[Pass, Graph], None] | None = None) -> Graph:
+    """The float graph as quantization expects it: folded, fused, with every default written out.
+
+    ``after(pass, graph)`` is called behind every pass: for verifiers, dumps and timers.
+    """
+    for step in PASSES:
+        graph = step(graph)
+        if after is not None:
+            after(step, graph)
+    return graph

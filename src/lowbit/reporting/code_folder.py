@@ -1,0 +1,61 @@
+"""The generated code of every configuration, as files to read and to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lowbit.reporting.kernel_texts import KERNEL_STAGES, kernel_text
+from lowbit.reporting.layers import LayerReport, layer_reports
+from lowbit.reporting.stages import stage_text
+from lowbit.targets import find_target
+
+if TYPE_CHECKING:
+    from lowbit.runtime.compiled import Compiled
+
+__all__ = ["folder_name", "write_code"]
+
+
+def folder_name(config: str) -> str:
+    """``4/int8`` -> ``4-int8``: the name of a configuration as a folder."""
+    return config.replace("/", "-")
+
+
+def write_code(networks: Mapping[str, Compiled], folder: Path) -> None:
+    """For every configuration: ``INDEX.md``, ``graph.txt``, ``program.txt``, and of each distinct kernel
+    its TensorIR, LLVM IR and assembly; ``INDEX.md`` above them lists the configurations."""
+    lines = ["# Generated code", "", "| configuration | kernels | layers |", "| --- | ---: | ---: |"]
+    for config, compiled in networks.items():
+        reports = layer_reports(compiled)
+        place = folder / folder_name(config)
+        place.mkdir(parents=True, exist_ok=True)
+        _write_kernels(compiled, reports, place)
+        for stage in ("graph", "program"):
+            (place / f"{stage}.txt").write_text(stage_text(compiled, stage))
+        (place / "INDEX.md").write_text(_index(config, reports))
+        kernels = len({r.symbol for r in reports})
+        lines.append(f"| [{config}]({folder_name(config)}/INDEX.md) | {kernels} | {len(reports)} |")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "INDEX.md").write_text("\n".join(lines) + "\n")
+
+
+def _write_kernels(compiled: Compiled, reports: list[LayerReport], place: Path) -> None:
+    target = find_target(compiled.manifest["target"])
+    for spec, symbol in {r.spec: r.symbol for r in reports}.items():
+        for stage, (_, ending) in KERNEL_STAGES.items():
+            (place / f"{symbol}{ending}").write_text(kernel_text(spec, target, stage))
+
+
+def _index(config: str, reports: list[LayerReport]) -> str:
+    lines = [f"# {config}", "", "[graph](graph.txt), [program](program.txt)", ""]
+    lines += ["| kernel | layers | MMAC | hot loop | float instructions in it | code |", "| --- | --- | ---: | --- | ---: | --- |"]
+    uses: dict[str, list[LayerReport]] = {}
+    for report in reports:
+        uses.setdefault(report.symbol, []).append(report)
+    for symbol, group in uses.items():
+        code = ", ".join(f"[{stage}]({symbol}{ending})" for stage, (_, ending) in KERNEL_STAGES.items())
+        names = ", ".join(dict.fromkeys(r.name for r in group))
+        macs = sum(r.macs for r in group) / 1e6
+        lines.append(f"| `{group[0].spec.label}` | {names} | {macs:.1f} | {group[0].work} | {group[0].work.float} | {code} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,72 @@
+"""The stages of a compiled network as text: a table, one line a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lowbit.errors import ConfigError
+from lowbit.graph.printer import print_graph
+from lowbit.kernels.spec import spec_from_json
+from lowbit.reporting.kernel_texts import KERNEL_STAGES, kernel_text
+from lowbit.reporting.layers import matching
+from lowbit.targets import find_target
+
+if TYPE_CHECKING:
+    from lowbit.runtime.compiled import Compiled
+
+__all__ = ["STAGES", "stage_text"]
+
+
+def _lines_of(text: str, layer: str) -> str:
+    """Without a layer all of it, else the lines that name the layer."""
+    return text if not layer else "".join(line for line in text.splitlines(keepends=True) if layer in line)
+
+
+def _graph(compiled: Compiled, layer: str) -> str:
+    return _lines_of(compiled.section("graph.txt").decode(), layer)
+
+
+def _quantized(compiled: Compiled, layer: str) -> str:
+    return _lines_of(print_graph(compiled.graph()), layer)
+
+
+def _program(compiled: Compiled, layer: str) -> str:
+    return _lines_of(compiled.section("program.txt").decode(), layer)
+
+
+def _kernels(stage: str) -> Callable[[Compiled, str], str]:
+    def text(compiled: Compiled, layer: str) -> str:
+        target = find_target(compiled.manifest["target"])
+        users: dict[str, list[str]] = {}
+        specs = {}
+        for entry in matching(compiled.manifest, layer):
+            spec = spec_from_json(entry["spec"])
+            specs[spec.symbol(target.name)] = spec
+            users.setdefault(spec.symbol(target.name), []).append(entry["name"])
+        mark = ";" if stage == "llvm" else "#"
+        parts = [
+            f"{mark} {symbol}\n{mark} used by {', '.join(dict.fromkeys(users[symbol]))}\n{kernel_text(spec, target, stage).rstrip()}\n"
+            for symbol, spec in specs.items()
+        ]
+        return "\n".join(parts)
+
+    return text
+
+
+# stage -> function(compiled, layer): the text, of one layer or ("") all
+STAGES: dict[str, Callable[[Compiled, str], str]] = {
+    "graph": _graph,
+    "quantized": _quantized,
+    "program": _program,
+    **{stage: _kernels(stage) for stage in KERNEL_STAGES},
+}
+
+
+def stage_text(compiled: Compiled, stage: str, layer: str = "") -> str:
+    """Raises ConfigError for an unknown stage or layer, ToolMissing where TVM is needed and absent."""
+    if stage not in STAGES:
+        raise ConfigError(f"unknown stage {stage!r}; stages: {', '.join(STAGES)}")
+    if layer:
+        matching(compiled.manifest, layer)
+    return STAGES[stage](compiled, layer)

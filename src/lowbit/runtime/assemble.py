@@ -1,0 +1,46 @@
+"""What the compiler made -> a network that runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from lowbit.backend.driver import network_header
+from lowbit.backend.manifest import make_manifest
+from lowbit.graph import Graph
+from lowbit.kernels.spec import KernelSpec
+from lowbit.lowering.program import Program
+from lowbit.runtime.compiled import Compiled
+from lowbit.runtime.graph_store import encode_graph
+from lowbit.targets import Target
+
+__all__ = ["assemble"]
+
+
+def assemble(
+    graph: Graph,
+    program: Program,
+    kernel_objects: Mapping[KernelSpec, bytes],
+    library: bytes,
+    weights: bytes,
+    target: Target,
+    threads: int | None = None,
+    seconds: Mapping[str, float] | None = None,
+    texts: Mapping[str, str] | None = None,
+) -> Compiled:
+    """Gather the sections of an artifact and open it.
+
+    ``library`` and ``weights`` come from backend.build; ``seconds``: compile time by step; ``texts``:
+    further text sections by name, e.g. ``{"program.txt": ...}``.  Raises as Compiled does.
+    """
+    manifest = make_manifest(program, target, kernel_objects)
+    manifest["seconds"] = dict(seconds or {})
+    placed = {layer["name"]: layer["weights"] for layer in manifest["layers"] if layer["weights"]}
+    sections = {
+        "library.so": library,
+        "weights.bin": weights,
+        "lowbit_network.h": network_header(program, manifest["prefix"]).encode(),
+        **encode_graph(graph, [(w.values, placed[w.layer]) for w in program.weights]),
+        **{name: text.encode() for name, text in (texts or {}).items()},
+    }
+    return Compiled(json.loads(json.dumps(manifest)), sections, threads)

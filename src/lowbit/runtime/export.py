@@ -1,0 +1,127 @@
+"""A network as files for C programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lowbit.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from lowbit.runtime.compiled import Compiled
+
+__all__ = ["export_library"]
+
+_MAIN = """\
+/* Runs {prefix} once: input files of raw float32 values in, values of every output on stdout.
+ *
+ *     {build}
+ *     ./main {prefix}.weights{arguments}
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "{prefix}.h"
+
+static const size_t input_elements[] = {{{inputs}}};
+static const size_t output_elements[] = {{{outputs}}};
+enum {{ INPUTS = {upper}_INPUTS, OUTPUTS = {upper}_OUTPUTS }};
+
+int main(int argc, char **argv) {{
+    const float *inputs[INPUTS];
+    float *outputs[OUTPUTS];
+    if (argc != 2 + INPUTS) {{
+        fprintf(stderr, "usage: %s {prefix}.weights{arguments}\\n", argv[0]);
+        return 2;
+    }}
+    for (int i = 0; i < INPUTS; i++) {{
+        float *values = malloc(input_elements[i] * sizeof *values);
+        FILE *file = fopen(argv[2 + i], "rb");
+        if (!values || !file || fread(values, sizeof *values, input_elements[i], file) != input_elements[i]) {{
+            fprintf(stderr, "%s: cannot read %zu float32 values\\n", argv[2 + i], input_elements[i]);
+            return 1;
+        }}
+        fclose(file);
+        inputs[i] = values;
+    }}
+    for (int i = 0; i < OUTPUTS; i++) outputs[i] = malloc(output_elements[i] * sizeof(float));
+
+    {prefix}_network *net = {prefix}_open(argv[1], 0);
+    if (!net || {prefix}_run(net, inputs, outputs)) {{
+        fprintf(stderr, "%s\\n", {prefix}_error());
+        return 1;
+    }}
+    for (int i = 0; i < OUTPUTS; i++)
+        for (size_t k = 0; k < output_elements[i]; k++) printf("%.9g\\n", (double)outputs[i][k]);
+    {prefix}_close(net);
+    for (int i = 0; i < INPUTS; i++) free((void *)(size_t)inputs[i]);
+    for (int i = 0; i < OUTPUTS; i++) free(outputs[i]);
+    return 0;
+}}
+"""
+
+_README = """\
+# {name}
+
+Compiled by lowbit {version} for {target}{features}.
+
+| file | |
+|---|---|
+| `lib{prefix}.so` | the network: kernels, tables, thread pool; needs libc only |
+| `{prefix}.h` | its interface, documented |
+| `{prefix}.weights` | bit-packed weights and constants, read when the network is opened |
+| `main.c` | an example |
+
+```sh
+{build}
+./main {prefix}.weights{arguments}
+```
+
+{tensors}
+"""
+
+
+def _count(shape: list[int]) -> int:
+    elements = 1
+    for extent in shape:
+        elements *= extent
+    return elements
+
+
+def export_library(network: Compiled, folder: Path) -> Path:
+    """Write lib<prefix>.so, <prefix>.h, <prefix>.weights, main.c and README.md into ``folder``, which is
+    made if need be.  Raises ArtifactError where it cannot be written."""
+    manifest = network.manifest
+    prefix, target = manifest["prefix"], manifest["target"]
+    inputs, outputs = manifest["inputs"], manifest["outputs"]
+    values = {
+        "name": manifest["name"],
+        "prefix": prefix,
+        "upper": prefix.upper(),
+        "version": manifest["lowbit"],
+        "target": target["name"],
+        "features": f" ({', '.join(target['features'])})" if target["features"] else "",
+        "inputs": ", ".join(str(_count(t["shape"])) for t in inputs),
+        "outputs": ", ".join(str(_count(t["shape"])) for t in outputs),
+        "arguments": "".join(f" input{i}.raw" for i in range(len(inputs))),
+        "build": f"cc -O2 main.c -L. -l{prefix} -Wl,-rpath,'$ORIGIN' -o main",
+        "tensors": "\n".join(
+            f"- {kind} {i}: {t['dtype']} {t['shape']} ({t['name']})"
+            for kind, tensors in (("input", inputs), ("output", outputs))
+            for i, t in enumerate(tensors)
+        ),
+    }
+    files = {
+        f"lib{prefix}.so": network.section("library.so"),
+        f"{prefix}.h": network.section("lowbit_network.h"),
+        f"{prefix}.weights": network.section("weights.bin"),
+        "main.c": _MAIN.format(**values).encode(),
+        "README.md": _README.format(**values).encode(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+    except OSError as error:
+        raise ArtifactError(f"cannot write into {folder}: {error.strerror}") from None
+    return folder

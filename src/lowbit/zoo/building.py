@@ -1,0 +1,73 @@
+"""Networks by name, with weights and inputs by seed."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+
+import torch
+from torch import Tensor, nn
+
+from lowbit.errors import ConfigError
+from lowbit.zoo.initialize import initialize
+from lowbit.zoo.networks import NETWORKS, Network
+from lowbit.zoo.samples import smooth_samples
+
+__all__ = ["build", "example_inputs", "load_model"]
+
+
+def _network(name: str) -> Network:
+    if name not in NETWORKS:
+        near = difflib.get_close_matches(name, NETWORKS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"no network {name!r}{hint} Known: {', '.join(NETWORKS)}; or give module:factory for your own")
+    return NETWORKS[name]
+
+
+def build(name: str, seed: int = 0) -> nn.Module:
+    """The network in evaluation mode, the same for the same seed.  ConfigError for an unknown name."""
+    network = _network(name)
+    with torch.device("meta"):  # skips torch's own initialization, half the time of a large network
+        model = _factory(network.factory)()
+    return initialize(model.to_empty(device="cpu"), network.input_shape, seed)
+
+
+def example_inputs(name: str, batch: int = 1, seed: int = 0) -> tuple[Tensor, ...]:
+    """Inputs for ``build(name)``: smooth pictures of deviation 1, or normal features, float32."""
+    return (smooth_samples((batch, *_network(name).input_shape[1:]), 1000 + seed),)
+
+
+def load_model(spec: str) -> nn.Module:
+    """A network of the table by its name, or ``module:factory``, found from the working directory.
+
+    ``factory`` is a function or class without arguments, or a module object.  Raises ConfigError.
+    """
+    if ":" not in spec:
+        return build(_network(spec).name)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    made = _factory(spec)
+    if not isinstance(made, nn.Module):
+        if not callable(made):
+            raise ConfigError(f"{spec} is a {type(made).__name__}; it must be an nn.Module, or return one when called")
+        try:
+            made = made()
+        except TypeError as error:
+            raise ConfigError(f"{spec} cannot be called without arguments: {error}") from error
+    if not isinstance(made, nn.Module):
+        raise ConfigError(f"{spec} returned a {type(made).__name__}; it must return an nn.Module")
+    return made.eval()
+
+
+def _factory(spec: str) -> object:
+    module_name, _, attribute = spec.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{spec}: module {module_name!r} cannot be imported from {os.getcwd()}: {error}") from error
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise ConfigError(f"{spec}: {module_name} has no {attribute!r}; it has {', '.join(public) or 'nothing'}")
+    return getattr(module, attribute)

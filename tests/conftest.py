@@ -1,0 +1,34 @@
+"""Shared by all tests: a kernel cache of the test run's own, and markers that name what a test needs."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+_NEEDS = {
+    "data": (lambda: bool(os.environ.get("LOWBIT_DATA")), "LOWBIT_DATA does not name the pretrained networks and images"),
+    "peers": (lambda: find_spec("onnxruntime") is not None and find_spec("onnx") is not None, "onnxruntime is not installed"),
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Workers of one run share a cache; runs do not, so a stale kernel cannot make a test pass."""
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root
+    os.environ["LOWBIT_CACHE"] = str(shared / "lowbit-cache")
+
+
+@pytest.fixture
+def data_root() -> Path:
+    return Path(os.environ["LOWBIT_DATA"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker, (available, reason) in _NEEDS.items():
+            if item.get_closest_marker(marker) and not available():
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -1,0 +1,148 @@
+"""The walls between packages, and what must stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
+
+# each may import from those before it (and from itself); modules of the top folder count as packages
+ORDER = (
+    "errors", "version", "progress", "numerics", "graph", "zoo", "frontend", "passes", "quantization", "targets", "kernels",
+    "lowering", "backend", "runtime", "measure", "reporting", "compiler", "bench", "evaluate", "cli",
+)  # fmt: skip
+
+# where a heavy package may be imported when the module is; inside functions it may be imported anywhere here
+HEAVY = {
+    "torch": {"frontend", "zoo"},
+    "tvm": {"kernels", "backend"},
+    "onnxruntime": set(),
+    "openvino": set(),
+    "onnx": set(),
+    "matplotlib": set(),
+}
+LAZY = {
+    "torch": {"frontend", "zoo", "quantization", "runtime", "measure", "compiler", "bench", "evaluate"},
+    "tvm": {"kernels", "backend"},
+    "onnxruntime": {"measure"},
+    "openvino": {"measure"},
+    "onnx": {"measure"},
+    "matplotlib": {"reporting"},
+}
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def _package(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def _imports(tree: ast.AST, everywhere: bool) -> list[tuple[str, int]]:
+    """(module, line) of imports, those under ``if TYPE_CHECKING`` left out; only top-level ones unless ``everywhere``."""
+    found: list[tuple[str, int]] = []
+
+    def visit(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+                continue
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, child.lineno) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, "relative import"
+                names = [f"{child.module}.{alias.name}" for alias in child.names] if child.module == "lowbit" else [str(child.module)]
+                found.extend((name, child.lineno) for name in names)
+            elif everywhere or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                visit(child)
+
+    visit(tree)
+    return found
+
+
+def violations(package: str, source: str) -> list[str]:
+    """What a module of ``package`` with this text imports and may not."""
+    tree = ast.parse(source)
+    wrong = []
+    if package != "__init__":
+        for module, line in _imports(tree, everywhere=True):
+            parts = module.split(".")
+            if parts[0] == "lowbit" and len(parts) > 1 and parts[1] in ORDER and ORDER.index(parts[1]) > ORDER.index(package):
+                wrong.append(f"line {line}: {package} imports {module}, which comes after it")
+    for allowed, everywhere in ((HEAVY, False), (LAZY, True)):
+        for module, line in _imports(tree, everywhere):
+            heavy = module.split(".")[0]
+            if heavy in allowed and package not in allowed[heavy]:
+                wrong.append(f"line {line}: {package} imports {heavy}{'' if everywhere else ' when it is imported'}")
+    return wrong
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_only_from_before(path: Path) -> None:
+    package = _package(path)
+    assert package in (*ORDER, "__init__"), f"{package} has no place in ORDER"
+    assert violations(package, path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "source", "text"),
+    [
+        ("graph", "from lowbit.cli import app", "graph imports lowbit.cli"),
+        ("graph", "def f():\n    from lowbit.backend.cache import x", "graph imports lowbit.backend.cache"),
+        ("numerics", "from lowbit import compile", "numerics imports lowbit.compile"),
+        ("quantization", "import torch", "quantization imports torch when it is imported"),
+        ("lowering", "def f():\n    import tvm.tirx", "lowering imports tvm"),
+    ],
+)
+def test_a_breach_is_seen(package: str, source: str, text: str) -> None:
+    assert any(text in wrong for wrong in violations(package, source))
+
+
+def _python(code: str) -> tuple[str, float]:
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout, time.perf_counter() - start
+
+
+_HEAVY_LOADED = "import sys; print(sorted({'torch', 'tvm', 'onnxruntime', 'matplotlib', 'onnx'} & set(sys.modules)))"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import lowbit",
+        "import lowbit; lowbit.load",
+        "from lowbit.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass",
+        "from lowbit.cli import app\ntry: app(['compile', '--help'])\nexcept SystemExit: pass",
+    ],
+)
+def test_light_without_torch_and_tvm(code: str) -> None:
+    output, _ = _python(f"{code}\n{_HEAVY_LOADED}")
+    assert output.splitlines()[-1] == "[]"
+
+
+def test_load_needs_numpy_alone() -> None:
+    """With everything but numpy and the standard library out of reach, loading still imports."""
+    code = """
+import sys
+class Wall:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "tvm", "rich", "typer", "safetensors", "PIL", "matplotlib"}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Wall())
+import lowbit
+try:
+    lowbit.load("/nowhere.lowbit")
+except lowbit.errors.ArtifactError as error:
+    print(error)
+"""
+    assert "/nowhere.lowbit" in _python(code)[0]
+
+
+def test_help_answers_in_under_a_second() -> None:
+    code = "from lowbit.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass"
+    assert min(_python(code)[1] for _ in range(3)) < 1.0

@@ -140,7 +140,7 @@ def measure(p: ConvProblem, choice: Choice, x: np.ndarray, w: np.ndarray, target
     start = time.perf_counter()
     call()
     once = time.perf_counter() - start
-    inner = max(1, int(0.01 / once))
+    inner = max(1, int(0.0005 / once))  # short enough to fit between interruptions
     times = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 5:

@@ -55,8 +55,8 @@ def _imports(tree: ast.AST, everywhere: bool) -> list[tuple[str, int]]:
                 found.extend((alias.name, child.lineno) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, "relative import"
-                names = [f"{child.module}.{alias.name}" for alias in child.names] if child.module == "lowbit" else [str(child.module)]
-                found.extend((name, child.lineno) for name in names)
+                prefix = f"{child.module}." if child.module == "lowbit" else ""
+                found.extend((f"{prefix}{alias.name}" if prefix else str(child.module), child.lineno) for alias in child.names)
             elif everywhere or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 visit(child)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,6 @@ class BenchPlan:
     peers: tuple[str, ...] = ()
     target: str = "native"
     input_shape: tuple[int, ...] | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
         from lowbit.quantization import parse_config
@@ -77,22 +77,24 @@ class _Subject:
     compile_s: float | None = None
 
 
-def run_bench(
-    plan: BenchPlan, say: Callable[[str], None] = lambda _: None
-) -> tuple[BenchReport, dict[str, Compiled]]:
+def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> tuple[BenchReport, dict[str, Compiled]]:
     """Measure ``plan``; returns the report and the compiled networks by configuration.
 
     ``say`` hears one line about each step.
     """
     from lowbit.compiler import trace
     from lowbit.measure.machine import commit, cpu_features, machine, versions
-    from lowbit.zoo import load_model
+    from lowbit.zoo import load_network
+    from lowbit.zoo.samples import smooth_samples
 
-    model, example = load_model(plan.network, plan.input_shape)
-    shape = tuple(example.shape)
-    calibration, inputs = _images(shape, CALIBRATION_INPUTS, plan.seed + 1), _images(shape, CHECKED_INPUTS, plan.seed + 2)
+    model, examples = load_network(plan.network, plan.input_shape, plan.batch)
+    if len(examples) != 1:
+        raise ConfigError(f"{plan.network} takes {len(examples)} inputs; bench measures networks of one input")
+    shape = tuple(examples[0].shape)
+    pictures = [smooth_samples(shape, seed).numpy() for seed in range(CALIBRATION_INPUTS + CHECKED_INPUTS)]
+    calibration, inputs = pictures[:CALIBRATION_INPUTS], pictures[CALIBRATION_INPUTS:]
     reference = _float64_outputs(model, inputs)
-    graph = trace(model, example, name=plan.network)
+    graph = trace(model, examples, name=plan.network)
     subjects: dict[str, _Subject] = {}
     networks: dict[str, Compiled] = {}
     with tempfile.TemporaryDirectory(prefix="lowbit-bench-") as folder:
@@ -104,25 +106,22 @@ def run_bench(
             subjects[peer.config] = _peer(peer, inputs, reference)
             say(f"{peer.config}: loaded")
         say(f"timing {len(subjects)} configurations, {plan.runs} runs each, in turns")
-        calls: Mapping[str, Callable[[], object]] = {
-            name: lambda run=subject.run: run(inputs[0]) for name, subject in subjects.items()
-        }
-        latencies = measure_latency(calls, plan.runs)
+        latencies = measure_latency({name: partial(s.run, inputs[0]) for name, s in subjects.items()}, plan.runs)
     rows = [BenchRow(name, latencies[name], s.bytes, s.check, compile_s=s.compile_s) for name, s in subjects.items()]
-    notes = (
-        f"weights, {CALIBRATION_INPUTS} calibration inputs and {CHECKED_INPUTS} checked inputs are random with fixed seeds: "
-        "they show that the arithmetic is right and how fast it is, not how accurate a trained network would be",
-    )
     report = BenchReport(
-        plan.network, plan.batch, plan.threads, machine(), cpu_features(), versions(), commit(), with_speedups(rows), notes
+        plan.network, plan.batch, plan.threads, machine(), cpu_features(), versions(), commit(), with_speedups(rows), _notes(plan)
     )
     return report, networks
 
 
-def _images(shape: tuple[int, ...], count: int, seed: int) -> list[np.ndarray]:
-    """``count`` float32 arrays of independent standard normal values."""
-    source = np.random.default_rng(seed)
-    return [source.standard_normal(shape, np.float32) for _ in range(count)]
+def _notes(plan: BenchPlan) -> tuple[str, ...]:
+    what = f"{CALIBRATION_INPUTS} calibration inputs and {CHECKED_INPUTS} checked inputs"
+    if ":" not in plan.network:
+        what = f"weights, {what}"
+    return (
+        f"{what} are random with fixed seeds: they show that the arithmetic is right and how fast it is, "
+        "not how accurate a trained network would be",
+    )
 
 
 def _float64_outputs(model: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -156,9 +155,8 @@ def _check(
     network.save(path)
     outputs = [np.array(network(x)) for x in inputs]
     layers, oracle = _layer_outputs(network.graph(), inputs[:ORACLE_INPUTS])
-    return _Subject(
-        run=network, bytes=bytes_on_disk(path), check=check_outputs(outputs, reference, oracle=oracle, layers=layers), compile_s=seconds
-    )
+    checked = check_outputs(outputs, reference, oracle=oracle, layers=layers)
+    return _Subject(network, bytes_on_disk(path), checked, seconds)
 
 
 def _layer_outputs(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +153,7 @@ def compile(  # the name users expect
     from lowbit.backend.toolchain import find_compiler
     from lowbit.lowering import lower, print_program
     from lowbit.quantization import parse_config
+    from lowbit.runtime.assemble import assemble
 
     machine = find_target(target) if isinstance(target, str) else target
     if config is not None and (weights is not None or activations is not None or layers or options):

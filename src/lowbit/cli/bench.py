@@ -27,7 +27,7 @@ def command(
     target: Annotated[str, typer.Option(help="A target of `lowbit targets` that this machine can run.")] = "native",
     input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
-    code_dir: Annotated[Path | None, typer.Option(help="Write the generated code of each configuration below this folder.")] = None,
+    code_dir: Annotated[Path | None, typer.Option(help="Write each configuration's generated code below this folder.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a report folder: Markdown, chart, JSON, generated code.")] = None,
 ) -> None:
     """Compile a network in many configurations, check every output, time them in turns."""

@@ -19,7 +19,7 @@ def command(
     weights: Annotated[str | None, typer.Option(help="Integer type of weights: i8, i4, b1, ...; none = float32.")] = None,
     activations: Annotated[str | None, typer.Option(help="Integer type of activations: u8, u4, i16, ...")] = None,
     config: Annotated[str | None, typer.Option(help="Short form of both: fp32, 8/int8, 4/int8, 4/int4, w4a8, ...")] = None,
-    layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, e.g. 'layer1.*=i8/u8'; repeatable.")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, as 'layer1.*=i8/u8'; repeatable.")] = None,
     calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of float32 samples, shaped like the input.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
     observer: Annotated[str | None, typer.Option(help="How ranges are chosen: auto, minmax, percentile, mse, ...")] = None,
@@ -46,15 +46,15 @@ def command(
     data = read_array(calibration) if calibration else None
 
     from lowbit.compiler import compile as compile_network
-    from lowbit.zoo import load_model
+    from lowbit.zoo import load_network
 
-    module, example = load_model(model, shape)
+    module, examples = load_network(model, shape)
     with notes_for_warnings():
         compiled = compile_network(
             module,
-            example,
+            examples,
             config=chosen,
-            calibration=None if data is None else samples(data, example.shape),
+            calibration=None if data is None else samples(data, examples[0].shape),
             target=target,
             dump_dir=dump,
         )

@@ -16,7 +16,7 @@ __all__ = ["command"]
 def command(
     a: Annotated[Path, typer.Argument(help="NAME.lowbit")],
     b: Annotated[Path, typer.Argument(help="NAME.lowbit")],
-    stage: Annotated[str | None, typer.Option(help="Compare this stage's text: graph, quantized, program, tensorir, llvm, asm.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage to compare: graph, quantized, program, tensorir, llvm, asm.")] = None,
     layer: Annotated[str, typer.Option(help="Only this layer; a glob may name several.")] = "",
 ) -> None:
     """Compare two artifacts: layer by layer, or one stage's text as a unified diff."""

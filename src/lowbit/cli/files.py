@@ -51,7 +51,8 @@ def read_array(path: Path, key: str = "") -> np.ndarray:
         names = list(loaded.files)
         wanted = [key] if key else [n for n in ("images", "inputs", "x") if n in names][:1] or names
         if len(wanted) != 1 or wanted[0] not in names:
-            raise InputError(f"{path} holds the arrays {', '.join(names) or '(none)'}; expected {key or 'images, inputs, x or just one'}")
+            expected = key or "one named images, inputs or x, or just one"
+            raise InputError(f"{path} holds the arrays {', '.join(names) or '(none)'}; expected {expected}")
         try:
             return loaded[wanted[0]]
         except ValueError as error:

@@ -29,7 +29,7 @@ def command(
         sys.stdout.write(stage_text(compiled, stage, layer))
     if stage is None and not verify:
         manifest = compiled.manifest
-        title = f"{manifest['network']}: target {manifest['target']}, arena {manifest['arena_bytes']:,} bytes"
+        title = f"{compiled.name}: target {manifest['target']['name']}, arena {manifest['arena_bytes']:,} bytes"
         results().print(layer_table(title, layer_reports(compiled, layer)))
     if verify:
         _verify(artifact, compiled)

@@ -67,31 +67,32 @@ class Epilogue:
             value = self.kernel.s[base + _SCALARS.index(name)]
             self._scalars[name] = TB.Bind(T.cast(value, "int32") if name == "zero" else value)
 
-    def _real(self, acc: Any, channel: Any, residual_at: Any) -> Any:
-        """f: float32 x 16."""
-        bias = load(self.kernel.b, channel)
+    def _real(self, acc: Any, channel: Any, residual_at: Any, lanes: int) -> Any:
+        """f: float32 x lanes."""
+        bias = load(self.kernel.b, channel, lanes)
         if not self.integer:
             value = acc + bias
-            return value if self.residual is None else value + load(self.kernel.r, residual_at)
+            return value if self.residual is None else value + load(self.kernel.r, residual_at, lanes)
         if self.acc_shift:
-            acc = acc * splat((T.float64 if self.wide else T.int32)(1 << self.acc_shift), "int32")
-        value = convert(acc + bias, "float32") * load(self.kernel.s, channel)
+            acc = acc * splat((T.float64 if self.wide else T.int32)(1 << self.acc_shift), "int32", lanes)
+        value = convert(acc + bias, "float32", lanes) * load(self.kernel.s, channel, lanes)
         if self.residual is None:
             return value
         get = self._scalars
-        other = operand(load(self.kernel.r, residual_at), get["r_step"], get["r_shift"]) * splat(get["r_multiplier"], "float32")
-        return fence(value) + fence(other)
+        stored = load(self.kernel.r, residual_at, lanes)
+        other = operand(stored, get["r_step"], get["r_shift"], lanes) * splat(get["r_multiplier"], "float32", lanes)
+        return fence(value, lanes) + fence(other, lanes)
 
-    def write(self, acc: Any, channel: Any, dst_at: Any, residual_at: Any = 0) -> None:
-        """Store the results of 16 channels.
+    def write(self, acc: Any, channel: Any, dst_at: Any, residual_at: Any = 0, lanes: int = LANES) -> None:
+        """Store the results of ``lanes`` channels.
 
-        ``acc``: int32 x 16 (float64 x 16 for ``wide``, float32 x 16 for float), ``channel``: index
+        ``acc``: int32 x lanes (float64 for ``wide``, float32 for float), ``channel``: index
         into b and s; ``dst_at``, ``residual_at``: element offsets into o and r.
         """
-        value, get = self._real(acc, channel, residual_at), self._scalars
+        value, get = self._real(acc, channel, residual_at, lanes), self._scalars
         if self.dst.dtype == "f32":
-            value = clamp(value, splat(get["lo"], "float32"), splat(get["hi"], "float32"))
+            value = clamp(value, splat(get["lo"], "float32", lanes), splat(get["hi"], "float32", lanes))
         else:
             dtype = TIR_DTYPE[self.dst.dtype]
-            value = integer_result(value, get.get("lo"), get.get("hi"), get.get("zero"), dtype, self.sign)
-        store(self.kernel.o, dst_at, value)
+            value = integer_result(value, get.get("lo"), get.get("hi"), get.get("zero"), dtype, self.sign, lanes)
+        store(self.kernel.o, dst_at, value, lanes)

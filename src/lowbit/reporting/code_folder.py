@@ -41,7 +41,7 @@ def write_code(networks: Mapping[str, Compiled], folder: Path) -> None:
 
 
 def _write_kernels(compiled: Compiled, reports: list[LayerReport], place: Path) -> None:
-    target = find_target(compiled.manifest["target"])
+    target = find_target(compiled.manifest["target"]["name"])
     for spec, symbol in {r.spec: r.symbol for r in reports}.items():
         for stage, (_, ending) in KERNEL_STAGES.items():
             (place / f"{symbol}{ending}").write_text(kernel_text(spec, target, stage))
@@ -49,7 +49,8 @@ def _write_kernels(compiled: Compiled, reports: list[LayerReport], place: Path) 
 
 def _index(config: str, reports: list[LayerReport]) -> str:
     lines = [f"# {config}", "", "[graph](graph.txt), [program](program.txt)", ""]
-    lines += ["| kernel | layers | MMAC | hot loop | float instructions in it | code |", "| --- | --- | ---: | --- | ---: | --- |"]
+    lines += ["| kernel | layers | MMAC | hot loop | float instructions in it | code |"]
+    lines += ["| --- | --- | ---: | --- | ---: | --- |"]
     uses: dict[str, list[LayerReport]] = {}
     for report in reports:
         uses.setdefault(report.symbol, []).append(report)

@@ -22,6 +22,10 @@ def diff_stage(a: Compiled, b: Compiled, stage: str, names: tuple[str, str], lay
     return "".join(difflib.unified_diff(left, right, *names))
 
 
+def _bytes(report: LayerReport) -> str:
+    return f"{report.weights.bytes:,}" if report.weights else ""
+
+
 def _cell(left: object, right: object) -> str:
     return f"{left}" if left == right else f"{left} -> {right}"
 
@@ -39,14 +43,14 @@ def diff_table(a: Compiled, b: Compiled, layer: str = "") -> Table:
         present = [side[key] for side in keyed if key in side]
         if len(present) == 1:
             side = "only in a" if key in keyed[0] else "only in b"
-            table.add_row(key[0], side, f"{present[0].weight_bytes:,}", present[0].spec.label, str(present[0].work))
+            table.add_row(key[0], side, _bytes(present[0]), present[0].spec.label, str(present[0].work))
             continue
         left, right = present
         same = left.object_sha256 == right.object_sha256
         table.add_row(
             key[0],
             _cell(f"{left.act} x {left.weight}", f"{right.act} x {right.weight}"),
-            _cell(f"{left.weight_bytes:,}", f"{right.weight_bytes:,}"),
+            _cell(_bytes(left), _bytes(right)),
             left.spec.label if same else _cell(left.spec.label, right.spec.label),
             "same code" if same else _cell(left.work, right.work),
         )

@@ -37,14 +37,14 @@ class Instruction:
 CLASSES: dict[str, re.Pattern[str]] = {
     name: re.compile(pattern)
     for name, pattern in {
-        "multiply": r"v?pmaddubsw|v?pmaddwd|vpdp\w+|v?pmul\w+|i?mul[bwlq]?$|v?mul[ps][sd]$|vfn?m(add|sub)\w+|v?popcnt\w*|vpopcnt\w+",
+        "multiply": r"v?pmadd(ubsw|wd)|vpdp\w+|v?pmul\w+|i?mul[bwlq]?|v?mul[ps][sd]|vfn?m(add|sub)\w+|v?p?popcnt\w*",
         "widen": r"v?pmov[sz]x\w+",
         "broadcast": r"vp?broadcast\w+",
         "convert": r"v?cvt\w+|v?pack[su]s\w+|v?round[ps][sd]|vrndscale[ps][sd]|vpmovu?s?[dqw][bwd]b?$",
         "add": r"v?padd\w*|v?psub\w*|v?(add|sub)[ps][sd]$",
         "logic": r"v?p?(and|or|xor|andn)(n?[dq]|n?p[sd])?$|vpternlog\w+|v?ps[lr][la][wdq]q?$",
         "compare": r"v?p?(min|max)\w+|v?p?cmp\w+|v?p?ucomi\w+|v?p?blend\w+|vptest\w*",
-        "shuffle": r"v?p?shuf\w+|vperm\w+|v?punpck\w+|v?unpck\w+|v?p?(insert|extract)\w+|v?palignr|valign[dq]|vshuf\w+|v?mov[hl]\w*ps|v?movddup|v?movs[hl]dup",
+        "shuffle": r"v?p?shuf\w+|vperm\w+|v?p?unpck\w+|v?p?(insert|extract)\w+|v?palignr|valign[dq]|v?mov([hl]\w*ps|ddup|s[hl]dup)",
         "branch": r"j\w+|call\w*|ret\w*",
     }.items()
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ def can_generate() -> bool:
     return find_spec("tvm") is not None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _generated(spec: KernelSpec, target: Target) -> Generated:
     if not can_generate():
         raise ToolMissing("a kernel's texts are generated from its spec by TVM; pip install lowbit (with apache-tvm)")

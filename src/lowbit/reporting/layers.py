@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,34 +19,43 @@ from lowbit.targets import Target, find_target
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
 
-__all__ = ["LayerReport", "layer_reports", "layer_table", "matching"]
+__all__ = ["LayerReport", "StoredWeights", "layer_reports", "layer_table", "matching"]
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """``values`` fields of ``container`` bits, ``bytes`` bytes from ``offset`` of weights.bin on."""
+
+    qtype: str
+    container: int
+    values: int
+    offset: int
+    bytes: int
+
+    @property
+    def bits_stored(self) -> float:
+        """Bits a weight takes on disk, from the bytes."""
+        return 8 * self.bytes / self.values
 
 
 @dataclass(frozen=True)
 class LayerReport:
     """One kernel call.
 
-    ``weight_bytes``: its share of the weight file, ``weight_values`` weights from ``weight_offset`` on.
-    ``loop``: the hot loop of the kernel in the artifact's own library, () if it is not there.
+    ``act``, ``weight``: texts of QTypes, "f32", or "" where the kernel has none.  ``weights``: its share
+    of the weight file, None without one.  ``loop``: the hot loop of the kernel in the artifact's own
+    library, () if it is not there.
     """
 
     name: str
     act: str
     weight: str
-    container: int
-    weight_offset: int
-    weight_bytes: int
-    weight_values: int
+    weights: StoredWeights | None
     macs: int
     spec: KernelSpec
     symbol: str
     object_sha256: str
     loop: tuple[Instruction, ...]
-
-    @property
-    def bits_stored(self) -> float | None:
-        """Bits a weight takes on disk, from the bytes; None without weights."""
-        return 8 * self.weight_bytes / self.weight_values if self.weight_values else None
 
     @cached_property
     def work(self) -> LoopWork:
@@ -60,7 +69,7 @@ def layer_reports(compiled: Compiled, pattern: str = "") -> list[LayerReport]:
     Raises ToolMissing without objdump, ConfigError when nothing matches.
     """
     functions = disassemble(compiled.section("library.so"))
-    target = find_target(compiled.manifest["target"])
+    target = find_target(compiled.manifest["target"]["name"])
     return [_report(entry, functions, target) for entry in matching(compiled.manifest, pattern)]
 
 
@@ -76,15 +85,12 @@ def matching(manifest: Mapping[str, Any], pattern: str) -> list[Mapping[str, Any
 
 def _report(entry: Mapping[str, Any], functions: Mapping[str, Function], target: Target) -> LayerReport:
     spec = spec_from_json(entry["spec"])
-    symbol = spec.symbol(target.name)
+    symbol, weights = spec.symbol(target.name), entry["weights"]
     return LayerReport(
         name=entry["name"],
-        act=entry["act"],
-        weight=entry["weight"],
-        container=entry["container"],
-        weight_offset=entry["weight_offset"],
-        weight_bytes=entry["weight_bytes"],
-        weight_values=entry["weight_values"],
+        act=entry["act"] or "",
+        weight=entry["weight"] or "",
+        weights=weights and StoredWeights(**{f.name: weights[f.name] for f in fields(StoredWeights)}),
         macs=entry["macs"],
         spec=spec,
         symbol=symbol,
@@ -102,10 +108,10 @@ def layer_table(title: str, reports: list[LayerReport]) -> Table:
     ):  # fmt: skip
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for r in reports:
-        stored = "" if r.bits_stored is None else f"{r.bits_stored:.2f}"
         types = r.act + (f" x {r.weight}" if r.weight else "")
         table.add_row(
-            r.name, types, stored, f"{r.weight_bytes:,}" if r.weight_bytes else "", f"{r.macs / 1e6:.1f}" if r.macs else "",
+            r.name, types, f"{r.weights.bits_stored:.2f}" if r.weights else "", f"{r.weights.bytes:,}" if r.weights else "",
+            f"{r.macs / 1e6:.1f}" if r.macs else "",
             r.spec.label, str(r.work), str(r.work.float),
         )  # fmt: skip
     return table

@@ -37,7 +37,7 @@ def _program(compiled: Compiled, layer: str) -> str:
 
 def _kernels(stage: str) -> Callable[[Compiled, str], str]:
     def text(compiled: Compiled, layer: str) -> str:
-        target = find_target(compiled.manifest["target"])
+        target = find_target(compiled.manifest["target"]["name"])
         users: dict[str, list[str]] = {}
         specs = {}
         for entry in matching(compiled.manifest, layer):
@@ -45,10 +45,10 @@ def _kernels(stage: str) -> Callable[[Compiled, str], str]:
             specs[spec.symbol(target.name)] = spec
             users.setdefault(spec.symbol(target.name), []).append(entry["name"])
         mark = ";" if stage == "llvm" else "#"
-        parts = [
-            f"{mark} {symbol}\n{mark} used by {', '.join(dict.fromkeys(users[symbol]))}\n{kernel_text(spec, target, stage).rstrip()}\n"
-            for symbol, spec in specs.items()
-        ]
+        parts = []
+        for symbol, spec in specs.items():
+            readers = ", ".join(dict.fromkeys(users[symbol]))
+            parts.append(f"{mark} {symbol}\n{mark} used by {readers}\n{kernel_text(spec, target, stage).rstrip()}\n")
         return "\n".join(parts)
 
     return text

@@ -5,7 +5,7 @@ Each check returns what it found wrong, in words; none found means the claim hol
 1. **size**: the weights of a layer with an n-bit container take ceil(values * n / 8) bytes, no more.
 2. **container**: it is the one the graph asked for: the type's own width unless the configuration keeps
    narrow values in wider fields on purpose (``4/int8``).
-3. **values**: the fields on disk, decoded, lie in the claimed type and are the graph's constants.
+3. **values**: the fields on disk, decoded in their whole width, lie in the claimed type.
 4. **integer**: a layer with integer operands multiplies integers in its hot loop, and in float at most
    what requantization needs.
 5. **code**: the kernel generated from the recorded spec is the kernel in the artifact (needs TVM).
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowbit.graph import Graph
+from lowbit.graph.ops import LAYERS
 from lowbit.numerics import QType, packed_size, unpack_bits
 from lowbit.reporting.kernel_texts import can_generate, object_sha256
-from lowbit.reporting.layers import LayerReport, layer_reports
+from lowbit.reporting.layers import LayerReport, StoredWeights, layer_reports
 from lowbit.targets import find_target
 
 if TYPE_CHECKING:
@@ -50,57 +50,53 @@ def verify(compiled: Compiled) -> list[Finding]:
 
 
 def _size(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
-    for r in reports:
-        allowed = packed_size(r.weight_values, r.container)
-        if r.weight_bytes > allowed:
-            yield Finding(r.name, "size", f"{r.weight_values} weights of {r.container} bits take {r.weight_bytes} bytes, not {allowed}")
-    stored, held = sum(r.weight_bytes for r in reports), len(compiled.section("weights.bin"))
-    if stored > held:
-        yield Finding("weights.bin", "size", f"layers claim {stored} bytes of weights, the file has {held}")
+    for r, w in _stored(reports):
+        allowed = packed_size(w.values, w.container)
+        if w.bytes > allowed:
+            yield Finding(r.name, "size", f"{w.values} weights of {w.container} bits take {w.bytes} bytes, not {allowed}")
+    held, claimed = len(compiled.section("weights.bin")), max((w.offset + w.bytes for _, w in _stored(reports)), default=0)
+    if claimed > held:
+        yield Finding("weights.bin", "size", f"layers claim weights up to byte {claimed}, the file has {held}")
 
 
 def _container(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
     graph = compiled.graph()
-    for r, weight in _weighted(graph, reports):
-        params = graph.types[weight].quant
+    constants = {node.name: node.inputs[1] for node in graph.nodes if node.op in LAYERS}
+    for r, w in _stored(reports):
+        if r.name not in constants:
+            yield Finding(r.name, "container", "the graph has no such layer")
+            continue
+        params = graph.types[constants[r.name]].quant
         asked, claimed = (32, "f32") if params is None else (params.container, str(params.qtype))
-        if r.container != asked:
-            yield Finding(r.name, "container", f"weights lie in {r.container} bits, the graph asks for {asked}")
-        if r.weight != claimed:
-            yield Finding(r.name, "container", f"the manifest says {r.weight} weights, the graph {claimed}")
+        if w.container != asked:
+            yield Finding(r.name, "container", f"weights lie in {w.container} bits, the graph asks for {asked}")
+        if not r.weight == w.qtype == claimed:
+            yield Finding(r.name, "container", f"the kernel takes {r.weight} weights, {w.qtype} are stored, the graph has {claimed}")
 
 
 def _values(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
-    graph = compiled.graph()
     data = np.frombuffer(compiled.section("weights.bin"), np.uint8)
-    for r, weight in _weighted(graph, reports):
-        params = graph.types[weight].quant
-        field = data[r.weight_offset : r.weight_offset + r.weight_bytes]
-        if params is None:
+    for r, w in _stored(reports):
+        if w.qtype == "f32":
             continue
-        got = _decode(field, r.weight_values, params.qtype, r.container)
-        if got.size and (got.min() < params.qtype.qmin or got.max() > params.qtype.qmax):
-            yield Finding(r.name, "values", f"{got.min()}..{got.max()} on disk do not fit {params.qtype}")
-        want = graph.constants[weight]
-        if not np.array_equal(got, np.moveaxis(want, 1, -1).reshape(-1)):
-            yield Finding(r.name, "values", "the weights on disk are not the graph's")
+        qtype, field = QType.parse(w.qtype), data[w.offset : w.offset + w.bytes]
+        if len(field) < packed_size(w.values, w.container):
+            yield Finding(r.name, "values", f"{len(field)} bytes cannot hold {w.values} weights of {w.container} bits")
+            continue
+        got = _decode(field, w.values, qtype, w.container)
+        if got.min() < qtype.qmin or got.max() > qtype.qmax:
+            yield Finding(r.name, "values", f"{got.min()}..{got.max()} on disk do not fit {qtype}")
 
 
 def _decode(field: np.ndarray, count: int, qtype: QType, container: int) -> np.ndarray:
-    """Fields of ``container`` bits, sign-extended values of ``qtype`` in their low end -> integers."""
+    """Whole fields of ``container`` bits -> integers, whatever the narrower ``qtype`` in them allows."""
     if qtype.bipolar:
         return 2 * unpack_bits(field, count, QType(container, False)).astype(np.int32) - 1
-    if container == 1:
-        return unpack_bits(field, count, qtype).astype(np.int32)
     return unpack_bits(field, count, QType(container, qtype.signed)).astype(np.int32)
 
 
-def _weighted(graph: Graph, reports: list[LayerReport]) -> Iterator[tuple[LayerReport, str]]:
-    """Reports of layers with weights, and the name of the graph's constant."""
-    layers = {node.name: node.inputs[1] for node in graph.nodes if node.op in ("conv2d", "linear")}
-    for report in reports:
-        if report.weight_values and report.name in layers:
-            yield report, layers[report.name]
+def _stored(reports: list[LayerReport]) -> Iterator[tuple[LayerReport, StoredWeights]]:
+    return ((r, r.weights) for r in reports if r.weights is not None)
 
 
 def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
@@ -114,15 +110,16 @@ def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding
         if not r.loop:
             yield Finding(r.name, "integer", f"the library has no code for kernel {r.symbol}")
         elif not work.integer_multiplies and QType.parse(r.weight).bits > 1:
-            yield Finding(r.name, "integer", f"{r.act} x {r.weight}, and the hot loop has no integer multiplication: {work}")
+            yield Finding(r.name, "integer", f"{r.act} x {r.weight} without an integer multiplication in the hot loop: {work}")
         elif work.fused or work.float_multiplies > 2 * work.to_integer:
-            yield Finding(r.name, "integer", f"{r.act} x {r.weight}, and the hot loop has {work.float_multiplies} float multiplications")
+            text = f"{r.act} x {r.weight} with {work.float_multiplies} float multiplications in the hot loop"
+            yield Finding(r.name, "integer", text)
 
 
 def _code(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
     if not can_generate():
         return
-    target = find_target(compiled.manifest["target"])
+    target = find_target(compiled.manifest["target"]["name"])
     for spec, r in {r.spec: r for r in reports}.items():
         if object_sha256(spec, target) != r.object_sha256:
             yield Finding(r.name, "code", f"{r.symbol} generated again differs from the kernel that was linked")

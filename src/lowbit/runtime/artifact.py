@@ -34,7 +34,7 @@ FORMAT = 1
 _MAGIC = b"\x89LOWBIT\n"
 _HEADER = struct.Struct("<8sIIQQ32s")
 _ALIGN = 64
-_RAW = ("library.so", "weights.bin", "manifest.json")  # read in place; the rest is text, which shrinks
+_RAW = ("weights.bin",)  # bit fields: read in place, and as long in the file as they are
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from lowbit.backend.driver import network_header
 from lowbit.backend.manifest import make_manifest
 from lowbit.graph import Graph
+from lowbit.graph.printer import print_graph
 from lowbit.kernels.spec import KernelSpec
-from lowbit.lowering.program import Program
+from lowbit.lowering import Program, print_program
 from lowbit.runtime.compiled import Compiled
 from lowbit.runtime.graph_store import encode_graph
 from lowbit.targets import Target
@@ -26,21 +27,23 @@ def assemble(
     target: Target,
     threads: int | None = None,
     seconds: Mapping[str, float] | None = None,
-    texts: Mapping[str, str] | None = None,
 ) -> Compiled:
     """Gather the sections of an artifact and open it.
 
-    ``library`` and ``weights`` come from backend.build; ``seconds``: compile time by step; ``texts``:
-    further text sections by name, e.g. ``{"program.txt": ...}``.  Raises as Compiled does.
+    ``library`` and ``weights`` come from backend.build; ``seconds``: compile time by step.  Raises as
+    Compiled does.
     """
     manifest = make_manifest(program, target, kernel_objects)
     manifest["seconds"] = dict(seconds or {})
+    manifest = json.loads(json.dumps(manifest))  # tuples become lists, as in a network that is loaded
     placed = {layer["name"]: layer["weights"] for layer in manifest["layers"] if layer["weights"]}
     sections = {
+        "manifest.json": json.dumps(manifest).encode(),
         "library.so": library,
         "weights.bin": weights,
         "lowbit_network.h": network_header(program, manifest["prefix"]).encode(),
         **encode_graph(graph, [(w.values, placed[w.layer]) for w in program.weights]),
-        **{name: text.encode() for name, text in (texts or {}).items()},
+        "graph.txt": print_graph(graph).encode(),
+        "program.txt": print_program(program, target.name).encode(),
     }
-    return Compiled(json.loads(json.dumps(manifest)), sections, threads)
+    return Compiled(manifest, sections, threads)

@@ -79,7 +79,7 @@ class Compiled:
             if tensor and (given.device.type != "cpu" or given.layout != torch.strided):
                 raise InputError(f"{where}: expected a dense tensor on the CPU, got {given.layout} on {given.device}; use x.cpu()")
             any_tensor |= tensor
-            arrays.append(np.ascontiguousarray(given.detach().resolve_neg().numpy() if tensor else given))
+            arrays.append(np.ascontiguousarray(given.numpy(force=True) if tensor else given))
         return arrays, any_tensor
 
     def __call__(self, *inputs: Any) -> Any:

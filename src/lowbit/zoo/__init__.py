@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from lowbit.zoo.networks import NETWORKS, Network
 
 if TYPE_CHECKING:
-    from lowbit.zoo.building import build, example_inputs, load_model
+    from lowbit.zoo.building import build, example_inputs, load_model, load_network
     from lowbit.zoo.pretrained import data_root, images, load_pretrained
 
-__all__ = ["NETWORKS", "Network", "build", "data_root", "example_inputs", "images", "load_model", "load_pretrained"]
+__all__ = ["NETWORKS", "Network", "build", "data_root", "example_inputs", "images", "load_model", "load_network", "load_pretrained"]
 
 _HOME = {
     "build": "lowbit.zoo.building",
     "example_inputs": "lowbit.zoo.building",
     "load_model": "lowbit.zoo.building",
+    "load_network": "lowbit.zoo.building",
     "data_root": "lowbit.zoo.pretrained",
     "images": "lowbit.zoo.pretrained",
     "load_pretrained": "lowbit.zoo.pretrained",

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from lowbit.zoo.initialize import initialize
 from lowbit.zoo.networks import NETWORKS, Network
 from lowbit.zoo.samples import smooth_samples
 
-__all__ = ["build", "example_inputs", "load_model"]
+__all__ = ["build", "example_inputs", "load_model", "load_network"]
 
 
 def _network(name: str) -> Network:
@@ -42,10 +43,35 @@ def example_inputs(name: str, batch: int = 1, seed: int = 0) -> tuple[Tensor, ..
 def load_model(spec: str) -> nn.Module:
     """A network of the table by its name, or ``module:factory``, found from the working directory.
 
-    ``factory`` is a function or class without arguments, or a module object.  Raises ConfigError.
+    ``factory`` is a function or class without arguments, or a module object; a function may return
+    (module, example inputs) too.  Raises ConfigError.
     """
+    return _made(spec)[0]
+
+
+def load_network(spec: str, input_shape: Sequence[int] | None = None, batch: int | None = None) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """:func:`load_model` and inputs to trace it with.
+
+    ``input_shape``: seeded inputs of this shape; needed for a factory that returns only a module.
+    ``batch``: replaces the first extent (default: as the shape or the network's own inputs have it).
+    Raises ConfigError.
+    """
+    model, inputs = _made(spec)
+    if input_shape is not None:
+        inputs = (smooth_samples(input_shape, 1000),)
+    elif inputs is None:
+        raise ConfigError(f"{spec} returns a module only; say the shape of its input, for example --input-shape 1x3x224x224")
+    if batch is not None and any(x.ndim < 2 or x.shape[0] != batch for x in inputs):
+        if len(inputs) != 1 or inputs[0].ndim < 2:
+            raise ConfigError(f"{spec}: a batch of {batch} cannot be made of its inputs; let the factory return such inputs")
+        inputs = (smooth_samples((batch, *inputs[0].shape[1:]), 1000),)
+    return model, inputs
+
+
+def _made(spec: str) -> tuple[nn.Module, tuple[Tensor, ...] | None]:
+    """The module, and its inputs where something says which."""
     if ":" not in spec:
-        return build(_network(spec).name)
+        return build(_network(spec).name), example_inputs(spec)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     made = _factory(spec)
@@ -56,9 +82,15 @@ def load_model(spec: str) -> nn.Module:
             made = made()
         except TypeError as error:
             raise ConfigError(f"{spec} cannot be called without arguments: {error}") from error
+    inputs: tuple[Tensor, ...] | None = None
+    if isinstance(made, tuple) and len(made) == 2:
+        made, given = made
+        inputs = (given,) if isinstance(given, Tensor) else tuple(given)
+        if not inputs or not all(isinstance(x, Tensor) for x in inputs):
+            raise ConfigError(f"{spec} returned a module and {type(given).__name__}; its example inputs must be tensors")
     if not isinstance(made, nn.Module):
-        raise ConfigError(f"{spec} returned a {type(made).__name__}; it must return an nn.Module")
-    return made.eval()
+        raise ConfigError(f"{spec} returned a {type(made).__name__}; it must return an nn.Module, or one and its example inputs")
+    return made.eval(), inputs
 
 
 def _factory(spec: str) -> object:

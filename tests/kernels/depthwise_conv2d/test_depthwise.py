@@ -174,11 +174,13 @@ def test_i16_pairs_of_most_negative_values(target):
 
 
 @pytest.mark.parametrize("target", ALL_TARGETS.values(), ids=lambda t: t.name)
-@pytest.mark.parametrize("row", [1, 2, 3, 7, 14, 15, 112])
-def test_tile_fits(row, target):
-    width = tile_width(row, 3, target)
-    assert 1 <= width <= row
-    assert -(-row // width) * width < 2 * row
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("width", ["u8i8", "i16i16", "f32"])
+def test_tile_fits(case, width, target):
+    spec = make(case, width)
+    pixels = tile_width(spec, target)
+    assert 1 <= pixels <= min(spec.dst.w, 8)
+    assert -(-spec.dst.w // pixels) * pixels < 2 * spec.dst.w
 
 
 def test_column_readers_cover_every_tap_once():

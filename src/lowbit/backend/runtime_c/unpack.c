@@ -25,46 +25,55 @@ static int32_t load32(const uint8_t *p, uint64_t index) {
     return v;
 }
 
-/* DECODE(count fields of `bits` from bit `at` of `p` on): eight fields of up to 7 bits fit into the 57
- * bits that one unaligned 64-bit load holds behind any bit offset.  The file ends in 64 spare bytes. */
-#define DEFINE_DECODE(NAME, TYPE)                                                                          \
+/* decode8 and decode32: `count` fields from bit `at` of `p` on.  Eight fields of up to 7 bits fit into the
+ * 57 bits that one unaligned 64-bit load holds behind any bit offset; the file ends in 64 spare bytes.
+ * The width is a constant in every call of SMALL, so its inner loop becomes straight code. */
+#define DEFINE_DECODE(TYPE, SMALL, NAME)                                                                         \
+    static inline __attribute__((always_inline)) void SMALL(const uint8_t *restrict p, uint64_t at, int32_t count, \
+                                                            const int32_t bits, struct lb_field f, TYPE *restrict out) { \
+        const int32_t mask = (1 << bits) - 1;                                                                    \
+        int32_t i = 0;                                                                                           \
+        for (; i + 8 <= count; i += 8, at += 8 * (uint32_t)bits) {                                               \
+            const uint64_t word = load64(p + at / 8) >> at % 8;                                                  \
+            for (int32_t k = 0; k < 8; k++)                                                                      \
+                out[i + k] = (TYPE)(((((int32_t)(word >> k * bits) & mask) << f.shift) ^ f.flip) - f.minus);     \
+        }                                                                                                        \
+        const uint64_t word = load64(p + at / 8) >> at % 8;                                                      \
+        for (int32_t k = 0; i < count; i++, k++)                                                                 \
+            out[i] = (TYPE)(((((int32_t)(word >> k * bits) & mask) << f.shift) ^ f.flip) - f.minus);             \
+    }                                                                                                            \
+                                                                                                                 \
     static void NAME(const uint8_t *restrict p, uint64_t at, int32_t count, struct lb_field f, TYPE *restrict out) { \
-        const int32_t bits = f.container, shift = f.shift, flip = f.flip, minus = f.minus;                 \
-        int32_t i = 0;                                                                                     \
-        if (bits == 8) {                                                                                   \
-            const uint8_t *restrict bytes = p + at / 8;                                                    \
-            for (; i < count; i++) out[i] = (TYPE)(((bytes[i] << shift) ^ flip) - minus);                  \
-        } else if (bits == 4) {                                                                            \
-            for (; i < count && (at + 4 * (uint64_t)i) % 8; i++)                                           \
-                out[i] = (TYPE)((((p[(at + 4 * (uint64_t)i) / 8] >> 4) << shift) ^ flip) - minus);         \
-            const uint8_t *restrict bytes = p + (at + 4 * (uint64_t)i) / 8;                                \
-            TYPE *restrict o = out + i;                                                                    \
-            const int32_t pairs = (count - i) / 2;                                                         \
-            for (int32_t k = 0; k < pairs; k++) {                                                          \
-                o[2 * k] = (TYPE)((((bytes[k] & 15) << shift) ^ flip) - minus);                            \
-                o[2 * k + 1] = (TYPE)((((bytes[k] >> 4) << shift) ^ flip) - minus);                        \
-            }                                                                                              \
-            i += 2 * pairs;                                                                                \
-            if (i < count) out[i] = (TYPE)((((bytes[pairs] & 15) << shift) ^ flip) - minus);               \
-        } else if (bits == 16) {                                                                           \
-            for (; i < count; i++) {                                                                       \
-                const uint8_t *b = p + at / 8 + 2 * (size_t)i;                                             \
-                out[i] = (TYPE)((((b[0] | b[1] << 8) << shift) ^ flip) - minus);                           \
-            }                                                                                              \
-        } else {                                                                                           \
-            const int32_t mask = (1 << bits) - 1;                                                          \
-            for (; i < count; i += 8) {                                                                    \
-                const uint64_t bit = at + (uint64_t)i * (uint32_t)bits;                                    \
-                uint64_t word = load64(p + bit / 8) >> bit % 8;                                            \
-                const int32_t some = count - i < 8 ? count - i : 8;                                        \
-                for (int32_t k = 0; k < some; k++, word >>= bits)                                          \
-                    out[i + k] = (TYPE)(((((int32_t)word & mask) << shift) ^ flip) - minus);               \
-            }                                                                                              \
-        }                                                                                                  \
+        const uint8_t *restrict bytes = p + at / 8;                                                              \
+        switch (f.container) {                                                                                   \
+        case 1: SMALL(p, at, count, 1, f, out); return;                                                          \
+        case 2: SMALL(p, at, count, 2, f, out); return;                                                          \
+        case 3: SMALL(p, at, count, 3, f, out); return;                                                          \
+        case 5: SMALL(p, at, count, 5, f, out); return;                                                          \
+        case 6: SMALL(p, at, count, 6, f, out); return;                                                          \
+        case 7: SMALL(p, at, count, 7, f, out); return;                                                          \
+        case 8:                                                                                                  \
+            for (int32_t i = 0; i < count; i++) out[i] = (TYPE)(((bytes[i] << f.shift) ^ f.flip) - f.minus);     \
+            return;                                                                                              \
+        case 16:                                                                                                 \
+            for (int32_t i = 0; i < count; i++)                                                                  \
+                out[i] = (TYPE)((((bytes[2 * i] | bytes[2 * i + 1] << 8) << f.shift) ^ f.flip) - f.minus);       \
+            return;                                                                                              \
+        default: /* 4: a byte is a pair */                                                                       \
+            if (at % 8 && count) {                                                                               \
+                *out++ = (TYPE)((((*bytes++ >> 4) << f.shift) ^ f.flip) - f.minus);                              \
+                count--;                                                                                         \
+            }                                                                                                    \
+            for (int32_t k = 0; k < count / 2; k++) {                                                            \
+                out[2 * k] = (TYPE)((((bytes[k] & 15) << f.shift) ^ f.flip) - f.minus);                          \
+                out[2 * k + 1] = (TYPE)((((bytes[k] >> 4) << f.shift) ^ f.flip) - f.minus);                      \
+            }                                                                                                    \
+            if (count % 2) out[count - 1] = (TYPE)((((bytes[count / 2] & 15) << f.shift) ^ f.flip) - f.minus);   \
+        }                                                                                                        \
     }
 
-DEFINE_DECODE(decode8, int8_t)
-DEFINE_DECODE(decode32, int32_t)
+DEFINE_DECODE(int8_t, small8, decode8)
+DEFINE_DECODE(int32_t, small32, decode32)
 
 /* What one block is made from. */
 struct layer {

@@ -7,7 +7,7 @@ import numpy as np
 from lowbit.errors import NumericsError
 from lowbit.kernels.packing import Packing
 
-__all__ = ["pack_weights", "weight_blocks"]
+__all__ = ["pack_weights", "split_parts", "weight_blocks"]
 
 
 def weight_blocks(values: np.ndarray, packing: Packing) -> np.ndarray:

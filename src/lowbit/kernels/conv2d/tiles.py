@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from math import gcd
 
 from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import Layout
@@ -13,30 +14,33 @@ __all__ = ["Tiling", "choose_tiling"]
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Cycles of one vector's step, and registers beside accumulators, weights and the input.
-
-    ``held``: accumulators a vector of results keeps in registers."""
+class _Cost:
+    """``cycles``: of one 64-byte vector's step.  Registers: ``held`` accumulators a vector of results
+    (a form that spills some of them only between long blocks holds one), and ``temporaries`` beside
+    accumulators, weights and the input."""
 
     cycles: float
     temporaries: int
     held: int = 1
 
 
-# per form: measured on Zen 4 (512-bit instructions issue once a cycle); see benchmarks/kernels.py
+# measured on Zen 4, where a 64-byte instruction takes two 32-byte halves; see benchmarks/kernels.py
 _COSTS = {
-    "bit_popcount": Cost(1.5, 2),
-    "bit_shuffle": Cost(4.0, 6),
-    "bit_portable": Cost(12.0, 8),
-    "u8_vnni": Cost(1.0, 0),
-    "u8_maddubs": Cost(2.0, 2),
-    "u8_split": Cost(2.0, 2),
-    "i16_vnni": Cost(1.0, 0),
-    "i16_maddwd": Cost(1.5, 1),
-    "u8_portable": Cost(3.0, 2),
-    "i16_portable": Cost(3.0, 2),
-    "f32": Cost(1.0, 0),
+    "bit_popcount": _Cost(1.5, 1),
+    "bit_shuffle": _Cost(4.0, 4),
+    "bit_portable": _Cost(12.0, 8),
+    "u8_vnni": _Cost(1.0, 0),
+    "u8_maddubs": _Cost(2.0, 2),
+    "u8_split": _Cost(2.0, 2),
+    "i16_vnni": _Cost(1.0, 0),
+    "i16_maddwd": _Cost(1.5, 1),
+    "u8_portable": _Cost(3.0, 2),
+    "i16_portable": _Cost(3.0, 2),
+    "f32": _Cost(1.0, 0),
 }
+_SHORT_BLOCKS = (2, 3, 4)  # maddubs depths at which int16 and int32 accumulators are both in registers
+_WAYS, _WAY_BYTES = 8, 4096  # of a level-1 data cache
+_LATENCY = 4.0  # cycles between dependent multiply-adds: fewer accumulators than that stall
 
 
 @dataclass(frozen=True)
@@ -50,37 +54,48 @@ class Tiling:
     cycles: float
 
 
-def choose_tiling(form: str, target: Target, dst: Layout, steps: int, linear: bool, parts: int = 1, window: bool = False) -> Tiling:
+def choose_tiling(
+    form: str, target: Target, dst: Layout, steps: int, pitch: int, linear: bool, parts: int = 1, depth: int = 1, window: bool = False
+) -> Tiling:
     """The tile with the fewest estimated cycles for ``dst`` with ``steps`` K-steps.
 
-    ``linear``: the inputs of consecutive pixels are equally spaced, so one address serves a tile.
-    ``window``: grouped convolution, whose K depends on nr; the smallest nr is taken.
+    ``pitch``: bytes between the inputs of neighbouring pixels.  ``linear``: all pixels are that far
+    apart, so one address serves a tile.  ``window``: grouped convolution, whose K grows with nr: the
+    smallest nr is taken.
     """
     cost = _COSTS[form]
-    lanes = 16 if FORMS[form].features & {"avx512vnni", "avx512vpopcntdq"} else target.vector_bytes // 4
+    lanes = form_lanes(form, target)
+    half = lanes / 16  # of a 64-byte vector
     vectors = -(-dst.c // 16) * 16 // lanes
+    held = 2 if form == "u8_maddubs" and depth in _SHORT_BLOCKS else 1
+    sets = _WAY_BYTES // gcd(pitch, _WAY_BYTES)
+
+    def tile_cycles(mr: int, nv: int, one_address: bool) -> float:
+        loads = (mr + nv * parts) * half * (1.5 if mr > (_WAYS - 1) * sets else 1.0)
+        step = max(mr * nv * cost.cycles * parts * half, loads, _LATENCY)
+        return steps * step + 20 + mr * (nv * 7 * half + (0 if one_address else 8))
+
     best = None
-    widths = [nr for nr in (16, 32, 48, 64) if nr % lanes == 0 and (nr == 16 or nr // lanes <= 4)]
-    if window:
-        widths = [16]
-    for nr, mr in product(widths, range(1, 17)):
+    for nr, mr in product((16,) if window else (16, 32, 48, 64), range(1, 17)):
         nv = min(nr // lanes, vectors)
-        registers = mr * nv * cost.held * parts + (nv if target.vector_bytes == 64 else 0) + 1 + cost.temporaries
-        aligned = linear or dst.w % mr == 0
-        if mr > dst.pixels or (mr > 1 and registers > target.registers) or (not aligned and mr > 9):
+        registers = mr * nv * held * parts + nv + 1 + cost.temporaries
+        one_address = linear or dst.w % mr == 0
+        if mr > dst.pixels or (mr > 1 and registers > target.registers) or (not one_address and mr > _MAX_ADDRESSES):
             continue
         tiles = -(-dst.pixels // mr)
-        per_step = max(mr * nv * cost.cycles * parts, (mr + nv * parts) * 1.0, 4.0)
         full, rest = divmod(vectors, nv)
-        cycles = tiles * full * (steps * per_step + 20 + mr * (nv * 7 + (0 if aligned else 8)))
-        if rest:
-            per_step = max(mr * rest * cost.cycles * parts, (mr + rest * parts) * 1.0, 4.0)
-            cycles += tiles * (steps * per_step + 20 + mr * (rest * 7 + (0 if aligned else 8)))
+        cycles = tiles * (full * tile_cycles(mr, nv, one_address) + (tile_cycles(mr, rest, one_address) if rest else 0))
         if best is None or cycles < best.cycles:
             best = Tiling(mr, nr, *_unit(tiles, -(-dst.c // nr), cycles), cycles)
     return best
 
 
+def form_lanes(form: str, target: Target) -> int:
+    """Output channels a vector of this form holds."""
+    return 16 if FORMS[form].features & {"avx512vnni", "avx512vpopcntdq"} else target.vector_bytes // 4
+
+
+_MAX_ADDRESSES = 9  # pixels with an address register each
 _UNITS = 16  # wanted: enough for 8 threads to balance
 _UNIT_CYCLES = 50_000  # 20 us: below that, handing out work costs as much as the work
 

@@ -1,7 +1,7 @@
 """DepthwiseSpec -> TensorIR.
 
-Sixteen channels at a time, weights in registers, walking along a row of output pixels in small tiles;
-an input column is loaded and widened once for all the output pixels and taps of the tile that read it.
+One register of 32-bit channels at a time, its weights in registers, walking along a row of output pixels
+in small tiles; an input column is loaded and widened once for all the output pixels and taps of the tile that read it.
 
 Integers: two kernel rows are one multiplication.  A 32-bit lane holds a channel's values of rows ky and
 ky + 1 as int16 halves, ``pmaddwd`` with the two weights sums both products::
@@ -20,15 +20,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import tirx
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
 from lowbit.kernels.depthwise_conv2d.tile import column_readers, tile_width
 from lowbit.kernels.epilogue import Epilogue, epilogue_pointers
-from lowbit.kernels.intrinsics.x86 import maddwd
-from lowbit.kernels.rows import channel_chunks, row_position
+from lowbit.kernels.intrinsics.x86 import maddwd, vpdpwssd
+from lowbit.kernels.rows import row_position
 from lowbit.kernels.spec import DepthwiseSpec
 from lowbit.kernels.vectors import LANES, convert, load, splat, store
 from lowbit.targets import Target
@@ -39,27 +38,28 @@ _ELEMENT = {"f32": "float32", "i8": "int8", "i16": "int16"}
 
 
 class _Arithmetic:
-    """Products of one column with one weight vector, in the widest multiply-add of the target."""
+    """Products of an input column with a weight vector, one register of channels wide."""
 
     def __init__(self, spec: DepthwiseSpec, target: Target) -> None:
         self.floats = spec.form == "f32"
         self.paired = not self.floats and "sse2" in target.features
-        self.lanes = min(LANES, target.vector_bytes // 4) if self.paired else LANES
-        self.rows_a_group = 2 if self.paired else 1
+        self.fused = self.paired and "avx512vnni" in target.features
+        self.lanes = min(LANES, target.vector_bytes // 4)
         self.total = "float32" if self.floats else "int32"
 
     def groups(self, rows: int) -> list[tuple[int, ...]]:
         """Kernel rows that meet in one multiplication."""
-        step = self.rows_a_group
+        step = 2 if self.paired else 1
         return [tuple(range(r, min(r + step, rows))) for r in range(0, rows, step)]
 
     def join(self, values: list[Any]) -> Any:
         """One or two rows of loaded elements -> the vector that is multiplied."""
+        signed = str(values[0].ty).startswith("int")
         first = convert(values[0], self.total, self.lanes)
         if not self.paired:
             return first
-        # a negative first value must not reach the upper half
-        first = first & splat(0xFFFF, "int32", self.lanes) if str(values[0].ty).startswith("int") else first
+        if signed:  # the sign must not reach the upper half
+            first = first & splat(0xFFFF, "int32", self.lanes)
         if len(values) == 1:
             return first
         return first | (convert(values[1], "int32", self.lanes) << splat(16, "int32", self.lanes))
@@ -67,16 +67,11 @@ class _Arithmetic:
     def add(self, acc: Any, column: Any, weight: Any) -> Any:
         if self.paired:
             halves = f"int16x{2 * self.lanes}"
-            product = maddwd(T.reinterpret(halves, column), T.reinterpret(halves, weight), 4 * self.lanes)
-        else:
-            product = column * weight
+            column, weight = T.reinterpret(halves, column), T.reinterpret(halves, weight)
+        if self.fused:
+            return vpdpwssd(splat(0, "int32") if acc is None else acc, column, weight)
+        product = maddwd(column, weight, 4 * self.lanes) if self.paired else column * weight
         return product if acc is None else acc + product
-
-    def whole(self, pieces: list[Any]) -> Any:
-        """Registers of one pixel -> sixteen lanes."""
-        if len(pieces) == 1:
-            return pieces[0]
-        return tirx.Shuffle(pieces, [tirx.IntImm("int32", i) for i in range(LANES)])
 
 
 def build(spec: DepthwiseSpec, target: Target) -> Any:
@@ -86,7 +81,8 @@ def build(spec: DepthwiseSpec, target: Target) -> Any:
     pointers = epilogue_pointers(dst.stride, dst, spec.residual, spec.form != "f32", spec.wide)
     pointers |= {"x": (TIR_DTYPE[src.dtype], src.elements), "w": (_ELEMENT[spec.form], taps * parts * dst.stride)}
     arithmetic = _Arithmetic(spec, target)
-    width = tile_width(dst.w, parts * spec.kernel[1], target)
+    lanes, width = arithmetic.lanes, tile_width(spec, target)
+    filled = min(-(-src.stride // lanes) * lanes, dst.stride)
 
     with kernel_function(spec.symbol(target.name), **pointers) as k:
         epilogue = Epilogue(
@@ -94,11 +90,8 @@ def build(spec: DepthwiseSpec, target: Target) -> Any:
         )
         with TB.serial(k.lo, k.hi) as row:
             image, y = row_position(row, dst)
-            for c0, valid in channel_chunks(src.stride, dst.stride):
-                if not valid:
-                    with TB.serial(dst.w) as x:
-                        store(k.o, dst.offset(image, y, x, c0), splat(0, TIR_DTYPE[dst.dtype]))
-                    continue
+            with TB.serial(filled // lanes) as chunk:
+                c0 = chunk * lanes
                 weights = _weights(spec, k, arithmetic, parts, c0)
                 with TB.serial(-(-dst.w // width)) as tile:
                     x0 = TB.Bind(T.min(tile * width, T.int32(dst.w - width)))
@@ -106,20 +99,23 @@ def build(spec: DepthwiseSpec, target: Target) -> Any:
                     for i in range(width):
                         at = (image, y, x0 + i, c0)
                         residual_at = spec.residual.offset(*at) if spec.residual is not None else 0
-                        epilogue.write(sums[i], c0, dst.offset(*at), residual_at)
+                        epilogue.write(sums[i], c0, dst.offset(*at), residual_at, lanes)
+            if filled < dst.stride:
+                with TB.serial(dst.w) as x, TB.serial((dst.stride - filled) // lanes) as chunk:
+                    at = dst.offset(image, y, x, filled + chunk * lanes)
+                    store(k.o, at, splat(0, TIR_DTYPE[dst.dtype], lanes), lanes)
     return k.func
 
 
 def _weights(spec: DepthwiseSpec, k: KernelFrame, arithmetic: _Arithmetic, parts: int, c0: Any) -> dict[Any, Any]:
-    """(part, group, kx, piece) -> weight vector, loaded before the walk along the row."""
-    kw, stride, lanes = spec.kernel[1], spec.dst.stride, arithmetic.lanes
+    """(part, group, kx) -> weight vector, loaded before the walk along the row."""
+    kw, stride = spec.kernel[1], spec.dst.stride
     vectors = {}
     for part in range(parts):
         for group in arithmetic.groups(spec.kernel[0]):
             for kx in range(kw):
-                for piece in range(LANES // lanes):
-                    at = [((ky * kw + kx) * parts + part) * stride + c0 + piece * lanes for ky in group]
-                    vectors[part, group, kx, piece] = TB.Bind(arithmetic.join([load(k.w, a, lanes) for a in at]))
+                at = [((ky * kw + kx) * parts + part) * stride + c0 for ky in group]
+                vectors[part, group, kx] = TB.Bind(arithmetic.join([load(k.w, a, arithmetic.lanes) for a in at]))
     return vectors
 
 
@@ -132,24 +128,21 @@ def _tile(
     width: int,
     at: tuple[Any, Any, Any, Any],
 ) -> list[Any]:
-    """Accumulators (sixteen lanes) of ``width`` output pixels from x0 on."""
+    """Accumulators of ``width`` output pixels from x0 on."""
     image, y, x0, c0 = at
     (sy, sx), (dy, dx), (top, left) = spec.stride, spec.dilation, spec.padding
-    lanes, pieces = arithmetic.lanes, range(LANES // arithmetic.lanes)
-    acc: dict[tuple[int, int, int], Any] = {}
+    lanes = arithmetic.lanes
+    acc: dict[tuple[int, int], Any] = {}
     for column, readers in column_readers(width, spec.kernel[1], sx, dx):
         for group in arithmetic.groups(spec.kernel[0]):
-            for piece in pieces:
-                rows = [
-                    spec.src.offset(image, y * sy + (ky * dy - top), x0 * sx + (column - left), c0 + piece * lanes)
-                    for ky in group
-                ]
-                values = TB.Bind(arithmetic.join([load(k.x, row, lanes) for row in rows]))
-                for part in range(parts):
-                    for i, kx in readers:
-                        key = (part, i, piece)
-                        acc[key] = TB.Bind(arithmetic.add(acc.get(key), values, weights[part, group, kx, piece]))
-    sums = [[arithmetic.whole([acc[part, i, piece] for piece in pieces]) for part in range(parts)] for i in range(width)]
+            rows = [spec.src.offset(image, y * sy + (ky * dy - top), x0 * sx + (column - left), c0) for ky in group]
+            values = TB.Bind(arithmetic.join([load(k.x, row, lanes) for row in rows]))
+            for part in range(parts):
+                for pixel, kx in readers:
+                    acc[part, pixel] = TB.Bind(arithmetic.add(acc.get((part, pixel)), values, weights[part, group, kx]))
     if parts == 1:
-        return [one for (one,) in sums]
-    return [convert(high, "float64") * splat(256.0, "float64") + convert(low, "float64") for high, low in sums]
+        return [acc[0, pixel] for pixel in range(width)]
+    return [
+        convert(acc[0, pixel], "float64", lanes) * splat(256.0, "float64", lanes) + convert(acc[1, pixel], "float64", lanes)
+        for pixel in range(width)
+    ]

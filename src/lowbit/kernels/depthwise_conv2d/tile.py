@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from lowbit.kernels.spec import DepthwiseSpec
 from lowbit.targets import Target
 
 __all__ = ["column_readers", "tile_width"]
 
+_SPARE = 4  # registers for the column in flight and its products
+_LOAD, _MULTIPLY, _FINISH = 2, 2, 12  # instructions: widen a row, multiply-add, from accumulator to memory
 
-def tile_width(row: int, vectors_a_row: int, target: Target) -> int:
-    """Output pixels a tile: as many as leave registers for the weights of one kernel row, and of these
-    the count that computes the fewest pixels twice (the last tile of a row overlaps the one before).
 
-    ``vectors_a_row``: weight vectors of one kernel row, times the parts of a wide weight.
-    """
-    registers = target.registers * target.vector_bytes // 64  # of sixteen 32-bit lanes
-    most = max(1, min(row, 8, registers - vectors_a_row - 2))
-    return min(range(max(1, most // 2), most + 1), key=lambda width: (-(-row // width) * width, -width))
+def tile_width(spec: DepthwiseSpec, target: Target) -> int:
+    """Output pixels a tile: no more than the registers that the weights leave free, and of these the
+    width with the fewest instructions a row (the last tile overlaps the one before, and computes its
+    pixels again)."""
+    row, (kh, kw), parts = spec.dst.w, spec.kernel, 2 if spec.wide else 1
+    groups = kh if spec.form == "f32" else -(-kh // 2)
+    free = target.registers - groups * kw * parts - _SPARE
+    most = min(row, max(4 // parts, min(8, free // parts)))
+
+    def instructions(width: int) -> int:
+        columns = len(column_readers(width, kw, spec.stride[1], spec.dilation[1]))
+        return -(-row // width) * (columns * kh * _LOAD + width * (groups * kw * parts * _MULTIPLY + _FINISH))
+
+    return min(range(1, most + 1), key=lambda width: (instructions(width), width))
 
 
 def column_readers(width: int, taps: int, stride: int, dilation: int) -> list[tuple[int, list[tuple[int, int]]]]:

@@ -173,7 +173,11 @@ def main() -> None:
                 if dtype == "f32":
                     x, w = rng.standard_normal(size).astype(np.float32), rng.standard_normal(full).astype(np.float32)
                 else:
-                    x = rng.integers(0, top + 1, size).astype(np.uint8) if dtype == "u8" else rng.integers(-top, top, size).astype(np.int16)
+                    x = (
+                        rng.integers(0, top + 1, size).astype(np.uint8)
+                        if dtype == "u8"
+                        else rng.integers(-top, top, size).astype(np.int16)
+                    )
                     w = rng.integers(lo, hi + 1, full) if p.weight != "b1" else rng.choice([-1, 1], full)
                 try:
                     choice = choose(p, w, target)

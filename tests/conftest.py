@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +26,21 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture
 def data_root() -> Path:
     return Path(os.environ["LOWBIT_DATA"])
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory, _own_cache: None) -> Mapping[str, Path]:
+    """tests.tiny compiled: configuration -> artifact."""
+    import lowbit
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("artifacts")
+    model, example = tiny.network()
+    paths = {}
+    for config in ("fp32", "8/int8", "4/int8", "4/int4"):
+        network = lowbit.compile(model, example, config=None if config == "fp32" else config, calibration=[example], name="tiny")
+        paths[config] = network.save(folder / f"{config.replace('/', '-')}.lowbit")
+    return paths
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

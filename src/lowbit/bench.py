@@ -24,11 +24,11 @@ from lowbit.measure.size import bytes_on_disk
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
 
-__all__ = ["CHECKED_INPUTS", "ORACLE_INPUTS", "BenchPlan", "run_bench"]
+__all__ = ["CHECKED_INPUTS", "BenchPlan", "oracle_inputs", "run_bench"]
 
 CALIBRATION_INPUTS = 4
 CHECKED_INPUTS = 8  # compared with the float network
-ORACLE_INPUTS = 2  # of them, compared with the oracle integer for integer
+_ORACLE_MACS = 4e9  # the oracle takes about a second for a thousand million multiply-accumulates
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,11 @@ def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> t
     return report, networks
 
 
+def oracle_inputs(macs: int) -> int:
+    """How many of the checked inputs are compared with the oracle integer for integer: 2 .. CHECKED_INPUTS."""
+    return int(np.clip(_ORACLE_MACS // max(macs, 1), 2, CHECKED_INPUTS))
+
+
 def _notes(plan: BenchPlan) -> tuple[str, ...]:
     what = f"{CALIBRATION_INPUTS} calibration inputs and {CHECKED_INPUTS} checked inputs"
     if ":" not in plan.network:
@@ -154,7 +159,7 @@ def _check(
     path = folder / "network.lowbit"
     network.save(path)
     outputs = [np.array(network(x)) for x in inputs]
-    layers, oracle = _layer_outputs(network.graph(), inputs[:ORACLE_INPUTS])
+    layers, oracle = _layer_outputs(network.graph(), inputs[: oracle_inputs(network.manifest["macs"])])
     checked = check_outputs(outputs, reference, oracle=oracle, layers=layers)
     return _Subject(network, bytes_on_disk(path), checked, seconds)
 

@@ -171,6 +171,7 @@ def compile(  # the name users expect
         if example_inputs is None:
             raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
         graph = trace(model, example_inputs, name, watch)
+    traced = graph
     if config is not None:
         graph = quantize(graph, config, calibration, progress)
         watch("quantize", graph)
@@ -181,4 +182,4 @@ def compile(  # the name users expect
     watch("kernels")
     library, packed = build_library(program, objects, machine), weights_file(program)
     watch("link")
-    return assemble(graph, program, objects, library, packed, machine, threads, watch.seconds)
+    return assemble(graph, program, objects, library, packed, machine, threads, watch.seconds, traced)

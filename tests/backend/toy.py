@@ -12,11 +12,13 @@ import numpy as np
 
 from lowbit.backend.build import build_library, weights_file
 from lowbit.backend.toolchain import C_FLAGS, find_compiler
-from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import NULL, Call, Fill, Program, Ref, Weights
+from lowbit.numerics import QType
 from lowbit.targets import Target, find_target
+
+__all__ = ["TARGET", "CSpec", "built", "call", "compile_c", "dump_weights", "linear_network", "linear_reference", "objects"]
 
 TARGET: Target = find_target("x86-64")
 
@@ -86,8 +88,6 @@ def linear_network(
 
     (n outputs; every layer after the first reads the first k outputs of the one before, rounded.)
     """
-    from lowbit.numerics import QType
-
     qtype = QType.parse(bits)
     rng = np.random.default_rng(seed)
     values = rng.integers(qtype.qmin, qtype.qmax + 1, (n, k)).astype(np.int8)
@@ -97,9 +97,10 @@ def linear_network(
     scale_at = len(constants)
     constants += np.float32(0.5).tobytes() + bytes(60)
     body = LINEAR.replace("KP", str(padded)).replace("K", str(k))
-    shrink = f"const float *v = x; float *out = o; for (int32_t i = lo; i < hi; i++) out[i] = (float)((int32_t)v[i] % {64});"
+    shrink = "const float *v = x; float *out = o; for (int32_t i = lo; i < hi; i++) out[i] = (float)((int32_t)v[i] % 64);"
     common = {"w": Ref("weights"), "b": Ref("constants", 0), "s": Ref("constants", scale_at)}
-    first, second = Ref("arena", 0), Ref("arena", 4096)
+    half = -(-4 * max(n, k) // 64) * 64
+    first, second = Ref("arena", 0), Ref("arena", half)
     calls = [call("in", shrink, k, x=Ref("input"), o=second)]
     for i in range(layers):
         out = Ref("output") if i == layers - 1 else first
@@ -107,7 +108,7 @@ def linear_network(
         if i < layers - 1:
             calls.append(call(f"shrink{i}", shrink, k, x=first, o=second))
     weights = (Weights("layer0", values, bits, qtype.bits, packing, 0),)
-    program = Program(name, tuple(calls), (), weights, constants, 8192, packing.nbytes, ((1, k),), ((1, n),), ("x",), ("y",))
+    program = Program(name, tuple(calls), (), weights, constants, 2 * half, packing.nbytes, ((1, k),), ((1, n),), ("x",), ("y",))
     return program, values.astype(np.int64)
 
 
@@ -115,10 +116,7 @@ def linear_reference(values: np.ndarray, x: np.ndarray, layers: int = 3) -> np.n
     """What :func:`linear_network` computes: C's division truncates, hence fmod."""
     n, k = values.shape
     v = np.fmod(np.trunc(x.reshape(-1)), 64)
-    for i in range(layers):
+    for _ in range(layers):
         y = ((values @ v.astype(np.int64) + np.arange(n)).astype(np.float32) * np.float32(0.5)).astype(np.float32)
         v = np.fmod(np.trunc(y[:k]), 64)
     return y.reshape(1, n)
-
-
-__all__ = ["TARGET", "CSpec", "Fill", "Layout", "built", "call", "compile_c", "dump_weights", "linear_network", "linear_reference", "objects"]

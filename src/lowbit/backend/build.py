@@ -39,7 +39,9 @@ def _objects(
     return names
 
 
-def build_library(program: Program, kernel_objects: Mapping[KernelSpec, bytes], target: Target, prefix: str | None = None) -> bytes:
+def build_library(
+    program: Program, kernel_objects: Mapping[KernelSpec, bytes], target: Target, prefix: str | None = None
+) -> bytes:
     """The shared library (ELF) of a network.  It exports ``<prefix>_*`` of lowbit.h and
     ``lowbit_prefix``, a string; prefix: the network's name as an identifier.
 
@@ -56,7 +58,9 @@ def build_library(program: Program, kernel_objects: Mapping[KernelSpec, bytes], 
         return (folder / "library.so").read_bytes()
 
 
-def build_object(program: Program, kernel_objects: Mapping[KernelSpec, bytes], target: Target, prefix: str | None = None) -> bytes:
+def build_object(
+    program: Program, kernel_objects: Mapping[KernelSpec, bytes], target: Target, prefix: str | None = None
+) -> bytes:
     """One relocatable object whose only global symbols are ``<prefix>_*``: for static programs, also of
     several networks.  Link with ``-pthread -lm``.  Raises as build_library, and ToolMissing without objcopy."""
     compiler, objcopy = find_compiler(target), find_objcopy(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -14,6 +15,8 @@ from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import Target
 
 __all__ = ["Generated", "generate", "prim_func"]
+
+_ADDRESS = re.compile(r'"0x[0-9a-f]+"')
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +35,10 @@ class Generated:
 
     @cached_property
     def llvm(self) -> str:
-        """Optimised LLVM IR."""
-        return str(self._module.inspect_source("ll"))
+        """Optimised LLVM IR.  Alias-analysis tags, which TVM names after addresses, are numbered."""
+        text = str(self._module.inspect_source("ll"))
+        tags = {tag: f'"buffer {i}"' for i, tag in enumerate(dict.fromkeys(_ADDRESS.findall(text)))}
+        return _ADDRESS.sub(lambda match: tags[match[0]], text)
 
     @cached_property
     def asm(self) -> str:

@@ -9,7 +9,7 @@ import re
 from lowbit.backend.runtime_object import RUNTIME_FOLDER
 from lowbit.backend.weight_file import WeightFilePlan, WeightsPlace, plan_weight_file
 from lowbit.kernels.layout import ELEMENT_BYTES
-from lowbit.lowering.program import Call, Fill, Program, Ref, Weights
+from lowbit.lowering.program import Fill, Program, Ref, Weights
 from lowbit.numerics import QType
 from lowbit.targets import Target
 
@@ -168,7 +168,7 @@ def network_header(program: Program, prefix: str) -> str:
             label = re.sub(r"[^\w. -]", "?", names[i]) if names else f"{kind.lower()}{i}"
             lines.append(f"#define {upper}_{kind}_{i}_ELEMENTS {elements} /* float32 {label} [{', '.join(map(str, shape))}] */")
     text = (RUNTIME_FOLDER / "lowbit.h").read_text()
-    text = text.replace("/* lowbit: the C interface of one compiled network.", f"/* The C interface of the network {prefix}, made by lowbit.", 1)
+    text = text.replace("/* lowbit: the C interface of one compiled network.", f"/* The network {prefix}, compiled by lowbit.", 1)
     text = re.sub(r" \* The header written beside.*?exported\.\n \*\n", "", text, flags=re.DOTALL)
     text = text.replace("lowbit_", f"{prefix}_").replace("LOWBIT_NETWORK_H", f"{upper}_H")
     marker = '#ifdef __cplusplus\nextern "C" {'

@@ -22,8 +22,8 @@ def pack_fields(values: np.ndarray, qtype: QType, bits: int) -> np.ndarray:
     q = np.ascontiguousarray(values).reshape(-1)
     if q.size and (q.min() < qtype.qmin or q.max() > qtype.qmax or (qtype.bipolar and not q.all())):
         raise NumericsError(f"weights from {q.min()} to {q.max()} do not fit {qtype}: {qtype.qmin} to {qtype.qmax}")
-    wide = np.uint16 if bits > 8 else np.uint8
-    fields = ((q + 1) >> 1 if qtype.bipolar else q).astype(np.int64 if q.dtype.itemsize > 2 else q.dtype).astype(wide)
+    wide = np.dtype(np.uint16 if bits > 8 else np.uint8)
+    fields: np.ndarray = ((q + 1) >> 1 if qtype.bipolar else q).astype(np.int64 if q.dtype.itemsize > 2 else q.dtype).astype(wide)
     if bits in (8, 16):
         return fields.astype(f"<u{bits // 8}").view(np.uint8)
     if bits == 4:
@@ -39,7 +39,7 @@ def pack_fields(values: np.ndarray, qtype: QType, bits: int) -> np.ndarray:
 
 def unpack_fields(data: np.ndarray, count: int, qtype: QType, bits: int) -> np.ndarray:
     """Inverse of :func:`pack_fields`: ``count`` integers in ``qtype.dtype``, shape (count,)."""
-    wide = np.uint16 if bits > 8 else np.uint8
+    wide = np.dtype(np.uint16 if bits > 8 else np.uint8)
     values = np.empty(count, qtype.dtype)
     for start in range(0, count, _CHUNK):
         some = min(_CHUNK, count - start)

@@ -61,7 +61,9 @@ def _created_with(target: Target) -> dict[str, str]:
     return versions
 
 
-def make_manifest(program: Program, target: Target, kernel_objects: Mapping[KernelSpec, bytes], prefix: str | None = None) -> dict[str, Any]:
+def make_manifest(
+    program: Program, target: Target, kernel_objects: Mapping[KernelSpec, bytes], prefix: str | None = None
+) -> dict[str, Any]:
     """JSON-able description: network, target, tools, tensors, one entry a kernel call in ``layers``.
 
     A layer without weights has ``weights`` None; ``act`` and ``weight`` are texts of QTypes or None.

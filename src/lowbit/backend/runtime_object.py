@@ -1,4 +1,4 @@
-"""The C runtime as one object file, compiled once per compiler and target."""
+"""The C runtime as one object file, compiled once per compiler and architecture."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ __all__ = ["RUNTIME_FOLDER", "runtime_object"]
 
 RUNTIME_FOLDER = Path(__file__).resolve().parent / "runtime_c"
 
-# Unpacking weights is the one loop worth vectorizing; it runs after the check of the CPU's features.
+# Unpacking weights is the one thing worth vectorizing.
 _EXTRA = {"unpack.c": ("-O3",)}
 
 
-def _compile(compiler: Compiler, target: Target, folder: Path) -> bytes:
+def _compile(compiler: Compiler, folder: Path) -> bytes:
     objects = []
     for source in sorted(RUNTIME_FOLDER.glob("*.c")):
-        extra = [*_EXTRA[source.name], f"-march={target.march}"] if source.name in _EXTRA else []
-        compiler.run([*C_FLAGS, *extra, "-c", source, "-o", f"{source.stem}.o"], folder)
+        compiler.run([*C_FLAGS, *_EXTRA.get(source.name, ()), "-c", source, "-o", f"{source.stem}.o"], folder)
         objects.append(f"{source.stem}.o")
     compiler.run(["-r", "-nostdlib", "-o", "runtime.o", *objects], folder)
     return (folder / "runtime.o").read_bytes()
@@ -35,7 +34,7 @@ def runtime_object(compiler: Compiler, target: Target) -> bytes:
 
     An entry is ``sha256(object) | object``.  A cache that cannot be written is no error.
     """
-    key = hashlib.sha256(repr((compiler, C_FLAGS, sorted(_EXTRA.items()), target.triple, target.march)).encode())
+    key = hashlib.sha256(repr((compiler, C_FLAGS, sorted(_EXTRA.items()), target.triple)).encode())
     for source in sorted(RUNTIME_FOLDER.glob("*.[ch]")):
         key.update(source.name.encode() + b"\0" + source.read_bytes())
     path = cache_folder() / "runtime" / f"{key.hexdigest()}.o"
@@ -44,7 +43,7 @@ def runtime_object(compiler: Compiler, target: Target) -> bytes:
         if hashlib.sha256(data[32:]).digest() == data[:32]:
             return data[32:]
     with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
-        content = _compile(compiler, target, Path(folder))
+        content = _compile(compiler, Path(folder))
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)

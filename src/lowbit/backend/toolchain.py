@@ -94,4 +94,6 @@ def find_objcopy(target: Target) -> str:
     for name in names:
         if path := shutil.which(name):
             return path
-    raise ToolMissing(f"objcopy for {machine} is needed for a static library (tried {', '.join(names)}): apt-get install binutils")
+    raise ToolMissing(
+        f"objcopy for {machine} is needed for a static library (tried {', '.join(names)}): apt-get install binutils"
+    )

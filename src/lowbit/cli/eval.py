@@ -1,3 +1,58 @@
-"""``lowbit eval``"""
-def command() -> None:
-    """x"""
+"""``lowbit eval``: accuracy of pretrained networks on real images."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from lowbit.cli.console import note, notes_for_warnings, results
+from lowbit.cli.files import check_writable
+
+__all__ = ["command"]
+
+
+def command(
+    network: Annotated[list[str] | None, typer.Argument(help="Pretrained networks; default: all there are.")] = None,
+    config: Annotated[str, typer.Option(help="Comma-separated: fp32, 8/int8, 4/int4, w4a8, ...")] = "8/int8",
+    limit: Annotated[int | None, typer.Option(help="Images to evaluate; default: all.")] = None,
+    calibration: Annotated[int | None, typer.Option(help="Images to calibrate with; default: 500, or all if fewer.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with models/ and dev/; default: $LOWBIT_DATA.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+) -> None:
+    """Top-1 of pretrained networks, compiled beside float, on the same real images."""
+    if json:
+        check_writable(json)
+    if data is not None:
+        os.environ["LOWBIT_DATA"] = str(data)
+
+    from lowbit.cli.options import names
+    from lowbit.evaluate import CALIBRATION_IMAGES, EvalPlan, run_eval
+    from lowbit.zoo.pretrained import PRETRAINED
+
+    wanted = CALIBRATION_IMAGES if calibration is None else calibration
+    plans = [EvalPlan(name, names(config), limit, wanted, threads) for name in network or PRETRAINED]
+    with notes_for_warnings():
+        rows = [row.to_json() for plan in plans for row in run_eval(plan, note)]
+    table = Table(title="top-1 in %, +- one standard error", box=box.SIMPLE_HEAD)
+    for heading in ("network", "config", "images", "float", "compiled", "difference", "agreement"):
+        table.add_column(heading, justify="left" if heading in ("network", "config") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["network"],
+            row["config"],
+            f"{row['images']:,}",
+            f"{100 * row['float_top1']:.2f} +- {100 * row['float_top1_error']:.2f}",
+            f"{100 * row['top1']:.2f} +- {100 * row['top1_error']:.2f}",
+            f"{100 * row['difference']:+.2f} +- {100 * row['difference_error']:.2f}",
+            f"{100 * row['agreement']:.2f}",
+        )
+    results().print(table)
+    if json:
+        json.write_text(json_format.dumps({"rows": rows}, indent=1) + "\n")

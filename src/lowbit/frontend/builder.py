@@ -89,7 +89,13 @@ class Builder:
         return name
 
 
+_MOVES = ("permute", "reshape", "slice")
+
+
 def _base_name(call: Call, op: str) -> str:
-    """The module's path for a layer, ``path.op`` inside a larger module, ``op`` at the top."""
-    path = call.module if call.layer else f"{call.module}.{op}" if call.module else op
+    """The module's path for a layer, ``path.op`` inside a larger module, ``op`` at the top.
+
+    Moves of data never take a layer's name: they often stand beside the node that does its work.
+    """
+    path = call.module if call.layer and op not in _MOVES else f"{call.module}.{op}" if call.module else op
     return re.sub(r"[^\w.]", "_", path) or op

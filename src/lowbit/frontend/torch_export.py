@@ -35,6 +35,8 @@ def import_model(
     InputError for inputs that are not float32 tensors, UnsupportedOperation for what cannot be
     compiled, NumericsError for weights that are not finite.
     """
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
     examples = _checked(example_inputs)
     with _evaluation_mode(model), torch.no_grad():
         program = _export(model, examples)
@@ -119,9 +121,9 @@ class _Walk:
         return values
 
     def _call(self, node: fx.Node) -> Any:
-        if node.target is operator.getitem:
-            return self.env[node.args[0]][node.args[1]]
         call = self._describe(node)
+        if node.target is operator.getitem:
+            return self._item(node, call)
         if call.op in _NO_VALUE:
             return None
         operands = [self.env[operand] for operand in node.all_input_nodes]
@@ -140,6 +142,15 @@ class _Walk:
             old = self.env[node.args[0]]
             self.env.update({other: result for other, value in self.env.items() if value is old})
         return result
+
+    def _item(self, node: fx.Node, call: Call) -> Any:
+        """One of several results; those that no handler gives may not be read."""
+        values, index = self.env[node.args[0]], node.args[1]
+        if index < len(values):
+            return values[index]
+        if node.users:
+            call.refuse(f"result {index} of {node.args[0].target} (indices or statistics) is not supported, only its values")
+        return None
 
     def _copy(self, node: fx.Node) -> Any:
         """A constant that an in-place operation may overwrite without reaching the model."""

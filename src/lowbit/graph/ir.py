@@ -97,6 +97,4 @@ class Graph:
         read = {name for node in nodes for name in node.inputs} | set(outputs)
         kept = {name: value for name, value in all_constants.items() if name in read}
         alive = {*self.inputs, *kept, *(node.name for node in nodes)}
-        return Graph(
-            self.name, self.inputs, outputs, nodes, {n: t for n, t in all_types.items() if n in alive}, kept
-        )
+        return Graph(self.name, self.inputs, outputs, nodes, {n: t for n, t in all_types.items() if n in alive}, kept)

@@ -29,7 +29,15 @@ class Op:
     parameters: int | None = None
 
 
-def _op(name: str, least: int, most: int | None, infer: Callable, required: str = "", optional: str = "", parameters: int | None = None) -> Op:
+def _op(
+    name: str,
+    least: int,
+    most: int | None,
+    infer: Callable[[Node, list[shapes.Shape], shapes.Shape], shapes.Shape],
+    required: str = "",
+    optional: str = "",
+    parameters: int | None = None,
+) -> Op:
     return Op(name, least, most, infer, frozenset(required.split()), frozenset(optional.split()), parameters)
 
 

@@ -73,9 +73,9 @@ def from_dict(structure: dict[str, Any], arrays: dict[str, np.ndarray]) -> Graph
             fields = {**entry["quant"], "qtype": QType.parse(entry["quant"]["qtype"])}
             quant = QParams(scale=arrays[f"{name}#scale"], group_scale=arrays.get(f"{name}#group_scale"), **fields)
         types[name] = TensorType(tuple(entry["shape"]), entry["dtype"], quant)
-    nodes = [
+    nodes = tuple(
         Node(n["name"], n["op"], tuple(n["inputs"]), {key: _tuples(v) for key, v in n["attrs"].items()}, n["source"])
         for n in structure["nodes"]
-    ]
+    )
     constants = {name: arrays[name] for name in structure["constants"]}
     return Graph(structure["name"], structure["inputs"], structure["outputs"], nodes, types, constants)

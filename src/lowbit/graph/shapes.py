@@ -57,9 +57,7 @@ def conv2d_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
         f"{x[1]} input channels do not fit weight {w} in {groups} groups",
     )
     padded = (x[2] + top + bottom, x[3] + left + right)
-    spatial = tuple(
-        (size - d * (k - 1) - 1) // s + 1 for size, k, s, d in zip(padded, w[2:], stride, dilation, strict=True)
-    )
+    spatial = tuple((size - d * (k - 1) - 1) // s + 1 for size, k, s, d in zip(padded, w[2:], stride, dilation, strict=True))
     _require(min(spatial) >= 1, f"kernel {w[2:]} is larger than the padded input {padded}")
     return _layer_extras(node, inputs, (x[0], w[0], *spatial), w[0])
 
@@ -111,9 +109,7 @@ def concat_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
     axis, first = node.attrs["axis"], inputs[0]
     _require(0 <= axis < len(first), f"axis {axis} of tensors of shape {first}")
     for shape in inputs[1:]:
-        same = len(shape) == len(first) and all(
-            a == b for d, (a, b) in enumerate(zip(first, shape, strict=True)) if d != axis
-        )
+        same = len(shape) == len(first) and all(a == b for d, (a, b) in enumerate(zip(first, shape, strict=True)) if d != axis)
         _require(same, f"cannot concatenate {shape} to {first} along axis {axis}")
     return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
 

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["UNARY", "apply_unary"]
 
-_erf = np.frompyfunc(math.erf, 1, 1)
+_erf_of_object = np.frompyfunc(math.erf, 1, 1)
 _SQRT_HALF = math.sqrt(0.5)
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
@@ -20,12 +20,16 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
+def _erf(x: np.ndarray) -> np.ndarray:
+    return np.asarray(_erf_of_object(x), np.float64)
+
+
 def _softplus(x: np.ndarray, beta: float = 1.0) -> np.ndarray:
     return np.logaddexp(0, beta * x) / beta
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:
-    return 0.5 * x * (1 + _erf(x * _SQRT_HALF).astype(np.float64))
+    return 0.5 * x * (1 + _erf(x * _SQRT_HALF))
 
 
 def _gelu_tanh(x: np.ndarray) -> np.ndarray:
@@ -44,7 +48,7 @@ UNARY: dict[str, Callable[..., np.ndarray]] = {
     "abs": np.abs,
     "cos": np.cos,
     "elu": _elu,  # attr alpha
-    "erf": lambda x: _erf(x).astype(np.float64),
+    "erf": _erf,
     "exp": np.exp,
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,

@@ -7,6 +7,7 @@ import numpy as np
 from lowbit.errors import GraphError
 from lowbit.graph.ir import Graph, Node, TensorType
 from lowbit.graph.ops import LAYERS, OPS, PASS_THROUGH, UNARY
+from lowbit.numerics import QType
 
 __all__ = ["verify"]
 
@@ -104,7 +105,7 @@ def _check_precision(graph: Graph, node: Node, inputs: list[TensorType], out: Te
         return
     if node.op in PASS_THROUGH:
         if (x.quant is None) != (out.quant is None) or (x.quant and out.quant and not x.quant.same_grid(out.quant)):
-            raise GraphError(f"only selects values, but its input is {x.quant or x.dtype} and its output {out.quant or out.dtype}")
+            raise GraphError(f"only selects values, but goes from {x.quant or x.dtype} to {out.quant or out.dtype}")
         return
     if x.quant is None:
         if out.quant is not None:
@@ -115,7 +116,7 @@ def _check_precision(graph: Graph, node: Node, inputs: list[TensorType], out: Te
     if node.op in LAYERS:
         _check_weights(graph, node, inputs)
     elif node.op in ("unary", "softmax"):
-        _check_table(graph, node, x, out)
+        _check_table(graph, node, x.quant.qtype, out)
     elif node.op in ("add", "sub", "mul", "concat") and any(t.quant is None for t in inputs):
         raise GraphError("mixes integer and float32 inputs")
     if out.quant is not None and node.op in _CLAMPING:
@@ -144,9 +145,7 @@ def _check_weights(graph: Graph, node: Node, inputs: list[TensorType]) -> None:
             raise GraphError(f"group scales must be integers of shape {groups} in 1..{127 // largest}")
 
 
-def _check_table(graph: Graph, node: Node, x: TensorType, out: TensorType) -> None:
-    assert x.quant is not None
-    qtype = x.quant.qtype
+def _check_table(graph: Graph, node: Node, qtype: QType, out: TensorType) -> None:
     levels = 2 if qtype.bipolar else qtype.qmax - qtype.qmin + 1
     if len(node.inputs) != 2 or graph.constants[node.inputs[1]].shape != (levels,):
         raise GraphError(f"needs a table of {levels} entries, one for each value of {qtype}")

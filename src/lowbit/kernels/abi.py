@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ARGUMENTS", "KernelFrame", "TIR_DTYPE", "kernel_function"]
+__all__ = ["ARGUMENTS", "TIR_DTYPE", "KernelFrame", "kernel_function"]
 
 ARGUMENTS = ("x", "r", "w", "b", "s", "t", "o")
 
@@ -56,15 +56,14 @@ def kernel_function(symbol: str, **pointers: tuple[str, int]) -> Iterator[Kernel
     from tvm.tirx.script import builder as TB
 
     frame = KernelFrame()
-    with IRBuilder() as builder:
-        with TB.prim_func(s_tir=True):
-            TB.func_name(symbol)
-            TB.func_attr({"global_symbol": symbol, "tirx.noalias": True})
-            kinds = {name: pointers.get(name, (_DEFAULTS[name], 1)) for name in ARGUMENTS}
-            handles = {name: TB.arg(name, TB.handle(dtype)) for name, (dtype, _) in kinds.items()}
-            frame.lo = TB.arg("lo", TB.int32())
-            frame.hi = TB.arg("hi", TB.int32())
-            for name, (dtype, elements) in kinds.items():
-                frame.buffers[name] = TB.decl_buffer((elements,), dtype, data=handles[name])
-            yield frame
+    with IRBuilder() as builder, TB.prim_func(s_tir=True):
+        TB.func_name(symbol)
+        TB.func_attr({"global_symbol": symbol, "tirx.noalias": True})
+        kinds = {name: pointers.get(name, (_DEFAULTS[name], 1)) for name in ARGUMENTS}
+        handles = {name: TB.arg(name, TB.handle(dtype)) for name, (dtype, _) in kinds.items()}
+        frame.lo = TB.arg("lo", TB.int32())
+        frame.hi = TB.arg("hi", TB.int32())
+        for name, (dtype, elements) in kinds.items():
+            frame.buffers[name] = TB.decl_buffer((elements,), dtype, data=handles[name])
+        yield frame
     frame.func = builder.get()

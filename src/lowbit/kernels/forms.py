@@ -35,7 +35,7 @@ FORMS: dict[str, Form] = {
     for form in (
         #     name            group  element  features            source    why it is exact
         _form("bit_popcount", 32, "bit", "avx512f avx512vpopcntdq", "bits", "int32 counts"),
-        _form("bit_shuffle", 32, "bit", "avx2", "bits", "a byte counter gains at most 8 a step: at most 31 steps before widening"),
+        _form("bit_shuffle", 32, "bit", "avx2", "bits", "a step adds at most 8 to a byte counter: widened after 31"),
         _form("bit_portable", 32, "bit", "", "bits", "int32 counts"),
         _form("u8_vnni", 4, "i8", "avx512f avx512vnni", "u8", "vpdpbusd sums four products into int32 without saturation"),
         _form("u8_maddubs", 4, "i8", "avx2", "u8", "proven: the sums of depth steps stay in int16 (maddubs_depth)"),

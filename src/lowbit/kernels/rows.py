@@ -11,7 +11,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.vectors import LANES
 
-__all__ = ["channel_chunks", "row_position", "spans"]
+__all__ = ["channel_chunks", "row_position", "spans", "walk_row"]
 
 
 def row_position(row: Any, layout: Layout) -> tuple[Any, Any]:
@@ -51,3 +51,17 @@ def spans(extent: int, lanes: int) -> Iterator[tuple[Any, int]]:
             yield i * lanes, lanes
         else:
             yield T.min(i * lanes, T.int32(extent - lanes)), lanes
+
+
+def walk_row(row: Any, src: Layout, dst: Layout) -> Iterator[tuple[Any, Any, int]]:
+    """Loop over all physical channels of a row of ``dst``; yields (source offset, destination offset,
+    how many of the sixteen elements there belong to the source).  A row of equal channel strides is one
+    contiguous run."""
+    image, y = row_position(row, dst)
+    if src.stride == dst.stride:
+        with TB.serial(dst.w * dst.stride // LANES) as i:
+            yield src.offset(image, y, 0, i * LANES), dst.offset(image, y, 0, i * LANES), LANES
+        return
+    with TB.serial(dst.w) as x:
+        for c0, valid in channel_chunks(src.stride, dst.stride):
+            yield src.offset(image, y, x, c0), dst.offset(image, y, x, c0), valid

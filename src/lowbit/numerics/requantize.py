@@ -13,7 +13,7 @@ def _shaped(values: np.ndarray, ndim: int, axis: int | None) -> np.ndarray:
     return values if axis is None else values.reshape([-1 if d == axis else 1 for d in range(ndim)])
 
 
-def quantize(x: np.ndarray, params: QParams) -> np.ndarray:
+def quantize(x: np.ndarray | np.floating | float, params: QParams) -> np.ndarray:
     """q = clamp(rint(x / scale) + zero_point, qmin, qmax), all in float32, rint half to even.
 
     ``b1``: q = +1 where x >= 0, else -1.  NaN gives qmin.
@@ -37,12 +37,12 @@ def dequantize(q: np.ndarray, params: QParams) -> np.ndarray:
     return q.astype(np.float32) * _shaped(params.scale, q.ndim, params.axis)
 
 
-def multiplier(scale_in: np.ndarray, scale_out: np.ndarray | float) -> np.ndarray:
+def multiplier(scale_in: np.ndarray | float, scale_out: np.ndarray | float) -> np.ndarray:
     """float32(scale_in / scale_out), the division in float64.  ``scale_in`` may be a float64 product."""
     return (np.asarray(scale_in, np.float64) / np.asarray(scale_out, np.float64)).astype(np.float32)
 
 
-def requantize(acc: np.ndarray, factor: np.ndarray, lo: int, hi: int, zero_point: int) -> np.ndarray:
+def requantize(acc: np.ndarray, factor: np.ndarray | np.floating, lo: int, hi: int, zero_point: int) -> np.ndarray:
     """q = clamp(rint(float32(acc) * factor) + zero_point, lo, hi).
 
     ``acc``: int32 or int64 (converted to float32 with one rounding) or float32; ``factor``: float32,

@@ -4,14 +4,19 @@ from lowbit.quantization.calibration import Calibration, calibrate, random_sampl
 from lowbit.quantization.config import LayerPrecision, QuantizationConfig, parse_config
 from lowbit.quantization.plan import Plan, layer_precisions, make_plan
 from lowbit.quantization.quantize import quantize_graph
+from lowbit.quantization.statistics import LayerStatistics, average_bits, dead_channels, layer_statistics
 
 __all__ = [
     "Calibration",
     "LayerPrecision",
+    "LayerStatistics",
     "Plan",
     "QuantizationConfig",
+    "average_bits",
     "calibrate",
+    "dead_channels",
     "layer_precisions",
+    "layer_statistics",
     "make_plan",
     "parse_config",
     "quantize_graph",

@@ -37,7 +37,7 @@ def activation_params(seen: Histogram, requested: QType, config: QuantizationCon
     qtype = activation_type(requested, seen.minimum, dictated is not None)
     container = max(config.activation_container or 0, qtype.bits)
     if dictated is not None:
-        return QParams(qtype, np.float32(dictated), container=container)
+        return QParams(qtype, np.asarray(dictated), container=container)
     observer = "minmax" if qtype.bits == 16 else config.observer
     lo, hi = observed_range(seen, qtype, observer, config.percentile)
     reach = max(-lo, hi) if qtype.signed else hi - lo
@@ -45,4 +45,4 @@ def activation_params(seen: Histogram, requested: QType, config: QuantizationCon
     if config.scale == "power_of_two":
         scale = 2.0 ** math.ceil(math.log2(scale))
     zero = 0 if qtype.signed else int(np.clip(np.rint(-lo / scale), 0, qtype.qmax))
-    return QParams(qtype, np.float32(scale), zero, container=container)
+    return QParams(qtype, np.asarray(scale), zero, container=container)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +14,7 @@ from lowbit.errors import CalibrationError
 from lowbit.graph import Graph
 from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.observers import Histogram
-from lowbit.quantization.plan import layer_precisions, quantized_values
+from lowbit.quantization.plan import layer_precisions, quantized_values, value_grids
 
 __all__ = ["Calibration", "calibrate", "random_samples"]
 
@@ -57,31 +58,35 @@ def calibrate(
     histograms = {name: Histogram() for name in quantized_values(graph)}
     rows = 0
     for inputs, real in _batches(graph, samples, batch):
-
-        def observe(name: str, value: Any) -> None:
-            if name not in histograms:
-                return
-            values = value.numpy()
-            if real < batch and values.ndim and values.shape[0] == batch:
-                histograms[name].add(values[:real])
-            else:
-                histograms[name].add(values, real / batch)
-
-        evaluate(graph, [torch.from_numpy(value) for value in inputs], observe)
+        evaluate(graph, [torch.from_numpy(value) for value in inputs], partial(_record, histograms, batch, real))
         rows += real
         if progress is not None:
             progress(rows)
     if not rows:
         raise CalibrationError(f"{graph.name}: no calibration samples; give at least one batch")
+    grid = value_grids(graph)
+    for node in graph.nodes:
+        if node.op == "pad" and grid[node.name] in histograms and np.isfinite(node.attrs["value"]):
+            histograms[grid[node.name]].add(np.array([node.attrs["value"]], np.float32), 0.0)  # its range shall hold the padding
     return Calibration(histograms, rows)
+
+
+def _record(histograms: Mapping[str, Histogram], batch: int, real: int, name: str, value: Any) -> None:
+    """Adds a tensor to its histogram, without the rows that only fill up the batch; where the batch
+    is not axis 0 these are copies of real rows, and all rows count in proportion."""
+    if name not in histograms:
+        return
+    values = value.numpy()
+    if values.ndim and values.shape[0] == batch:
+        histograms[name].add(values[:real])
+    else:
+        histograms[name].add(values, real / batch)
 
 
 def random_samples(graph: Graph, seed: int, count: int) -> list[tuple[np.ndarray, ...]]:
     """``count`` batches of standard normal inputs: for timing a network without data, not for accuracy."""
     generator = np.random.default_rng(seed)
-    return [
-        tuple(generator.standard_normal(graph.types[name].shape, np.float32) for name in graph.inputs) for _ in range(count)
-    ]
+    return [tuple(generator.standard_normal(graph.types[name].shape, np.float32) for name in graph.inputs) for _ in range(count)]
 
 
 def _batches(graph: Graph, samples: Iterable[Any], batch: int) -> Iterator[tuple[list[np.ndarray], int]]:

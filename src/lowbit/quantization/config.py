@@ -44,11 +44,11 @@ def _container(container: int | None, *qtypes: QType | None) -> int | None:
 class LayerPrecision:
     """What one layer (or all that a pattern matches) gets instead of the defaults; None: keep.
 
-    ``activations`` is the type of the layer's input.  ``container``: bits a weight takes in storage.
+    Types may be given as text.  ``activations`` is the type of the layer's input.  ``container``: bits a weight takes in storage.
     """
 
-    weights: QType | str | None = None
-    activations: QType | str | None = None
+    weights: QType | None = None
+    activations: QType | None = None
     container: int | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class LayerPrecision:
 
 @dataclass(frozen=True)
 class QuantizationConfig:
-    """Precision of a whole network.
+    """Precision of a whole network.  Types may be given as text.
 
     ``weights``: i2..i8, i16, b1.  ``activations``: ``u<n>`` = unsigned with zero point 0 where the
     tensor is never negative, else with a zero point; ``i<n>`` = symmetric, zero point 0; ``b1`` =
@@ -80,8 +80,8 @@ class QuantizationConfig:
     "type:linear", "type:depthwise".  Later entries win; overrides win over first_last_bits.
     """
 
-    weights: QType | str
-    activations: QType | str
+    weights: QType
+    activations: QType
     first_last_bits: int | None = 8
     weight_container: int | None = None
     activation_container: int | None = None
@@ -139,7 +139,7 @@ class QuantizationConfig:
 
 
 def parse_config(text: str) -> QuantizationConfig | None:
-    """"fp32" -> None; "4/int8", "w4a8", ... -> a QuantizationConfig.  Raises ConfigError listing the forms."""
+    """ "fp32" -> None; "4/int8", "w4a8", ... -> a QuantizationConfig.  Raises ConfigError listing the forms."""
     form = str(text).strip().lower()
     if form == "fp32":
         return None

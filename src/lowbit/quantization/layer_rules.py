@@ -23,7 +23,7 @@ def integer_layer(draft: Draft, node: Node) -> None:
     has_bias = len(node.inputs) > 2 + has_residual
     bias = draft.source.constants[node.inputs[2]] if has_bias else np.zeros(len(w), np.float32)
     try:
-        q, params, q_bias = quantize_parameters(draft, w, bias, x, QType.parse(precision.weights or "i8"), precision.container)
+        q, params, q_bias = quantize_parameters(draft, w, bias, x, precision.weights or draft.config.weights, precision.container)
     except NumericsError as error:
         raise NumericsError(f"{node.name} ({node.op}): {error}") from None
     weight_name = draft.constant(node.inputs[1], q, params)

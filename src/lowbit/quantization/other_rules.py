@@ -43,7 +43,7 @@ def _constant(draft: Draft, node: Node, index: int) -> str:
     """A constant operand as symmetric i16: its rounding error is 2^-16 of its range."""
     values = draft.source.constants[node.inputs[index]]
     reach = float(np.abs(values).max(initial=0))
-    params = QParams(_I16, np.float32(max(reach / _I16.qmax, SMALLEST_SCALE) if reach else 1.0))
+    params = QParams(_I16, np.asarray(max(reach / _I16.qmax, SMALLEST_SCALE) if reach else 1.0))
     return draft.constant(node.inputs[index], quantize(values, params), params)
 
 

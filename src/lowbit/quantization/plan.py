@@ -12,7 +12,7 @@ from lowbit.graph.ops import LAYERS, PASS_THROUGH
 from lowbit.numerics import QType
 from lowbit.quantization.config import LayerPrecision, QuantizationConfig
 
-__all__ = ["Plan", "layer_precisions", "make_plan", "quantized_values"]
+__all__ = ["Plan", "layer_precisions", "make_plan", "quantized_values", "value_grids"]
 
 _I16 = QType(16, True)
 _MAKE_FLOAT = (*LAYERS, "softmax", "unary")  # may end the integer part of a network
@@ -55,7 +55,7 @@ def layer_precisions(graph: Graph, config: QuantizationConfig) -> dict[str, Laye
             raise ConfigError(f"override {pattern!r} matches no layer; layers: {', '.join(names) or 'none'}")
     chosen: dict[str, LayerPrecision] = {}
     for layer in layers:
-        weights, activations = QType.parse(config.weights), QType.parse(config.activations)
+        weights, activations = config.weights, config.activations
         container = config.weight_container
         if config.first_last_bits is not None and layer.name in (names[0], names[-1]):
             weights, activations = (_at_least(q, config.first_last_bits) for q in (weights, activations))
@@ -63,9 +63,9 @@ def layer_precisions(graph: Graph, config: QuantizationConfig) -> dict[str, Laye
         for pattern, wish in config.overrides.items():
             if _matches(graph, layer, pattern):
                 if wish.weights is not None:
-                    weights = QType.parse(wish.weights)
+                    weights = wish.weights
                     container = None if container is None else max(container, weights.bits)
-                activations = activations if wish.activations is None else QType.parse(wish.activations)
+                activations = activations if wish.activations is None else wish.activations
                 container = container if wish.container is None else wish.container
         if container is not None and container < weights.bits:
             raise ConfigError(f"{layer.name}: a container of {container} bits cannot hold {weights} weights")
@@ -86,7 +86,7 @@ def _wider(a: QType | None, b: QType | None) -> QType | None:
     return max(a, b, key=lambda q: (q.bits, not q.signed))
 
 
-def _grids(graph: Graph) -> dict[str, str]:
+def value_grids(graph: Graph) -> dict[str, str]:
     """Value -> representative of those that share a scale: what only selects values keeps its
     input's; what only a concatenation reads takes the concatenation's, which saves a rounding."""
     parent = {name: name for name in (*graph.inputs, *(node.name for node in graph.nodes))}
@@ -125,7 +125,7 @@ def _last_values(graph: Graph) -> set[str]:
 
 def quantized_values(graph: Graph) -> list[str]:
     """The values whose range decides a scale, whatever the configuration: one per grid."""
-    grid, last = _grids(graph), _last_values(graph)
+    grid, last = value_grids(graph), _last_values(graph)
     floats = {grid[node.name] for node in graph.nodes if node.name in last and node.op in _MAKE_FLOAT}
     return [root for root in dict.fromkeys(grid.values()) if root not in floats]
 
@@ -138,14 +138,14 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
     keeps 8 bits).  What feeds a softmax is i16.  Last layers, last softmaxes and last unary functions give
     float32; other outputs (and what a last function reads) i16, since nothing multiplies them.
     """
-    layers, grid, last = layer_precisions(graph, config), _grids(graph), _last_values(graph)
+    layers, grid, last = layer_precisions(graph, config), value_grids(graph), _last_values(graph)
     firm: dict[str, QType | None] = {}
     loose: dict[str, QType | None] = {}
     requested: dict[str, QType | None] = {}
 
     def settle(root: str) -> QType | None:
         if root not in requested:
-            requested[root] = firm.get(root) or loose.get(root) or QType.parse(config.activations)
+            requested[root] = firm.get(root) or loose.get(root) or config.activations
         return requested[root]
 
     def ask(wishes: dict[str, QType | None], value: str, qtype: QType | None) -> None:
@@ -162,7 +162,7 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
             requested[grid[node.name]] = None
         passed_on = _I16 if floats else settle(grid[node.name])
         if node.op in LAYERS:
-            ask(firm, node.inputs[0], QType.parse(layers[node.name].activations))
+            ask(firm, node.inputs[0], layers[node.name].activations)
             if node.attrs.get("residual"):
                 ask(loose, node.inputs[-1], passed_on)
         elif node.op == "softmax":

@@ -64,14 +64,11 @@ def quantize_graph(graph: Graph, calibration: Calibration, config: QuantizationC
         if name not in graph.inputs and draft.params[name] is not None:
             outputs[name] = draft.fresh(f"{name}.dequantize")
             draft.emit(Node(outputs[name], "dequantize", (name,), source=graph.node(name).source), None)
-    return verify(
-        Graph(graph.name, graph.inputs, [outputs[n] for n in graph.outputs], draft.nodes, draft.types, draft.constants)
-    )
+    names = tuple(outputs[name] for name in graph.outputs)
+    return verify(Graph(graph.name, graph.inputs, names, tuple(draft.nodes), draft.types, draft.constants))
 
 
-def _value_params(
-    graph: Graph, plan: Plan, calibration: Calibration, config: QuantizationConfig
-) -> dict[str, QParams | None]:
+def _value_params(graph: Graph, plan: Plan, calibration: Calibration, config: QuantizationConfig) -> dict[str, QParams | None]:
     """Value -> QParams; all values of a grid share theirs."""
     grids: dict[str, QParams | None] = {}
     for root, requested in plan.requested.items():

@@ -13,6 +13,7 @@ __all__ = ["ZERO_CHANNEL_SCALE", "quantize_weights", "round_weights"]
 _SEARCHED = 4  # up to this width the scale is searched; above, min-max is as good
 _STARTS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
 _REFINEMENTS = 4
+_CACHED = 1 << 15  # weights whose temporaries fit a level-2 cache
 ZERO_CHANNEL_SCALE = 2.0**-40
 """Scale of a channel whose weights are all 0: small, so that its bias keeps its precision (the
 overflow rule of the bias then raises it as far as needed), and so that b1, which has no 0, adds nothing."""
@@ -36,8 +37,16 @@ def _error(rows: np.ndarray, scale: np.ndarray, qtype: QType) -> np.ndarray:
 
 
 def _searched_scale(rows: np.ndarray, largest: np.ndarray, qtype: QType) -> np.ndarray:
-    """Scale of least squared error per row: from several starts, round the weights to the scale,
-    then take the least-squares scale of these integers, sum(w q) / sum(q^2), and again."""
+    """Scale of least squared error per row, a few rows at a time: the search passes over them many
+    times, so they should stay in the cache."""
+    step = max(1, _CACHED // rows.shape[1])
+    parts = [_search(rows[i : i + step], largest[i : i + step], qtype) for i in range(0, len(rows), step)]
+    return np.concatenate(parts)
+
+
+def _search(rows: np.ndarray, largest: np.ndarray, qtype: QType) -> np.ndarray:
+    """From several starts, round the weights to the scale, then take the least-squares scale of these
+    integers, sum(w q) / sum(q^2), and again."""
     best = largest / qtype.qmax
     least = np.full(len(rows), np.inf)
     for start in _STARTS:
@@ -81,9 +90,7 @@ def _grouped(w: np.ndarray, qtype: QType, config: QuantizationConfig, size: int)
     """
     groups = -(-w.shape[1] // size)
     most = 127 // max(-_levels(qtype)[0], qtype.qmax)
-    own = np.stack(
-        [_scales(w[:, g * size : (g + 1) * size].reshape(len(w), -1), qtype, config) for g in range(groups)], axis=1
-    )
+    own = np.stack([_scales(w[:, g * size : (g + 1) * size].reshape(len(w), -1), qtype, config) for g in range(groups)], axis=1)
     scale = own.max(1) / np.float32(most)
     return scale, np.clip(np.rint(own / scale[:, None]), 1, most).astype(np.uint8)
 
@@ -100,7 +107,9 @@ def round_weights(w: np.ndarray, params: QParams) -> np.ndarray:
     return np.clip(np.rint(w / scale), *_levels(params.qtype)).astype(params.qtype.dtype)
 
 
-def quantize_weights(w: np.ndarray, qtype: QType, container: int | None, config: QuantizationConfig) -> tuple[np.ndarray, QParams]:
+def quantize_weights(
+    w: np.ndarray, qtype: QType, container: int | None, config: QuantizationConfig
+) -> tuple[np.ndarray, QParams]:
     """float32 weights (O, I, ...) -> (integers of the same shape, their QParams along axis 0).
 
     per_tensor gives every channel the same scale; per_group applies up to 7 bits and where there is more

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["COLUMNS", "EXPLANATION", "bench_markdown", "bench_table"]
+__all__ = ["COLUMNS", "EXPLANATION", "bench_markdown", "bench_table", "float_errors", "verdicts"]
 
 Row = Mapping[str, Any]
 
@@ -17,10 +19,7 @@ def _number(key: str, digits: int) -> Callable[[Row], str]:
 
 
 def _exact(row: Row) -> str:
-    if row["exact"] is None:
-        error = row.get("max_error")
-        return "n/a (float)" if error is None else f"n/a (float, max error {error:.1e})"
-    return "yes" if row["exact"] else "NO"
+    return "n/a" if row["exact"] is None else "yes" if row["exact"] else "NO"
 
 
 def _speedup(row: Row) -> str:
@@ -55,7 +54,7 @@ EXPLANATION = """\
 - **speed-up**: median of `fp32` divided by the row's median.
 - **bytes on disk**: the whole artifact: weights, code, manifest.
 - **exact**: whether every output integer equals that of the reference interpreter. Float has no single right answer:
-  its largest difference from the float64 network stands there instead.
+  its largest difference from the float64 network stands below the table.
 - **cosine**, **top-1 agreement**: outputs beside those of the float network on the same inputs.
 - **dead channels**: output channels of convolutions and linear layers that hold one value whatever the input. A network
   that is dead runs fast and computes nothing; such a row is marked.
@@ -64,22 +63,32 @@ EXPLANATION = """\
 
 def bench_table(title: str, rows: Sequence[Row]) -> Table:
     """For the terminal.  A row with a verdict (dead, wrong) is red, and the verdict stands below the table."""
-    table = Table(title=title, caption_justify="left", caption_style="bold red")
+    table = Table(title=title, box=box.SIMPLE_HEAD, caption_justify="left", caption_style="")
     for heading in COLUMNS:
-        table.add_column(heading, justify="left" if heading in ("config", "exact") else "right", no_wrap=True)
-    warnings = []
+        table.add_column(heading.replace(" ", "\n"), justify="left" if heading in ("config", "exact") else "right", no_wrap=True)
     for row in rows:
-        verdict = row.get("verdict")
-        table.add_row(*(text(row) for text in COLUMNS.values()), style="bold red" if verdict else None)
-        if verdict:
-            warnings.append(f"!! {row['config']}: {verdict}")
-    table.caption = "\n".join(warnings) or None
+        table.add_row(*(text(row) for text in COLUMNS.values()), style="bold red" if row.get("verdict") else None)
+    table.caption = Text("\n").join([*map(Text, float_errors(rows)), *(Text(f"!! {v}", "bold red") for v in verdicts(rows))])
     return table
+
+
+def verdicts(rows: Sequence[Row]) -> list[str]:
+    """One line for each row that is dead or wrong."""
+    return [f"{row['config']}: {row['verdict']}" for row in rows if row.get("verdict")]
+
+
+def float_errors(rows: Sequence[Row]) -> list[str]:
+    """What stands for "exact" where arithmetic is float: the largest difference from the float64 network."""
+    return [
+        f"{row['config']}: largest difference from the float64 network {row['max_error']:.1e}"
+        for row in rows
+        if row["exact"] is None and row["dead_channels"] is not None and row.get("max_error") is not None
+    ]
 
 
 def bench_markdown(rows: Sequence[Row]) -> str:
     """The same columns as a Markdown table; verdicts follow as bold lines."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " + "| ---: " * (len(COLUMNS) - 1) + "|"]
     lines += ["| " + " | ".join(text(row) for text in COLUMNS.values()) + " |" for row in rows]
-    lines += [f"\n**{row['config']}: {row['verdict']}**" for row in rows if row.get("verdict")]
+    lines += [f"\n{text}." for text in float_errors(rows)] + [f"\n**{text}.**" for text in verdicts(rows)]
     return "\n".join(lines) + "\n"

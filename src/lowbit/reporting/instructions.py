@@ -55,7 +55,7 @@ _FLOAT = re.compile(
 )
 _FUSED = re.compile(r"vfn?m(add|sub)\w+[ps][sd]")
 _FLOAT_MULTIPLY = re.compile(rf"v?mul[ps][sd]|{_FUSED.pattern}")
-_TO_INTEGER = re.compile(r"v?cvtt?(p[sd]2u?[dq]q|s[sd]2u?si)\w*")
+_CONVERSION = re.compile(r"v?cvt(t?(p[sd]2u?[dq]q|s[sd]2u?si)|u?[dq]q2p[sd]|u?si2s[sd])\w*")
 
 
 def _class(instruction: Instruction) -> str:
@@ -83,14 +83,14 @@ class LoopWork:
 
     ``classes``: by class; ``float``: those that compute in float (arithmetic, comparison, conversion;
     not moves); ``float_multiplies``: those that multiply in float, of which ``fused`` also add;
-    ``to_integer``: conversions float -> integer.
+    ``conversions``: between float and integer, either way.
     """
 
     classes: Mapping[str, int]
     float: int
     float_multiplies: int
     fused: int
-    to_integer: int
+    conversions: int
 
     @property
     def integer_multiplies(self) -> int:
@@ -114,4 +114,4 @@ def loop_work(loop: Sequence[Instruction]) -> LoopWork:
     def matching(pattern: re.Pattern[str]) -> int:
         return sum(pattern.fullmatch(i.mnemonic) is not None for i in loop)
 
-    return LoopWork(dict(+counts), matching(_FLOAT), matching(_FLOAT_MULTIPLY), matching(_FUSED), matching(_TO_INTEGER))
+    return LoopWork(dict(+counts), matching(_FLOAT), matching(_FLOAT_MULTIPLY), matching(_FUSED), matching(_CONVERSION))

@@ -100,9 +100,10 @@ def _stored(reports: list[LayerReport]) -> Iterator[tuple[LayerReport, StoredWei
 
 
 def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
-    """Requantization is one float multiplication (two with a residual) for each conversion, so a hot
-    loop that includes its epilogue has at most twice as many multiplications as conversions.  It never
-    fuses a multiplication with an addition.  1-bit weights can do without multiplications."""
+    """Requantization converts each sum to float, multiplies it (a residual too, twice) and converts it
+    back, so a hot loop that includes its epilogue has at most twice as many float multiplications as
+    conversions.  It never fuses a multiplication with an addition.  A loop that multiplies in float has
+    no integer multiplications; only 1-bit weights can do without any."""
     for r in reports:
         if r.act == "f32" or not r.macs:
             continue
@@ -111,7 +112,7 @@ def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding
             yield Finding(r.name, "integer", f"the library has no code for kernel {r.symbol}")
         elif not work.integer_multiplies and QType.parse(r.weight).bits > 1:
             yield Finding(r.name, "integer", f"{r.act} x {r.weight} without an integer multiplication in the hot loop: {work}")
-        elif work.fused or work.float_multiplies > 2 * work.to_integer:
+        elif work.fused or work.float_multiplies > 2 * work.conversions:
             text = f"{r.act} x {r.weight} with {work.float_multiplies} float multiplications in the hot loop"
             yield Finding(r.name, "integer", text)
 

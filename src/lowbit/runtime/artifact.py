@@ -22,7 +22,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,9 @@ def read_artifact(path: str | Path) -> Artifact:
     sections = _sections(path, bytes(view[_HEADER.size : _HEADER.size + index_bytes]), _HEADER.size + index_bytes, total)
     artifact = Artifact(path, {}, sections, view)
     try:
-        artifact.manifest.update(json.loads(bytes(artifact["manifest.json"])))
-    except (KeyError, ValueError) as error:
+        manifest = json.loads(bytes(artifact["manifest.json"]))
+    except (KeyError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: the manifest is missing or malformed: {error}") from None
-    return artifact
+    if not isinstance(manifest, dict):
+        raise ArtifactError(f"{path}: the manifest is missing or malformed: it is no JSON object")
+    return replace(artifact, manifest=manifest)

@@ -27,11 +27,12 @@ def assemble(
     target: Target,
     threads: int | None = None,
     seconds: Mapping[str, float] | None = None,
+    traced: Graph | None = None,
 ) -> Compiled:
     """Gather the sections of an artifact and open it.
 
-    ``library`` and ``weights`` come from backend.build; ``seconds``: compile time by step.  Raises as
-    Compiled does.
+    ``library`` and ``weights`` come from backend.build; ``seconds``: compile time by step; ``traced``: the
+    float graph that ``graph`` was quantized from, kept as text.  Raises as Compiled does.
     """
     manifest = make_manifest(program, target, kernel_objects)
     manifest["seconds"] = dict(seconds or {})
@@ -43,7 +44,7 @@ def assemble(
         "weights.bin": weights,
         "lowbit_network.h": network_header(program, manifest["prefix"]).encode(),
         **encode_graph(graph, [(w.values, placed[w.layer]) for w in program.weights]),
-        "graph.txt": print_graph(graph).encode(),
+        "graph.txt": print_graph(traced or graph).encode(),
         "program.txt": print_program(program, target.name).encode(),
     }
     return Compiled(manifest, sections, threads)

@@ -28,7 +28,9 @@ class Compiled:
     arrays.  Thread-safe; runs do not hold Python's lock.
     """
 
-    def __init__(self, manifest: Mapping[str, Any], sections: Mapping[str, bytes | memoryview], threads: int | None = None) -> None:
+    def __init__(
+        self, manifest: Mapping[str, Any], sections: Mapping[str, bytes | memoryview], threads: int | None = None
+    ) -> None:
         self.manifest: dict[str, Any] = dict(manifest)
         self._sections = sections
         self._network = NativeNetwork(self.section("library.so"), self.section("weights.bin"), threads)
@@ -63,7 +65,7 @@ class Compiled:
         expected = self._network.info["inputs"]
         if len(inputs) != len(expected):
             raise InputError(f"{self.name} takes {len(expected)} inputs, {len(inputs)} given")
-        torch = sys.modules.get("torch")  # a tensor can only come from a torch that is loaded
+        torch: Any = sys.modules.get("torch")  # a tensor can only come from a torch that is loaded
         arrays, any_tensor = [], False
         for i, (given, want) in enumerate(zip(inputs, expected, strict=True)):
             shape, where = tuple(want["shape"]), f"{self.name}, input {i} ({want['name']})"
@@ -75,9 +77,9 @@ class Compiled:
                 cast = "x.float()" if tensor else "x.astype(numpy.float32)"
                 raise InputError(f"{where}: expected float32, got {dtype}; cast it first: {cast}")
             if tuple(given.shape) != shape:
-                raise InputError(f"{where}: expected shape {shape}, got {tuple(given.shape)}; a compiled network has fixed shapes")
+                raise InputError(f"{where}: expected shape {shape}, got {tuple(given.shape)}; shapes are fixed")
             if tensor and (given.device.type != "cpu" or given.layout != torch.strided):
-                raise InputError(f"{where}: expected a dense tensor on the CPU, got {given.layout} on {given.device}; use x.cpu()")
+                raise InputError(f"{where}: expected a dense tensor on the CPU, got {given.layout} on {given.device}")
             any_tensor |= tensor
             arrays.append(np.ascontiguousarray(given.numpy(force=True) if tensor else given))
         return arrays, any_tensor

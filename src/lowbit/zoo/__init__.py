@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from lowbit.zoo.building import build, example_inputs, load_model, load_network
     from lowbit.zoo.pretrained import data_root, images, load_pretrained
 
-__all__ = ["NETWORKS", "Network", "build", "data_root", "example_inputs", "images", "load_model", "load_network", "load_pretrained"]
+__all__ = [
+    "NETWORKS",
+    "Network",
+    "build",
+    "data_root",
+    "example_inputs",
+    "images",
+    "load_model",
+    "load_network",
+    "load_pretrained",
+]
 
 _HOME = {
     "build": "lowbit.zoo.building",

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,8 @@ __all__ = ["build", "example_inputs", "load_model", "load_network"]
 def _network(name: str) -> Network:
     if name not in NETWORKS:
         near = difflib.get_close_matches(name, NETWORKS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"no network {name!r}{hint} Known: {', '.join(NETWORKS)}; or give module:factory for your own")
+        hint = f"; did you mean {near[0]}? Known: " if near else "; known: "
+        raise ConfigError(f"no network {name!r}{hint}{', '.join(NETWORKS)}; or give module:factory for your own")
     return NETWORKS[name]
 
 
@@ -49,7 +50,9 @@ def load_model(spec: str) -> nn.Module:
     return _made(spec)[0]
 
 
-def load_network(spec: str, input_shape: Sequence[int] | None = None, batch: int | None = None) -> tuple[nn.Module, tuple[Tensor, ...]]:
+def load_network(
+    spec: str, input_shape: Sequence[int] | None = None, batch: int | None = None
+) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """:func:`load_model` and inputs to trace it with.
 
     ``input_shape``: seeded inputs of this shape; needed for a factory that returns only a module.
@@ -93,7 +96,7 @@ def _made(spec: str) -> tuple[nn.Module, tuple[Tensor, ...] | None]:
     return made.eval(), inputs
 
 
-def _factory(spec: str) -> object:
+def _factory(spec: str) -> Any:
     module_name, _, attribute = spec.partition(":")
     try:
         module = importlib.import_module(module_name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ class MobileNetV1(nn.Module):
         super().__init__()
         widths = [int(w * multiplier) for w in (32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)]
         layers: dict[str, nn.Module] = {"conv1": _ConvBnRelu6(3, widths[0], 3, 2)}
-        for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False), 1):
+        for index, (inputs, outputs) in enumerate(pairwise(widths), 1):
             layers[f"dw{index}"] = _ConvBnRelu6(inputs, inputs, 3, 2 if index in (2, 4, 6, 12) else 1, inputs)
             layers[f"pw{index}"] = _ConvBnRelu6(inputs, outputs, 1)
         self.features = nn.Sequential()

@@ -11,10 +11,11 @@ from lowbit.kernels.data_movement.copy import merge
 from lowbit.kernels.data_movement.reference import copy
 from lowbit.kernels.spec import CopySpec
 
-from ..harness import aligned, run_kernel, runnable_targets
+from ..distinct_targets import distinct_targets
+from ..harness import aligned, run_kernel
 from ..tensors import NUMPY
 
-TARGETS = pytest.mark.parametrize("target", runnable_targets(), ids=lambda t: t.name)
+TARGETS = pytest.mark.parametrize("target", distinct_targets(), ids=lambda t: t.name)
 
 
 def spec_of(dtype: str, dims: tuple[tuple[int, int, int], ...], src_offset: int = 0, dst_offset: int = 0) -> CopySpec:

@@ -9,11 +9,11 @@ from lowbit.kernels.elementwise.reference import binary
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import BinarySpec
 
-from ..harness import runnable_targets
+from ..distinct_targets import distinct_targets
 from ..pieces import run_in_pieces
 from ..tensors import place, random_values
 
-TARGETS = pytest.mark.parametrize("target", runnable_targets(), ids=lambda t: t.name)
+TARGETS = pytest.mark.parametrize("target", distinct_targets(), ids=lambda t: t.name)
 HALO = {"top": 1, "left": 2, "bottom": 1, "right": 1}
 
 SHAPES = {

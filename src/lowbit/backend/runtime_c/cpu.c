@@ -1,6 +1,7 @@
 /* What the CPU and its operating system offer. */
 #define _GNU_SOURCE
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -100,9 +101,20 @@ const char *lb_missing_feature(const char *const *names) {
     return NULL;
 }
 
+int lb_cpu_quota(const char *path) {
+    long quota, period;
+    FILE *file = fopen(path, "re");
+    if (!file) return 0;
+    int found = fscanf(file, "%ld %ld", &quota, &period); /* "max 100000" without a limit */
+    fclose(file);
+    return found == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
 int lb_cpu_count(void) {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    long online = sysconf(_SC_NPROCESSORS_ONLN); /* more CPUs than cpu_set_t holds */
-    return online < 1 ? 1 : (int)online;
+    long count = sched_getaffinity(0, sizeof set, &set) ? sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&set);
+    /* In a container with few of many CPUs, threads beyond the quota would only be throttled. */
+    int quota = lb_cpu_quota("/sys/fs/cgroup/cpu.max");
+    if (quota && quota < count) count = quota;
+    return count < 1 ? 1 : (int)count;
 }

@@ -17,8 +17,10 @@ int lb_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* cpu.c: the first of the features this CPU (or its operating system) lacks, or NULL. */
 const char *lb_missing_feature(const char *const *features);
-/* CPUs this process may use, at least 1. */
+/* CPUs this process may use, by its affinity and by its control group's quota; at least 1. */
 int lb_cpu_count(void);
+/* CPUs that a cgroup file "cpu.max" allows, rounded up; 0 = no limit. */
+int lb_cpu_quota(const char *path);
 /* Default rounding and no flushing of denormals, so that results do not depend on the caller's modes.
  * Returns what lb_float_restore puts back. */
 uint64_t lb_float_default(void);

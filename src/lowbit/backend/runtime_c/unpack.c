@@ -9,71 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fields.h"
 #include "runtime.h"
 
 enum { STRETCH = 512 }; /* positions decoded at a time: 8 KiB of an int8 panel of 16 lanes */
-
-static uint64_t load64(const uint8_t *p) {
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
 
 static int32_t load32(const uint8_t *p, uint64_t index) {
     int32_t v;
     memcpy(&v, p + 4 * index, sizeof v);
     return v;
 }
-
-/* decode8 and decode32: `count` fields from bit `at` of `p` on.  Eight fields of up to 7 bits fit into the
- * 57 bits that one unaligned 64-bit load holds behind any bit offset; the file ends in 64 spare bytes.
- * The width is a constant in every call of SMALL, so its inner loop becomes straight code. */
-#define DEFINE_DECODE(TYPE, SMALL, NAME)                                                                         \
-    static inline __attribute__((always_inline)) void SMALL(const uint8_t *restrict p, uint64_t at, int32_t count, \
-                                                            const int32_t bits, struct lb_field f, TYPE *restrict out) { \
-        const int32_t mask = (1 << bits) - 1;                                                                    \
-        int32_t i = 0;                                                                                           \
-        for (; i + 8 <= count; i += 8, at += 8 * (uint32_t)bits) {                                               \
-            const uint64_t word = load64(p + at / 8) >> at % 8;                                                  \
-            for (int32_t k = 0; k < 8; k++)                                                                      \
-                out[i + k] = (TYPE)(((((int32_t)(word >> k * bits) & mask) << f.shift) ^ f.flip) - f.minus);     \
-        }                                                                                                        \
-        const uint64_t word = load64(p + at / 8) >> at % 8;                                                      \
-        for (int32_t k = 0; i < count; i++, k++)                                                                 \
-            out[i] = (TYPE)(((((int32_t)(word >> k * bits) & mask) << f.shift) ^ f.flip) - f.minus);             \
-    }                                                                                                            \
-                                                                                                                 \
-    static void NAME(const uint8_t *restrict p, uint64_t at, int32_t count, struct lb_field f, TYPE *restrict out) { \
-        const uint8_t *restrict bytes = p + at / 8;                                                              \
-        switch (f.container) {                                                                                   \
-        case 1: SMALL(p, at, count, 1, f, out); return;                                                          \
-        case 2: SMALL(p, at, count, 2, f, out); return;                                                          \
-        case 3: SMALL(p, at, count, 3, f, out); return;                                                          \
-        case 5: SMALL(p, at, count, 5, f, out); return;                                                          \
-        case 6: SMALL(p, at, count, 6, f, out); return;                                                          \
-        case 7: SMALL(p, at, count, 7, f, out); return;                                                          \
-        case 8:                                                                                                  \
-            for (int32_t i = 0; i < count; i++) out[i] = (TYPE)(((bytes[i] << f.shift) ^ f.flip) - f.minus);     \
-            return;                                                                                              \
-        case 16:                                                                                                 \
-            for (int32_t i = 0; i < count; i++)                                                                  \
-                out[i] = (TYPE)((((bytes[2 * i] | bytes[2 * i + 1] << 8) << f.shift) ^ f.flip) - f.minus);       \
-            return;                                                                                              \
-        default: /* 4: a byte is a pair */                                                                       \
-            if (at % 8 && count) {                                                                               \
-                *out++ = (TYPE)((((*bytes++ >> 4) << f.shift) ^ f.flip) - f.minus);                              \
-                count--;                                                                                         \
-            }                                                                                                    \
-            for (int32_t k = 0; k < count / 2; k++) {                                                            \
-                out[2 * k] = (TYPE)((((bytes[k] & 15) << f.shift) ^ f.flip) - f.minus);                          \
-                out[2 * k + 1] = (TYPE)((((bytes[k] >> 4) << f.shift) ^ f.flip) - f.minus);                      \
-            }                                                                                                    \
-            if (count % 2) out[count - 1] = (TYPE)((((bytes[count / 2] & 15) << f.shift) ^ f.flip) - f.minus);   \
-        }                                                                                                        \
-    }
-
-DEFINE_DECODE(int8_t, small8, decode8)
-DEFINE_DECODE(int32_t, small32, decode32)
 
 /* What one block is made from. */
 struct layer {
@@ -122,9 +67,16 @@ static void integers(const struct layer *l, struct channel c, uint32_t run, int3
     uint64_t at = c.field + (uint64_t)run * w->run_len + p;
     decode32(l->bits, at * (uint32_t)w->field.container, last - first, w->field, out + first);
     if (w->group_scale) {
-        uint32_t groups = (w->channels + w->group_size - 1) / w->group_size;
+        uint32_t groups = (w->channels + w->group_size - 1) / w->group_size, channel = p % w->channels;
         const uint8_t *scale = l->file + w->group_scale + (uint64_t)c.index * groups;
-        for (int32_t i = first; i < last; i++, p++) out[i] *= scale[p % w->channels / w->group_size];
+        for (int32_t i = first; i < last;) {
+            uint32_t group = channel / w->group_size, end = (group + 1) * w->group_size;
+            if (end > w->channels) end = w->channels;
+            int32_t stop = i + (int32_t)(end - channel), factor = scale[group];
+            if (stop > last) stop = last;
+            for (; i < stop; i++) out[i] *= factor;
+            channel = end == w->channels ? 0 : end;
+        }
     }
 }
 
@@ -267,7 +219,7 @@ static void listed(void *context, int32_t lo, int32_t hi) {
     const struct layer *l = context;
     const struct lb_weights *w = l->w;
     const uint32_t group = w->k_group, lane_values = l->block_steps * group, elements = w->nr * group;
-    int32_t *values = malloc((size_t)w->nr * lane_values * 4);
+    int32_t *values = malloc(((size_t)w->nr * lane_values + elements) * 4), *some = values + (size_t)w->nr * lane_values;
     if (!values) {
         *l->failed = true;
         return;
@@ -282,13 +234,13 @@ static void listed(void *context, int32_t lo, int32_t hi) {
         int32_t last = load32(l->file + w->entry_starts, block + 1);
         for (int32_t e = load32(l->file + w->entry_starts, block); e < last; e++) {
             uint32_t entry = (uint32_t)load32(l->file + w->entries, (uint32_t)e), step = entry >> 2, mode = entry & 3;
-            uint8_t *out = l->target + (uint64_t)e * elements * l->element;
-            for (uint32_t lane = 0; lane < w->nr; lane++, out += l->group_bytes)
-                for (uint32_t j = 0; j < group; j++) {
-                    int32_t v = values[(size_t)lane * lane_values + step * group + j], half = v >> 1;
-                    v = mode == 0 ? v : mode == 1 ? half : v - half;
-                    narrow(&v, 1, l->element, out + (size_t)j * l->element);
-                }
+            for (uint32_t lane = 0; lane < w->nr; lane++)
+                memcpy(some + (size_t)lane * group, values + (size_t)lane * lane_values + (size_t)step * group, (size_t)group * 4);
+            if (mode == 1)
+                for (uint32_t i = 0; i < elements; i++) some[i] >>= 1;
+            if (mode == 2)
+                for (uint32_t i = 0; i < elements; i++) some[i] -= some[i] >> 1;
+            narrow(some, (int32_t)elements, l->element, l->target + (uint64_t)e * elements * l->element);
         }
     }
     free(values);

@@ -58,12 +58,13 @@ def mul(b: Builder, call: Call) -> Value:
 
 
 def div(b: Builder, call: Call) -> Value:
-    """x / c as x * (1 / c), the reciprocal rounded once to float32."""
+    """x / y as x * (1 / y); for a constant y the reciprocal is rounded once to float32."""
     x, divisor = call.args["self"], call.args["other"]
-    if isinstance(divisor, str):
-        call.refuse("the divisor must be a number or a constant; dividing by an activation is not supported")
     if call.args.get("rounding_mode"):
         call.refuse("division that rounds is not supported")
+    if isinstance(divisor, str):
+        divisor = b.emit(call, "unary", [divisor], b.shape(divisor), fn="reciprocal")
+        return _combine(b, call, "mul", x, divisor)
     reciprocal = torch.as_tensor(divisor, dtype=torch.float64).reciprocal()
     return b.emit(call, "mul", [activation(call, x), reciprocal], call.shape)
 
@@ -76,10 +77,10 @@ def neg(b: Builder, call: Call) -> Value:
 def power(b: Builder, call: Call) -> Value:
     """x * x (``square``, or ``pow`` with exponent 2); exponent 1 is x, 0.5 the square root."""
     x, exponent = activation(call, call.args["self"]), call.args.get("exponent", 2)
+    if exponent not in (0.5, 1, 2):
+        call.refuse(f"exponent {exponent}; supported are 0.5, 1 and 2")
     if exponent == 1:
         return x
     if exponent == 2:
         return b.emit(call, "mul", [x, x], call.shape)
-    if exponent == 0.5:
-        return b.emit(call, "unary", [x], call.shape, fn="sqrt")
-    call.refuse(f"exponent {exponent}; supported are 0.5, 1 and 2")
+    return b.emit(call, "unary", [x], call.shape, fn="sqrt")

@@ -9,7 +9,7 @@ from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
 
-__all__ = ["adaptive_pool", "avg_pool", "max_pool", "mean", "reduce_max"]
+__all__ = ["adaptive_pool", "avg_pool", "max_pool", "mean", "reduce_max", "total"]
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -91,6 +91,8 @@ def avg_pool(rank: int) -> Callable[[Builder, Call], Value]:
         if rank == 1:
             ranges, counted = [((0, 1),), *ranges], [((0, 1),), *counted]
         override = call.args.get("divisor_override")
+        if override is not None and override < 1:
+            call.refuse(f"divisor_override {override}; it must be positive")
         divisors = (int(override),) * (len(ranges[0]) * len(ranges[1])) if override else _area(*counted)
         return _finish(b, call, "avg_pool2d", x, ranges[0], ranges[1], divisors)
 
@@ -109,7 +111,7 @@ def adaptive_pool(op: str, rank: int) -> Callable[[Builder, Call], tuple[Value, 
     return handle
 
 
-def _reduce(b: Builder, call: Call, op: str) -> Value:
+def _reduce(b: Builder, call: Call, op: str, divide: bool = True) -> Value:
     """Any axes: kept ones first, reduced ones last, as rows and columns of one picture."""
     x = activation(call, call.args["self"])
     shape = b.shape(x)
@@ -125,12 +127,18 @@ def _reduce(b: Builder, call: Call, op: str) -> Value:
     height, width = b.shape(x)[2:]
     rows = ((0, height),) if 2 in axes else _regular(height, height, 1, 1, 0)
     columns = ((0, width),) if 3 in axes else _regular(width, width, 1, 1, 0)
-    return _finish(b, call, op, x, rows, columns, _area(rows, columns))
+    areas = _area(rows, columns)
+    return _finish(b, call, op, x, rows, columns, areas if divide else (1,) * len(areas))
 
 
 def mean(b: Builder, call: Call) -> Value:
     """Mean over any axes (all of them without ``dim``)."""
     return _reduce(b, call, "avg_pool2d")
+
+
+def total(b: Builder, call: Call) -> Value:
+    """Sum over any axes: an average whose divisor is 1."""
+    return _reduce(b, call, "avg_pool2d", divide=False)
 
 
 def reduce_max(b: Builder, call: Call) -> Value:

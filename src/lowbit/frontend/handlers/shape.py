@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 import torch
@@ -10,7 +11,18 @@ from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
 
-__all__ = ["expand", "filled", "identity", "move", "permute", "pixel_shuffle", "pixel_unshuffle", "reshape", "shuffle", "transpose"]
+__all__ = [
+    "expand",
+    "filled",
+    "identity",
+    "move",
+    "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "reshape",
+    "shuffle",
+    "transpose",
+]
 
 _BROADCASTS = frozenset({"add", "sub", "mul"})
 
@@ -68,7 +80,7 @@ def expand(b: Builder, call: Call) -> Value:
     return x
 
 
-def filled(value: float | None) -> object:
+def filled(value: float | None) -> Callable[[Builder, Call], Value]:
     """A constant of the result's shape, whatever the values of the operand."""
 
     def handle(b: Builder, call: Call) -> Value:

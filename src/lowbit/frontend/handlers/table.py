@@ -86,6 +86,7 @@ HANDLERS: dict[str, Handler] = {
     "adaptive_max_pool1d": pooling.adaptive_pool("max_pool2d", 1),
     "adaptive_max_pool2d": pooling.adaptive_pool("max_pool2d", 2),
     "mean": pooling.mean,
+    "sum": pooling.total,
     "amax": pooling.reduce_max,
     "cat": concat.cat,
     "concat": concat.cat,

@@ -41,7 +41,10 @@ def affine(node: Node, values: list[np.ndarray], types: list[TensorType], out: T
 
 def concat(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
     grid = params_of(out)
-    parts = [q if params_of(t).same_grid(grid) else to_integers(_scaled(q, t, out), node, out) for q, t in zip(values, types, strict=True)]
+    parts = [
+        q if params_of(t).same_grid(grid) else to_integers(_scaled(q, t, out), node, out)
+        for q, t in zip(values, types, strict=True)
+    ]
     return np.concatenate(parts, axis=node.attrs["axis"])
 
 

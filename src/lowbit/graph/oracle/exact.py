@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["exact_conv2d", "exact_dtype", "exact_linear"]
 
-_CHUNK = 1 << 22  # elements of one im2col block: 16 to 32 MB, written once and read once
+_CHUNK = 1 << 22  # elements of one block of patches: 8 to 16 MB
 
 
 def exact_dtype(largest: int, w: np.ndarray, bias: np.ndarray) -> np.dtype:
@@ -50,9 +50,7 @@ def exact_conv2d(
     if any(padding):
         x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=pad_value)
     kernel = w.shape[2:]
-    oh, ow = (
-        (size - d * (k - 1) - 1) // s + 1 for size, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)
-    )
+    oh, ow = ((size - d * (k - 1) - 1) // s + 1 for size, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True))
     w = w.astype(dtype)
     if w.shape[1] == 1 and groups > 1:
         out = _depthwise(x, w, stride, dilation, oh, ow)
@@ -80,21 +78,23 @@ def _depthwise(x: np.ndarray, w: np.ndarray, stride: tuple[int, int], dilation: 
 def _im2col(
     x: np.ndarray, w: np.ndarray, stride: tuple[int, int], dilation: tuple[int, int], groups: int, oh: int, ow: int
 ) -> np.ndarray:
-    """Matrix product of the weights with the input patches, a few images or output rows at a time."""
+    """One matrix product of the weights with many input patches at a time: few large products, since
+    each makes the threads of BLAS wait for each other."""
     n, o, (ci, kh, kw) = x.shape[0], w.shape[0], w.shape[1:]
     matrix = w.reshape(groups, o // groups, ci * kh * kw)
-    if (kh, kw) == (1, 1) and stride == (1, 1):
-        return (matrix @ x.reshape(n, groups, ci, oh * ow)).reshape(n, o, oh, ow)
+    if n == 1 and (kh, kw) == (1, 1) and stride == (1, 1):
+        return (matrix @ x.reshape(groups, ci, oh * ow)).reshape(1, o, oh, ow)
     out = np.empty((n, o, oh, ow), x.dtype)
-    patch = groups * ci * kh * kw * ow
-    images = max(1, _CHUNK // (patch * oh))
-    rows = oh if patch * oh <= _CHUNK else max(1, _CHUNK // patch)
+    patch = groups * ci * kh * kw * ow  # elements of one output row's patches
+    rows = min(oh, max(1, _CHUNK // patch))
+    images = min(n, max(1, _CHUNK // (patch * oh)))
+    buffer = np.empty(patch * rows * images, x.dtype)
     for b in range(0, n, images):
         for y in range(0, oh, rows):
             part, height = x[b : b + images, :, y * stride[0] :], min(rows, oh - y)
-            columns = np.empty((len(part), groups * ci, kh, kw, height, ow), x.dtype)
+            columns = buffer[: patch // ow * len(part) * height * ow].reshape(groups * ci, kh, kw, len(part), height, ow)
             for ky, kx in np.ndindex(kh, kw):
-                columns[:, :, ky, kx] = _tap(part, ky, kx, stride, dilation, height, ow)
-            product = matrix @ columns.reshape(len(part), groups, ci * kh * kw, height * ow)
-            out[b : b + images, :, y : y + height] = product.reshape(len(part), o, height, ow)
+                columns[:, ky, kx] = _tap(part, ky, kx, stride, dilation, height, ow).swapaxes(0, 1)
+            product = matrix @ columns.reshape(groups, ci * kh * kw, len(part) * height * ow)
+            out[b : b + images, :, y : y + height] = product.reshape(o, len(part), height, ow).swapaxes(0, 1)
     return out

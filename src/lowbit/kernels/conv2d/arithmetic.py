@@ -59,10 +59,23 @@ def _spread_bytes(dtype: str, nbytes: int) -> Callable[[Any, Any], Any]:
     return spread
 
 
+_X0_0_X1_0 = 0x80018000 - (1 << 32)  # shuffle indices 0, none, 1, none
+
+
+def _dwords(pattern: list[int], nbytes: int, dtype: str) -> Any:
+    """A constant vector that repeats these 32-bit words, as lanes of an 8-bit ``dtype``."""
+    count = nbytes // 4
+    words = [T.int32(word) for word in pattern] * (count // len(pattern))
+    return T.reinterpret(f"{dtype}x{nbytes}", tirx.Shuffle(words, [tirx.IntImm("int32", i) for i in range(count)]))
+
+
 def _spread_words(spec: ConvSpec, nbytes: int) -> Callable[[Any, Any], Any]:
     """Two int16 values in every lane; bytes are widened on the way."""
     if spec.src.dtype == "i16":
         return _spread_bytes("int16", nbytes)
+    if nbytes >= 32:  # one byte shuffle after the broadcast: x0 0 x1 0 in every lane
+        four, mask = _spread_bytes("uint8", nbytes), _dwords([_X0_0_X1_0], nbytes, "uint8")
+        return lambda x, at: T.reinterpret(f"int16x{nbytes // 2}", pshufb(four(x, at), mask, nbytes))
 
     def spread(x: Any, at: Any) -> Any:
         pair = T.reinterpret("int32", T.cast(load(x, at, 2), "int16x2"))
@@ -161,10 +174,7 @@ def _spread_bits(lanes: int) -> Callable[[Any, Any], Any]:
 def _bit_shuffle(spec: ConvSpec, nbytes: int) -> Arithmetic:
     """Counts by table: popcount(byte) = table[low nibble] + table[high nibble]."""
     lanes = nbytes // 4
-    dwords = [T.int32(v) for v in (0x02010100, 0x03020201, 0x03020201, 0x04030302)]
-    table = T.reinterpret(
-        f"uint8x{nbytes}", tirx.Shuffle(dwords * (lanes // 4), [tirx.IntImm("int32", i) for i in range(lanes)])
-    )
+    table = _dwords([0x02010100, 0x03020201, 0x03020201, 0x04030302], nbytes, "uint8")  # counts of 0 .. 15
     low = splat(15, "uint8", nbytes)
 
     def step(acc: Any, a: Any, w: Any) -> Any:
@@ -177,9 +187,7 @@ def _bit_shuffle(spec: ConvSpec, nbytes: int) -> Arithmetic:
         pairs = maddubs(acc, splat(1, "int8", nbytes), nbytes)
         return maddwd(pairs, splat(-1, "int16", nbytes // 2), nbytes)
 
-    return Arithmetic(
-        lanes, f"uint8x{nbytes}", ("int32", lanes), splat(0, "uint8", nbytes), _spread_bits(lanes), step, total
-    )
+    return Arithmetic(lanes, f"uint8x{nbytes}", ("int32", lanes), splat(0, "uint8", nbytes), _spread_bits(lanes), step, total)
 
 
 _MAKERS: dict[str, Callable[[ConvSpec, int], Arithmetic]] = {

@@ -33,9 +33,7 @@ def build(spec: ConvSpec, target: Target) -> Any:
     pointers["w"] = (dtype, steps * row)
     pointers["t"] = ("int32", spec.blocks + 1 + spec.entries)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
-        epilogue = Epilogue(
-            kernel, channels, spec.dst, spec.residual, spec.form != "f32", spec.wide, spec.acc_shift, spec.sign
-        )
+        epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, spec.form != "f32", spec.wide, spec.acc_shift, spec.sign)
         _Nest(kernel, spec, arithmetic, runs, epilogue, target).emit()
     return kernel.func
 

@@ -13,12 +13,13 @@ from lowbit.kernels.conv2d.pack import split_parts, weight_blocks
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.tiles import Tiling, choose_tiling
 from lowbit.kernels.forms import FORMS, Form
-from lowbit.kernels.layout import ELEMENT_BYTES, Layout
+from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import ConvSpec
 from lowbit.targets import Target
 
-__all__ = ["choose"]
+__all__ = ["choose", "describe"]
+
 
 def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
     """The kernel for ``problem`` with ``weights`` (N, kh, kw, C / groups), logical integers or float32.
@@ -82,32 +83,54 @@ def _fits(form: Form, problem: ConvProblem, weights: np.ndarray) -> bool:
 
 def _try(form: Form, problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice | None:
     """The choice of this form, or None where its proof fails."""
-    src = problem.src
-    if form.element == "bit":
-        src = replace(src, dtype="bits", stride=-(-src.c // 32) * 4)
     for parts in (1, 2) if problem.wide else (1,):
-        spec = ConvSpec(
-            problem.op, src, problem.dst, problem.residual, problem.kernel, problem.stride, problem.dilation, problem.padding,
-            problem.act, problem.weight, form.name, form.k_group, 1, 1, _PROOF_NR, 1, 1, problem.acc_shift, problem.wide, parts,
-            problem.sign, int(problem.groups > 1),
-        )  # fmt: skip
-        # which weights share a lane does not depend on nr (grouped layers keep _PROOF_NR)
+        # which weights share a lane does not depend on nr, except in grouped layers, which keep _PROOF_NR
+        spec = _draft(form, problem, parts)
         depth = _depth(spec, _packing(spec, problem, weights), weights, problem.act_max)
-        if depth is None:
+        if depth is None or (form.name == "u8_split" and problem.groups > 1):
             continue
         spec = replace(spec, depth=depth)
-        runs = find_runs(src, problem.kernel, problem.dilation, form.k_group)
-        tiling = _tiling(spec, runs, target)
-        spec = replace(spec, mr=tiling.mr, nr=tiling.nr, m_tiles=tiling.m_tiles, n_blocks=tiling.n_blocks)
-        packing = _packing(spec, problem, weights)
-        spec = replace(spec, window=packing.window)
-        if form.name == "u8_split":
-            return None if spec.window else _split(spec, packing, weights, problem.act_max)
-        offset = np.zeros(packing.n, np.int64)
-        if form.element == "bit":
-            offset += (weights > 0).sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift
-        return Choice(spec, packing, packing.window_start, form.element == "bit", offset)
+        tiling = _tiling(spec, find_runs(spec.src, problem.kernel, problem.dilation, form.k_group), target)
+        return describe(form, problem, weights, (tiling.mr, tiling.nr), (tiling.m_tiles, tiling.n_blocks), depth, parts)
     return None
+
+
+def describe(
+    form: Form,
+    problem: ConvProblem,
+    weights: np.ndarray,
+    tile: tuple[int, int],
+    unit: tuple[int, int],
+    depth: int | None = None,
+    parts: int = 1,
+) -> Choice:
+    """The choice with this form, tile (mr, nr), unit (m_tiles, n_blocks), depth and parts, taken at
+    its word except that ``depth`` None is proven.  Raises UnsupportedPrecision where no depth is safe."""
+    (mr, nr), (m_tiles, n_blocks) = tile, unit
+    spec = replace(_draft(form, problem, parts), mr=mr, nr=nr, m_tiles=m_tiles, n_blocks=n_blocks)
+    packing = _packing(spec, problem, weights)
+    if depth is None:
+        depth = _depth(spec, packing, weights, problem.act_max)
+    if depth is None:
+        raise UnsupportedPrecision(f"{problem.layer} ({problem.op}): form {form.name} could overflow with these weights")
+    spec = replace(spec, window=packing.window, depth=depth)
+    if form.name == "u8_split":
+        return _split(spec, packing, weights, problem.act_max)
+    offset = np.zeros(packing.n, np.int64)
+    if form.element == "bit":
+        offset += (weights > 0).sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift
+    return Choice(spec, packing, packing.window_start, form.element == "bit", offset)
+
+
+def _draft(form: Form, problem: ConvProblem, parts: int) -> ConvSpec:
+    """The spec before its tile is known; ``window`` only says whether there is one."""
+    p, src = problem, problem.src
+    if form.element == "bit":
+        src = replace(src, dtype="bits", stride=-(-src.c // 32) * 4)
+    return ConvSpec(
+        p.op, src, p.dst, p.residual, p.kernel, p.stride, p.dilation, p.padding, p.act, p.weight, form.name, form.k_group,
+        1, 1, _PROOF_NR, 1, 1, p.acc_shift, p.wide, parts, p.sign, int(p.groups > 1),
+    )  # fmt: skip
 
 
 _PROOF_NR = 16
@@ -137,7 +160,7 @@ def _windows(n: int, groups: int, per_group: int, nr: int) -> tuple[np.ndarray, 
 def _depth(spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
     """``ConvSpec.depth`` that the weights allow; None where the form could overflow."""
     if spec.form == "bit_shuffle":
-        return _BYTE_STEPS
+        return 0 if packing.steps <= _BYTE_STEPS else _BYTE_STEPS
     if spec.form != "u8_maddubs" and not spec.form.startswith("i16"):
         return 1
     blocks = weight_blocks(weights.reshape(packing.n, -1), packing)

@@ -27,13 +27,13 @@ class _Cost:
 # measured on Zen 4, where a 64-byte instruction takes two 32-byte halves; see benchmarks/kernels.py
 _COSTS = {
     "bit_popcount": _Cost(1.5, 1),
-    "bit_shuffle": _Cost(4.0, 4),
+    "bit_shuffle": _Cost(4.0, 6),
     "bit_portable": _Cost(12.0, 8),
     "u8_vnni": _Cost(1.0, 0),
     "u8_maddubs": _Cost(2.0, 2),
     "u8_split": _Cost(2.0, 2),
     "i16_vnni": _Cost(1.0, 0),
-    "i16_maddwd": _Cost(1.5, 1),
+    "i16_maddwd": _Cost(1.5, 2),
     "u8_portable": _Cost(3.0, 2),
     "i16_portable": _Cost(3.0, 2),
     "f32": _Cost(1.0, 0),
@@ -55,7 +55,7 @@ class Tiling:
 
 
 def choose_tiling(
-    form: str, target: Target, dst: Layout, steps: int, pitch: int, linear: bool, parts: int = 1, depth: int = 1, window: bool = False
+    form: str, target: Target, dst: Layout, steps: float, pitch: int, linear: bool, parts: int, depth: int, window: bool
 ) -> Tiling:
     """The tile with the fewest estimated cycles for ``dst`` with ``steps`` K-steps.
 
@@ -68,19 +68,23 @@ def choose_tiling(
     half = lanes / 16  # of a 64-byte vector
     vectors = -(-dst.c // 16) * 16 // lanes
     held = 2 if form == "u8_maddubs" and depth in _SHORT_BLOCKS else 1
+    work = cost.cycles if form != "u8_maddubs" or depth == 1 else 1.0 + 1.0 / (depth or 64)
     sets = _WAY_BYTES // gcd(pitch, _WAY_BYTES)
 
     def tile_cycles(mr: int, nv: int, one_address: bool) -> float:
-        loads = (mr + nv * parts) * half * (1.5 if mr > (_WAYS - 1) * sets else 1.0)
-        step = max(mr * nv * cost.cycles * parts * half, loads, _LATENCY)
+        far = 2.0 if steps * nv * parts * lanes * 4 > target.l1_bytes * 0.75 else 1.0
+        loads = mr * half * (1.5 if mr > (_WAYS - 1) * sets else 1.0) + nv * parts * half * far
+        step = max(mr * nv * work * parts * half + 0.2 * loads, loads, _LATENCY)
         return steps * step + 20 + mr * (nv * 7 * half + (0 if one_address else 8))
 
     best = None
     for nr, mr in product((16,) if window else (16, 32, 48, 64), range(1, 17)):
         nv = min(nr // lanes, vectors)
-        registers = mr * nv * held * parts + nv + 1 + cost.temporaries
+        weights = nv if mr > 1 else 0  # used once, they are memory operands
+        registers = mr * nv * held * parts + weights + 1 + cost.temporaries // held
         one_address = linear or dst.w % mr == 0
-        if mr > dst.pixels or (mr > 1 and registers > target.registers) or (not one_address and mr > _MAX_ADDRESSES):
+        smallest = (mr, nr) == (1, 16)
+        if mr > dst.pixels or (registers > target.registers and not smallest) or (not one_address and mr > _MAX_ADDRESSES):
             continue
         tiles = -(-dst.pixels // mr)
         full, rest = divmod(vectors, nv)

@@ -28,7 +28,7 @@ def maddwd(a: Any, b: Any, nbytes: int) -> Any:
 
 
 def pshufb(table: Any, index: Any, nbytes: int) -> Any:
-    """Bytes table[index & 15] within each 16-byte half, for index < 128."""
+    """Bytes table[index & 15] within each 16 bytes; 0 where index >= 128."""
     return _call(f"uint8x{nbytes}", _PSHUFB[nbytes], table, index)
 
 

@@ -1,0 +1,69 @@
+/* Many callers of one pool while another thread resizes it: every unit is done exactly once, and the
+ * caller sees what the workers wrote (plain data, so a thread sanitizer checks the ordering). */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "runtime.h"
+
+enum { MOST = 257 };
+
+struct data {
+    int counts[MOST];
+    int add;
+};
+
+static struct lb_pool *pool;
+static _Atomic int callers_left;
+static int rounds;
+
+static void add(void *context, int32_t lo, int32_t hi) {
+    struct data *d = context;
+    for (int32_t i = lo; i < hi; i++) d->counts[i] += d->add;
+}
+
+static void *caller(void *seed) {
+    struct data *d = calloc(1, sizeof *d);
+    unsigned random = (unsigned)(size_t)seed + 1;
+    long want[MOST] = {0};
+    const char *wrong = NULL;
+    for (int round = 0; round < rounds; round++) {
+        random = random * 1103515245 + 12345;
+        uint32_t units = 1 + (random >> 16) % MOST;
+        d->add = round % 7 + 1;
+        lb_pool_run(pool, add, d, units);
+        for (uint32_t i = 0; i < units; i++) want[i] += d->add;
+        for (uint32_t i = 0; i < MOST; i++)
+            if (d->counts[i] != want[i]) wrong = "a unit was lost, done twice, or not seen";
+        if ((random >> 8) % 100 == 0) usleep(200); /* long enough for workers to sleep */
+    }
+    free(d);
+    atomic_fetch_sub(&callers_left, 1);
+    return (void *)(uintptr_t)wrong;
+}
+
+int main(int argc, char **argv) {
+    int callers = argc > 1 ? atoi(argv[1]) : 1, resize = argc > 2 && atoi(argv[2]);
+    rounds = argc > 3 ? atoi(argv[3]) : 2000;
+    for (int threads = 1; threads <= 5; threads++) {
+        pthread_t handles[16];
+        pool = lb_pool_create(threads);
+        if (!pool || lb_pool_threads(pool) != threads) return printf("no pool of %d threads\n", threads);
+        callers_left = callers;
+        for (size_t i = 0; i < (size_t)callers; i++) pthread_create(&handles[i], NULL, caller, (void *)i);
+        for (int n = 1; resize && callers_left; n = n % 4 + 1) {
+            lb_pool_resize(pool, n);
+            usleep(300);
+        }
+        for (int i = 0; i < callers; i++) {
+            void *wrong;
+            pthread_join(handles[i], &wrong);
+            if (wrong) return printf("%d threads: %s\n", threads, (const char *)wrong);
+        }
+        lb_pool_destroy(pool);
+    }
+    puts("ok");
+    return 0;
+}

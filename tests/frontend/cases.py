@@ -1,0 +1,239 @@
+"""Small networks, each with something that is easy to get wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["CASES", "Lambda", "case"]
+
+
+class Lambda(nn.Module):
+    """A module whose forward is a function of (module, *inputs); layers are its attributes."""
+
+    def __init__(self, forward: Callable[..., object], **layers: nn.Module) -> None:
+        super().__init__()
+        self.function = forward
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, *inputs: Tensor) -> object:
+        return self.function(self, *inputs)
+
+
+def _trained(module: nn.Module) -> nn.Module:
+    """Batch norm with statistics and weights unlike the initial ones."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            layer.running_mean.normal_(0, 0.5)
+            layer.running_var.uniform_(0.3, 2.0)
+            if layer.affine:
+                nn.init.uniform_(layer.weight, -1.5, 1.5)
+                nn.init.normal_(layer.bias)
+    return module
+
+
+IMAGE = (2, 6, 11, 13)
+CASES: dict[str, tuple[Callable[[], nn.Module], tuple[tuple[int, ...], ...]]] = {}
+
+
+def _case(name: str, make: Callable[[], nn.Module], *shapes: tuple[int, ...]) -> None:
+    CASES[name] = (make, shapes or (IMAGE,))
+
+
+def _function(name: str, forward: Callable[..., object], *shapes: tuple[int, ...]) -> None:
+    _case(name, lambda: Lambda(lambda self, *inputs: forward(*inputs)), *shapes)
+
+
+def case(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """The module in evaluation mode and example inputs, the same every time."""
+    torch.manual_seed(sum(map(ord, name)))
+    make, shapes = CASES[name]
+    return _trained(make()).eval(), tuple(torch.randn(shape) for shape in shapes)
+
+
+# Convolution and linear
+_case("conv_stride_dilation", lambda: nn.Conv2d(6, 4, (3, 2), stride=(2, 3), padding=(1, 2), dilation=(2, 1)))
+_case("conv_groups", lambda: nn.Conv2d(6, 9, 3, padding=1, groups=3))
+_case("conv_depthwise", lambda: nn.Conv2d(6, 12, 3, groups=6, bias=False))
+_case("conv_same", lambda: nn.Conv2d(6, 4, (4, 3), padding="same", dilation=(1, 2)))
+_case("conv_valid", lambda: nn.Conv2d(6, 4, 3, padding="valid"))
+_case("conv_zeros_padding_mode", lambda: nn.Conv2d(6, 4, 3, padding=(2, 0), padding_mode="zeros"))
+_case("conv1d", lambda: nn.Sequential(nn.Conv1d(6, 4, 3, 2, 1), nn.BatchNorm1d(4), nn.ReLU()), (3, 6, 17))
+_case("conv1d_same", lambda: nn.Conv1d(6, 6, 4, padding="same", groups=2), (3, 6, 17))
+_case("conv_functional", lambda: Lambda(lambda self, x: F.conv2d(x, self.c.weight, stride=2), c=nn.Conv2d(6, 4, 3)))
+_case("linear_rank_3", lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 2, bias=False)), (2, 4, 5))
+_case("matmul", lambda: Lambda(lambda self, x: (x @ self.c.weight.T) + self.c.bias, c=nn.Linear(5, 7)), (3, 5))
+_case("mm", lambda: Lambda(lambda self, x: torch.mm(x, self.c.weight), c=nn.Linear(5, 7)), (3, 7))
+_case(
+    "addmm",
+    lambda: Lambda(lambda self, x: torch.addmm(self.c.bias, x, self.c.weight.t(), beta=0.5, alpha=2), c=nn.Linear(5, 7)),
+    (3, 5),
+)
+_case("one_by_one", lambda: nn.Sequential(nn.Conv2d(6, 1, 1), nn.Conv2d(1, 1, 1), nn.Flatten(), nn.Linear(143, 1)))
+
+# Batch norm
+_case("bn_behind_conv", lambda: nn.Sequential(nn.Conv2d(6, 4, 3), nn.BatchNorm2d(4), nn.ReLU6()))
+_case("bn_first", lambda: nn.Sequential(nn.BatchNorm2d(6), nn.Conv2d(6, 4, 3, padding=1)))
+_case("bn_first_no_padding", lambda: nn.Sequential(nn.BatchNorm2d(6), nn.Conv2d(6, 6, 3, groups=3)))
+_case("bn_without_affine", lambda: nn.Sequential(nn.Conv2d(6, 4, 1), nn.BatchNorm2d(4, affine=False)))
+_case("bn_relu_conv", lambda: nn.Sequential(nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3)))
+_case("bn_twice", lambda: nn.Sequential(nn.BatchNorm2d(6), nn.BatchNorm2d(6), nn.MaxPool2d(2), nn.BatchNorm2d(6)))
+_case("bn_behind_linear", lambda: nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Linear(7, 3)), (3, 5))
+_case("bn_before_linear", lambda: nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 7)), (3, 5))
+_case("bn_channels_not_last", lambda: nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(4), nn.Linear(7, 2)), (3, 4, 5))
+_case("bn_shared_conv", lambda: Lambda(lambda self, x: self.b(self.c(x)) + self.c(x), c=nn.Conv2d(6, 4, 3), b=nn.BatchNorm2d(4)))
+_case(
+    "bn_two_readers", lambda: Lambda(lambda self, x: (y := self.c(x)) * 1 + self.b(y), c=nn.Conv2d(6, 4, 3), b=nn.BatchNorm2d(4))
+)
+
+# Activations
+for _layer in (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh,
+               nn.Mish, nn.Softplus, nn.SELU, nn.LogSigmoid, nn.Softsign, nn.PReLU):  # fmt: skip
+    _case(f"act_{_layer.__name__}", lambda layer=_layer: nn.Sequential(nn.Conv2d(6, 4, 1), layer()))
+_case("act_gelu_tanh", lambda: nn.GELU(approximate="tanh"))
+_case("act_elu_alpha", lambda: nn.ELU(0.3, inplace=True))
+_case("act_leaky_slope", lambda: nn.LeakyReLU(0.2, inplace=True))
+_case("act_prelu_channels", lambda: nn.PReLU(6))
+_case("act_hardtanh", lambda: nn.Hardtanh(-0.3, 0.7))
+_function("act_clamp", lambda x: torch.clamp(x, -0.2) + torch.clamp(x, max=0.3) + x.clamp(min=0.1, max=0.2))
+_function("act_clamp_min_max", lambda x: x.clamp_min(-0.5).clamp_max(0.5))
+_case("act_clamp_chain", lambda: nn.Sequential(nn.Conv2d(6, 4, 1), nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-1, 0.5)))
+_case("act_clamp_apart", lambda: nn.Sequential(nn.Hardtanh(-1, -0.5), nn.ReLU()))
+_function("act_softmax", lambda x: F.softmax(x, -1) + torch.softmax(x, 1))
+_case("act_softmax_head", lambda: nn.Sequential(nn.Flatten(), nn.Linear(858, 10), nn.Softmax(dim=1)))
+_function("act_pointwise", lambda x: torch.exp(x) + torch.abs(x) + torch.sqrt(torch.abs(x)) + torch.sin(x) + torch.erf(x))
+_case("act_before_pool", lambda: nn.Sequential(nn.Conv2d(6, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.ReLU(), nn.Linear(80, 3)))
+_case("act_reused", lambda: Lambda(lambda self, x: self.r(self.c(self.r(self.c(x)))), c=nn.Conv2d(6, 6, 1), r=nn.ReLU()))
+
+# Arithmetic
+_function("add_scaled", lambda x, y: torch.add(x, y, alpha=0.5) - torch.sub(y, x, alpha=2), IMAGE, IMAGE)
+_function("constants_both_sides", lambda x: (2 - x) * 3 + (1 + x) - (x - 0.5) + torch.rsub(x, 2, alpha=3))
+_function("negation_and_squares", lambda x: -x + x**2 + torch.square(x) * x + x.abs() ** 0.5 + x**1)
+_function("division", lambda x: x / 4 + x / torch.tensor([2.0]) + torch.div(x, 0.5))
+_function("division_by_activation", lambda x: x / (x.abs() + 2) + 1 / (x.abs() + 1))
+_function("normalize_input", lambda x: (x - torch.arange(6.0).reshape(1, 6, 1, 1)) / torch.full((6, 1, 1), 0.25))
+_function("constant_full_shape", lambda x: x + torch.arange(143.0).reshape(11, 13))
+_function("constant_grows", lambda x: x + torch.arange(6.0).reshape(1, 6, 1, 1), (2, 1, 4, 4))
+_function("in_place", lambda x: (x * 1.5).add_(1).mul_(2).sub_(0.5).div_(2).clamp_(0, 3))
+_function("in_place_seen_later", lambda x: (y := x * 2) + y.add_(1) + y)
+_function("in_place_relu_seen_later", lambda x: F.relu((y := x + 1), inplace=True) + y)
+_function("in_place_through_view", lambda x: _through_view(x))
+_function("in_place_on_slice", lambda x: _slice_write(x))
+_case("scale_behind_conv", lambda: Lambda(lambda self, x: self.c(x) * 0.5 + 1, c=nn.Conv2d(6, 4, 3)))
+_case("bias_behind_linear", lambda: Lambda(lambda self, x: self.c(x) + self.c.bias * 2, c=nn.Linear(5, 7)), (2, 4, 5))
+_case(
+    "weight_standardised",
+    lambda: Lambda(
+        lambda self, x: F.conv2d(x, self.c.weight - self.c.weight.mean((1, 2, 3), keepdim=True)), c=nn.Conv2d(6, 4, 3)
+    ),
+)
+_case(
+    "squeeze_excite",
+    lambda: Lambda(lambda self, x: x * torch.sigmoid(self.c(x.mean((2, 3), keepdim=True))), c=nn.Conv2d(6, 6, 1)),
+)
+_case(
+    "squeeze_excite_expand",
+    lambda: Lambda(lambda self, x: x * self.c(x.mean((2, 3), keepdim=True)).sigmoid().expand_as(x), c=nn.Conv2d(6, 6, 1)),
+)
+
+# Residuals
+_case("residual", lambda: Lambda(lambda self, x: F.relu(self.c(x) + x), c=nn.Conv2d(6, 6, 3, padding=1)))
+_case("residual_earlier_layer", lambda: Lambda(lambda self, x: F.relu6(self.c(x) + torch.tanh(x)), c=nn.Conv2d(6, 6, 1)))
+_case(
+    "residual_two_layers",
+    lambda: Lambda(lambda self, x: F.relu(self.c(x) + self.d(x)), c=nn.Conv2d(6, 4, 3, padding=1), d=nn.Conv2d(6, 4, 1)),
+)
+_case("residual_broadcast", lambda: Lambda(lambda self, x: self.c(x) + x.mean((2, 3), keepdim=True), c=nn.Conv2d(6, 6, 1)))
+_case("residual_twice", lambda: Lambda(lambda self, x: (self.c(x) + x) + F.relu(x), c=nn.Conv2d(6, 6, 1)))
+_case("residual_itself", lambda: Lambda(lambda self, x: (y := self.c(x)) + y, c=nn.Conv2d(6, 6, 1)))
+_case("residual_subtracted", lambda: Lambda(lambda self, x: self.c(x) - x, c=nn.Conv2d(6, 6, 1)))
+_case("residual_linear", lambda: Lambda(lambda self, x: F.relu(x + self.c(x)), c=nn.Linear(5, 5)), (3, 5))
+_case("residual_after_clamp", lambda: Lambda(lambda self, x: F.relu(self.c(x)) + x, c=nn.Conv2d(6, 6, 1)))
+
+# Pools
+_case("pool_max", lambda: nn.MaxPool2d(3, 2, 1))
+_case("pool_max_ceil", lambda: nn.MaxPool2d((3, 2), (2, 3), (1, 0), ceil_mode=True))
+_case("pool_max_overlap", lambda: nn.MaxPool2d(3, 1, 1))
+_case("pool_avg", lambda: nn.AvgPool2d(3, 2, 1))
+_case("pool_avg_ceil", lambda: nn.AvgPool2d(3, 2, 1, ceil_mode=True))
+_case("pool_avg_ceil_without_padding", lambda: nn.AvgPool2d((4, 3), (3, 2), (1, 1), ceil_mode=True, count_include_pad=False))
+_case("pool_avg_divisor", lambda: nn.AvgPool2d(2, divisor_override=3))
+_case("pool_avg_uneven", lambda: nn.AdaptiveAvgPool2d((3, 5)))
+_case("pool_avg_larger_than_input", lambda: nn.AdaptiveAvgPool2d(7), (2, 3, 4, 5))
+_case("pool_avg_keep_height", lambda: nn.AdaptiveAvgPool2d((None, 1)))
+_case("pool_max_uneven", lambda: nn.AdaptiveMaxPool2d((4, 5)))
+_case(
+    "pool_1d", lambda: nn.Sequential(nn.MaxPool1d(3, 2, 1), nn.AvgPool1d(2, ceil_mode=True), nn.AdaptiveAvgPool1d(2)), (3, 6, 17)
+)
+_case("pool_adaptive_max_1d", lambda: nn.AdaptiveMaxPool1d(3), (3, 6, 17))
+_function("mean_everything", lambda x: x.mean())
+_function("mean_rows", lambda x: x.mean(2) + x.mean(-2, keepdim=True).squeeze(2))
+_function("mean_channels", lambda x: x.mean(1, keepdim=True) * x)
+_function("mean_tokens", lambda x: x.mean(1), (2, 7, 5))
+_function("mean_with_batch", lambda x: x.mean((0, 2)))
+_function("sums", lambda x: x.sum((2, 3)) + x.sum(dim=-1).sum(2) + x.sum())
+_function("amax", lambda x: torch.amax(x, (2, 3)) + x.amax(dim=(-1, -2)))
+
+# Shapes
+_function(
+    "flatten_view_reshape", lambda x: x.flatten(1).view(2, 6, -1).reshape(2, 11, 78).unflatten(1, (11, 1)).squeeze().unsqueeze(0)
+)
+_function("permute_transpose", lambda x: x.permute(0, 2, 3, 1).transpose(1, -1).swapaxes(0, 1).movedim(0, 2).contiguous())
+_function("permute_back", lambda x: x.permute(0, 2, 3, 1).permute(0, 3, 1, 2))
+_function("matrix_t", lambda x: x.t() @ torch.eye(3, dtype=x.dtype), (3, 5))
+_function("no_operations", lambda x: F.dropout(x.contiguous().clone().detach().float().to(torch.float32), training=False) * 2)
+_function("channel_shuffle", lambda x: x.view(2, 3, 2, 11, 13).transpose(1, 2).contiguous().view(2, 6, 11, 13))
+_case("channel_shuffle_layer", lambda: nn.ChannelShuffle(3))
+_function("pixel_shuffle", lambda x: F.pixel_unshuffle(F.pixel_shuffle(x, 2) * 2, 2), (2, 8, 3, 5))
+_function("slices", lambda x: x[:, 1:5:2, ::2, -7:-1] + x[:, ::3, :6, 5:11])
+_function("slices_of_slices", lambda x: x[:, :, 1:10][:, :, ::2][:, :, 1:4])
+_function("select_unbind", lambda x: x[:, 2] + x.select(1, -1) + x.unbind(1)[3] + x.narrow(1, 1, 1).squeeze(1))
+_function("split_chunk", lambda x: torch.cat([*reversed(x.chunk(3, 1)), *x.split(4, 1), *x.split([1, 5], 1)], 1))
+_function("stack", lambda x: torch.stack([x, x * 2], 2))
+_function("cat_rows", lambda x: torch.cat((x, F.relu(x)), dim=-2))
+_function("cat_zeros", lambda x: torch.cat([torch.zeros_like(x), x, x.new_zeros(2, 1, 11, 13), torch.zeros(2, 1, 11, 13)], 1))
+_function("option_a_shortcut", lambda x: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 3, 3)))
+_function("pad_value", lambda x: F.pad(x, (1, 2, 0, 3), value=1.5))
+_function("pad_negative", lambda x: F.pad(x, (-1, 2, -3, 0)))
+_case("pad_into_conv", lambda: nn.Sequential(nn.ZeroPad2d((0, 1, 2, 3)), nn.Conv2d(6, 4, 3, 2, padding=1)))
+_case("pad_twice_into_conv", lambda: nn.Sequential(nn.ZeroPad2d(1), nn.ConstantPad2d((0, 1, 0, 1), 0.0), nn.Conv2d(6, 4, 3)))
+_case("pad_value_before_conv", lambda: nn.Sequential(nn.ConstantPad2d(1, 0.5), nn.Conv2d(6, 4, 3)))
+_case("pad_channels_before_conv", lambda: Lambda(lambda self, x: self.c(F.pad(x, (0, 0, 0, 0, 1, 1))), c=nn.Conv2d(8, 4, 3)))
+_case("pad_before_pools", lambda: nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.MaxPool2d(3, 2), nn.ZeroPad2d(1), nn.AvgPool2d(2)))
+_case(
+    "pad_two_readers",
+    lambda: Lambda(lambda self, x: self.c(y := F.pad(x, (1, 1, 1, 1))) + self.d(y), c=nn.Conv2d(6, 4, 3), d=nn.Conv2d(6, 4, 3)),
+)
+
+# Inputs and outputs
+_function("two_inputs_two_outputs", lambda x, y: (x + y, [x * 2, {"y": F.relu(y)}]), IMAGE, IMAGE)
+_function("unused_input", lambda x, y: x * 2, IMAGE, (1, 3))
+_function("input_is_output", lambda x: (x, x + 1, x))
+_function("same_output_twice", lambda x: ((y := F.relu(x)), y))
+_case(
+    "batch_of_three",
+    lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)),
+    (3, 2, 6, 6),
+)
+_case(
+    "shared_weights", lambda: Lambda(lambda self, x: self.b(self.c(self.b(self.c(x)))), c=nn.Conv2d(6, 6, 1), b=nn.BatchNorm2d(6))
+)
+_case(
+    "dead_branch", lambda: Lambda(lambda self, x: (self.d(x), F.relu(self.c(x)))[1], c=nn.Conv2d(6, 4, 3), d=nn.Conv2d(6, 4, 3))
+)
+
+
+def _through_view(x: Tensor) -> Tensor:
+    y = x * 2
+    y.view(-1).add_(1)
+    return y + 1
+
+
+def _slice_write(x: Tensor) -> Tensor:
+    y = x * 2
+    F.relu(y[:, :3], inplace=True)
+    return F.relu(x)

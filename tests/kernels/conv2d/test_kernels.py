@@ -1,0 +1,159 @@
+"""Every form on every target this CPU runs equals numpy: integers one for one, float32 within its bound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lowbit.kernels.conv2d.exactness import maddubs_depth
+from lowbit.kernels.conv2d.pack import weight_blocks
+from lowbit.kernels.forms import FORMS
+from lowbit.targets import TARGETS, Target
+from tests.kernels.conv2d.cases import Shape, check, forced
+from tests.kernels.harness import runnable_targets
+
+# one target for each form and vector size: further features change no code
+TARGET_FORMS = [
+    pytest.param(target, form, id=f"{target.name}-{form.name}")
+    for form in FORMS.values()
+    for target in {t.vector_bytes: t for t in reversed(runnable_targets()) if form.available(t)}.values()
+]
+
+# sizes 1, primes, tile - 1, tile, tile + 1 (tile 4 x 16 / 32), and every option at least once
+SHAPES = [
+    (Shape(1, 1), (4, 16)),
+    (Shape(7, 15, 1, 3), (4, 16)),
+    (Shape(16, 16, 2, 2), (4, 16)),
+    (Shape(33, 17, 1, 5, halo=(0, 1, 0, 1)), (4, 16)),
+    (Shape(13, 33, 5, 7, kernel=(3, 3), padding=(1, 1, 1, 1), stride=(2, 2), halo=(1, 1, 1, 1), residual=True), (3, 32)),
+    (Shape(3, 24, 11, 10, kernel=(7, 7), padding=(3, 2, 1, 3), stride=(2, 1), dense=True), (5, 16)),
+    (Shape(32, 64, 4, 8, 2, kernel=(3, 3), padding=(1, 1, 1, 1), residual=True), (4, 32)),
+    (Shape(5, 40, 6, 6, 2, kernel=(3, 2), dilation=(1, 2), padding=(2, 1, 0, 2)), (2, 32)),
+    (Shape(64, 31, 3, 3, dst="f32", residual=True), (3, 16)),
+    (Shape(19, 16, 3, 3, sign=True), (2, 16)),
+]
+
+
+def types(form: str) -> dict[str, object]:
+    """act, weight, act_max, src and acc_shift for ``ConvProblem`` of a form."""
+    if form == "f32":
+        return {"act": "f32", "weight": "f32", "act_max": 0, "src": "f32"}
+    if form.startswith("bit"):
+        return {"act": "b1", "weight": "b1", "act_max": 1, "acc_shift": 1}
+    if form.startswith("i16"):
+        return {"act": "i16", "weight": "i8", "act_max": 32767, "src": "i16"}
+    return {"act": "u8", "weight": "i8", "act_max": 255}
+
+
+def extremes(form: str, shape: Shape, kind: str) -> np.ndarray:
+    """Weights at or around what the form can hold: random, all lowest, all highest."""
+    if form == "f32":
+        return np.random.default_rng(3).standard_normal(shape.weight_shape).astype(np.float32)
+    if form.startswith("bit"):
+        choices = {"random": [-1, 1], "low": [-1], "high": [1]}[kind]
+        return np.random.default_rng(3).choice(choices, shape.weight_shape)
+    lo, hi = (-64, 64) if form == "u8_maddubs" else (-128, 127)
+    if kind == "random":
+        return np.random.default_rng(3).integers(lo, hi + 1, shape.weight_shape)
+    return np.full(shape.weight_shape, lo if kind == "low" else hi)
+
+
+@pytest.mark.parametrize(("target", "form"), TARGET_FORMS)
+@pytest.mark.parametrize(("shape", "tile"), SHAPES, ids=[f"{i}" for i in range(len(SHAPES))])
+def test_shapes(target: Target, form: object, shape: Shape, tile: tuple[int, int]) -> None:
+    w = extremes(form.name, shape, "random")
+    problem = shape.problem(**types(form.name))
+    check(problem, forced(problem, w, form.name, tile), w, target, pad=1 if form.name.startswith("bit") else 0)
+
+
+@pytest.mark.parametrize(("target", "form"), TARGET_FORMS)
+@pytest.mark.parametrize("kind", ["low", "high"])
+def test_extreme_operands(target: Target, form: object, kind: str) -> None:
+    shape = Shape(48, 16, 3, 3, kernel=(3, 3), padding=(1, 1, 1, 1))
+    w = extremes(form.name, shape, kind)
+    problem = shape.problem(**types(form.name))
+    size = (1, 3, 3, 48)
+    x = np.full(size, 1.0, np.float32) if form.name == "f32" else np.full(size, problem.act_max)
+    x[0, 1, 1] = 0
+    check(problem, forced(problem, w, form.name, (4, 16)), w, target, x=x)
+
+
+@pytest.mark.parametrize("target", [t for t in runnable_targets() if "avx2" in t.features], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    ("depth", "limit", "channels"), [(1, 64, 37), (2, 32, 40), (3, 21, 100), (8, 8, 130), (32, 2, 300), (0, 4, 60)]
+)
+def test_maddubs_depths_at_their_limit(target: Target, depth: int, limit: int, channels: int) -> None:
+    shape = Shape(channels, 32, 2, 3)
+    rng = np.random.default_rng(depth)
+    w = rng.integers(-limit, limit + 1, shape.weight_shape)
+    w[0], w[1] = -limit, limit
+    problem = shape.problem("u8", "i8", 255)
+    choice = forced(problem, w, "u8_maddubs", (3, 16), depth)
+    proven = maddubs_depth(weight_blocks(w.reshape(32, -1), choice.packing), 255)
+    assert proven == 0 if depth == 0 else proven is not None
+    x = rng.integers(0, 256, (1, 2, 3, channels))
+    x[0, 0] = 255
+    check(problem, choice, w, target, x=x)
+
+
+def test_maddubs_beyond_the_proof_saturates() -> None:
+    """The bound is tight: one more, and the instruction loses the sum."""
+    shape = Shape(8, 16, 1, 4)
+    w = np.full(shape.weight_shape, 65)
+    problem = shape.problem("u8", "i8", 255)
+    choice = forced(problem, w, "u8_maddubs", (4, 16), 1)
+    assert maddubs_depth(weight_blocks(w.reshape(16, -1), choice.packing), 255) is None
+    with pytest.raises(AssertionError, match="differ"):
+        check(problem, choice, w, TARGETS["x86-64-v3"], x=np.full((1, 1, 4, 8), 255))
+
+
+@pytest.mark.parametrize("target", runnable_targets(), ids=lambda t: t.name)
+@pytest.mark.parametrize("form", ["i16_maddwd", "i16_vnni", "i16_portable"])
+@pytest.mark.parametrize(
+    ("src", "weight", "limit", "parts"),
+    [("i16", "i8", 127, 1), ("i16", "i16", 2000, 1), ("i16", "i16", 32767, 2), ("u8", "i16", 32767, 1)],
+)
+def test_sixteen_bits(target: Target, form: str, src: str, weight: str, limit: int, parts: int) -> None:
+    if not FORMS[form].available(target):
+        pytest.skip(f"{target.name} has no {form}")
+    shape = Shape(150, 20, 3, 4, kernel=(1, 2), padding=(0, 1, 0, 0), dst="i16", residual=True)
+    rng = np.random.default_rng(limit)
+    w = rng.integers(-limit, limit + 1, shape.weight_shape)
+    w[0], w[1] = -limit, limit
+    top = 32767 if src == "i16" else 255
+    problem = shape.problem("i16" if src == "i16" else "u8", weight, top, src)
+    x = rng.integers(-top if src == "i16" else 0, top + 1, (1, 3, 4, 150))
+    x[0, 0] = top
+    check(problem, forced(problem, w, form, (2, 16), parts=parts), w, target, x=x)
+
+
+SPLIT_SHAPES = [
+    Shape(24, 40, 5, 4),
+    Shape(3, 16, 9, 9, kernel=(3, 3), padding=(1, 1, 1, 1), stride=(2, 2), dense=True),
+    Shape(12, 17, 5, 5, kernel=(3, 3), dilation=(2, 2), padding=(2, 2, 2, 2)),
+]
+
+
+@pytest.mark.parametrize("target", [t for t in runnable_targets() if "avx2" in t.features], ids=lambda t: t.name)
+@pytest.mark.parametrize("shape", SPLIT_SHAPES)
+def test_split_is_exact_for_every_int8(target: Target, shape: Shape) -> None:
+    rng = np.random.default_rng(5)
+    w = rng.choice([-128, -127, -100, 0, 3, 100, 127], shape.weight_shape)
+    problem = shape.problem("u8", "i8", 255)
+    choice = forced(problem, w, "u8_split", (3, 32))
+    assert 0.2 < choice.split <= 1
+    check(problem, choice, w, target, x=np.full((1, shape.h, shape.w, shape.c), 255))
+    check(problem, choice, w, target)
+
+
+@pytest.mark.parametrize("target", runnable_targets(), ids=lambda t: t.name)
+@pytest.mark.parametrize("groups", [2, 4, 12])
+def test_groups(target: Target, groups: int) -> None:
+    shape = Shape(48, 24, 5, 5, kernel=(3, 3), padding=(1, 1, 1, 1), groups=groups)
+    w = np.random.default_rng(groups).integers(-64, 64, shape.weight_shape)
+    for form in ("u8_maddubs", "u8_vnni", "u8_portable", "i16_maddwd"):
+        if FORMS[form].available(target):
+            problem = shape.problem("u8", "i8", 255)
+            check(problem, forced(problem, w, form, (4, 16)), w, target)
+    problem = shape.problem("f32", "f32", 0, "f32")
+    check(problem, forced(problem, w.astype(np.float32), "f32", (4, 16)), w.astype(np.float32), target)

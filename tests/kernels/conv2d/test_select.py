@@ -1,0 +1,121 @@
+"""What is chosen, and that what is chosen computes the convolution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lowbit.errors import UnsupportedPrecision
+from lowbit.kernels.conv2d.select import choose, describe
+from lowbit.kernels.forms import FORMS
+from lowbit.targets import TARGETS, Target
+from tests.kernels.conv2d.cases import Shape, check
+from tests.kernels.harness import runnable_targets
+
+MIDDLE = Shape(128, 128, 14, 14, kernel=(3, 3), padding=(1, 1, 1, 1))
+
+
+def weights(shape: Shape, low: int, high: int) -> np.ndarray:
+    w = np.random.default_rng(0).integers(low, high + 1, shape.weight_shape)
+    w[0], w[-1] = low, high
+    return w
+
+
+@pytest.mark.parametrize(
+    ("target", "act", "weight", "limit", "act_max", "form", "depth"),
+    [
+        ("x86-64-v4-vnni", "u8", "i8", 127, 255, "u8_vnni", 1),
+        ("x86-64-v3", "u8", "i7", 63, 255, "u8_maddubs", 1),
+        ("x86-64-v3", "u8", "i6", 32, 255, "u8_maddubs", 2),
+        ("x86-64-v3", "u8", "i4", 8, 255, "u8_maddubs", 8),
+        ("x86-64-v3", "u2", "i2", 2, 3, "u8_maddubs", 0),
+        ("x86-64-v4", "u7", "i7", 63, 127, "u8_maddubs", 2),
+        ("x86-64", "u8", "i8", 127, 255, "i16_maddwd", 0),
+    ],
+)
+def test_table_of_choices(target: str, act: str, weight: str, limit: int, act_max: int, form: str, depth: int) -> None:
+    choice = choose(MIDDLE.problem(act, weight, act_max), weights(MIDDLE, -limit, limit), TARGETS[target])
+    assert (choice.spec.form, choice.spec.depth) == (form, depth)
+    assert choice.spec.units >= 8
+    assert not choice.needs_bits
+
+
+def test_few_unsafe_steps_are_split_and_many_are_not() -> None:
+    w = weights(MIDDLE, -60, 60)
+    problem = MIDDLE.problem("u8", "i8", 255)
+    w[3, 0, 0, :2] = 127
+    choice = choose(problem, w, TARGETS["x86-64-v3"])
+    assert choice.spec.form == "u8_split"
+    assert 0 < choice.split < 0.05
+    assert choice.spec.entries == len(choice.packing.entries)
+    assert len(choice.table) == choice.spec.blocks + 1 + choice.spec.entries
+    dense = choose(problem, weights(MIDDLE, -127, 127), TARGETS["x86-64-v3"])
+    assert dense.spec.form == "i16_maddwd"
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [("x86-64-v4-vnni-popcnt", "bit_popcount"), ("x86-64-v4-vnni", "bit_shuffle"), ("x86-64-v3", "bit_shuffle")],
+)
+def test_bits_where_they_pay(target: str, form: str) -> None:
+    w = 2 * weights(MIDDLE, 0, 1) - 1
+    choice = choose(MIDDLE.problem("b1", "b1", 1, acc_shift=1), w, TARGETS[target])
+    assert choice.spec.form == form
+    assert choice.needs_bits
+    assert choice.spec.src == replace(MIDDLE.problem("b1", "b1", 1).src, dtype="bits", stride=16)
+    assert (choice.bias_offset == 2 * (w > 0).sum((1, 2, 3))).all()
+    few = Shape(3, 16, 30, 30, kernel=(3, 3))
+    assert not choose(few.problem("b1", "b1", 1, acc_shift=1), 2 * weights(few, 0, 1) - 1, TARGETS[target]).needs_bits
+
+
+def test_grouped_b1_does_not_use_bits() -> None:
+    shape = replace(MIDDLE, groups=2)
+    choice = choose(shape.problem("b1", "b1", 1, acc_shift=1), 2 * weights(shape, 0, 1) - 1, TARGETS["x86-64-v4-vnni-popcnt"])
+    assert choice.spec.form == "u8_vnni"
+    assert choice.spec.window
+
+
+def test_sixteen_bits_take_two_parts_only_where_needed() -> None:
+    small = choose(MIDDLE.problem("i16", "i8", 32768, "i16"), weights(MIDDLE, -127, 127), TARGETS["x86-64-v3"])
+    large = choose(MIDDLE.problem("i16", "i16", 32768, "i16"), weights(MIDDLE, -32767, 32767), TARGETS["x86-64-v3"])
+    assert (small.spec.form, small.spec.parts, small.spec.wide) == ("i16_maddwd", 1, True)
+    assert (large.spec.form, large.spec.parts, large.spec.wide) == ("i16_maddwd", 2, True)
+
+
+def test_nothing_fits() -> None:
+    problem = MIDDLE.problem("u8", "i8", 255)
+    with pytest.raises(UnsupportedPrecision, match=r"layer \(conv2d\): no u8 x i8 kernel for x86-64-v3 .* u8_maddubs"):
+        choose(problem, weights(MIDDLE, -40000, 40000), TARGETS["x86-64-v3"])
+
+
+def test_unsafe_form_is_refused() -> None:
+    problem = MIDDLE.problem("u8", "i8", 255)
+    with pytest.raises(UnsupportedPrecision, match="u8_maddubs could overflow"):
+        describe(FORMS["u8_maddubs"], problem, weights(MIDDLE, -127, 127), (4, 16), (1, 1))
+
+
+PAIRS = [  # act, weight, lowest and highest weight, largest stored input, source dtype
+    ("u8", "i8", -128, 127, 255, "u8"),
+    ("u8", "i8", -70, 70, 255, "u8"),
+    ("u4", "i4", -8, 7, 15, "u8"),
+    ("f32", "f32", -5, 5, 0, "f32"),
+    ("i16", "i16", -32768, 32767, 32768, "i16"),
+    ("b1", "b1", 0, 1, 1, "u8"),
+]
+
+
+@pytest.mark.parametrize("target", runnable_targets(), ids=lambda t: t.name)
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}{pair[1]}_{pair[3]}")
+def test_chosen_kernels_compute_the_convolution(target: Target, pair: tuple[str, str, int, int, int, str]) -> None:
+    act, weight, low, high, act_max, src = pair
+    for shape in (
+        Shape(70, 72, 9, 9, kernel=(3, 3), padding=(1, 1, 1, 1), residual=True),
+        Shape(64, 96, 6, 7, stride=(2, 2), groups=4),
+        Shape(100, 10, 1, 3),
+    ):
+        w = weights(shape, low, high)
+        w = w.astype(np.float32) if act == "f32" else 2 * w - 1 if weight == "b1" else w
+        problem = shape.problem(act, weight, act_max, src, acc_shift=int(act == "b1"))
+        check(problem, choose(problem, w, target), w, target, pad=1 if act == "b1" else 0)

@@ -35,6 +35,7 @@ SHAPES = {
     "3x3_28_128": (128, 128, 28, 3, 1),
     "1x1_28_512_128": (512, 128, 28, 1, 1),
     "3x3s2_28_128": (128, 128, 56, 3, 2),
+    "3x3_28_24_96": (24, 96, 28, 3, 1),
     "3x3_14_256": (256, 256, 14, 3, 1),
     "1x1_14_1024_256": (1024, 256, 14, 1, 1),
     "3x3_7_512": (512, 512, 7, 3, 1),
@@ -46,6 +47,7 @@ SHAPES = {
 TYPES = {
     "f32": ("f32", "f32", 0, 0, 0, "f32"),
     "u8i8": ("u8", "i8", -127, 127, 255, "u8"),
+    "u8i8gauss": ("u8", "i8", -127, 127, 255, "u8"),  # bell-shaped, as trained weights are
     "u8i7": ("u8", "i7", -63, 63, 255, "u8"),
     "u8i6": ("u8", "i6", -31, 31, 255, "u8"),
     "u8i4": ("u8", "i4", -8, 7, 255, "u8"),
@@ -74,6 +76,17 @@ def problem(shape: str, types: str) -> ConvProblem:
     out = (size + 2 * pad - k) // stride + 1
     dst = Layout(1, out, out, n, -(-n // 16) * 16, "f32" if dtype == "f32" else "u8")
     return ConvProblem(shape, "conv2d", src, dst, None, (k, k), (stride, stride), (1, 1), (pad, pad), 1, act, weight, top)
+
+
+def operands(types: str, size: tuple[int, ...], full: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Random input (h, w, c) and weights (N, kh, kw, C)."""
+    _, weight, lo, hi, top, dtype = TYPES[types]
+    if dtype == "f32":
+        return rng.standard_normal(size).astype(np.float32), rng.standard_normal(full).astype(np.float32)
+    x = rng.integers(0, top + 1, size).astype(np.uint8) if dtype == "u8" else rng.integers(-top, top, size).astype(np.int16)
+    if types.endswith("gauss"):
+        return x, np.rint(rng.normal(0, hi / 4, full)).clip(lo, hi).astype(np.int64)
+    return x, rng.choice([-1, 1], full) if weight == "b1" else rng.integers(lo, hi + 1, full)
 
 
 def reference(x: np.ndarray, w: np.ndarray, p: ConvProblem) -> np.ndarray:
@@ -167,18 +180,10 @@ def main() -> None:
     for target in map(find_target, args.target):
         for types in args.types:
             for shape in (s for s in SHAPES if any(part in s for part in args.shape)):
-                p, (_, _, lo, hi, top, dtype) = problem(shape, types), TYPES[types]
+                p = problem(shape, types)
                 full = (SHAPES[shape][1], *p.kernel, SHAPES[shape][0])
                 size = (p.src.h, p.src.w, p.src.c)
-                if dtype == "f32":
-                    x, w = rng.standard_normal(size).astype(np.float32), rng.standard_normal(full).astype(np.float32)
-                else:
-                    x = (
-                        rng.integers(0, top + 1, size).astype(np.uint8)
-                        if dtype == "u8"
-                        else rng.integers(-top, top, size).astype(np.int16)
-                    )
-                    w = rng.integers(lo, hi + 1, full) if p.weight != "b1" else rng.choice([-1, 1], full)
+                x, w = operands(types, size, full, rng)
                 try:
                     choice = choose(p, w, target)
                 except UnsupportedPrecision as error:

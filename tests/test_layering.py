@@ -93,7 +93,7 @@ def test_imports_only_from_before(path: Path) -> None:
     [
         ("graph", "from lowbit.cli import app", "graph imports lowbit.cli"),
         ("graph", "def f():\n    from lowbit.backend.cache import x", "graph imports lowbit.backend.cache"),
-        ("numerics", "from lowbit import compile", "numerics imports lowbit.compile"),
+        ("numerics", "from lowbit import compiler", "numerics imports lowbit.compiler"),
         ("quantization", "import torch", "quantization imports torch when it is imported"),
         ("lowering", "def f():\n    import tvm.tirx", "lowering imports tvm"),
     ],

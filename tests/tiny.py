@@ -43,3 +43,22 @@ def broken() -> Any:
             return torch.linalg.svd(x)[1]
 
     return Broken(), torch.zeros((4, 4))
+
+
+def dead() -> tuple[Any, Any]:
+    """A network whose output does not depend on its input: a bias keeps everything below zero."""
+    model, example = network()
+    model.body.bias.data.fill_(-1000)
+    return model, example
+
+
+def two_inputs() -> tuple[Any, Any]:
+    """A network of two inputs."""
+    import torch
+    from torch import Tensor, nn
+
+    class Sum(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return x + y
+
+    return Sum(), (torch.zeros(1, 4), torch.zeros(1, 4))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,10 +92,9 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None) -> lis
     model, _ = load_pretrained(plan.network)
     batch = _BATCH[PRETRAINED[plan.network].dataset]
     given, _ = images(plan.network, "calib", batch, plan.calibration)
-    samples = [x for x, count in _padded(given, batch) if count == batch]
-    if not samples:
-        raise ConfigError(f"{plan.network} is calibrated in batches of {batch} images, got {plan.calibration}")
-    graph = trace(model, (torch.from_numpy(samples[0]),), name=plan.network)
+    samples = list(given)
+    example, _ = next(_padded(samples, batch))
+    graph = trace(model, (torch.from_numpy(example),), name=plan.network)
     networks = {}
     for config in plan.configs:
         networks[config] = compile_network(
@@ -114,14 +113,14 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None) -> lis
         EvalRow(
             plan.network,
             config,
-            len(samples) * batch if parse_config(config) else 0,
+            sum(map(len, samples)) if parse_config(config) else 0,
             agreement(np.concatenate(logits[config]), np.concatenate(reference), labels),
         )
         for config in plan.configs
     ]
 
 
-def _padded(batches: Iterator[np.ndarray], batch: int) -> Iterator[tuple[np.ndarray, int]]:
+def _padded(batches: Iterable[np.ndarray], batch: int) -> Iterator[tuple[np.ndarray, int]]:
     """(array of exactly ``batch`` images, how many of them are real); a short last batch repeats its first."""
     for x in batches:
         missing = batch - len(x)

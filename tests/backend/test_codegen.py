@@ -15,7 +15,6 @@ from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import ConvSpec, KernelSpec
 from lowbit.targets import TARGETS
 
-
 SPEC = ConvSpec(
     op="conv2d",
     src=Layout(1, 6, 6, 32, 32),

@@ -121,6 +121,7 @@ _function("constant_grows", lambda x: x + torch.arange(6.0).reshape(1, 6, 1, 1),
 _function("in_place", lambda x: (x * 1.5).add_(1).mul_(2).sub_(0.5).div_(2).clamp_(0, 3))
 _function("in_place_seen_later", lambda x: (y := x * 2) + y.add_(1) + y)
 _function("in_place_relu_seen_later", lambda x: F.relu((y := x + 1), inplace=True) + y)
+_function("in_place_on_input", lambda x: F.relu(x.flatten(2) * 2, inplace=True).sum(1) + x.relu_().sum((1, 3)).mean())
 _function("in_place_through_view", lambda x: _through_view(x))
 _function("in_place_on_slice", lambda x: _slice_write(x))
 _case("scale_behind_conv", lambda: Lambda(lambda self, x: self.c(x) * 0.5 + 1, c=nn.Conv2d(6, 4, 3)))
@@ -139,6 +140,56 @@ _case(
     "squeeze_excite_expand",
     lambda: Lambda(lambda self, x: x * self.c(x.mean((2, 3), keepdim=True)).sigmoid().expand_as(x), c=nn.Conv2d(6, 6, 1)),
 )
+
+
+class _ShuffleUnit(nn.Module):
+    """Half of the channels pass, half are convolved; then they are shuffled (ShuffleNetV2)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [nn.Conv2d(4, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(inplace=True)]
+        layers += [nn.Conv2d(4, 4, 3, 1, 1, groups=4, bias=False), nn.BatchNorm2d(4)]
+        self.branch = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        passed, convolved = x.chunk(2, dim=1)
+        x = torch.cat((passed, self.branch(convolved)), dim=1)
+        batch, channels, height, width = x.size()
+        x = x.view(batch, 2, channels // 2, height, width).transpose(1, 2).contiguous()
+        return x.view(batch, -1, height, width)
+
+
+class _InvertedUnit(nn.Module):
+    """Depthwise convolution, hardswish, squeeze and excitation with hardsigmoid, residual (MobileNetV3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expand = nn.Sequential(nn.Conv2d(6, 12, 1, bias=False), nn.BatchNorm2d(12), nn.Hardswish(inplace=True))
+        self.depthwise = nn.Sequential(nn.Conv2d(12, 12, 5, 1, 2, groups=12, bias=False), nn.BatchNorm2d(12))
+        self.squeeze, self.excite = nn.Conv2d(12, 3, 1), nn.Conv2d(3, 12, 1)
+        self.project = nn.Sequential(nn.Conv2d(12, 6, 1, bias=False), nn.BatchNorm2d(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.hardswish(self.depthwise(self.expand(x)))
+        scale = F.hardsigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(y, 1)))), inplace=True)
+        return x + self.project(scale * y)
+
+
+class _InceptionUnit(nn.Module):
+    """Branches of uneven kernels and a padded average pool, joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.columns = nn.Conv2d(6, 4, (1, 3), padding=(0, 1)), nn.Conv2d(6, 4, (3, 1), padding=(1, 0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = F.avg_pool2d(x, kernel_size=3, stride=1, padding=1, count_include_pad=False)
+        return torch.cat([F.relu(self.rows(x)), F.relu(self.columns(x)), pooled], 1)
+
+
+_case("unit_shuffle", _ShuffleUnit, (2, 8, 6, 6))
+_case("unit_inverted", _InvertedUnit)
+_case("unit_inception", _InceptionUnit)
 
 # Residuals
 _case("residual", lambda: Lambda(lambda self, x: F.relu(self.c(x) + x), c=nn.Conv2d(6, 6, 3, padding=1)))

@@ -118,6 +118,11 @@ def _conv(x: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(x, weight)
 
 
+def _view_write(buffer: Tensor) -> Tensor:
+    buffer.view(-1).add_(1)
+    return buffer
+
+
 def _branch(x: Tensor) -> Tensor:
     return x if x.sum() > 0 else -x
 
@@ -149,13 +154,16 @@ def _buffer(self: nn.Module, x: Tensor) -> Tensor:
         (lambda self, x: F.max_pool2d(x[0], 2), "give it a batch axis"),
         (lambda self, x: F.avg_pool2d(x, 2, divisor_override=-3), "divisor_override -3; it must be positive"),
         (lambda self, x: F.max_pool2d(x, 2, return_indices=True)[1] * 1.0, "indices or statistics"),
-        (lambda self, x: x.half(), "conversion to torch.float16"),
+        (lambda self, x: x.half(), "aten.to.* it gives torch.float16; activations are torch.float32"),
+        (lambda self, x: x.sum(1, dtype=torch.float64), "aten.sum.* it gives torch.float64"),
+        (lambda self, x: x + _view_write(self.count), "changes"),
         (lambda self, x: F.dropout(x), "call model.eval"),
         (lambda self, x: x[:, :, :1].expand(1, 3, 8, 8), "operand of add, sub or mul"),
         (lambda self, x: F.pad(x, (1, 1, 1, 1), mode="reflect"), "padding mode 'reflect'"),
         (lambda self, x: torch.cat([x, torch.ones(1, 1, 8, 8), x], 1), "between the joined activations"),
         (lambda self, x: torch.cat([x, torch.arange(64.0).reshape(1, 1, 8, 8)], 1), "where the constant holds one value"),
-        (lambda self, x: torch.ones(2), "output 0 does not depend on the inputs"),
+        (lambda self, x: torch.ones(2), "output 0 of Lambda does not depend on the inputs"),
+        (lambda self, x: x + torch.randn(8), "aten.randn.default .* random numbers in evaluation mode"),
         (_buffer, "changes a parameter or buffer"),
         (lambda self, x: _branch(x), r"cannot be traced at test_torch_export.py:\d+: .*control flow"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from lowbit.kernels.layout import Layout
@@ -22,7 +24,7 @@ def run_in_pieces(spec: KernelSpec, target: Target, dst: Layout, **arrays: np.nd
     out = empty(dst)
     before = physical(out, dst).copy()
     cuts = sorted({0, spec.units // 3, spec.units // 2, spec.units})
-    for lo, hi in zip(cuts, cuts[1:], strict=False):
+    for lo, hi in itertools.pairwise(cuts):
         run_kernel(spec, target, lo, hi, o=out, **arrays)
     inner(before, dst)[...] = inner(out, dst)
     np.testing.assert_array_equal(physical(out, dst), before, "the kernel wrote into the halo")

@@ -63,12 +63,13 @@ def test_every_kind_is_generated_here():
 @pytest.mark.parametrize("target", [*TARGETS.values(), ARM], ids=lambda t: t.name)
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.label)
 def test_code_is_self_contained(spec, target):
-    """No call to libm or to a run-time hook, and one global symbol; a libm call would also mean that a
-    vector was taken apart."""
+    """One global symbol, and no call to libm (a vector taken apart) or to a run-time hook.  memset and
+    memcpy, which compilers put in place of loops, are part of every C library."""
     made = generate(spec, target)
     assert made.symbol == spec.symbol(target.name)
     assert re.findall(r"^\s*\.globl\s+(\S+)", made.asm, re.M) == [made.symbol]
-    assert not re.search(r"^\s*(callq?|blr?)\s", made.asm, re.M)
+    called = re.findall(r"^\s*(?:callq?|blr?)\s+([^\s@]+)", made.asm, re.M)
+    assert set(called) <= {"memset", "memcpy"}
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.label)

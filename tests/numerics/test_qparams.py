@@ -35,7 +35,11 @@ def test_container_defaults_to_the_width() -> None:
 def test_same_grid_compares_type_scale_zero_point_and_axis() -> None:
     a = QParams(U8, np.float32(0.5), 3)
     assert a.same_grid(QParams(U8, np.float32(0.5), 3, container=16))
-    for other in (QParams(U8, np.float32(0.25), 3), QParams(U8, np.float32(0.5), 2), QParams(QType.parse("i8"), np.float32(0.5), 3)):
+    for other in (
+        QParams(U8, np.float32(0.25), 3),
+        QParams(U8, np.float32(0.5), 2),
+        QParams(QType.parse("i8"), np.float32(0.5), 3),
+    ):
         assert not a.same_grid(other)
 
 

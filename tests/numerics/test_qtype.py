@@ -17,8 +17,16 @@ def test_text_round_trip(qtype: QType) -> None:
 
 @pytest.mark.parametrize(
     ("text", "qmin", "qmax", "dtype"),
-    [("u8", 0, 255, "uint8"), ("i8", -128, 127, "int8"), ("i2", -2, 1, "int8"), ("u1", 0, 1, "uint8")]
-    + [("b1", -1, 1, "int8"), ("i16", -32768, 32767, "int16"), ("u16", 0, 65535, "uint16"), ("u3", 0, 7, "uint8")],
+    [
+        ("u8", 0, 255, "uint8"),
+        ("i8", -128, 127, "int8"),
+        ("i2", -2, 1, "int8"),
+        ("u1", 0, 1, "uint8"),
+        ("b1", -1, 1, "int8"),
+        ("i16", -32768, 32767, "int16"),
+        ("u16", 0, 65535, "uint16"),
+        ("u3", 0, 7, "uint8"),
+    ],
 )
 def test_range(text: str, qmin: int, qmax: int, dtype: str) -> None:
     qtype = QType.parse(text)

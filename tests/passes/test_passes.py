@@ -156,6 +156,12 @@ def test_zero_padding_moves_into_convolutions_only() -> None:
     assert shared[:2] in (["pad", "conv2d"], ["conv2d", "pad"])
 
 
+def test_padding_and_folding_reach_each_other() -> None:
+    bn = nn.BatchNorm2d(6)
+    assert _ops(nn.Sequential(nn.MaxPool2d(2), nn.ZeroPad2d(1), bn, nn.Conv2d(6, 4, 3))) == ["max_pool2d", "conv2d"]
+    assert _ops(lambda self, x: self.c(F.pad(x * 2, (1, 1, 1, 1))), c=nn.Conv2d(6, 4, 3)) == ["conv2d"]
+
+
 def test_clamp_moves_ahead_of_pooling_and_reshaping() -> None:
     moved = nn.Sequential(nn.Conv2d(6, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.ReLU())
     assert _ops(moved) == ["conv2d", "max_pool2d", "reshape"]

@@ -10,7 +10,8 @@ from lowbit.reporting.bench_table import COLUMNS, bench_markdown, bench_table
 
 ROW: dict[str, Any] = {
     "config": "8/int8", "mean_ms": 2.5, "median_ms": 2.25, "max_ms": 3.0, "min_ms": 2.0, "std_ms": 0.1, "speedup": 2.0,
-    "bytes": 1234567, "exact": True, "cosine": 0.98765, "top1_agreement": 0.875, "dead_channels": 3, "verdict": "", "max_error": 0.1,
+    "bytes": 1234567, "exact": True, "cosine": 0.98765, "top1_agreement": 0.875, "dead_channels": 3, "verdict": "",
+    "max_error": 0.1,
 }  # fmt: skip
 
 
@@ -37,7 +38,8 @@ def test_wrong_is_not_yes() -> None:
 
 
 def test_float_rows_show_their_error_and_peers_do_not() -> None:
-    shown = text({**ROW, "config": "fp32", "exact": None}, {**ROW, "config": "onnxruntime/fp32", "exact": None, "dead_channels": None})
+    peer = {**ROW, "config": "onnxruntime/fp32", "exact": None, "dead_channels": None}
+    shown = text({**ROW, "config": "fp32", "exact": None}, peer)
     assert "fp32: largest difference from the float64 network 1.0e-01" in shown
     assert "onnxruntime/fp32: largest" not in shown
 

@@ -41,8 +41,8 @@ def test_calls_only_one_side_has(artifacts: Mapping[str, Path]) -> None:
 
 
 def test_a_stage_as_unified_diff(artifacts: Mapping[str, Path]) -> None:
-    text = diff_stage(lowbit.load(artifacts["8/int8"]), lowbit.load(artifacts["4/int4"]), "quantized", ("a.lowbit", "b.lowbit"), "body")
-    lines = text.splitlines()
+    a, b = lowbit.load(artifacts["8/int8"]), lowbit.load(artifacts["4/int4"])
+    lines = diff_stage(a, b, "quantized", ("a.lowbit", "b.lowbit"), "body").splitlines()
     assert lines[:2] == ["--- a.lowbit", "+++ b.lowbit"]
     assert any(line.startswith("-") and "i8(" in line for line in lines[2:])
     assert any(line.startswith("+") and "i4(" in line for line in lines[2:])

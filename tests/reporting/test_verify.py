@@ -14,6 +14,7 @@ import lowbit
 from lowbit.reporting import verify as verifier
 from lowbit.reporting.instructions import Instruction
 from lowbit.reporting.layers import LayerReport, layer_reports
+from lowbit.reporting.machine_code import Function
 from lowbit.reporting.verify import CHECKS, verify
 
 
@@ -80,23 +81,23 @@ def test_weights_cut_short(artifacts: Mapping[str, Path]) -> None:
     assert "10 bytes cannot hold 2304 weights of 4 bits" in found
 
 
-def code(*mnemonics: str) -> tuple[Instruction, ...]:
-    return tuple(Instruction(i, m, "%ymm0,%ymm1,%ymm2") for i, m in enumerate(mnemonics))
+def code(*mnemonics: str) -> Function:
+    return Function("f", tuple(Instruction(i, m, "%ymm0,%ymm1,%ymm2") for i, m in enumerate(mnemonics)))
 
 
 @pytest.mark.parametrize(
-    ("loop", "text"),
+    ("function", "text"),
     [
-        (code("vpmovzxbd", "vcvtdq2ps", "vfmadd231ps"), "without an integer multiplication"),
-        (code("vpmaddwd", "vcvtdq2ps", "vfmadd231ps"), "with 1 float multiplications"),
-        (code("vpmaddwd", "vcvtdq2ps", *["vmulps"] * 3), "with 3 float multiplications"),
-        ((), "no code for kernel"),
+        (code("vpmovzxbd", "vcvtdq2ps", "vmulps"), "without an integer multiplication"),
+        (code("vpmaddwd", "vfmadd231ps"), "with 1 float multiplications for 0 conversions"),
+        (code("vpmaddwd", "vcvtdq2ps", *["vmulps"] * 3), "with 3 float multiplications for 1 conversions"),
+        (None, "no code for kernel"),
     ],
 )
-def test_a_layer_that_multiplies_in_float(loop: tuple[Instruction, ...], text: str, artifacts: Mapping[str, Path]) -> None:
+def test_a_layer_that_multiplies_in_float(function: Function | None, text: str, artifacts: Mapping[str, Path]) -> None:
     compiled = lowbit.load(artifacts["8/int8"])
     (body,) = layer_reports(compiled, "body")
-    (found,) = findings("integer", compiled, [replace(body, loop=loop)])
+    (found,) = findings("integer", compiled, [replace(body, function=function)])
     assert text in found
 
 
@@ -104,13 +105,13 @@ def test_an_epilogue_in_the_hot_loop_is_no_crime(artifacts: Mapping[str, Path]) 
     compiled = lowbit.load(artifacts["8/int8"])
     (body,) = layer_reports(compiled, "body")
     epilogue = code("vpmaddwd", "vpaddd", "vcvtdq2ps", "vmulps", "vcvtdq2ps", "vmulps", "vaddps", "vcvtps2dq")
-    assert findings("integer", compiled, [replace(body, loop=epilogue)]) == []
+    assert findings("integer", compiled, [replace(body, function=epilogue)]) == []
 
 
 def test_one_bit_needs_no_multiplication(artifacts: Mapping[str, Path]) -> None:
     compiled = lowbit.load(artifacts["8/int8"])
     (body,) = layer_reports(compiled, "body")
-    assert findings("integer", compiled, [replace(body, weight="b1", loop=code("vpxor", "vpaddd"))]) == []
+    assert findings("integer", compiled, [replace(body, weight="b1", function=code("vpxor", "vpaddd"))]) == []
 
 
 def test_code_that_is_not_what_the_spec_generates(artifacts: Mapping[str, Path]) -> None:

@@ -16,7 +16,7 @@ from lowbit.targets import Target
 
 __all__ = ["Generated", "generate", "prim_func"]
 
-_ADDRESS = re.compile(r'"0x[0-9a-f]+"')
+_ADDRESS = re.compile(r'"0x[0-9a-f]+')
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Generated:
     def llvm(self) -> str:
         """Optimised LLVM IR.  Alias-analysis tags, which TVM names after addresses, are numbered."""
         text = str(self._module.inspect_source("ll"))
-        tags = {tag: f'"buffer {i}"' for i, tag in enumerate(dict.fromkeys(_ADDRESS.findall(text)))}
+        tags = {tag: f'"buffer{i}' for i, tag in enumerate(dict.fromkeys(_ADDRESS.findall(text)))}
         return _ADDRESS.sub(lambda match: tags[match[0]], text)
 
     @cached_property

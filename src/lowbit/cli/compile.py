@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from lowbit.cli.console import notes_for_warnings, results
@@ -20,7 +21,7 @@ def command(
     activations: Annotated[str | None, typer.Option(help="Integer type of activations: u8, u4, i16, ...")] = None,
     config: Annotated[str | None, typer.Option(help="Short form of both: fp32, 8/int8, 4/int8, 4/int4, w4a8, ...")] = None,
     layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, as 'layer1.*=i8/u8'; repeatable.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of float32 samples, shaped like the input.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of samples, shaped like the input.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
     observer: Annotated[str | None, typer.Option(help="How ranges are chosen: auto, minmax, percentile, mse, ...")] = None,
     granularity: Annotated[str | None, typer.Option(help="Of weight scales: per_channel, per_tensor, per_group:32.")] = None,
@@ -32,7 +33,7 @@ def command(
     dump: Annotated[Path | None, typer.Option(help="Write the text of every stage into this folder.")] = None,
 ) -> None:
     """Compile a PyTorch network to n-bit integers and generated kernels."""
-    from lowbit.cli.options import choose_config, parse_layers, parse_shape, samples
+    from lowbit.cli.options import choose_config, parse_layers, parse_shape
     from lowbit.targets import find_target
 
     check_writable(output)
@@ -54,7 +55,7 @@ def command(
             module,
             examples,
             config=chosen,
-            calibration=None if data is None else samples(data, examples[0].shape),
+            calibration=None if data is None else list(np.atleast_1d(data)),
             target=target,
             dump_dir=dump,
         )

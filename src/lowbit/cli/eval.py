@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from lowbit.cli.console import note, notes_for_warnings, results
 from lowbit.cli.files import check_writable
@@ -34,25 +32,13 @@ def command(
 
     from lowbit.cli.options import names
     from lowbit.evaluate import CALIBRATION_IMAGES, EvalPlan, run_eval
+    from lowbit.reporting.eval_table import eval_table
     from lowbit.zoo.pretrained import PRETRAINED
 
     wanted = CALIBRATION_IMAGES if calibration is None else calibration
     plans = [EvalPlan(name, names(config), limit, wanted, threads) for name in network or PRETRAINED]
     with notes_for_warnings():
         rows = [row.to_json() for plan in plans for row in run_eval(plan, note)]
-    table = Table(title="top-1 in %, +- one standard error", box=box.SIMPLE_HEAD)
-    for heading in ("network", "config", "images", "float", "compiled", "difference", "agreement"):
-        table.add_column(heading, justify="left" if heading in ("network", "config") else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row["network"],
-            row["config"],
-            f"{row['images']:,}",
-            f"{100 * row['float_top1']:.2f} +- {100 * row['float_top1_error']:.2f}",
-            f"{100 * row['top1']:.2f} +- {100 * row['top1_error']:.2f}",
-            f"{100 * row['difference']:+.2f} +- {100 * row['difference_error']:.2f}",
-            f"{100 * row['agreement']:.2f}",
-        )
-    results().print(table)
+    results().print(eval_table(rows))
     if json:
         json.write_text(json_format.dumps({"rows": rows}, indent=1) + "\n")

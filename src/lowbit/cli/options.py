@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from lowbit.errors import CalibrationError, ConfigError
+from lowbit.errors import ConfigError
+from lowbit.numerics import QType
 from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
 
-__all__ = ["choose_config", "names", "parse_layers", "parse_shape", "samples"]
+__all__ = ["choose_config", "names", "parse_layers", "parse_shape"]
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -38,7 +37,7 @@ def parse_layers(entries: Sequence[str]) -> dict[str, LayerPrecision]:
         weights, _, activations = types.partition("/")
         if not (pattern and found and weights):
             raise ConfigError(f"--layer {entry!r}: write PATTERN=WEIGHTS/ACTIVATIONS, for example 'layer1.*=i8/u8'")
-        plan[pattern] = LayerPrecision(weights, activations or None)
+        plan[pattern] = LayerPrecision(QType.parse(weights), QType.parse(activations) if activations else None)
     return plan
 
 
@@ -63,20 +62,3 @@ def choose_config(
     if chosen is None:
         return make_config(layers=layers, **options)
     return replace(chosen, **options).with_overrides(layers)
-
-
-def samples(data: np.ndarray, shape: Sequence[int]) -> list[np.ndarray]:
-    """Calibration samples of the network's input ``shape`` (batch first) from an array (N, ...).
-
-    Whole batches only; the rest of fewer than a batch is left out.  Raises CalibrationError.
-    """
-    batch, want = shape[0], tuple(shape[1:])
-    if data.shape[1:] != want or data.dtype.kind not in "fiu":
-        raise CalibrationError(
-            f"calibration array has shape {data.shape} and dtype {data.dtype}; "
-            f"this network needs numbers of shape (N, {', '.join(map(str, want))})"
-        )
-    if len(data) < batch:
-        raise CalibrationError(f"{len(data)} calibration samples are fewer than one batch of {batch}")
-    whole = data[: len(data) - len(data) % batch].astype(np.float32)
-    return list(whole.reshape(-1, batch, *want))

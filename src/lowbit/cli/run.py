@@ -16,7 +16,7 @@ __all__ = ["command"]
 def command(
     artifact: Annotated[Path, typer.Argument(help="NAME.lowbit")],
     inputs: Annotated[list[Path], typer.Argument(help=".npy (or .npz) file of each input, float32.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help=".npy file to write; several outputs: NAME-1.npy, NAME-2.npy, ...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help=".npy file to write; several outputs: NAME-1.npy, NAME-2.npy")],
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
 ) -> None:
     """Run a compiled network on .npy files."""

@@ -27,8 +27,8 @@ class Call:
     """``op``: the aten name without namespace, overload or the underscore of in-place forms.
 
     ``target``: the full name, for messages.  ``args``: every argument of the schema by name, defaults
-    filled in, tensors replaced by :data:`Value`.  ``shape``: of the (first) result.  ``shapes``: of
-    every result.  ``layer``: whether ``module`` is a layer of ``torch.nn`` or holds this one call
+    filled in, tensors replaced by :data:`Value`.  ``shape``: of the (first) result, like ``dtype``.
+    ``shapes``: of every result.  ``layer``: whether ``module`` is a layer of ``torch.nn`` or holds this one call
     alone, so that its path is a good name for the node.  ``readers``: names of the aten operations
     that read the result.
     """
@@ -37,6 +37,7 @@ class Call:
     target: str
     args: Mapping[str, Any]
     shapes: tuple[tuple[int, ...], ...]
+    dtype: torch.dtype | None = None
     module: str = ""
     source: str = ""
     layer: bool = False

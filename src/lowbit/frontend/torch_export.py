@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import operator
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import torch
 from torch import fx
-from torch.export.graph_signature import InputKind
+from torch.export.graph_signature import InputKind, OutputKind
 
 from lowbit.errors import InputError, UnsupportedOperation
 from lowbit.frontend.aliases import is_write, writes_through_views
@@ -24,6 +26,8 @@ __all__ = ["import_model"]
 
 _NO_VALUE = frozenset({"_assert_tensor_metadata", "_assert_async", "_assert_scalar"})
 """Checks that tracing leaves in the program; shapes and dtypes are fixed here."""
+
+_SUPPORTED = ", ".join(sorted(name for name in HANDLERS if not name.startswith("_")))
 
 
 def import_model(
@@ -42,7 +46,7 @@ def import_model(
         program = _export(model, examples)
         if writes_through_views(program.graph):
             program = program.run_decompositions({})
-        return _Walk(program).run(name or type(model).__name__)
+        return _Walk(program, name or type(model).__name__).run()
 
 
 def _checked(example_inputs: Any) -> tuple[torch.Tensor, ...]:
@@ -68,9 +72,25 @@ def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
             module.training = training
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Failures of tracing are logged and printed at length; the error that is raised says it once.
+
+    What the model prints goes to the standard error, since the standard output belongs to the caller.
+    """
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        logging.disable(level)
+
+
 def _export(model: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
     try:
-        return torch.export.export(model, examples, strict=False)
+        with _quiet():
+            return torch.export.export(model, examples, strict=False)
     except Exception as error:
         where = source_line("".join(traceback.format_tb(error.__traceback__)))
         why = str(error).strip().split("\n")[0]
@@ -83,8 +103,9 @@ def _export(model: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> torch
 class _Walk:
     """One pass over the traced program: ``env`` holds the value of every node so far."""
 
-    def __init__(self, program: torch.export.ExportedProgram) -> None:
+    def __init__(self, program: torch.export.ExportedProgram, name: str) -> None:
         self.program = program
+        self.name = name
         self.env: dict[fx.Node, Any] = {}
         self.kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
         self.tensors = {**program.state_dict, **program.constants}
@@ -94,7 +115,7 @@ class _Walk:
         parents = {path.rpartition(".")[0] for path in calls}
         self.single = {path for path, count in calls.items() if path and count == 1 and path not in parents}
 
-    def run(self, name: str) -> Graph:
+    def run(self) -> Graph:
         outputs: list[str] = []
         for node in self.program.graph.nodes:
             if node.op == "placeholder":
@@ -105,7 +126,7 @@ class _Walk:
                 self.env[node] = self._call(node)
             else:
                 outputs = self._outputs(node)
-        return self.builder.graph(name, outputs)
+        return self.builder.graph(self.name, outputs)
 
     def _placeholder(self, node: fx.Node) -> Any:
         spec = self.kinds[node.name]
@@ -114,10 +135,16 @@ class _Walk:
         return self.tensors[spec.target]
 
     def _outputs(self, node: fx.Node) -> list[str]:
-        values = [self.env[value] if isinstance(value, fx.Node) else value for value in node.args[0]]
-        for index, value in enumerate(values):
-            if not isinstance(value, str):
-                raise UnsupportedOperation(f"output {index} does not depend on the inputs; remove it from the model's outputs")
+        values: list[str] = []
+        for spec, output in zip(self.program.graph_signature.output_specs, node.args[0], strict=True):
+            if spec.kind == OutputKind.BUFFER_MUTATION:
+                raise UnsupportedOperation(f"the model changes its buffer {spec.target}; a compiled network has no state")
+            value = self.env[output] if isinstance(output, fx.Node) else output
+            if spec.kind == OutputKind.USER_OUTPUT and not isinstance(value, str):
+                what = f"output {len(values)} of {self.name}"
+                raise UnsupportedOperation(f"{what} does not depend on the inputs; remove it from the model's outputs")
+            if spec.kind == OutputKind.USER_OUTPUT:
+                values.append(value)
         return values
 
     def _call(self, node: fx.Node) -> Any:
@@ -130,13 +157,16 @@ class _Walk:
         if is_write(node) and not isinstance(self.env[node.args[0]], str) and node.args[0].op == "placeholder":
             call.refuse("it changes a parameter or buffer; a compiled network has no state")
         if not any(map(_has_activation, operands)):
+            if torch.Tag.nondeterministic_seeded in node.target.tags:
+                call.refuse("random numbers in evaluation mode; a compiled network always gives the same output")
             result = node.target(*fx.map_arg(node.args, self._copy), **fx.map_arg(node.kwargs, self._copy))
-        elif call.op in HANDLERS:
-            result = HANDLERS[call.op](self.builder, call)
+        elif call.op not in HANDLERS:
+            call.refuse(f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
+        elif call.dtype != torch.float32:
+            call.refuse(f"it gives {call.dtype}; activations are torch.float32 until lowbit quantizes them")
         else:
-            call.refuse(f"lowbit cannot compile this operation; supported are {', '.join(sorted(HANDLERS))}")
-        several = len(schema_of(node).returns) > 1 or isinstance(node.meta["val"], (list, tuple))
-        if isinstance(result, tuple) and not several:
+            result = HANDLERS[call.op](self.builder, call)
+        if isinstance(result, tuple) and not isinstance(node.meta["val"], (list, tuple)):
             (result,) = result
         if is_write(node):
             old = self.env[node.args[0]]
@@ -163,15 +193,21 @@ class _Walk:
         schema = schema_of(node)
         if schema is None:
             target = getattr(node.target, "__name__", str(node.target))
-            return Call(target, target, {}, ((),), module, source)
+            return Call(target, target, {}, ((),), module=module, source=source)
         op = schema.name.split("::")[-1]
         value = node.meta["val"]
-        results = value if isinstance(value, (list, tuple)) else [value]
-        shapes = tuple(tuple(result.shape) for result in results if isinstance(result, torch.Tensor))
-        readers = tuple(_reader(user) for user in node.users)
-        layer = layer or module in self.single
-        op = op.rstrip("_") if is_write(node) else op
-        return Call(op, str(node.target), bind(node, self.env.__getitem__), shapes or ((),), module, source, layer, readers)
+        results = [each for each in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(each, torch.Tensor)]
+        return Call(
+            op=op.rstrip("_") if is_write(node) else op,
+            target=str(node.target),
+            args=bind(node, self.env.__getitem__),
+            shapes=tuple(tuple(result.shape) for result in results) or ((),),
+            dtype=results[0].dtype if results else None,
+            module=module,
+            source=source,
+            layer=layer or module in self.single,
+            readers=tuple(_reader(user) for user in node.users),
+        )
 
 
 def _module(node: fx.Node) -> tuple[str, bool]:

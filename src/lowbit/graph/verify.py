@@ -81,8 +81,7 @@ def _check_node(graph: Graph, node: Node, defined: set[str]) -> None:
         raise GraphError(f"attrs missing: {sorted(missing)}, unknown: {sorted(unknown)}")
     if node.op == "unary" and node.attrs["fn"] not in UNARY:
         raise GraphError(f"unknown function {node.attrs['fn']!r}; known: {', '.join(UNARY)}")
-    activations = node.inputs[: op.parameters]
-    parameters = [n for n in node.inputs if n not in activations]
+    parameters = node.inputs[op.parameters :] if op.parameters else ()
     if node.attrs.get("residual"):
         parameters = parameters[:-1]
     for name in parameters:

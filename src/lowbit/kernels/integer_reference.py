@@ -4,6 +4,7 @@ that every schedule equals."""
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 __all__ = ["integer_result", "operand"]
 
@@ -13,7 +14,7 @@ def operand(stored: np.ndarray, step: float, shift: float) -> np.ndarray:
     return stored.astype(np.float32) * np.float32(step) + np.float32(shift)
 
 
-def integer_result(f: np.ndarray, lo: float, hi: float, zero: float, dtype: np.dtype, sign: bool = False) -> np.ndarray:
+def integer_result(f: np.ndarray, lo: float, hi: float, zero: float, dtype: DTypeLike, sign: bool = False) -> np.ndarray:
     """int(clamp(rint(f), lo, hi)) + zero as ``dtype``; NaN gives lo.  ``sign``: f >= 0."""
     if sign:
         return (f >= 0).astype(dtype)

@@ -206,7 +206,8 @@ class BinarySpec(KernelSpec):
 
 @dataclass(frozen=True)
 class UnarySpec(KernelSpec):
-    """float32 only: o = fn(x), ``fn`` a name of graph/ops UNARY or "clamp" with s = [lo, hi]."""
+    """float32 only: o = fn(x), ``fn`` a name of graph/ops UNARY or "clamp"; s = the function's parameters in
+    the order of kernels/elementwise/parameters.py (clamp: [lo, hi])."""
 
     kind: ClassVar[str] = "unary"
     fn: str

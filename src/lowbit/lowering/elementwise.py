@@ -8,6 +8,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Node
+from lowbit.kernels.elementwise.parameters import PARAMETERS
 from lowbit.kernels.layout import Layout, canonical_shape
 from lowbit.kernels.spec import BinarySpec, CopySpec, LutSpec, SoftmaxSpec, UnarySpec
 from lowbit.lowering.context import Lowering
@@ -142,8 +143,8 @@ def lower_unary(ctx: Lowering, node: Node) -> None:
     source, stored = node.inputs[0], ctx.stored(node.name)
     src, dst = ctx.layouts[source], ctx.layouts[node.name]
     if stored.quant is None and ctx.stored(source).quant is None:
-        alpha = node.attrs.get("alpha")
-        s = NULL if alpha is None else ctx.constants.floats(alpha)
+        parameters = [node.attrs.get(name, default) for name, default in PARAMETERS.get(node.attrs["fn"], ())]
+        s = ctx.constants.floats(*parameters) if parameters else NULL
         ctx.emit(node, UnarySpec(node.attrs["fn"], src, dst), x=source, o=node.name, s=s, fill=0)
         return
     given = ctx.stored(source)

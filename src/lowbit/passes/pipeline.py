@@ -34,13 +34,18 @@ PASSES: tuple[Pass, ...] = (
     constants_to_affine,
     fold_into_previous,
     fold_into_next,
+    merge_pad,
+    remove_dead,
+    fold_into_next,
     hoist_clamp,
     fuse_clamp,
     fuse_residual,
     remove_identities,
     remove_dead,
 )
-"""Each is named after its function.  Dead readers are removed first, since fusing asks who reads a value."""
+"""Each is named after its function.  Dead readers are removed first, since fusing asks who reads a value.
+Padding and folding meet twice: a pad in front of a folded affine reaches its convolution only then, and
+a scale in front of a merged pad only after that."""
 
 
 def canonicalize(graph: Graph, after: Callable[[Pass, Graph], None] | None = None) -> Graph:

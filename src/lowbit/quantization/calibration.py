@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,22 +13,26 @@ from lowbit.errors import CalibrationError
 from lowbit.graph import Graph
 from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.observers import Histogram
-from lowbit.quantization.plan import layer_precisions, quantized_values, value_grids
+from lowbit.quantization.plan import layer_precisions, value_grids
+from lowbit.quantization.recorder import Recorder
 
 __all__ = ["Calibration", "calibrate", "random_samples"]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """``histograms``: value of the graph -> what was seen of it; ``rows``: how many examples were seen.
+    """``histograms``: value of the graph -> what was seen of it; ``input_means``: layer -> mean of each of
+    its input channels; ``rows``: how many examples were seen.
 
     Independent of any configuration: one calibration serves every precision."""
 
     histograms: Mapping[str, Histogram]
+    input_means: Mapping[str, np.ndarray]
     rows: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "histograms", MappingProxyType(dict(self.histograms)))
+        object.__setattr__(self, "input_means", MappingProxyType(dict(self.input_means)))
 
 
 def calibrate(
@@ -46,7 +49,8 @@ def calibrate(
     batch size; the last batch is filled up by repeating rows, which are not counted.
     ``config`` changes nothing of what is observed; a configuration that does not fit the graph is
     refused before the samples are run.  ``progress(rows)`` is called after each batch.  Raises
-    CalibrationError: no samples, a wrong shape, or a value that is not finite (naming the sample's index).
+    CalibrationError: no samples, a wrong shape, a sample that is not finite (naming its index), or one
+    for which a value inside the network is not.
     """
     import torch
 
@@ -54,33 +58,20 @@ def calibrate(
 
     if config is not None:
         layer_precisions(graph, config)
-    batch = graph.types[graph.inputs[0]].shape[0]
-    histograms = {name: Histogram() for name in quantized_values(graph)}
-    rows = 0
-    for inputs, real in _batches(graph, samples, batch):
-        evaluate(graph, [torch.from_numpy(value) for value in inputs], partial(_record, histograms, batch, real))
-        rows += real
+    recorder = Recorder(graph)
+    for inputs, real in _batches(graph, samples, recorder.batch):
+        recorder.real = real
+        evaluate(graph, [torch.from_numpy(value) for value in inputs], recorder)
+        recorder.rows += real
         if progress is not None:
-            progress(rows)
-    if not rows:
+            progress(recorder.rows)
+    if not recorder.rows:
         raise CalibrationError(f"{graph.name}: no calibration samples; give at least one batch")
-    grid = value_grids(graph)
+    grid, histograms = value_grids(graph), recorder.histograms
     for node in graph.nodes:
         if node.op == "pad" and grid[node.name] in histograms and np.isfinite(node.attrs["value"]):
             histograms[grid[node.name]].add(np.array([node.attrs["value"]], np.float32), 0.0)  # its range shall hold the padding
-    return Calibration(histograms, rows)
-
-
-def _record(histograms: Mapping[str, Histogram], batch: int, real: int, name: str, value: Any) -> None:
-    """Adds a tensor to its histogram, without the rows that only fill up the batch; where the batch
-    is not axis 0 these are copies of real rows, and all rows count in proportion."""
-    if name not in histograms:
-        return
-    values = value.numpy()
-    if values.ndim and values.shape[0] == batch:
-        histograms[name].add(values[:real])
-    else:
-        histograms[name].add(values, real / batch)
+    return Calibration(histograms, recorder.input_means(), recorder.rows)
 
 
 def random_samples(graph: Graph, seed: int, count: int) -> list[tuple[np.ndarray, ...]]:

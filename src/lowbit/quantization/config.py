@@ -76,6 +76,7 @@ class QuantizationConfig:
     (two-level scales, VS-Quant; layers up to 7 bits, wider ones per channel).
     ``scale``: "float"; "power_of_two" (rounded up); "fixed:<frac>": 2^-frac, symmetric signed, the
     (width, frac_width) of MASE; "global:<s>": s / 2^(bits-1), symmetric signed, TVM's global_scale.
+    ``bias_correction``: biases take up the mean error of the rounded weights.
     ``overrides``: pattern -> LayerPrecision; a layer's name, a glob over names, or "type:conv2d",
     "type:linear", "type:depthwise".  Later entries win; overrides win over first_last_bits.
     """
@@ -89,6 +90,7 @@ class QuantizationConfig:
     percentile: float = 99.99
     granularity: str = "per_channel"
     scale: str = "float"
+    bias_correction: bool = True
     overrides: Mapping[str, LayerPrecision] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

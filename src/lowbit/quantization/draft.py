@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +19,13 @@ __all__ = ["Draft", "clamp_bounds"]
 @dataclass
 class Draft:
     """``source``: the float graph.  ``params``: value of it -> its QParams, None where it stays float32.
-    ``renamed``: graph input -> its quantized copy."""
+    ``input_means``: layer -> mean of each input channel.  ``renamed``: graph input -> its quantized copy."""
 
     source: Graph
     config: QuantizationConfig
     plan: Plan
     params: dict[str, QParams | None]
+    input_means: Mapping[str, np.ndarray] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     types: dict[str, TensorType] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)

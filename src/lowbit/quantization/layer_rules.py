@@ -8,7 +8,8 @@ import numpy as np
 
 from lowbit.errors import NumericsError
 from lowbit.graph import Node
-from lowbit.numerics import QParams, QType
+from lowbit.numerics import QParams, QType, dequantize
+from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.draft import Draft, clamp_bounds
 from lowbit.quantization.weights import quantize_weights, round_weights
 
@@ -22,8 +23,10 @@ def integer_layer(draft: Draft, node: Node) -> None:
     has_residual = bool(node.attrs.get("residual"))
     has_bias = len(node.inputs) > 2 + has_residual
     bias = draft.source.constants[node.inputs[2]] if has_bias else np.zeros(len(w), np.float32)
+    means = draft.input_means.get(node.name) if draft.config.bias_correction else None
+    qtype = precision.weights or draft.config.weights
     try:
-        q, params, q_bias = quantize_parameters(draft, w, bias, x, precision.weights or draft.config.weights, precision.container)
+        q, params, q_bias = quantize_parameters(draft.config, w, bias, x, qtype, precision.container, means)
     except NumericsError as error:
         raise NumericsError(f"{node.name} ({node.op}): {error}") from None
     weight_name = draft.constant(node.inputs[1], q, params)
@@ -37,9 +40,19 @@ def integer_layer(draft: Draft, node: Node) -> None:
 
 
 def quantize_parameters(
-    draft: Draft, w: np.ndarray, bias: np.ndarray, x: QParams, qtype: QType, container: int | None
+    config: QuantizationConfig,
+    w: np.ndarray,
+    bias: np.ndarray,
+    x: QParams,
+    qtype: QType,
+    container: int | None,
+    means: np.ndarray | None = None,
 ) -> tuple[np.ndarray, QParams, np.ndarray]:
     """(integer weights, their QParams, integer bias at scale s_x * s_w[c]).
+
+    With ``means`` (of the layer's input channels) the bias takes up what rounding the weights adds to
+    the mean of each output: bias[c] - sum_k (scale[c] * q[c, k] - w[c, k]) * E[x_k] (Nagel et al. 2019,
+    section 4.2; the zeros of the padding are not counted).
 
     Bound (operands up to 8 bits): with |q_x - z_x| <= qmax - qmin, also in the stored form,
     (qmax - qmin) * sum |w| + |bias| < 2^31 and |bias| <= 2^30 for every channel, so that int32 holds
@@ -50,7 +63,7 @@ def quantize_parameters(
     """
     if not np.isfinite(bias).all():
         raise NumericsError("the bias is NaN or infinite")
-    q, params = quantize_weights(w, qtype, container, draft.config)
+    q, params = quantize_weights(w, qtype, container, config)
     span = 2 if x.qtype.bipolar else x.qtype.qmax - x.qtype.qmin
     wide = max(x.qtype.bits, qtype.bits) > 8
     limit = 2**52 if wide else 2**30
@@ -60,7 +73,8 @@ def quantize_parameters(
             magnitudes = magnitudes * params.group_scale[:, np.arange(q.shape[1]) // params.group_size]
         sums = span * magnitudes.sum(1)
         unit = x.scale.astype(np.float64) * params.scale.astype(np.float64)
-        steps = np.rint(bias.astype(np.float64) / unit)
+        shift = 0.0 if means is None else _mean_error(w, q, params, means)
+        steps = np.rint((bias.astype(np.float64) - shift) / unit)
         over = (np.abs(steps) > limit) | (sums >= limit)
         if not over.any():
             return q, params, steps.astype(np.int64 if wide else np.int32)
@@ -68,3 +82,11 @@ def quantize_parameters(
             raise NumericsError(f"{w[0].size} products per output can overflow the accumulator")
         params = replace(params, scale=np.where(over, 2 * params.scale, params.scale))
         q = np.where(over.reshape((-1,) + (1,) * (q.ndim - 1)), round_weights(w, params), q)
+
+
+def _mean_error(w: np.ndarray, q: np.ndarray, params: QParams, means: np.ndarray) -> np.ndarray:
+    """sum_k (dequantize(q)[c, k] - w[c, k]) * E[x_k] per output channel; ``means`` covers all groups."""
+    error = (dequantize(q, params).astype(np.float64) - w).reshape(*w.shape[:2], -1).sum(2)
+    groups = len(means) // w.shape[1]
+    per_output = np.repeat(means.reshape(groups, w.shape[1]), len(w) // groups, axis=0)
+    return (error * per_output).sum(1)

@@ -46,7 +46,7 @@ def quantize_graph(graph: Graph, calibration: Calibration, config: QuantizationC
     UnsupportedPrecision for an impossible configuration, NumericsError for non-finite weights.
     """
     plan = make_plan(graph, config)
-    draft = Draft(graph, config, plan, _value_params(graph, plan, calibration, config))
+    draft = Draft(graph, config, plan, _value_params(graph, plan, calibration, config), calibration.input_means)
     read = {name for node in graph.nodes for name in node.inputs}
     for name in graph.inputs:
         draft.types[name] = graph.types[name]

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CLASSES", "Instruction", "LoopWork", "is_multiply", "loop_work"]
+__all__ = ["CLASSES", "Instruction", "LoopWork", "loop_work"]
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Instruction:
 CLASSES: dict[str, re.Pattern[str]] = {
     name: re.compile(pattern)
     for name, pattern in {
-        "multiply": r"v?pmadd(ubsw|wd)|vpdp\w+|v?pmul\w+|i?mul[bwlq]?|v?mul[ps][sd]|vfn?m(add|sub)\w+|v?p?popcnt\w*",
+        "multiply": r"v?pmadd(ubsw|wd)|vpdp\w+|v?pmul\w+|v?mul[ps][sd]|vfn?m(add|sub)\w+|v?p?popcnt\w*",
         "widen": r"v?pmov[sz]x\w+",
         "broadcast": r"vp?broadcast\w+",
         "convert": r"v?cvt\w+|v?pack[su]s\w+|v?round[ps][sd]|vrndscale[ps][sd]|vpmovu?s?[dqw][bwd]b?$",
         "add": r"v?padd\w*|v?psub\w*|v?(add|sub)[ps][sd]$",
         "logic": r"v?p?(and|or|xor|andn)(n?[dq]|n?p[sd])?$|vpternlog\w+|v?ps[lr][la][wdq]q?$",
         "compare": r"v?p?(min|max)\w+|v?p?cmp\w+|v?p?ucomi\w+|v?p?blend\w+|vptest\w*",
-        "shuffle": r"v?p?shuf\w+|vperm\w+|v?p?unpck\w+|v?p?(insert|extract)\w+|v?palignr|valign[dq]|v?mov([hl]\w*ps|ddup|s[hl]dup)",
+        "shuffle": r"v?p?shuf\w+|vperm\w+|v?p?unpck\w+|v?p?(insert|extract|align)\w+|v?mov([hl]\w*ps|ddup|s[hl]dup)",
         "branch": r"j\w+|call\w*|ret\w*",
     }.items()
 }
@@ -53,8 +53,7 @@ _VECTOR = re.compile(r"%[xyz]mm\d+")
 _FLOAT = re.compile(
     r"v?(add|sub|mul|div|sqrt|max|min|cmp\w*|u?comi|round|rndscale|rcp14|rsqrt14|rcp|rsqrt|hadd|dp)[ps][sd]$|vfn?m(add|sub)\w+[ps][sd]$|v?cvt\w*[ps][sd]\w*$"
 )
-_FUSED = re.compile(r"vfn?m(add|sub)\w+[ps][sd]")
-_FLOAT_MULTIPLY = re.compile(rf"v?mul[ps][sd]|{_FUSED.pattern}")
+_FLOAT_MULTIPLY = re.compile(r"v?mul[ps][sd]|vfn?m(add|sub)\w+[ps][sd]")
 _CONVERSION = re.compile(r"v?cvt(t?(p[sd]2u?[dq]q|s[sd]2u?si)|u?[dq]q2p[sd]|u?si2s[sd])\w*")
 
 
@@ -67,29 +66,23 @@ def _class(instruction: Instruction) -> str:
         return "store" if instruction.writes_memory else "load"
     for name, pattern in CLASSES.items():
         if pattern.fullmatch(instruction.mnemonic):
-            vector = name in ("multiply", "branch") or _VECTOR.search(instruction.operands)
+            vector = name == "branch" or _VECTOR.search(instruction.operands)
             return name if vector else "scalar"
     return "scalar"
 
 
-def is_multiply(instruction: Instruction) -> bool:
-    """Whether the instruction multiplies (or counts bits), read by itself."""
-    return _class(instruction) == "multiply"
-
-
 @dataclass(frozen=True)
 class LoopWork:
-    """Instructions of a loop.
+    """Instructions of a loop (or of a whole function).
 
     ``classes``: by class; ``float``: those that compute in float (arithmetic, comparison, conversion;
-    not moves); ``float_multiplies``: those that multiply in float, of which ``fused`` also add;
+    not moves); ``float_multiplies``: those that multiply in float, fused with an addition or not;
     ``conversions``: between float and integer, either way.
     """
 
     classes: Mapping[str, int]
     float: int
     float_multiplies: int
-    fused: int
     conversions: int
 
     @property
@@ -114,4 +107,4 @@ def loop_work(loop: Sequence[Instruction]) -> LoopWork:
     def matching(pattern: re.Pattern[str]) -> int:
         return sum(pattern.fullmatch(i.mnemonic) is not None for i in loop)
 
-    return LoopWork(dict(+counts), matching(_FLOAT), matching(_FLOAT_MULTIPLY), matching(_FUSED), matching(_CONVERSION))
+    return LoopWork(dict(+counts), matching(_FLOAT), matching(_FLOAT_MULTIPLY), matching(_CONVERSION))

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lowbit.errors import ConfigError
 from lowbit.kernels.spec import KernelSpec, spec_from_json
-from lowbit.reporting.instructions import Instruction, LoopWork, loop_work
+from lowbit.reporting.instructions import LoopWork, loop_work
 from lowbit.reporting.machine_code import Function, disassemble
 from lowbit.targets import Target, find_target
 
@@ -43,8 +43,8 @@ class LayerReport:
     """One kernel call.
 
     ``act``, ``weight``: texts of QTypes, "f32", or "" where the kernel has none.  ``weights``: its share
-    of the weight file, None without one.  ``loop``: the hot loop of the kernel in the artifact's own
-    library, () if it is not there.
+    of the weight file, None without one.  ``function``: the kernel in the artifact's own library, None if
+    it is not there.
     """
 
     name: str
@@ -55,12 +55,12 @@ class LayerReport:
     spec: KernelSpec
     symbol: str
     object_sha256: str
-    loop: tuple[Instruction, ...]
+    function: Function | None
 
     @cached_property
     def work(self) -> LoopWork:
         """What the hot loop does."""
-        return loop_work(self.loop)
+        return loop_work(self.function.hot_loop() if self.function else ())
 
 
 def layer_reports(compiled: Compiled, pattern: str = "") -> list[LayerReport]:
@@ -95,7 +95,7 @@ def _report(entry: Mapping[str, Any], functions: Mapping[str, Function], target:
         spec=spec,
         symbol=symbol,
         object_sha256=entry["object_sha256"],
-        loop=functions[symbol].hot_loop() if symbol in functions else (),
+        function=functions.get(symbol),
     )
 
 

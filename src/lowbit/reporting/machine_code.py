@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.errors import ArtifactError, ToolMissing
-from lowbit.reporting.instructions import Instruction, is_multiply
+from lowbit.reporting.instructions import Instruction, loop_work
 
 __all__ = ["Function", "disassemble", "parse_objdump"]
 
@@ -40,11 +40,17 @@ class Function:
         return [self.instructions[start : end + 1] for start, end in sorted(inner)]
 
     def hot_loop(self) -> tuple[Instruction, ...]:
-        """The innermost loop with the most multiplications; among equals the longest.
+        """The innermost loop with the most integer multiplications; among equals the one with the most
+        float ones, then the longest.  (An epilogue may multiply more often, but in float.)
 
         A function without any loop is its own hot loop.
         """
-        return max(self.loops(), key=lambda loop: (sum(map(is_multiply, loop)), len(loop)), default=self.instructions)
+
+        def heat(loop: tuple[Instruction, ...]) -> tuple[int, int, int]:
+            work = loop_work(loop)
+            return work.integer_multiplies, work.float_multiplies, len(loop)
+
+        return max(self.loops(), key=heat, default=self.instructions)
 
 
 def parse_objdump(text: str) -> dict[str, Function]:

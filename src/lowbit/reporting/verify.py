@@ -6,8 +6,8 @@ Each check returns what it found wrong, in words; none found means the claim hol
 2. **container**: it is the one the graph asked for: the type's own width unless the configuration keeps
    narrow values in wider fields on purpose (``4/int8``).
 3. **values**: the fields on disk, decoded in their whole width, lie in the claimed type.
-4. **integer**: a layer with integer operands multiplies integers in its hot loop, and in float at most
-   what requantization needs.
+4. **integer**: a layer with integer operands multiplies integers in its hot loop, and in float no more
+   than requantization needs.
 5. **code**: the kernel generated from the recorded spec is the kernel in the artifact (needs TVM).
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from lowbit.graph.ops import LAYERS
 from lowbit.numerics import QType, packed_size, unpack_bits
+from lowbit.reporting.instructions import loop_work
 from lowbit.reporting.kernel_texts import can_generate, object_sha256
 from lowbit.reporting.layers import LayerReport, StoredWeights, layer_reports
 from lowbit.targets import find_target
@@ -71,7 +72,8 @@ def _container(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Findi
         if w.container != asked:
             yield Finding(r.name, "container", f"weights lie in {w.container} bits, the graph asks for {asked}")
         if not r.weight == w.qtype == claimed:
-            yield Finding(r.name, "container", f"the kernel takes {r.weight} weights, {w.qtype} are stored, the graph has {claimed}")
+            text = f"the kernel takes {r.weight} weights, {w.qtype} are stored, the graph has {claimed}"
+            yield Finding(r.name, "container", text)
 
 
 def _values(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
@@ -101,20 +103,23 @@ def _stored(reports: list[LayerReport]) -> Iterator[tuple[LayerReport, StoredWei
 
 def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
     """Requantization converts each sum to float, multiplies it (a residual too, twice) and converts it
-    back, so a hot loop that includes its epilogue has at most twice as many float multiplications as
-    conversions.  It never fuses a multiplication with an addition.  A loop that multiplies in float has
-    no integer multiplications; only 1-bit weights can do without any."""
+    back, so a kernel has at most twice as many float multiplications as conversions.  What converts its
+    operands and then multiplies them in float has no integer multiplications; only 1-bit weights can
+    do without any."""
     for r in reports:
         if r.act == "f32" or not r.macs:
             continue
-        work = r.work
-        if not r.loop:
+        if r.function is None:
             yield Finding(r.name, "integer", f"the library has no code for kernel {r.symbol}")
-        elif not work.integer_multiplies and QType.parse(r.weight).bits > 1:
-            yield Finding(r.name, "integer", f"{r.act} x {r.weight} without an integer multiplication in the hot loop: {work}")
-        elif work.fused or work.float_multiplies > 2 * work.conversions:
-            text = f"{r.act} x {r.weight} with {work.float_multiplies} float multiplications in the hot loop"
-            yield Finding(r.name, "integer", text)
+            continue
+        types = f"{r.act} x {r.weight}"
+        if not r.work.integer_multiplies and QType.parse(r.weight).bits > 1:
+            yield Finding(r.name, "integer", f"{types} without an integer multiplication in the hot loop: {r.work}")
+        for place, work in (("the hot loop", r.work), ("all", loop_work(r.function.instructions))):
+            if work.float_multiplies > 2 * work.conversions:
+                text = f"{types} with {work.float_multiplies} float multiplications for {work.conversions} conversions in {place}"
+                yield Finding(r.name, "integer", text)
+                break
 
 
 def _code(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ def test_tiles_are_possible_and_units_cover_the_layer(target: object, dst: Layou
     for form in FORMS.values():
         if not form.available(target):
             continue
-        t = choose_tiling(form.name, target, dst, 64, 64, True, 1, 1, False)
+        t = choose_tiling(form.name, target, dst, 64, 1, 64, True, 1, 1, False)
         assert 1 <= t.mr <= dst.pixels
         assert t.nr % 16 == 0
         assert t.mr == 1 or t.mr * t.nr // (16 if target.vector_bytes == 64 else target.vector_bytes // 4) <= target.registers
@@ -26,14 +26,14 @@ def test_tiles_are_possible_and_units_cover_the_layer(target: object, dst: Layou
 
 def test_large_layers_have_enough_units_and_small_ones_few() -> None:
     target = TARGETS["x86-64-v3"]
-    big = choose_tiling("u8_maddubs", target, Layout(1, 56, 56, 64, 64), 144, 64, False, 1, 1, False)
+    big = choose_tiling("u8_maddubs", target, Layout(1, 56, 56, 64, 64), 144, 3, 64, False, 1, 1, False)
     tiles, blocks = -(-56 * 56 // big.mr), -(-64 // big.nr)
     assert -(-tiles // big.m_tiles) * -(-blocks // big.n_blocks) >= 8
-    small = choose_tiling("u8_maddubs", target, Layout(1, 2, 2, 16, 16), 4, 16, True, 1, 1, False)
+    small = choose_tiling("u8_maddubs", target, Layout(1, 2, 2, 16, 16), 4, 1, 16, True, 1, 1, False)
     assert small.m_tiles * small.mr >= 4
 
 
 def test_pixels_that_share_cache_sets_get_a_lower_tile() -> None:
     target, dst = TARGETS["x86-64-v4"], Layout(1, 14, 14, 256, 256)
-    assert choose_tiling("f32", target, dst, 256, 4096, True, 1, 1, False).mr < 8
-    assert choose_tiling("f32", target, dst, 256, 4096 + 64, True, 1, 1, False).mr > 8
+    assert choose_tiling("f32", target, dst, 256, 1, 4096, True, 1, 1, False).mr < 8
+    assert choose_tiling("f32", target, dst, 256, 1, 4096 + 64, True, 1, 1, False).mr > 8

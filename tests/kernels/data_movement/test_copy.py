@@ -35,6 +35,10 @@ CASES = {
     "unflatten": ((2, 48 * 35, 7 * 5 * 48), (48, 35, 1), (5, 7, 7 * 48), (7, 1, 48)),
     "transposed_tail": ((1, 0, 0), (21, 1, 35), (35, 32, 1)),
     "transposed_16": ((3, 512, 512), (16, 1, 32), (32, 16, 1)),
+    "units_are_rows": ((37, 1, 40), (40, 48, 1)),
+    "units_are_neighbours": ((100, 1, 1), (9, 112, 128)),
+    "channel_shuffle": ((6, 64, 64), (2, 29, 1), (29, 1, 2)),
+    "channel_shuffle_3": ((2, 96, 96), (20, 1, 3), (3, 20, 1)),
     "every_other": ((5, 40, 20), (20, 2, 1)),
     "reversed_axes": ((3, 1, 20), (4, 3, 5), (5, 12, 1)),
 }
@@ -55,11 +59,15 @@ def test_copy(target, case, dtype):
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=4))
-def test_merge_visits_the_same_elements_in_order(dims):
-    def offsets(dims):
+def test_merge_keeps_the_moves_of_every_unit(dims):
+    def moves(dims):
         places = [(0, 0)]
-        for n, s, d in dims:
+        for n, s, d in dims[1:]:
             places = [(a + i * s, b + i * d) for a, b in places for i in range(n)]
-        return places
+        return dims[0], sorted(places)
 
-    assert offsets(merge(tuple(dims))) == offsets(dims)
+    assert moves(merge(tuple(dims))) == moves(dims)
+
+
+def test_merge_orders_by_destination_and_joins():
+    assert merge(((2, 0, 640), (32, 1, 1), (5, 128, 128), (4, 32, 32), (1, 7, 7))) == ((2, 0, 640), (640, 1, 1))

@@ -55,9 +55,7 @@ def make(case: str, width: str, **changes) -> DepthwiseSpec:
     src = Layout(n, h, w, c, physical_channels, src_dtype, top + 1, left, bottom, right + 1)
     dst = Layout(n, oh, ow, c, physical_channels, dst_dtype, 1, 2, 0, 1)
     other = Layout(n, oh, ow, c, physical_channels, residual, 0, 1, 1, 0) if residual else None
-    return DepthwiseSpec(
-        src, dst, other, kernel, stride, dilation, (top, left), src_dtype, form, form, wide=wide, **changes
-    )
+    return DepthwiseSpec(src, dst, other, kernel, stride, dilation, (top, left), src_dtype, form, form, wide=wide, **changes)
 
 
 def packed(spec: DepthwiseSpec, w: np.ndarray) -> np.ndarray:

@@ -25,18 +25,18 @@ VALUES = {"alpha": 0.3, "beta": 2.5, "lo": -1.5, "hi": 2.25}
 # float32 only its spacing
 RELATIVE, ABSOLUTE = 1e-6, 2e-45
 LOOSE = {"sin": 3e-8, "cos": 3e-8}  # absolute, near their zeros
+REACH = {"exp": 86, "sin": 1e4, "cos": 1e4, "softplus": 30, "gelu": 12.5, "gelu_tanh": 9.0}
+REACH |= dict.fromkeys(("logsigmoid", "mish", "silu", "sigmoid"), 85)
 
 
 def domain(fn: str) -> np.ndarray:
     rng = np.random.default_rng(0)
     if fn in ("log", "rsqrt", "sqrt"):
         return np.concatenate([2.0 ** rng.uniform(-140, 127, 3000), rng.uniform(0.5, 2, 1096)])
+    tiny, mid = rng.choice([-1, 1], 1096) * 2.0 ** rng.uniform(-60, 0, 1096), rng.uniform(-1, 1, 1000)
     if fn == "log1p":
-        return np.concatenate([rng.uniform(-0.999, 3, 2000), rng.choice([-1, 1], 1000) * 2.0 ** rng.uniform(-40, -3, 1000), 2.0 ** rng.uniform(0, 100, 1096)])
-    small = rng.choice([-1, 1], 1096) * 2.0 ** rng.uniform(-60, 0, 1096)
-    wide = {"exp": 86, "sin": 1e4, "cos": 1e4, "softplus": 30, "logsigmoid": 85, "mish": 85, "silu": 85, "sigmoid": 85}.get(fn, 12)
-    wide = {"gelu": 12.5, "gelu_tanh": 9.0}.get(fn, wide)
-    return np.concatenate([small, rng.uniform(-wide, wide, 2000), rng.uniform(-1, 1, 1000)])
+        return np.concatenate([tiny * 0.999, rng.uniform(-0.999, 3, 2000), 2.0 ** rng.uniform(0, 100, 1000)])
+    return np.concatenate([tiny, rng.uniform(-REACH.get(fn, 12), REACH.get(fn, 12), 2000), mid])
 
 
 def run(fn: str, target, x: np.ndarray) -> np.ndarray:

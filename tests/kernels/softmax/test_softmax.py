@@ -29,6 +29,7 @@ CASES = {
     "one": (1, 1, 1, 1, 16, 16),
     "sixteen": (1, 2, 2, 16, 16, 16),
 }
+RESULTS = {"u8": [255 * 9, 0, 255, 0], "i16": [32767 * 9, -32768, 32767, -100], "f32": [0, 0, 0, 0]}
 
 
 def table(levels: int, channels: int, scale: float) -> np.ndarray:
@@ -48,7 +49,7 @@ def test_integer(target, case, dtypes):
     x.reshape(-1)[: min(4, c)] = np.iinfo(x.dtype).max  # sums at the upper end
     levels, scale = (65536, 0.0002) if dtypes[0] == "i16" else (256, 0.03)
     e = table(levels, c, scale)
-    s = np.array({"u8": [255 * 9, 0, 255, 0], "i16": [32767 * 9, -32768, 32767, -100], "f32": [0, 0, 0, 0]}[dtypes[1]], np.float32)
+    s = np.array(RESULTS[dtypes[1]], np.float32)
     spec = SoftmaxSpec(src, dst)
     got = run_in_pieces(spec, target, dst, x=place(x, src), w=e, s=s)
     np.testing.assert_array_equal(got, softmax(spec, x, e, s))

@@ -4,7 +4,7 @@ Inputs are 0 <= x <= act_max (or |x| <= act_max).  A sum over a set of products,
 of it, lies in [-act_max * sum|w-|, act_max * sum(w+)]; so bounding these two sums over the weights that
 share an accumulator also bounds each intermediate result, whatever the input.
 
-All functions take weights as (blocks, steps, nr, k_group) integers (``weight_blocks``).
+All functions take weights as (blocks, steps, nr, k_group) int32 or int64 (``weight_blocks``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 
 __all__ = ["DEPTHS", "int32_depth", "maddubs_depth", "split_steps"]
 
-DEPTHS = (32, 16, 8, 4, 3, 2, 1)  # steps sharing an int16 lane; beyond 32 widening costs nothing
+_POWERS = (2, 4, 8, 16, 32)
+DEPTHS = (1, 3, *_POWERS)  # steps sharing an int16 lane; beyond 32 widening costs nothing
 _INT16 = 32767
 _INT32 = 2**31 - 1
 
@@ -22,7 +23,8 @@ def _lanes(w_blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """sum(w+) and sum|w-| of the weight pairs of each int16 lane: (blocks, steps, nr * 2)."""
     blocks, steps, nr, k_group = w_blocks.shape
     pairs = w_blocks.reshape(blocks, steps, nr * k_group // 2, 2)
-    return np.maximum(pairs, 0).sum(-1), np.maximum(-pairs, 0).sum(-1)
+    first, second = pairs[..., 0], pairs[..., 1]
+    return np.maximum(first, 0) + np.maximum(second, 0), np.maximum(-first, 0) + np.maximum(-second, 0)
 
 
 def _grouped(values: np.ndarray, run_steps: int, depth: int) -> np.ndarray:
@@ -41,15 +43,22 @@ def maddubs_depth(w_blocks: np.ndarray, act_max: int, run_steps: int | None = No
     positive, negative = _lanes(np.asarray(w_blocks))
     run_steps = run_steps or positive.shape[1]
 
-    def safe(plus: np.ndarray, minus: np.ndarray) -> bool:
-        return bool(act_max * plus.max(initial=0) <= _INT16 and act_max * minus.max(initial=0) <= _INT16 + 1)
+    def fits(plus: np.ndarray, minus: np.ndarray) -> bool:
+        return act_max * int(plus.max(initial=0)) <= _INT16 and act_max * int(minus.max(initial=0)) <= _INT16 + 1
 
-    if safe(positive.sum(1), negative.sum(1)):
+    def safe(depth: int) -> bool:
+        return fits(_grouped(positive, run_steps, depth), _grouped(negative, run_steps, depth))
+
+    if not fits(positive, negative):
+        return None
+    if fits(positive.sum(1), negative.sum(1)):
         return 0
-    for depth in DEPTHS:
-        if safe(_grouped(positive, run_steps, depth), _grouped(negative, run_steps, depth)):
-            return depth
-    return None
+    depth = 1
+    for deeper in _POWERS:  # a group of 2d steps is made of two groups of d: once unsafe, always unsafe
+        if not safe(deeper):
+            break
+        depth = deeper
+    return 3 if depth < 3 and safe(3) else depth
 
 
 def split_steps(w_blocks: np.ndarray, act_max: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +76,7 @@ def split_steps(w_blocks: np.ndarray, act_max: int) -> tuple[np.ndarray, np.ndar
 def int32_depth(w_blocks: np.ndarray, act_max: int, run_steps: int | None = None) -> int | None:
     """Steps whose products may share an int32 accumulator: 0 = the whole K, else a power of two (at
     most the steps of a run), or None where one step could overflow.  Inputs may be negative."""
-    size = np.abs(np.asarray(w_blocks, np.int64)).sum(-1)
+    size = np.abs(np.asarray(w_blocks)).sum(-1, dtype=np.int64)
     run_steps = run_steps or size.shape[1]
     if act_max * size.sum(1).max(initial=0) <= _INT32:
         return 0

@@ -11,19 +11,19 @@ __all__ = ["pack_weights", "split_parts", "weight_blocks"]
 
 
 def weight_blocks(values: np.ndarray, packing: Packing) -> np.ndarray:
-    """Logical weights in the order of the K loop: (blocks, steps, nr, k_group), integers as int64.
+    """Logical weights in the order of the K loop: (blocks, steps, nr, k_group), integers as int32.
 
     ``values``: (N, runs, run_len), the disk order; zero outside.  Includes group_scale and the windows
     of grouped convolutions, not parts or entries.
     """
     p = packing
     values = np.asarray(values).reshape(p.n, p.runs, p.run_len)
-    values = values.astype(np.float32 if p.element == "f32" else np.int64)
+    values = values.astype(np.float32 if p.element == "f32" else np.int32)
     if p.group_scale is not None:
         group = np.arange(p.run_len) % p.channels // p.group_size
         values = values * p.group_scale.astype(values.dtype)[:, group][:, None, :]
     full = np.zeros((p.blocks * p.nr, p.runs, p.run_pad), values.dtype)
-    if p.groups == 1:
+    if p.window_start is None:
         full[: p.n, :, : p.run_len] = values
     else:
         per_group = p.n // p.groups
@@ -43,7 +43,7 @@ def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
     if p.element == "bit":
         # logical -1/+1 (0 outside): bit = w > 0; little-endian dwords, bit j = channel j
         return np.packbits(blocks > 0, axis=-1, bitorder="little").tobytes()
-    if p.entries is not None:
+    if p.entries is not None and p.entry_starts is not None:
         steps, modes = p.entries // 4, p.entries % 4
         owner = np.repeat(np.arange(p.blocks), np.diff(p.entry_starts))
         w = blocks[owner, steps]

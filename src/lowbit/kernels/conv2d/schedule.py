@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
@@ -46,8 +47,10 @@ class _Nest:
     ) -> None:
         self.kernel, self.spec, self.ops, self.runs, self.epilogue = kernel, spec, arithmetic, runs, epilogue
         self.mr = min(spec.mr, spec.dst.pixels)
-        panel_bytes = runs.count * runs.padded * spec.nr * (4 if spec.form == "f32" else 2) * spec.n_blocks
-        self.pixels_outside = panel_bytes <= target.l1_bytes // 2
+        dtype, elements = arithmetic.weight
+        row_bytes = spec.parts * (spec.nr // arithmetic.lanes) * elements * np.dtype(dtype).itemsize
+        unit_bytes = spec.n_blocks * runs.count * runs.steps(spec.k_group) * row_bytes
+        self.pixels_outside = unit_bytes <= target.l1_bytes // 2  # a unit's weights stay in L1, its inputs are read once
         written = min(spec.dst.stride, -(-spec.dst.c // LANES) * LANES)
         self.tail = (written - (spec.blocks - 1) * spec.nr) // arithmetic.lanes  # vectors of the last block
 

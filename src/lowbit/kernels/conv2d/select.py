@@ -65,7 +65,7 @@ def _tiling(spec: ConvSpec, runs: Runs, target: Target) -> Tiling:
     steps = spec.entries / spec.blocks or runs.count * runs.steps(spec.k_group)
     one_row = spec.stride == spec.kernel == (1, 1) and not spec.src.halo
     linear = one_row or spec.dst.h == spec.dst.n == 1
-    return choose_tiling(spec.form, target, spec.dst, steps, pitch, linear, spec.parts, spec.depth, bool(spec.window))
+    return choose_tiling(spec.form, target, spec.dst, steps, runs.count, pitch, linear, spec.parts, spec.depth, bool(spec.window))
 
 
 def _fits(form: Form, problem: ConvProblem, weights: np.ndarray) -> bool:

@@ -55,9 +55,18 @@ class Tiling:
 
 
 def choose_tiling(
-    form: str, target: Target, dst: Layout, steps: float, pitch: int, linear: bool, parts: int, depth: int, window: bool
+    form: str,
+    target: Target,
+    dst: Layout,
+    steps: float,
+    runs: int,
+    pitch: int,
+    linear: bool,
+    parts: int,
+    depth: int,
+    window: bool,
 ) -> Tiling:
-    """The tile with the fewest estimated cycles for ``dst`` with ``steps`` K-steps.
+    """The tile with the fewest estimated cycles for ``dst`` with ``steps`` K-steps in ``runs`` runs.
 
     ``pitch``: bytes between the inputs of neighbouring pixels.  ``linear``: all pixels are that far
     apart, so one address serves a tile.  ``window``: grouped convolution, whose K grows with nr: the
@@ -75,9 +84,10 @@ def choose_tiling(
         far = 2.0 if steps * nv * parts * lanes * 4 > target.l1_bytes * 0.75 else 1.0
         loads = mr * half * (1.5 if mr > (_WAYS - 1) * sets else 1.0) + nv * parts * half * far
         step = max(mr * nv * work * parts * half + 0.2 * loads, loads, _LATENCY)
-        return steps * step + 20 + mr * (nv * 7 * half + (0 if one_address else 8))
+        addresses = 0 if one_address else mr * (8 + 2 * runs)
+        return steps * step + 20 + mr * nv * 7 * half + addresses
 
-    best = None
+    found: list[Tiling] = []
     for nr, mr in product((16,) if window else (16, 32, 48, 64), range(1, 17)):
         nv = min(nr // lanes, vectors)
         weights = nv if mr > 1 else 0  # used once, they are memory operands
@@ -89,9 +99,8 @@ def choose_tiling(
         tiles = -(-dst.pixels // mr)
         full, rest = divmod(vectors, nv)
         cycles = tiles * (full * tile_cycles(mr, nv, one_address) + (tile_cycles(mr, rest, one_address) if rest else 0))
-        if best is None or cycles < best.cycles:
-            best = Tiling(mr, nr, *_unit(tiles, -(-dst.c // nr), cycles), cycles)
-    return best
+        found.append(Tiling(mr, nr, *_unit(tiles, -(-dst.c // nr), cycles), cycles))
+    return min(found, key=lambda tiling: tiling.cycles)
 
 
 def form_lanes(form: str, target: Target) -> int:

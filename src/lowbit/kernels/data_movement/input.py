@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tvm import tirx
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
+from lowbit.kernels.data_movement.transpose import interleaved
 from lowbit.kernels.rows import row_position, spans
 from lowbit.kernels.spec import InputSpec
-from lowbit.kernels.vectors import LANES, convert, integer_result, load, splat, store
+from lowbit.kernels.vectors import LANES, integer_result, load, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -52,30 +52,14 @@ def build(spec: InputSpec, target: Target) -> Any:
             if flat:
                 for i, lanes in spans(dst.w * dst.c, LANES):
                     store(k.o, at_o + i, stored(load(k.x, at_x + i, lanes), lanes), lanes)
-            elif sw == 1 and dst.w >= LANES and dst.stride <= 4 and dtype == "uint8":
+            elif sw == 1 and dst.w >= LANES and dst.stride <= 4:
                 for x, _ in spans(dst.w, LANES):
                     channels = [stored(load(k.x, at_x + x + c * sc), LANES) for c in range(dst.c)]
-                    _interleave(k.o, at_o + x * dst.stride, channels, dst.stride, blank)
+                    channels += [splat(blank, dtype)] * (dst.stride - dst.c)
+                    store(k.o, at_o + x * dst.stride, interleaved(channels, LANES), LANES * dst.stride)
             else:
                 _pixels(spec, k, at_x, at_o, stored, blank)
     return k.func
-
-
-def _interleave(buffer: Any, at: Any, channels: list[Any], stride: int, blank: Any) -> None:
-    """Store sixteen pixels of up to four bytes each: the bytes of a pixel meet in one int32 lane."""
-    if stride == 1:
-        store(buffer, at, channels[0])
-        return
-    channels = channels + [T.broadcast(blank, LANES)] * (stride - len(channels))
-    pixels = convert(channels[0], "uint32")
-    for c, value in enumerate(channels[1:], 1):
-        pixels = pixels | (convert(value, "uint32") << splat(8 * c, "uint32"))
-    data = T.reinterpret("uint8x64", pixels)
-    kept = stride * LANES
-    if stride < 4:  # drop the unused bytes of every lane
-        order = [tirx.IntImm("int32", 4 * p + c) for p in range(LANES) for c in range(stride)]
-        data = tirx.Shuffle([data], order)
-    store(buffer, at, data, kept)
 
 
 def _pixels(spec: InputSpec, k: Any, at_x: Any, at_o: Any, stored: Callable[[Any, int], Any], blank: Any) -> None:

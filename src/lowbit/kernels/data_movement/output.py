@@ -7,6 +7,8 @@ from typing import Any
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
+from lowbit.kernels.data_movement.transpose import transposed
+from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.rows import row_position, spans
 from lowbit.kernels.spec import OutputSpec
 from lowbit.kernels.vectors import LANES, load, operand, splat, store
@@ -16,12 +18,13 @@ __all__ = ["build"]
 
 
 def build(spec: OutputSpec, target: Target) -> Any:
-    """One row a unit.  Vectors along the channels where the user's tensor has them contiguous; else one
-    channel of the row after the other, so that the stores are contiguous in the NCHW case."""
+    """One row a unit.  Vectors along the channels where the user's tensor has them contiguous, transposed
+    squares where it has the pixels contiguous (NCHW), else element by element."""
     src = spec.src
     sn, sh, sw, sc = spec.strides
     extent = 1 + (src.n - 1) * sn + (src.h - 1) * sh + (src.w - 1) * sw + (src.c - 1) * sc
     dtype = TIR_DTYPE[src.dtype]
+    side = 16 // ELEMENT_BYTES[src.dtype]  # of a square whose rows are 16-byte vectors
     pointers = {"x": (dtype, src.elements), "s": ("float32", 3), "o": ("float32", extent)}
 
     with kernel_function(spec.symbol(target.name), **pointers) as k:
@@ -39,6 +42,12 @@ def build(spec: OutputSpec, target: Target) -> Any:
                     for c, lanes in spans(src.c, LANES):
                         value = load(k.x, at_x + x * src.stride + c, lanes)
                         store(k.o, at_o + x * sw + c, real(value, lanes), lanes)
+            elif sw == 1 and src.c >= side and src.w >= side:
+                for c, _ in spans(src.c, side):
+                    for x, _ in spans(src.w, side):
+                        pixels = [TB.Bind(load(k.x, at_x + (x + j) * src.stride + c, side)) for j in range(side)]
+                        for i, values in enumerate(transposed(pixels)):
+                            store(k.o, at_o + x + (c + i) * sc, real(values, side), side)
             else:
                 with TB.serial(src.c) as c, TB.serial(src.w) as x:
                     value = load(k.x, at_x + x * src.stride + c, 1)

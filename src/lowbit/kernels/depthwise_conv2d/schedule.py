@@ -85,9 +85,7 @@ def build(spec: DepthwiseSpec, target: Target) -> Any:
     filled = min(-(-src.stride // lanes) * lanes, dst.stride)
 
     with kernel_function(spec.symbol(target.name), **pointers) as k:
-        epilogue = Epilogue(
-            k, dst.stride, dst, spec.residual, spec.form != "f32", spec.wide, spec.acc_shift, spec.sign
-        )
+        epilogue = Epilogue(k, dst.stride, dst, spec.residual, spec.form != "f32", spec.wide, spec.acc_shift, spec.sign)
         with TB.serial(k.lo, k.hi) as row:
             image, y = row_position(row, dst)
             with TB.serial(filled // lanes) as chunk:
@@ -102,8 +100,8 @@ def build(spec: DepthwiseSpec, target: Target) -> Any:
                         epilogue.write(sums[i], c0, dst.offset(*at), residual_at, lanes)
             if filled < dst.stride:
                 with TB.serial(dst.w) as x, TB.serial((dst.stride - filled) // lanes) as chunk:
-                    at = dst.offset(image, y, x, filled + chunk * lanes)
-                    store(k.o, at, splat(0, TIR_DTYPE[dst.dtype], lanes), lanes)
+                    padding = dst.offset(image, y, x, filled + chunk * lanes)
+                    store(k.o, padding, splat(0, TIR_DTYPE[dst.dtype], lanes), lanes)
     return k.func
 
 

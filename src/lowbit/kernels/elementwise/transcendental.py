@@ -1,4 +1,4 @@
-"""exp, log, sin, erfc ... as vector expressions: no libm call, the same bits on every machine with FMA.
+"""exp, log, sin, erfc ... as vector expressions, without a call to libm.
 
 Each takes the element type it computes in.  float32 for what networks evaluate often (exp and what is
 made of it, relative error below 4e-7); float64 where float32 would cancel.  Polynomials are Taylor

@@ -15,8 +15,6 @@ from lowbit.targets import Target
 
 __all__ = ["build"]
 
-_LOWEST = {"uint8": 0, "int16": -32768, "float32": -3.4028234663852886e38}
-
 
 def _group(chunks: int, dtype: str) -> int:
     """Vectors of 16 channels that share one walk over a window: their accumulators fill registers,
@@ -31,10 +29,10 @@ def build(spec: PoolSpec, target: Target) -> Any:
     dtype = TIR_DTYPE[src.dtype]
     maximum = spec.fn == "max"
     total = dtype if maximum or dtype == "float32" else "int32"
-    start = _LOWEST[dtype] if maximum else 0
     header = 0 if dtype == "float32" else 5
     chunks, filled = divmod(min(src.stride, dst.stride), LANES)
     chunks += 1 if filled else 0
+    valid = filled if filled and chunks == 1 else LANES  # of a source narrower than one vector
     group = _group(chunks, total)
 
     pointers = {
@@ -66,13 +64,15 @@ def build(spec: PoolSpec, target: Target) -> Any:
                 with TB.serial(chunks // group) as block:
                     c0 = block * (group * LANES)
                     acc = TB.alloc_buffer((group * LANES,), total, scope="global")
-                    for g in range(group):
-                        store(acc, g * LANES, splat(start, total))
+
+                    def pixel(yy: Any, xx: Any, g: int, c0: Any = c0) -> Any:
+                        return load_channels(k.x, src.offset(image, yy, xx, c0 + g * LANES), valid)
+
+                    for g in range(group):  # a maximum starts from the first pixel: windows are never empty
+                        store(acc, g * LANES, pixel(y0, x0, g) if maximum else splat(0, total))
                     with TB.serial(y0, y1) as yy, TB.serial(x0, x1) as xx:
                         for g in range(group):
-                            valid = filled if filled and chunks == 1 else LANES
-                            value = load_channels(k.x, src.offset(image, yy, xx, c0 + g * LANES), valid)
-                            old = load(acc, g * LANES)
+                            value, old = pixel(yy, xx, g), load(acc, g * LANES)
                             store(acc, g * LANES, T.max(old, value) if maximum else old + convert(value, total))
                     for g in range(group):
                         value = result(load(acc, g * LANES), (y1 - y0) * (x1 - x0), y * dst.w + x)

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+
+from lowbit.errors import GraphError
+from lowbit.frontend.pointwise import POINTWISE
+from lowbit.graph import Node
+from lowbit.graph.ops import OPS, UNARY, apply_unary
+
+EXTRA = {"elu": [{}, {"alpha": 0.3}], "leaky_relu": [{}, {"alpha": 0.3}], "softplus": [{}, {"beta": 2.5}]}
+
+
+@pytest.mark.parametrize(("fn", "extra"), [(fn, extra) for fn in UNARY for extra in EXTRA.get(fn, [{}])], ids=str)
+def test_unary_equals_torch(fn: str, extra: dict[str, float]) -> None:
+    x = np.concatenate([np.linspace(-12, 12, 97), [-80.0, 80.0, 1e-9]])
+    if fn in ("log", "log1p", "rsqrt", "sqrt", "reciprocal"):
+        x = np.abs(x) + 1e-3
+    expected = POINTWISE[fn](torch.from_numpy(x), **extra).numpy()
+    np.testing.assert_allclose(apply_unary(fn, x, **extra), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_unary_table_is_torch_table() -> None:
+    assert set(UNARY) == set(POINTWISE)
+
+
+def test_outside_the_domain_is_silent() -> None:
+    assert np.isnan(apply_unary("log", np.array([-1.0])))[0]
+    assert apply_unary("exp", np.array([1e4]))[0] == np.inf
+
+
+CONV = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1}
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attrs", "shape"),
+    [
+        (
+            "conv2d",
+            [(2, 4, 9, 8), (6, 2, 3, 2), (6,)],
+            {**CONV, "groups": 2, "stride": (2, 1), "padding": (1, 0, 2, 3)},
+            (2, 6, 5, 10),
+        ),
+        ("conv2d", [(1, 1, 9, 9), (1, 1, 3, 3)], {**CONV, "dilation": (3, 4)}, (1, 1, 3, 1)),
+        ("linear", [(2, 3, 4), (5, 4), (5,)], {}, (2, 3, 5)),
+        ("add", [(2, 3, 4, 4), (3, 1, 1)], {}, (2, 3, 4, 4)),
+        ("concat", [(2, 3, 4), (2, 5, 4)], {"axis": 1}, (2, 8, 4)),
+        ("max_pool2d", [(1, 2, 4, 4)], {"windows": ((0, 2), (1, 4)), "columns": ((0, 4),)}, (1, 2, 2, 1)),
+        ("permute", [(1, 2, 3)], {"dims": (2, 0, 1)}, (3, 1, 2)),
+        ("pad", [(1, 2)], {"before": (0, 3), "after": (1, 0), "value": 0.0}, (2, 5)),
+        ("reshape", [(2, 6)], {"shape": (3, 4)}, (3, 4)),
+    ],
+)
+def test_shapes(op: str, inputs: list[tuple[int, ...]], attrs: dict, shape: tuple[int, ...]) -> None:
+    assert OPS[op].infer(Node("n", op, (), attrs), inputs, ()) == shape
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attrs", "match"),
+    [
+        ("conv2d", [(4, 9, 8), (6, 2, 3, 2)], CONV, "needs x NCHW"),
+        ("conv2d", [(1, 4, 9, 8), (6, 3, 3, 2)], CONV, "do not fit"),
+        ("conv2d", [(1, 4, 9, 8), (5, 2, 3, 2)], {**CONV, "groups": 2}, "do not fit"),
+        ("conv2d", [(1, 4, 2, 8), (6, 4, 3, 3)], CONV, "larger than the padded input"),
+        ("conv2d", [(1, 4, 9, 8), (6, 4, 3, 3), (5,)], CONV, "bias of shape"),
+        ("conv2d", [(1, 4, 9, 8), (6, 4, 3, 3), (6,), (6,)], CONV, "4 inputs"),
+        ("conv2d", [(1, 4, 9, 8), (6, 4, 3, 3), (6,), (1, 6, 9, 8)], {**CONV, "residual": True}, "residual of shape"),
+        ("conv2d", [(1, 4, 9, 8), (6, 4, 3, 3)], {**CONV, "residual": True}, "no residual input"),
+        ("conv2d", [(1, 4, 9, 8), (6, 4, 3, 3)], {**CONV, "padding": (-1, 0, 0, 0)}, "negative padding"),
+        ("conv2d", [(1, 4, 9, 8), (6, 4, 3, 3)], {**CONV, "stride": (0, 1)}, "at least 1"),
+        ("linear", [(4,), (5, 4)], {}, "rank >= 2"),
+        ("linear", [(2, 3), (5, 4)], {}, "reads 4"),
+        ("affine", [(2, 3, 4), (3,), (4,)], {}, "parameter of shape"),
+        ("affine", [(2,), (3,), (3,)], {}, "channel axis"),
+        ("softmax", [(2, 3)], {"axis": 2}, "axis 2"),
+        ("add", [(2, 3), (2, 4)], {}, "do not broadcast"),
+        ("concat", [(2, 3), (3, 3)], {"axis": 1}, "cannot concatenate"),
+        ("concat", [(2, 3), (3, 3)], {"axis": 2}, "axis 2"),
+        ("max_pool2d", [(2, 3)], {"windows": (), "columns": ()}, "needs x NCHW"),
+        ("max_pool2d", [(1, 2, 4, 4)], {"windows": ((0, 5),), "columns": ((0, 1),)}, "windows holds"),
+        ("max_pool2d", [(1, 2, 4, 4)], {"windows": ((0, 2),), "columns": ((2, 2),)}, "columns holds"),
+        ("avg_pool2d", [(1, 2, 4, 4)], {"windows": ((0, 2),), "columns": ((0, 2),), "divisors": (1, 2)}, "positive divisors"),
+        ("reshape", [(2, 3)], {"shape": (5,)}, "cannot reshape"),
+        ("permute", [(2, 3)], {"dims": (0, 0)}, "do not permute"),
+        ("slice", [(4, 4)], {"starts": (0,), "steps": (1,)}, "need the rank"),
+        ("slice", [(4, 4)], {"starts": (0, 3), "steps": (1, 2)}, "leaves an axis of 4"),
+        ("pad", [(4,)], {"before": (0, 1), "after": (0,), "value": 0.0}, "need the rank"),
+        ("pad", [(4,)], {"before": (-1,), "after": (0,), "value": 0.0}, "negative padding"),
+    ],
+)
+def test_shape_errors(op: str, inputs: list[tuple[int, ...]], attrs: dict, match: str) -> None:
+    with pytest.raises(GraphError, match=match):
+        OPS[op].infer(Node("n", op, (), attrs), inputs, (4, 2))

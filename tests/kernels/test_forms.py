@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from lowbit.kernels.conv2d.arithmetic import choose_arithmetic
+from lowbit.kernels.conv2d.tiles import form_lanes
+from lowbit.kernels.forms import FORMS
+from lowbit.targets import TARGETS
+from tests.backend.test_codegen import conv
+
+
+def test_every_target_has_a_form_for_every_storage() -> None:
+    for target in TARGETS.values():
+        stored = {dtype for form in FORMS.values() if form.available(target) for dtype in form.storage}
+        assert stored == {"u8", "i16", "f32", "bits"}, target.name
+
+
+def test_arithmetic_agrees_with_the_table() -> None:
+    """A vector of weights holds k_group elements of the form's type for every lane."""
+    width = {"i8": 1, "i16": 2, "f32": 4}
+    for target in TARGETS.values():
+        for form in FORMS.values():
+            if not form.available(target):
+                continue
+            ops = choose_arithmetic(conv(form.name, k_group=form.k_group), target)
+            dtype, elements = ops.weight
+            assert ops.lanes == form_lanes(form.name, target)
+            bits = elements * int("".join(c for c in dtype if c.isdigit()))
+            element_bits = 1 if form.element == "bit" else 8 * width[form.element]
+            assert bits == ops.lanes * form.k_group * element_bits, (target.name, form.name)

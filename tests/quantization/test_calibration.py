@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+import torch
+
+from lowbit.errors import CalibrationError, ConfigError
+from lowbit.quantization import LayerPrecision, QuantizationConfig, calibrate, random_samples
+from tests.graph.build import Build, residual_network
+
+SHAPE = (3, 10, 9)
+
+
+def rows(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, *SHAPE)).astype(np.float32)
+
+
+def same(a, b) -> bool:
+    def mean(h) -> float:
+        return float(np.average(h.centers, weights=h.counts))
+
+    pairs = [(h, b.histograms[name]) for name, h in a.histograms.items()]
+    return a.rows == b.rows and all(
+        [h.minimum, h.maximum, h.counts.sum()] == pytest.approx([o.minimum, o.maximum, o.counts.sum()], rel=1e-5, abs=1e-5)
+        and abs(mean(h) - mean(o)) <= o.width
+        for h, o in pairs
+    )
+
+
+def two_inputs():
+    b = Build()
+    x, y = b.input("x", 2, 4), b.input("y", 2, 4)
+    return b.graph(b.linear("fc", b.node("sum", "add", x, y, lo=None, hi=None), 3))
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        lambda x: [x],
+        lambda x: list(x),  # examples without a batch axis
+        lambda x: iter([x[:3], x[3:4], x[4:]]),
+        lambda x: [torch.from_numpy(x)],
+        lambda x: [(torch.from_numpy(x), torch.zeros(7))],  # (images, labels)
+        lambda x: [[x[:5], 3], [x[5:], 4]],
+        lambda x: [{"x": x, "label": 1}],
+        lambda x: [{"image": x}],
+    ],
+)
+def test_kinds_of_samples(samples) -> None:
+    graph, x = residual_network(batch=1), rows(7)
+    assert same(calibrate(graph, samples(x)), calibrate(graph, [x]))
+
+
+def test_the_last_batch_is_filled_up_without_counting_the_filling() -> None:
+    one, four = residual_network(batch=1), residual_network(batch=4)
+    x = rows(6)
+    a, b = calibrate(one, [x]), calibrate(four, [x])
+    assert same(a, b)
+    assert a.rows == 6
+    assert b.histograms["stem"].counts.sum() == 6 * 8 * 90
+
+
+def test_filling_where_the_batch_is_not_the_first_axis() -> None:
+    b = Build()
+    x = b.input("x", 4, 3)
+    turned = b.node("turned", "permute", b.linear("a", x, 2), dims=(1, 0))
+    graph = b.graph(b.linear("b", turned, 5))
+    seen = calibrate(graph, [np.ones((3, 3))])
+    assert seen.rows == 3
+    assert seen.histograms["a"].counts.sum() == pytest.approx(3 * 2)
+
+
+def test_only_values_that_need_a_scale_are_observed() -> None:
+    assert set(calibrate(residual_network(), [rows(2)]).histograms) == {"x", "stem", "block.conv1", "block.conv2", "down", "mean"}
+
+
+def test_several_inputs() -> None:
+    graph = two_inputs()
+    x, y = np.ones((2, 4)), np.full((2, 4), 5.0)
+    for sample in ((x, y), [x, y, "label"], {"y": y, "x": x}):
+        assert calibrate(graph, [sample]).histograms["y"].maximum == 5
+        assert calibrate(graph, [sample]).histograms["x"].maximum == 1
+
+
+def test_padding_values_widen_the_range() -> None:
+    b = Build()
+    x = b.input("x", 1, 2, 4, 4)
+    padded = b.node("p", "pad", x, before=(0, 0, 1, 1), after=(0, 0, 1, 1), value=-9.0)
+    seen = calibrate(b.graph(b.conv("c", padded, 2)), [np.ones((1, 2, 4, 4))])
+    assert seen.histograms["x"].minimum == -9
+
+
+@pytest.mark.parametrize(
+    ("samples", "match"),
+    [
+        ([], "no calibration samples"),
+        ([np.zeros((2, 3, 10, 8))], r"sample 0: input 'x' has shape \(2, 3, 10, 8\), the network takes \(2, 3, 10, 9\)"),
+        ([np.zeros((10, 9))], r"has shape \(10, 9\)"),
+        ([rows(2), np.full((2, *SHAPE), np.nan)], "sample 1: input 'x' holds NaN or infinity"),
+        ([np.full(SHAPE, np.inf)], "sample 0: input 'x' holds NaN or infinity"),
+        (["abc"], "must be numbers"),
+        ([()], "has 0 inputs, net takes 1"),
+    ],
+)
+def test_refused_samples(samples: list, match: str) -> None:
+    with pytest.raises(CalibrationError, match=match):
+        calibrate(residual_network(), samples)
+
+
+def test_values_inside_the_network_that_are_not_finite() -> None:
+    b = Build()
+    root = b.node("root", "unary", b.input("x", 1, 4), fn="log")
+    with pytest.raises(CalibrationError, match="value 'root' is NaN or infinite for calibration rows 1 to 1"):
+        calibrate(b.graph(b.linear("fc", root, 2)), [np.ones(4), np.zeros(4)])
+
+
+def test_inputs_with_different_rows() -> None:
+    with pytest.raises(CalibrationError, match=r"inputs have \[2, 3\] rows"):
+        calibrate(two_inputs(), [(np.ones((2, 4)), np.ones((3, 4)))])
+
+
+def test_configuration_is_checked_before_the_samples() -> None:
+    def samples():
+        raise AssertionError("read a sample")
+        yield
+
+    config = QuantizationConfig("i8", "u8", overrides={"nothing": LayerPrecision("i4")})
+    with pytest.raises(ConfigError, match="'nothing' matches no layer"):
+        calibrate(residual_network(), samples(), config)
+
+
+def test_progress() -> None:
+    seen: list[int] = []
+    calibrate(residual_network(batch=2), [rows(5)], progress=seen.append)
+    assert seen == [2, 4, 5]
+
+
+def test_random_samples_are_seeded() -> None:
+    graph = two_inputs()
+    a, b, c = random_samples(graph, 1, 3), random_samples(graph, 1, 3), random_samples(graph, 2, 3)
+    assert [len(sample) for sample in a] == [2, 2, 2]
+    assert a[0][0].shape == (2, 4)
+    assert a[0][0].dtype == np.float32
+    np.testing.assert_array_equal(a[2][1], b[2][1])
+    assert not np.array_equal(a[0][0], c[0][0])
+    assert not np.array_equal(a[0][0], a[1][0])

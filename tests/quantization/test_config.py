@@ -1,0 +1,91 @@
+import pytest
+
+from lowbit.errors import ConfigError, UnsupportedPrecision
+from lowbit.numerics import QType
+from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "activations", "container"),
+    [
+        ("16/int16", "i16", "i16", 16),
+        ("8/int8", "i8", "u8", 8),
+        ("4/int8", "i4", "u4", 8),
+        ("2/int8", "i2", "u2", 8),
+        ("1/int8", "b1", "u1", 8),
+        ("4/int4", "i4", "u4", 4),
+        ("2/int2", "i2", "u2", 2),
+        ("1/int1", "b1", "u1", 1),
+        ("3/int16", "i3", "u3", 16),
+        ("w4a8", "i4", "u8", None),
+        (" W7A7 ", "i7", "u7", None),
+        ("w1a16", "b1", "i16", None),
+    ],
+)
+def test_forms(text: str, weights: str, activations: str, container: int | None) -> None:
+    config = parse_config(text)
+    assert config is not None
+    assert (config.weights, config.activations) == (QType.parse(weights), QType.parse(activations))
+    assert (config.weight_container, config.activation_container) == (container, container)
+
+
+def test_fp32_is_no_quantization() -> None:
+    assert parse_config("fp32") is None
+
+
+@pytest.mark.parametrize("text", ["", "8", "int8", "8/int4", "4/int5", "9/int9", "w0a8", "w4", "w4a32", "0/int8", "8/uint8"])
+def test_other_forms_are_refused_with_the_list(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"allowed: fp32; <n>/int<m>"):
+        parse_config(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "match"),
+    [
+        ({"weights": "u8"}, ConfigError, "weights are symmetric"),
+        ({"weights": None}, ConfigError, "both need a type"),
+        ({"activations": None}, ConfigError, "both need a type"),
+        ({"activations": "u16"}, UnsupportedPrecision, "write i16"),
+        ({"weight_container": 2}, ConfigError, "container of 2 bits for 4-bit values; write 4, 8 or 16"),
+        ({"activation_container": 12}, ConfigError, "container of 12 bits"),
+        ({"first_last_bits": 9}, ConfigError, "first_last_bits 9"),
+        ({"observer": "entropy"}, ConfigError, "known: auto, minmax, mse, percentile"),
+        ({"percentile": 30.0}, ConfigError, "percentile 30"),
+        ({"granularity": "per_row"}, ConfigError, "per_channel, per_tensor or per_group"),
+        ({"granularity": "per_group:0"}, ConfigError, "per_channel, per_tensor or per_group"),
+        ({"weights": "i8", "granularity": "per_group:32"}, UnsupportedPrecision, "up to 7 bits"),
+        ({"scale": "fixed"}, ConfigError, "write float, power_of_two, fixed:"),
+        ({"scale": "fixed:1.5"}, ConfigError, "write float, power_of_two, fixed:"),
+        ({"scale": "global:-1"}, ConfigError, "write float, power_of_two, fixed:"),
+        ({"scale": "log"}, ConfigError, "write float, power_of_two, fixed:"),
+    ],
+)
+def test_refused_fields(fields: dict, error: type, match: str) -> None:
+    with pytest.raises(error, match=match):
+        QuantizationConfig(**{"weights": "i4", "activations": "u8", **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "match"),
+    [
+        ({"weights": "u2"}, ConfigError, "symmetric"),
+        ({"activations": "u16"}, UnsupportedPrecision, "write i16"),
+        ({"weights": "i8", "container": 4}, ConfigError, "container of 4 bits for 8-bit values"),
+    ],
+)
+def test_refused_layer_precision(fields: dict, error: type, match: str) -> None:
+    with pytest.raises(error, match=match):
+        LayerPrecision(**fields)
+
+
+def test_dictated_scales() -> None:
+    assert QuantizationConfig("i8", "u8", scale="fixed:5").fixed_scale(4) == 2**-5
+    assert QuantizationConfig("i8", "u8", scale="fixed:-2").fixed_scale(4) == 4
+    assert QuantizationConfig("i8", "u8", scale="global:8").fixed_scale(8) == 8 / 128
+    assert QuantizationConfig("i8", "u8", scale="power_of_two").fixed_scale(8) is None
+
+
+def test_with_overrides_appends() -> None:
+    config = QuantizationConfig("i8", "u8", overrides={"a": LayerPrecision("i4")})
+    assert list(config.with_overrides({"b": LayerPrecision("i2")}).overrides) == ["a", "b"]
+    assert list(config.overrides) == ["a"]

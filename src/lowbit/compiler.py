@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +39,10 @@ class Observer:
         self.seconds[step] = self.seconds.get(step, 0.0) + now - self._since
         if graph is not None:
             verify(graph)
-        if self.dump_dir is not None and (graph is not None or text is not None):
+            text = text or (print_graph(graph) if self.dump_dir else None)
+        if self.dump_dir is not None and text is not None:
             self.dump_dir.mkdir(parents=True, exist_ok=True)
-            number = len(self.seconds)
-            (self.dump_dir / f"{number:02d}-{step}.txt").write_text(text if graph is None else print_graph(graph))
+            (self.dump_dir / f"{len(self.seconds):02d}-{step}.txt").write_text(text)
         self._since = time.perf_counter()
 
 
@@ -91,7 +91,7 @@ def _precision(value: str | LayerPrecision) -> LayerPrecision:
     if isinstance(value, LayerPrecision):
         return value
     weights, _, activations = value.partition("/")
-    return LayerPrecision(weights or None, activations or None)
+    return LayerPrecision(QType.parse(weights) if weights else None, QType.parse(activations) if activations else None)
 
 
 def quantize(
@@ -111,7 +111,7 @@ def quantize(
             stacklevel=3,
         )
         calibration = random_samples(graph, seed=0, count=RANDOM_CALIBRATION_SAMPLES)
-    total = len(calibration) if hasattr(calibration, "__len__") else None
+    total = len(calibration) if isinstance(calibration, Sized) else None
     with stage("calibrate", total, progress) as advance:
         ranges = calibrate(graph, calibration, config, progress=lambda *_: advance())
     return quantize_graph(graph, ranges, config)

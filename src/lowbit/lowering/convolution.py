@@ -39,7 +39,7 @@ class _Layer:
         self.wide = self.quant is not None and (bits > 8 or self.x.dtype == "i16")
         self.group_scale = None if self.quant is None else self.quant.group_scale
         self.effective = self.values
-        if self.group_scale is not None and self.quant is not None:
+        if self.group_scale is not None and self.quant is not None and self.quant.group_size:
             channels = np.arange(self.values.shape[-1]) // self.quant.group_size
             self.effective = self.values.astype(np.int32) * self.group_scale[:, None, None, channels]
 
@@ -105,9 +105,8 @@ class _Layer:
     def with_group_scale(self, packing: Packing) -> Packing:
         if self.group_scale is None or self.quant is None:
             return packing
-        return replace(
-            packing, group_size=self.quant.group_size, channels=self.values.shape[-1], group_scale=self.group_scale.astype(np.uint8)
-        )
+        scale = self.group_scale.astype(np.uint8)
+        return replace(packing, group_size=self.quant.group_size or 0, channels=self.values.shape[-1], group_scale=scale)
 
     def weights(self, ctx: Lowering, packing: Packing) -> Ref:
         container = 32 if self.quant is None else self.quant.container
@@ -130,7 +129,7 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
     """conv2d or linear with bias, residual, clamp and requantization in one kernel."""
     layer = _Layer(ctx, node)
     if node.op == "linear" and len(ctx.type(layer.source).shape) == 4:
-        raise UnsupportedOperation(f"{node.name} (linear, {node.source}): input of rank 4; supported: any other rank, channels last")
+        raise UnsupportedOperation(f"{node.name} (linear, {node.source}): input of rank 4; supported: any other rank")
     macs = layer.dst.pixels * int(np.prod(layer.values.shape))
     if is_depthwise(ctx.graph, node):
         _lower_depthwise(ctx, layer, macs)
@@ -185,6 +184,5 @@ def _lower_depthwise(ctx: Lowering, layer: _Layer, macs: int) -> None:
     else:
         b, s = layer.integer_bias(ctx, lanes), layer.integer_scales(ctx, lanes)
     w = layer.weights(ctx, packing)
-    ctx.emit(
-        layer.node, spec, x=layer.source, r=layer.residual or NULL, w=w, b=b, s=s, o=layer.node.name, macs=macs, fill=layer.out.zero
-    )
+    r, out = layer.residual or NULL, layer.node.name
+    ctx.emit(layer.node, spec, x=layer.source, r=r, w=w, b=b, s=s, o=out, macs=macs, fill=layer.out.zero)

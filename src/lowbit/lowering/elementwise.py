@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Node
 from lowbit.kernels.elementwise.parameters import PARAMETERS
 from lowbit.kernels.layout import Layout, canonical_shape
-from lowbit.kernels.spec import BinarySpec, CopySpec, LutSpec, SoftmaxSpec, UnarySpec
+from lowbit.kernels.spec import BinarySpec, LutSpec, SoftmaxSpec, UnarySpec
 from lowbit.lowering.context import Lowering
+from lowbit.lowering.copying import axis_strides, emit_copy, emit_from_rows, emit_to_rows
 from lowbit.lowering.program import NULL, Ref
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
@@ -49,65 +51,76 @@ def _per_channel(ctx: Lowering, values: np.ndarray, layout: Layout) -> Ref:
 
 
 def lower_affine(ctx: Lowering, node: Node) -> None:
-    """Per-channel multiply and add; the constants are in units of the output scale (integer graphs)."""
+    """Per-channel (axis 1) multiply and add; the constants are in units of the output scale (integer
+    graphs).  Where axis 1 is not the layout's channels, the tensor is copied there and back."""
     source, scale, shift = node.inputs
-    layout, stored = ctx.layouts[node.name], ctx.stored(node.name)
-    if len(ctx.type(source).shape) != 4 and ctx.type(source).shape[1:2] != (layout.c,):
-        raise UnsupportedOperation(f"{node.name} (affine, {node.source}): channels must be axis 1 of a (N, C) or (N, C, H, W) tensor")
+    stored, moved = ctx.stored(node.name), len(ctx.type(source).shape) not in (2, 4)
     if stored.quant is None:
         s = ctx.constants.floats(*float_bounds(node))
     else:
         bounds = stored.result(node.attrs["qlo"], node.attrs["qhi"])
         s = ctx.constants.floats(*ctx.stored(source).operand, 1, 0, 0, 0, bounds)
-    spec = BinarySpec("affine", ctx.layouts[source], None, layout, sign=stored.sign)
-    w, b = (_per_channel(ctx, ctx.graph.constants[name], layout) for name in (scale, shift))
-    ctx.emit(node, spec, x=source, o=node.name, w=w, b=b, s=s, fill=stored.zero)
-
-
-def _canonical(shape: tuple[int, ...], rank: int) -> tuple[int, int, int, int]:
-    """Canonical shape of an operand after numpy's rule of leading ones."""
-    return canonical_shape((1,) * (rank - len(shape)) + tuple(shape))
+    x, out = source, node.name
+    if moved:
+        x, out = f"{node.name}.rows", f"{node.name}.result"
+        emit_to_rows(ctx, node, source, 1, x)
+        ctx.temporary(out, replace(ctx.layouts[x], dtype=ctx.layouts[node.name].dtype))
+    spec = BinarySpec("affine", ctx.layouts[x], None, ctx.layouts[out], sign=stored.sign)
+    w, b = (_per_channel(ctx, ctx.graph.constants[name], ctx.layouts[out]) for name in (scale, shift))
+    ctx.emit(node, spec, x=x, o=out, w=w, b=b, s=s, fill=stored.zero)
+    if moved:
+        emit_from_rows(ctx, node, out, 1)
 
 
 def _operand(ctx: Lowering, node: Node, name: str, index: int) -> tuple[str | Ref, Layout, str]:
-    """An operand at the shape of the output, or at one pixel: (buffer, layout, broadcast)."""
-    out, rank = ctx.layouts[node.name], len(ctx.type(node.name).shape)
-    n, h, w, c = shape = _canonical(ctx.type(name).shape, rank)
-    stored = ctx.stored(name)
+    """An operand at the shape of the output, or at one pixel that serves all: (memory, layout, broadcast)."""
+    out, shape, given = ctx.layouts[node.name], ctx.type(node.name).shape, ctx.type(name).shape
     full = (out.n, out.h, out.w, out.c)
-    if name in ctx.graph.constants:
-        if c not in (1, out.c):
-            raise UnsupportedOperation(f"{node.name} ({node.op}, {node.source}): cannot broadcast {shape} to {full}")
-        layout = Layout(n, h, w, out.c, out.stride, stored.dtype)
-        pixel = (h, w) == (1, 1) and index == 1
-        values = np.broadcast_to(ctx.graph.constants[name], np.broadcast_shapes(ctx.type(name).shape, (out.c, 1, 1) if rank == 4 else (out.c,)))
-        placed = stored.of(values).reshape((1,) * (rank - values.ndim) + values.shape)
-        if rank == 4:
-            placed = placed.transpose(0, 2, 3, 1)
-        nhwc = placed.reshape(n, h, w, out.c)
-        if not pixel and shape != full:
-            layout, nhwc = Layout(*full, out.stride, stored.dtype), np.broadcast_to(nhwc, full)
-        data = np.zeros((*nhwc.shape[:3], out.stride), nhwc.dtype)
-        data[..., : out.c] = nhwc
-        return ctx.constants.add(data), layout, "pixel" if pixel and shape != full else "none"
-    layout = ctx.layouts[name]
-    if shape == full:
-        return name, layout, "none"
-    if index == 1 and (h, w, c) == (1, 1, out.c) and n in (1, out.n) and len(ctx.type(name).shape) == rank:
-        return name, layout, "pixel"
-    expanded = Layout(*full, out.stride, stored.dtype)
-    copy = ctx.temporary(f"{node.name}.{index}", expanded)
-    row = layout.wp * layout.stride
-    strides = (layout.hp * row, row, layout.stride, 1)
-    steps = (out.h * out.w * out.stride, out.w * out.stride, out.stride, 1)
-    if len(ctx.type(name).shape) not in (rank,):
-        raise UnsupportedOperation(f"{node.name} ({node.op}, {node.source}): operands of different rank; reshape {name} first")
-    dims = tuple((full[i], strides[i] if shape[i] > 1 else 0, steps[i]) for i in range(4))
-    if any(shape[i] not in (1, full[i]) for i in range(4)):
-        raise UnsupportedOperation(f"{node.name} ({node.op}, {node.source}): cannot broadcast {shape} to {full}")
-    spec = CopySpec(stored.dtype, dims, layout.offset(0, 0, 0, 0), 0, layout.elements, expanded.elements)
-    ctx.emit(node, spec, x=name, o=copy, fill=stored.zero, fill_whole=True)
-    return copy, expanded, "none"
+    n, h, w, c = canonical_shape((1,) * (len(shape) - len(given)) + tuple(given))
+    constant = name in ctx.graph.constants
+    pixel = index == 1 and h == w == 1 and out.pixels > 1 and n in (1, out.n) and (c == out.c or (constant and c == 1))
+    if constant:
+        return _constant(ctx, node, name, (n, 1, 1, out.c) if pixel else full), *_constant_layout(ctx, node, name, n, pixel)
+    if given == shape:
+        return name, ctx.layouts[name], "none"
+    if pixel and len(given) == len(shape):
+        return name, ctx.layouts[name], "pixel"
+    layout = replace(out, top=0, left=0, bottom=0, right=0, dtype=ctx.stored(name).dtype)
+    return _expanded(ctx, node, name, index), layout, "none"
+
+
+def _constant_layout(ctx: Lowering, node: Node, name: str, n: int, pixel: bool) -> tuple[Layout, str]:
+    out, dtype = ctx.layouts[node.name], ctx.stored(name).dtype
+    if pixel:
+        return Layout(n, 1, 1, out.c, out.stride, dtype), "pixel"
+    return replace(out, top=0, left=0, bottom=0, right=0, dtype=dtype), "none"
+
+
+def _constant(ctx: Lowering, node: Node, name: str, place: tuple[int, int, int, int]) -> Ref:
+    """A constant operand, repeated to the canonical shape ``place`` and padded to physical channels."""
+    values = ctx.stored(name).of(ctx.graph.constants[name])
+    rank = len(ctx.type(node.name).shape)
+    values = values.reshape((1,) * (rank - values.ndim) + values.shape)
+    shape = canonical_shape(values.shape)
+    nhwc = values.transpose(0, 2, 3, 1) if rank == 4 else values.reshape(shape)
+    data = np.zeros((*place[:3], ctx.layouts[node.name].stride), values.dtype)
+    data[..., : place[3]] = nhwc
+    return ctx.constants.add(data)
+
+
+def _expanded(ctx: Lowering, node: Node, name: str, index: int) -> str:
+    """A buffer with the operand repeated to the output's shape (numpy's rules)."""
+    shape, given = ctx.type(node.name).shape, ctx.type(name).shape
+    missing = len(shape) - len(given)
+    if any(extent not in (1, shape[missing + i]) for i, extent in enumerate(given)):
+        raise UnsupportedOperation(f"{node.name} ({node.op}, {node.source}): cannot broadcast {given} to {shape}")
+    out = ctx.layouts[node.name]
+    layout = replace(out, top=0, left=0, bottom=0, right=0, dtype=ctx.stored(name).dtype)
+    copy = ctx.temporary(f"{node.name}.{index}", layout)
+    own = zip(given, axis_strides(given, ctx.layouts[name]), strict=True)
+    strides = (0,) * missing + tuple(stride if extent > 1 else 0 for extent, stride in own)
+    emit_copy(ctx, node, name, copy, list(zip(shape, strides, axis_strides(shape, layout), strict=True)))
+    return copy
 
 
 def lower_binary(ctx: Lowering, node: Node) -> None:
@@ -127,7 +140,7 @@ def lower_binary(ctx: Lowering, node: Node) -> None:
     else:
         bounds = stored.result(node.attrs["qlo"], node.attrs["qhi"])
         if fn == "mul":
-            factors = (multiplier(float(a.scale) * float(b.scale), stored.scale), np.float32(0))
+            factors = (multiplier(float(a.scale) * float(b.scale), stored.scale), multiplier(0.0, 1.0))
         else:
             factors = (multiplier(a.scale, stored.scale), multiplier(b.scale, stored.scale))
             if negate:
@@ -159,20 +172,22 @@ def lower_unary(ctx: Lowering, node: Node) -> None:
 
 
 def lower_softmax(ctx: Lowering, node: Node) -> None:
+    """Over the channels of the layout; any other axis is copied there and back."""
     source, stored = node.inputs[0], ctx.stored(node.name)
     rank = len(ctx.type(source).shape)
-    if node.attrs["axis"] % rank != (1 if rank == 4 else rank - 1):
-        raise UnsupportedOperation(
-            f"{node.name} (softmax, {node.source}): axis {node.attrs['axis']} of a rank-{rank} tensor; "
-            "supported: axis 1 of (N, C, H, W), the last axis of any other tensor"
-        )
-    spec = SoftmaxSpec(ctx.layouts[source], ctx.layouts[node.name], stored.sign)
-    if ctx.stored(source).quant is None:
-        ctx.emit(node, spec, x=source, o=node.name, fill=0)
-        return
-    w = ctx.constants.add(np.asarray(ctx.graph.constants[node.inputs[1]], np.int32))
-    s = NULL
+    axis = node.attrs["axis"] % rank
+    moved = axis != (1 if rank == 4 else rank - 1)
+    x, out = source, node.name
+    if moved:
+        x, out = f"{node.name}.rows", f"{node.name}.result"
+        emit_to_rows(ctx, node, source, axis, x)
+        ctx.temporary(out, replace(ctx.layouts[x], dtype=ctx.layouts[node.name].dtype))
+    w = s = NULL
+    if ctx.stored(source).quant is not None:
+        w = ctx.constants.add(np.asarray(ctx.graph.constants[node.inputs[1]], np.int32))
     if stored.quant is not None:
         qtype = stored.quant.qtype
         s = ctx.constants.floats(multiplier(1.0, stored.scale), stored.result(qtype.qmin, qtype.qmax))
-    ctx.emit(node, spec, x=source, o=node.name, w=w, s=s, fill=stored.zero)
+    ctx.emit(node, SoftmaxSpec(ctx.layouts[x], ctx.layouts[out], stored.sign), x=x, o=out, w=w, s=s, fill=stored.zero)
+    if moved:
+        emit_from_rows(ctx, node, out, axis)

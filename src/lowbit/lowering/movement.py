@@ -9,62 +9,13 @@ import numpy as np
 
 from lowbit.graph import Node
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import CopySpec
 from lowbit.lowering.context import Lowering
+from lowbit.lowering.copying import axis_strides, emit_copy
 from lowbit.lowering.elementwise import emit_rescale
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import quantize
 
-__all__ = ["axis_strides", "emit_copy", "lower_concat", "lower_pad", "lower_permute", "lower_reshape", "lower_slice"]
-
-
-def axis_strides(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
-    """Element stride of every logical axis of a tensor in its layout."""
-    n, y, x = layout.hp * layout.wp * layout.stride, layout.wp * layout.stride, layout.stride
-    if len(shape) == 4:
-        return n, 1, y, x
-    if len(shape) <= 3:
-        return (n, x, 1)[3 - len(shape) :] if len(shape) != 2 else (n, 1)
-    lead = [n] * (len(shape) - 3)
-    for i in range(len(lead) - 2, -1, -1):
-        lead[i] = lead[i + 1] * shape[i + 1]
-    return (*lead, y, x, 1)
-
-
-def emit_copy(
-    ctx: Lowering,
-    node: Node,
-    source: str,
-    out: str,
-    dims: list[tuple[int, int, int]],
-    src_offset: int = 0,
-    dst_offset: int = 0,
-    fill: int = 0,
-    fill_whole: bool | None = None,
-) -> None:
-    """Copy elements; offsets are in elements from the first interior element of each layout.
-
-    The destination is filled first where the copy does not cover its physical channels.
-    """
-    src, dst = ctx.layouts[source], ctx.layouts[out]
-    kept = [d for d in dims if d[0] > 1] or [(1, 0, 0)]
-    merged = [kept[0]]
-    for extent, a, b in kept[1:]:  # join loops that walk memory without a gap on both sides
-        pe, pa, pb = merged[-1]
-        if pa == a * extent and pb == b * extent:
-            merged[-1] = (pe * extent, a, b)
-        else:
-            merged.append((extent, a, b))
-    if len(merged) == 1 and merged[0][0] > 64:  # the first loop is the parallel one: keep it short
-        extent, a, b = merged[0]
-        block = math.gcd(extent, 4096)
-        merged = [(extent // block, a * block, b * block), (block, a, b)] if block > 1 else merged
-    spec = CopySpec(
-        dst.dtype, tuple(merged), src_offset + src.offset(0, 0, 0, 0), dst_offset + dst.offset(0, 0, 0, 0),
-        src.elements, dst.elements,
-    )  # fmt: skip
-    whole = dst.stride != dst.c if fill_whole is None else fill_whole
-    ctx.emit(node, spec, x=source, o=out, fill=fill, fill_whole=whole)
+__all__ = ["lower_concat", "lower_pad", "lower_permute", "lower_reshape", "lower_slice"]
 
 
 def _refine(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -39,5 +39,6 @@ def print_program(program: Program, symbol_target: str = "") -> str:
         name = call.spec.symbol(symbol_target) if symbol_target else call.spec.label
         lines.append(f"  {index:3d} {call.layer}: {name} units={call.spec.units} macs={call.macs} {args}")
         for fill in call.fills:
-            lines.append(f"        fill {'whole' if fill.whole else 'halo'} of {_layout(fill.layout)} at {fill.offset} with {fill.value}")
+            what = "whole" if fill.whole else "halo"
+            lines.append(f"        fill {what} of {_layout(fill.layout)} at {fill.offset} with {fill.value}")
     return "\n".join(lines) + "\n"

@@ -25,6 +25,11 @@ class _Block(nn.Module):
             return x
         return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.extra, self.extra))
 
+    @property
+    def residual_norm(self) -> nn.Module:
+        """The batch norm that ends the residual branch."""
+        return self.bn2
+
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))

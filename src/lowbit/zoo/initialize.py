@@ -13,16 +13,22 @@ from lowbit.zoo.samples import smooth_samples
 
 __all__ = ["initialize"]
 
+_RESIDUAL_GAIN = 0.2
+
 
 def initialize(model: nn.Module, input_shape: Sequence[int], seed: int) -> nn.Module:
     """Sets every parameter and statistic of ``model`` in place; returns it in evaluation mode.
 
-    Weights: normal, variance 2 / fan_in (He et al. 2015).  Then one forward pass over a few smooth
+    Weights: normal, variance 2 / fan_in (He et al. 2015).  The batch norm that ends a residual branch (a
+    block shows it as ``residual_norm``) has a fifth of the others' weight: in trained networks branches
+    correct what they are added to.  With equal weights every block replaces half of its input, and fifty
+    random layers amplify a rounding error a thousand times.  Then one forward pass over a few smooth
     samples sets what depends on data: batch norm statistics, and for layers with a bias (those that no
     batch norm corrects) scale and bias such that outputs have mean 0 per channel and deviation 1
     (LSUV, Mishkin and Matas 2015, in one step).
     """
     generator = torch.Generator().manual_seed(seed)
+    branches = {id(block.residual_norm) for block in model.modules() if hasattr(block, "residual_norm")}
     hooks = []
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
@@ -32,7 +38,8 @@ def initialize(model: nn.Module, input_shape: Sequence[int], seed: int) -> nn.Mo
                 nn.init.zeros_(module.bias)
                 hooks.append(module.register_forward_hook(_normalize))
         elif isinstance(module, _BatchNorm):
-            nn.init.uniform_(module.weight, 0.7, 1.3, generator=generator)
+            gain = _RESIDUAL_GAIN if id(module) in branches else 1.0
+            nn.init.uniform_(module.weight, 0.7 * gain, 1.3 * gain, generator=generator)
             nn.init.normal_(module.bias, 0.0, 0.2, generator=generator)
             module.reset_running_stats()
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]

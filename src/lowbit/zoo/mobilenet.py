@@ -60,6 +60,11 @@ class InvertedResidual(nn.Module):
         layers += [_conv_bn(width, width, 3, stride, width), nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
         self.conv = nn.Sequential(*layers)
 
+    @property
+    def residual_norm(self) -> nn.Module | None:
+        """The batch norm that ends the residual branch, None where nothing is added."""
+        return self.conv[-1] if self.use_res_connect else None
+
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv(x) if self.use_res_connect else self.conv(x)
 

@@ -33,6 +33,11 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _shortcut(inputs, width, stride)
 
+    @property
+    def residual_norm(self) -> nn.Module:
+        """The batch norm that ends the residual branch."""
+        return self.bn2
+
     def forward(self, x: Tensor) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
         out = self.relu(self.bn1(self.conv1(x)))
@@ -57,6 +62,11 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(inputs, outputs, stride)
+
+    @property
+    def residual_norm(self) -> nn.Module:
+        """The batch norm that ends the residual branch."""
+        return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 __all__ = ["smooth_samples"]
 
-_OCTAVES = ((32, 1.0), (8, 0.5), (2, 0.25))
+_OCTAVES = ((64, 1.0), (16, 0.5), (4, 0.25))
 """(grid step in pixels, amplitude) of the noise that is added up, coarse to fine."""
 
 

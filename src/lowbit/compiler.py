@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,9 @@ def make_config(
             given = ", ".join([*options, *(["layers"] if layers else [])])
             raise ConfigError(f"{given} given without weights or activations: a float network has no quantization options")
         return None
+    known = [f.name for f in fields(QuantizationConfig) if f.name not in ("weights", "activations", "overrides")]
+    if unknown := [option for option in options if option not in known]:
+        raise ConfigError(f"unknown option {', '.join(unknown)}; the options of a quantization are {', '.join(known)}")
     w = QType.parse(weights) if weights is not None else QType.parse("i8")
     a = QType.parse(activations) if activations is not None else QType.parse("i16" if w.bits == 16 else "u8")
     return QuantizationConfig(w, a, overrides={p: _precision(value) for p, value in (layers or {}).items()}, **options)
@@ -90,6 +93,8 @@ def _precision(value: str | LayerPrecision) -> LayerPrecision:
     """``"i4/u8"`` or ``"i4"`` -> LayerPrecision."""
     if isinstance(value, LayerPrecision):
         return value
+    if not isinstance(value, str):
+        raise ConfigError(f'the plan of a layer is text such as "i4/u8" or a LayerPrecision, not {value!r}')
     weights, _, activations = value.partition("/")
     return LayerPrecision(QType.parse(weights) if weights else None, QType.parse(activations) if activations else None)
 
@@ -154,6 +159,7 @@ def compile(  # the name users expect
     from lowbit.lowering import lower, print_program
     from lowbit.quantization import parse_config
     from lowbit.runtime.assemble import assemble
+    from lowbit.runtime.native import thread_count
 
     machine = find_target(target) if isinstance(target, str) else target
     if config is not None and (weights is not None or activations is not None or layers or options):
@@ -162,6 +168,9 @@ def compile(  # the name users expect
         config = parse_config(config)
     elif config is None:
         config = make_config(weights, activations, layers=layers, **options)
+    elif not isinstance(config, QuantizationConfig):
+        raise ConfigError(f'config is text such as "4/int8" or a QuantizationConfig, not {config!r}')
+    thread_count(threads)
     find_compiler(machine)
     watch = Observer(Path(dump_dir) if dump_dir else None)
 

@@ -113,7 +113,7 @@ def everything(seed: int = 0, batch: int = 2) -> Graph:
     squeeze = b.conv("squeeze", b.global_mean("mean", affine), 18, 1, padding=(0, 0, 0, 0), lo=None)
     gated = b.node("gated", "mul", affine, b.node("gate", "unary", squeeze, fn="sigmoid"), lo=None, hi=None)
     moved = b.node("moved", "add", gated, b.constant("offset", b.random.normal(size=(1, 18, 1, 1))), lo=None, hi=None)
-    less = b.node("less", "sub", moved, gated, lo=-2.0, hi=None)
+    less = b.node("less", "sub", moved, affine, lo=-2.0, hi=None)
     clamped = b.node("clamped", "clamp", less, lo=-1.0, hi=1.5)
     padded = b.node("padded", "pad", clamped, before=(0, 0, 1, 0), after=(0, 2, 0, 1), value=0.5)
     n, c, h, w = b.types[padded].shape

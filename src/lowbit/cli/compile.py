@@ -57,6 +57,7 @@ def command(
             config=chosen,
             calibration=None if data is None else list(np.atleast_1d(data)),
             target=target,
+            name=model.rpartition(":")[2],
             dump_dir=dump,
         )
     compiled.save(output)

@@ -29,7 +29,9 @@ def command(
         sys.stdout.write(stage_text(compiled, stage, layer))
     if stage is None and not verify:
         manifest = compiled.manifest
-        title = f"{compiled.name}: target {manifest['target']['name']}, arena {manifest['arena_bytes']:,} bytes"
+        sizes = {name: manifest[f"{name}_bytes"] for name in ("weight", "constant", "arena")}
+        sizes["library"] = len(compiled.section("library.so"))
+        title = f"{compiled.name} for {manifest['target']['name']}; bytes: " + ", ".join(f"{k} {v:,}" for k, v in sizes.items())
         results().print(layer_table(title, layer_reports(compiled, layer)))
     if verify:
         _verify(artifact, compiled)

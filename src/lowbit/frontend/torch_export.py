@@ -58,6 +58,8 @@ def _checked(example_inputs: Any) -> tuple[torch.Tensor, ...]:
             raise InputError(f"example input {index} is a {type(example).__name__}; inputs must be float32 tensors")
         if example.dtype != torch.float32:
             raise InputError(f"example input {index} is {example.dtype}; inputs must be torch.float32 tensors")
+        if not example.numel():
+            raise InputError(f"example input {index} has shape {tuple(example.shape)}; every extent must be at least 1")
     return tuple(examples)
 
 

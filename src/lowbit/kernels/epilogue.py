@@ -67,15 +67,20 @@ class Epilogue:
             value = self.kernel.s[base + _SCALARS.index(name)]
             self._scalars[name] = TB.Bind(T.cast(value, "int32") if name == "zero" else value)
 
-    def _real(self, acc: Any, channel: Any, residual_at: Any, lanes: int) -> Any:
+    def columns(self, channel: Any, lanes: int = LANES) -> tuple[Any, Any]:
+        """Bias and multiplier (None for float) of ``lanes`` channels, loaded once for all their pixels."""
+        bias = TB.Bind(load(self.kernel.b, channel, lanes))
+        return bias, TB.Bind(load(self.kernel.s, channel, lanes)) if self.integer else None
+
+    def _real(self, acc: Any, columns: tuple[Any, Any], residual_at: Any, lanes: int) -> Any:
         """f: float32 x lanes."""
-        bias = load(self.kernel.b, channel, lanes)
+        bias, scale = columns
         if not self.integer:
             value = acc + bias
             return value if self.residual is None else value + load(self.kernel.r, residual_at, lanes)
         if self.acc_shift:
             acc = acc * splat((T.float64 if self.wide else T.int32)(1 << self.acc_shift), "int32", lanes)
-        value = convert(acc + bias, "float32", lanes) * load(self.kernel.s, channel, lanes)
+        value = convert(acc + bias, "float32", lanes) * scale
         if self.residual is None:
             return value
         get = self._scalars
@@ -83,13 +88,13 @@ class Epilogue:
         other = operand(stored, get["r_step"], get["r_shift"], lanes) * splat(get["r_multiplier"], "float32", lanes)
         return fence(value, lanes) + fence(other, lanes)
 
-    def write(self, acc: Any, channel: Any, dst_at: Any, residual_at: Any = 0, lanes: int = LANES) -> None:
+    def write(self, acc: Any, columns: tuple[Any, Any], dst_at: Any, residual_at: Any = 0, lanes: int = LANES) -> None:
         """Store the results of ``lanes`` channels.
 
-        ``acc``: int32 x lanes (float64 for ``wide``, float32 for float), ``channel``: index
-        into b and s; ``dst_at``, ``residual_at``: element offsets into o and r.
+        ``acc``: int32 x lanes (float64 for ``wide``, float32 for float), ``columns``: of these channels;
+        ``dst_at``, ``residual_at``: element offsets into o and r.
         """
-        value, get = self._real(acc, channel, residual_at, lanes), self._scalars
+        value, get = self._real(acc, columns, residual_at, lanes), self._scalars
         if self.dst.dtype == "f32":
             value = clamp(value, splat(get["lo"], "float32", lanes), splat(get["hi"], "float32", lanes))
         else:

@@ -49,7 +49,7 @@ def diff_table(a: Compiled, b: Compiled, layer: str = "") -> Table:
         same = left.object_sha256 == right.object_sha256
         table.add_row(
             key[0],
-            _cell(f"{left.act} x {left.weight}", f"{right.act} x {right.weight}"),
+            _cell(left.types, right.types),
             _cell(_bytes(left), _bytes(right)),
             left.spec.label if same else _cell(left.spec.label, right.spec.label),
             "same code" if same else _cell(left.work, right.work),

@@ -30,7 +30,7 @@ class Instruction:
 
     @property
     def on_stack(self) -> bool:
-        return "(%rsp" in self.operands or "(%rbp" in self.operands
+        return "(%rsp" in self.operands  # kernels have no frame pointer: %rbp is a register like others
 
 
 # class -> the mnemonics in it

@@ -57,6 +57,11 @@ class LayerReport:
     object_sha256: str
     function: Function | None
 
+    @property
+    def types(self) -> str:
+        """``u8 x i4``, or "" for a kernel without weights."""
+        return f"{self.act} x {self.weight}" if self.weight else self.act
+
     @cached_property
     def work(self) -> LoopWork:
         """What the hot loop does."""
@@ -108,9 +113,8 @@ def layer_table(title: str, reports: list[LayerReport]) -> Table:
     ):  # fmt: skip
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for r in reports:
-        types = r.act + (f" x {r.weight}" if r.weight else "")
         table.add_row(
-            r.name, types, f"{r.weights.bits_stored:.2f}" if r.weights else "", f"{r.weights.bytes:,}" if r.weights else "",
+            r.name, r.types, f"{r.weights.bits_stored:.2f}" if r.weights else "", f"{r.weights.bytes:,}" if r.weights else "",
             f"{r.macs / 1e6:.1f}" if r.macs else "",
             r.spec.label, str(r.work), str(r.work.float),
         )  # fmt: skip

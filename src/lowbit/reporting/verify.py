@@ -112,12 +112,11 @@ def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding
         if r.function is None:
             yield Finding(r.name, "integer", f"the library has no code for kernel {r.symbol}")
             continue
-        types = f"{r.act} x {r.weight}"
         if not r.work.integer_multiplies and QType.parse(r.weight).bits > 1:
-            yield Finding(r.name, "integer", f"{types} without an integer multiplication in the hot loop: {r.work}")
+            yield Finding(r.name, "integer", f"{r.types} without an integer multiplication in the hot loop: {r.work}")
         for place, work in (("the hot loop", r.work), ("all", loop_work(r.function.instructions))):
             if work.float_multiplies > 2 * work.conversions:
-                text = f"{types} with {work.float_multiplies} float multiplications for {work.conversions} conversions in {place}"
+                text = f"{r.types} with {work.float_multiplies} float multiplications for {work.conversions} conversions in {place}"
                 yield Finding(r.name, "integer", text)
                 break
 

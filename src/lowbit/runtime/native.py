@@ -18,7 +18,7 @@ import numpy as np
 
 from lowbit.errors import ArtifactError, ConfigError, LowbitError
 
-__all__ = ["NativeNetwork"]
+__all__ = ["NativeNetwork", "thread_count"]
 
 _MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}  # ELF e_machine
 _loads = itertools.count(1)
@@ -93,7 +93,7 @@ class NativeNetwork:
         self.input_shapes = tuple(tuple(t["shape"]) for t in self.info["inputs"])
         self.output_shapes = tuple(tuple(t["shape"]) for t in self.info["outputs"])
         data = np.frombuffer(weights, np.uint8)
-        network = self._open(data.ctypes.data, data.size, _thread_count(threads))
+        network = self._open(data.ctypes.data, data.size, thread_count(threads))
         if not network:
             raise ArtifactError(self._error().decode(errors="replace"))
         self._network: int = network
@@ -167,7 +167,7 @@ class NativeNetwork:
 
     @threads.setter
     def threads(self, count: int | None) -> None:
-        self._call(self._set_threads, _thread_count(count))
+        self._call(self._set_threads, thread_count(count))
 
     def close(self) -> None:
         """Wait for runs in progress and free everything; later calls raise LowbitError."""
@@ -177,7 +177,7 @@ class NativeNetwork:
             self._finalizer()
 
 
-def _thread_count(threads: int | None) -> int:
+def thread_count(threads: int | None) -> int:
     """What the C function takes, where 0 = one a CPU."""
     if threads is None:
         return 0

@@ -87,12 +87,14 @@ class _Nest:
         rows = self.runs.count * self.runs.steps(spec.k_group)
         start = self._window(block)
         tile_.compute([pixel + start for pixel in self._offsets(m0, self._input)], block * rows, block)
-        channel = block * spec.nr
-        to = self._offsets(m0, _position(spec.dst))
-        residual = self._offsets(m0, _position(spec.residual)) if spec.residual else [0] * mr
+        channel = TB.Bind(block * spec.nr)
+        columns = {lane: self.epilogue.columns(channel + lane) for lane in range(0, vectors * self.ops.lanes, LANES)}
+        to = [TB.Bind(at + channel) for at in self._offsets(m0, _position(spec.dst))]
+        residual = self._offsets(m0, _position(spec.residual)) if spec.residual else []
+        residual = [TB.Bind(at + channel) for at in residual] or [0] * mr
         for i in range(mr):
             for lane, acc in tile_.results(i):
-                self.epilogue.write(acc, channel + lane, to[i] + channel + lane, residual[i] + channel + lane)
+                self.epilogue.write(acc, columns[lane], to[i] + lane, residual[i] + lane)
 
     def _window(self, block: Any) -> Any:
         if not self.spec.window:

@@ -78,13 +78,16 @@ class Tile:
         """One step over all pixels, with the weights of step ``row``."""
         elements = self.ops.weight[1]
         across = self.spec.nr // self.ops.lanes
+        start = TB.Bind(row * (self.spec.parts * across * elements))
+        weights: dict[tuple[int, int], Any] = {}
         for i, offset in enumerate(offsets):
             a = TB.Bind(self.ops.spread(self.kernel.x, offset))
             for j in range(self.vectors):
                 for p in range(self.spec.parts):
+                    if i == 0:
+                        weights[j, p] = TB.Bind(load(self.kernel.w, start + (p * across + j) * elements, elements))
                     buffer = self.narrow[i, j, p]
-                    w = load(self.kernel.w, ((row * self.spec.parts + p) * across + j) * elements, elements)
-                    store(buffer, 0, self.ops.step(load(buffer, 0, self.width), a, w), self.width)
+                    store(buffer, 0, self.ops.step(load(buffer, 0, self.width), a, weights[j, p]), self.width)
 
     def _flush(self) -> None:
         """Add the block's narrow accumulators to the sums: 256 * high + low where there are two parts."""

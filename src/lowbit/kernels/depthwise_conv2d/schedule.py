@@ -91,13 +91,14 @@ def build(spec: DepthwiseSpec, target: Target) -> Any:
             with TB.serial(filled // lanes) as chunk:
                 c0 = chunk * lanes
                 weights = _weights(spec, k, arithmetic, parts, c0)
+                columns = epilogue.columns(c0, lanes)
                 with TB.serial(-(-dst.w // width)) as tile:
                     x0 = TB.Bind(T.min(tile * width, T.int32(dst.w - width)))
                     sums = _tile(spec, k, arithmetic, weights, parts, width, (image, y, x0, c0))
                     for i in range(width):
                         at = (image, y, x0 + i, c0)
                         residual_at = spec.residual.offset(*at) if spec.residual is not None else 0
-                        epilogue.write(sums[i], c0, dst.offset(*at), residual_at, lanes)
+                        epilogue.write(sums[i], columns, dst.offset(*at), residual_at, lanes)
             if filled < dst.stride:
                 with TB.serial(dst.w) as x, TB.serial((dst.stride - filled) // lanes) as chunk:
                     padding = dst.offset(image, y, x, filled + chunk * lanes)

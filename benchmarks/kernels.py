@@ -13,6 +13,7 @@ import ctypes
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,9 +117,14 @@ def measure(p: ConvProblem, choice: Choice, x: np.ndarray, w: np.ndarray, target
     spec, rng = choice.spec, np.random.default_rng(2)
     src, n = spec.src, w.shape[0]
     pad = p.padding[0]
-    stored = np.zeros((src.hp, src.wp, src.stride * (8 if choice.needs_bits else 1)), x.dtype)
-    stored[pad : pad + src.h, pad : pad + src.w, : src.c] = x
-    stored = aligned(np.packbits(stored, axis=-1, bitorder="little") if choice.needs_bits else stored)
+    stored = np.zeros((p.src.hp, p.src.wp, p.src.stride), x.dtype)
+    stored[pad : pad + src.h, pad : pad + src.w, : p.src.c] = x
+    stored = aligned(stored)
+    pack_us = 0.0
+    if choice.pack is not None:
+        packed, pack = aligned(np.zeros(src.nbytes + 64, np.uint8)), load(choice.pack, target)
+        pack_us = best_of(lambda: pack(stored.ctypes.data, *[None] * 5, packed.ctypes.data, 0, choice.pack.units)) * 1e6
+        stored = packed
     acc = reference(x, w, p)
     channels = spec.blocks * spec.nr
     bias = np.zeros(channels)
@@ -165,7 +171,19 @@ def measure(p: ConvProblem, choice: Choice, x: np.ndarray, w: np.ndarray, target
     best, median = min(times), float(np.median(times))
     tile = f"{spec.mr}x{spec.nr} u{spec.m_tiles}x{spec.n_blocks}"
     form = spec.form + (f" d{spec.depth}" if spec.depth != 1 else "") + (f" +{choice.split:.0%}" if choice.split else "")
-    return f"{form:18s} {tile:16s} {macs / best / 1e9:8.1f} {macs / median / 1e9:8.1f} {best * 1e6:9.1f} us  {check}"
+    return f"{form:18s} {tile:16s} {macs / best / 1e9:8.1f} {macs / median / 1e9:8.1f} {best * 1e6:9.1f} us  {check}" + (
+        f"  (and {pack_us:.1f} us to pack the input)" if pack_us else ""
+    )
+
+
+def best_of(call: Callable[[], None], repeats: int = 50) -> float:
+    """Seconds of the fastest call."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def main() -> None:

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+if os.environ.get("PYTEST_XDIST_WORKER"):  # one worker a core: more threads would only wait for each other
+    for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(_variable, "1")
+
 _NEEDS = {
     "data": (lambda: bool(os.environ.get("LOWBIT_DATA")), "LOWBIT_DATA does not name the pretrained networks and images"),
     "peers": (lambda: find_spec("onnxruntime") is not None and find_spec("onnx") is not None, "onnxruntime is not installed"),
@@ -17,10 +21,10 @@ _NEEDS = {
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Workers of one run share a cache; runs do not, so a stale kernel cannot make a test pass."""
+    """Workers of one run share a cache of the run's own, unless LOWBIT_CACHE names another."""
     root = tmp_path_factory.getbasetemp()
     shared = root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root
-    os.environ["LOWBIT_CACHE"] = str(shared / "lowbit-cache")
+    os.environ.setdefault("LOWBIT_CACHE", str(shared / "lowbit-cache"))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def other_width(name: str) -> str:
 
 def test_every_width_is_met_by_several_cases() -> None:
     met = [other_width(name) for name in CASES]
-    assert min(met.count(width) for width in OTHERS) >= 2
+    assert min(met.count(width) for width in OTHERS) >= 2, {width: met.count(width) for width in OTHERS}
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - UNEQUAL_BATCHES))

@@ -142,3 +142,16 @@ def test_random_samples_are_seeded() -> None:
     np.testing.assert_array_equal(a[2][1], b[2][1])
     assert not np.array_equal(a[0][0], c[0][0])
     assert not np.array_equal(a[0][0], a[1][0])
+
+
+def inputs_of_different_lengths():
+    b = Build()
+    x, y = b.input("x", 2, 4), b.input("y", 1, 4)
+    return b.graph(b.linear("fc", b.node("sum", "add", x, y, lo=None, hi=None), 3))
+
+
+def test_inputs_without_a_common_batch_are_whole_runs() -> None:
+    graph = inputs_of_different_lengths()
+    assert calibrate(graph, random_samples(graph, 0, 3)).rows == 6
+    with pytest.raises(CalibrationError, match=r"sample 0: inputs have shapes .* must be \[\(2, 4\), \(1, 4\)\]"):
+        calibrate(graph, [(np.zeros((3, 4), np.float32), np.zeros((1, 4), np.float32))])

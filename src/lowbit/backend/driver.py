@@ -18,7 +18,7 @@ __all__ = ["API", "driver_source", "identity", "network_header", "prefix_of"]
 # The functions of lowbit.h.
 API = ("open", "open_memory", "run", "profile", "set_threads", "threads", "close", "error", "info")
 
-_ELEMENT_BYTES = {"bit": 0, "i8": 1, "i16": 2, "f32": 4}
+_ELEMENT_BYTES = {"bit": 0, "i8": 1, "i16": 2, "f32": 4, "index": 3}
 
 
 def prefix_of(name: str) -> str:

@@ -37,6 +37,8 @@ FORMS: dict[str, Form] = {
         _form("bit_popcount", 32, "bit", "avx512f avx512vpopcntdq", "bits", "int32 counts"),
         _form("bit_shuffle", 32, "bit", "avx2", "bits", "a step adds at most 8 to a byte counter: widened after 31"),
         _form("bit_portable", 32, "bit", "", "bits", "int32 counts"),
+        _form("lut_permute", 3, "index", "avx512f avx512bw avx512vbmi", "u8", "proven: byte and int16 sums hold (lut_depth)"),
+        _form("lut_shuffle", 2, "index", "avx2", "u8", "proven: byte and int16 sums hold (lut_depth)"),
         _form("u8_vnni", 4, "i8", "avx512f avx512vnni", "u8", "vpdpbusd sums four products into int32 without saturation"),
         _form("u8_maddubs", 4, "i8", "avx2", "u8", "proven: the sums of depth steps stay in int16 (maddubs_depth)"),
         _form("u8_split", 4, "i8", "avx2", "u8", "a step that could leave int16 is two: w // 2 and w - w // 2"),

@@ -21,7 +21,9 @@ class Packing:
       With ``entries`` (int32: step * 4 + mode, all blocks one after the other, block b being
       entry_starts[b]..entry_starts[b+1]): step of entry e, mode 0 = w, 1 = w // 2 (floor), 2 = w - w // 2.
     ``scheme`` "taps" (depthwise): disk order [C][taps]; result [tap][part][lanes], lanes = nr.
-    ``element``: "i8", "i16", "f32" or "bit" (k_group 32: little-endian dwords, bit j = field j).
+    ``element``: "i8", "i16", "f32", "bit" (k_group 32: little-endian dwords, bit j = field j) or "index":
+      a byte of k_group weights of two bits, weight i + j * steps of the run (steps = run_pad / k_group)
+      at bit 2j of step i, so that k_group stretches of a pixel make its bytes without shuffling.
     ``parts`` 2: part 0 = high, part 1 = low of w = 256 * high + low, low in [-128, 127].
     ``group_scale`` (uint8 [N][ceil(run channels / group_size)]): values are multiplied by it
       (per-group weights); groups run along the input channels, in each tap.
@@ -63,4 +65,6 @@ class Packing:
             elements = len(self.entries) * self.nr * self.k_group
         else:
             elements = self.blocks * self.steps * self.parts * self.nr * self.k_group
+        if self.element == "index":
+            return elements // self.k_group
         return elements // 8 if self.element == "bit" else elements * {"i8": 1, "i16": 2, "f32": 4}[self.element]

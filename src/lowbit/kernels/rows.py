@@ -11,14 +11,20 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.vectors import LANES
 
-__all__ = ["channel_chunks", "row_position", "spans", "walk_row"]
+__all__ = ["channel_chunks", "divided", "row_position", "spans", "walk_row"]
+
+
+def divided(value: Any, by: int) -> tuple[Any, Any]:
+    """Quotient and remainder of a value that is never negative: C's division is then the exact one, and
+    needs no code for the sign."""
+    return T.truncdiv(value, T.int32(by)), T.truncmod(value, T.int32(by))
 
 
 def row_position(row: Any, layout: Layout) -> tuple[Any, Any]:
     """Row number of n * h -> (image, y)."""
     if layout.n == 1:
         return T.int32(0), row
-    return T.floordiv(row, T.int32(layout.h)), T.floormod(row, T.int32(layout.h))
+    return divided(row, layout.h)
 
 
 def channel_chunks(readable: int, physical: int) -> Iterator[tuple[Any, int]]:

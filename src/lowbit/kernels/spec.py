@@ -40,6 +40,7 @@ __all__ = [
     "LutSpec",
     "OutputSpec",
     "PackBitsSpec",
+    "PackFieldsSpec",
     "PoolSpec",
     "SoftmaxSpec",
     "UnarySpec",
@@ -91,6 +92,8 @@ class ConvSpec(KernelSpec):
     channels; each run is padded to ``k_group`` with zero weights.  Weight panels
     ``[block][step][lane nr][k_group]`` (see pack.py).  ``window``: for grouped convolutions each block of
     ``nr`` output channels reads ``window`` input channels from t[block] on; 0 = all.
+    Look-up forms (lut_*): src holds bytes of 3 or 2 channels (PackFieldsSpec), k_group = 1 such byte, t = the
+    table of look_up.py, panels [block][step][lane nr] of bytes.
     form ``u8_split``: K-steps come from t = [start[blocks + 1] | activation offset[entries]].
     """
 
@@ -118,6 +121,7 @@ class ConvSpec(KernelSpec):
     sign: bool = False  # b1 output
     window: int = 0
     entries: int = 0  # u8_split: entries of the step list
+    start: int = 0  # look-up forms: what their byte sums start from
 
     @property
     def blocks(self) -> int:
@@ -366,11 +370,27 @@ class PackBitsSpec(KernelSpec):
         return self.src.n * self.src.hp
 
 
+@dataclass(frozen=True)
+class PackFieldsSpec(KernelSpec):
+    """u8 values 0 .. 3 -> bytes of ``fields`` channels: o[i] = sum_j x[i + j * dst.c] << 2j for i < dst.c =
+    ceil(src.c / fields), channels >= src.c being 0.  dst has src's halo, which is packed too; its
+    stride is a multiple of 16.  units = n * hp rows."""
+
+    kind: ClassVar[str] = "pack_fields"
+    src: Layout
+    dst: Layout
+    fields: int
+
+    @property
+    def units(self) -> int:
+        return self.src.n * self.src.hp
+
+
 _KINDS: dict[str, type[KernelSpec]] = {
     cls.kind: cls
     for cls in (
         BinarySpec, ConvSpec, CopySpec, DepthwiseSpec, InputSpec, LutSpec,
-        OutputSpec, PackBitsSpec, PoolSpec, SoftmaxSpec, UnarySpec,
+        OutputSpec, PackBitsSpec, PackFieldsSpec, PoolSpec, SoftmaxSpec, UnarySpec,
     )
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ BUILDERS: dict[str, str] = {
     "lut": "lowbit.kernels.elementwise.lut:build",
     "output": "lowbit.kernels.data_movement.output:build",
     "pack_bits": "lowbit.kernels.data_movement.pack_bits:build",
+    "pack_fields": "lowbit.kernels.data_movement.pack_fields:build",
     "pool": "lowbit.kernels.pool.schedule:build",
     "softmax": "lowbit.kernels.softmax.schedule:build",
     "unary": "lowbit.kernels.elementwise.unary:build",

@@ -12,7 +12,7 @@ from lowbit.kernels.conv2d.problem import ConvProblem
 from lowbit.kernels.conv2d.select import choose
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import DepthwiseSpec, PackBitsSpec
+from lowbit.kernels.spec import DepthwiseSpec
 from lowbit.lowering.choose_layout import is_depthwise
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.elementwise import float_bounds
@@ -154,11 +154,11 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
     )
     choice = choose(problem, layer.effective, ctx.target)
     spec, source = choice.spec, layer.source
-    if choice.needs_bits:
-        source = f"{ctx.storage(layer.source)}.bits"
+    if choice.pack is not None:
+        source = f"{ctx.storage(layer.source)}.{choice.pack.kind}"
         if not ctx.written(source):
             ctx.temporary(source, spec.src)
-            ctx.emit(node, PackBitsSpec(layer.src, spec.src), x=layer.source, o=source)
+            ctx.emit(node, choice.pack, x=layer.source, o=source)
     lanes = spec.blocks * spec.nr
     if layer.quant is None:
         b, s = layer.float_operands(ctx, lanes)

@@ -84,7 +84,11 @@ def _batches(graph: Graph, samples: Iterable[Any], batch: int) -> Iterator[tuple
     """(inputs with exactly ``batch`` rows, how many of them are real)."""
     pending: list[list[np.ndarray]] = []
     waiting = 0
+    common = len({graph.types[name].shape[:1] for name in graph.inputs}) == 1
     for index, sample in enumerate(samples):
+        if not common:  # inputs of different lengths have no batch axis: a sample is one whole run
+            yield _whole_run(graph, sample, index), batch
+            continue
         pending.append(_sample_rows(graph, sample, index))
         waiting += len(pending[-1][0])
         while waiting >= batch:
@@ -98,6 +102,23 @@ def _batches(graph: Graph, samples: Iterable[Any], batch: int) -> Iterator[tuple
 
 def _sample_rows(graph: Graph, sample: Any, index: int) -> list[np.ndarray]:
     """The inputs in one sample, float32, all with the same number of rows."""
+    inputs = _sample_inputs(graph, sample, index)
+    if len({len(array) for array in inputs}) > 1:
+        raise CalibrationError(f"calibration sample {index}: inputs have {[len(a) for a in inputs]} rows")
+    return inputs
+
+
+def _whole_run(graph: Graph, sample: Any, index: int) -> list[np.ndarray]:
+    """The inputs in one sample, of exactly the graph's shapes."""
+    inputs = _sample_inputs(graph, sample, index)
+    shapes = [graph.types[name].shape for name in graph.inputs]
+    if [array.shape for array in inputs] != shapes:
+        raise CalibrationError(f"calibration sample {index}: inputs have shapes {[a.shape for a in inputs]}, must be {shapes}")
+    return inputs
+
+
+def _sample_inputs(graph: Graph, sample: Any, index: int) -> list[np.ndarray]:
+    """The inputs in one sample, float32, of the graph's shapes but for the number of rows."""
     names = graph.inputs
     if isinstance(sample, Mapping):
         given = [sample[name] for name in names] if set(names) <= set(sample) else list(sample.values())
@@ -121,6 +142,4 @@ def _sample_rows(graph: Graph, sample: Any, index: int) -> list[np.ndarray]:
         if not np.isfinite(array).all():
             raise CalibrationError(f"calibration sample {index}: input {name!r} holds NaN or infinity")
         inputs.append(array)
-    if len({len(array) for array in inputs}) > 1:
-        raise CalibrationError(f"calibration sample {index}: inputs have {[len(a) for a in inputs]} rows")
     return inputs

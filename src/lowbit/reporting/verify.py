@@ -116,8 +116,8 @@ def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding
             yield Finding(r.name, "integer", f"{r.types} without an integer multiplication in the hot loop: {r.work}")
         for place, work in (("the hot loop", r.work), ("all", loop_work(r.function.instructions))):
             if work.float_multiplies > 2 * work.conversions:
-                text = f"{r.types} with {work.float_multiplies} float multiplications for {work.conversions} conversions in {place}"
-                yield Finding(r.name, "integer", text)
+                count = f"{work.float_multiplies} float multiplications for {work.conversions} conversions"
+                yield Finding(r.name, "integer", f"{r.types} with {count} in {place}")
                 break
 
 

@@ -35,7 +35,6 @@ def assemble(
     float graph that ``graph`` was quantized from, kept as text.  Raises as Compiled does.
     """
     manifest = make_manifest(program, target, kernel_objects)
-    manifest["seconds"] = dict(seconds or {})
     manifest = json.loads(json.dumps(manifest))  # tuples become lists, as in a network that is loaded
     placed = {layer["name"]: layer["weights"] for layer in manifest["layers"] if layer["weights"]}
     sections = {
@@ -47,4 +46,6 @@ def assemble(
         "graph.txt": print_graph(traced or graph).encode(),
         "program.txt": print_program(program, target.name).encode(),
     }
-    return Compiled(manifest, sections, threads)
+    network = Compiled(manifest, sections, threads)
+    network.seconds = dict(seconds or {})
+    return network

@@ -25,13 +25,15 @@ class Compiled:
 
     ``net(*inputs)`` takes float32 tensors or arrays of ``input_shapes`` and returns one tensor or array,
     or a tuple where the network has several outputs: torch tensors if any input was one, else numpy
-    arrays.  Thread-safe; runs do not hold Python's lock.
+    arrays.  Thread-safe; runs do not hold Python's lock.  ``seconds``: time that each step of compiling
+    took; not saved, so that the same network always gives the same file.
     """
 
     def __init__(
         self, manifest: Mapping[str, Any], sections: Mapping[str, bytes | memoryview], threads: int | None = None
     ) -> None:
         self.manifest: dict[str, Any] = dict(manifest)
+        self.seconds: dict[str, float] = {}
         self._sections = sections
         self._network = NativeNetwork(self.section("library.so"), self.section("weights.bin"), threads)
 

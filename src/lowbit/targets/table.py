@@ -34,7 +34,7 @@ _SSE2 = frozenset({"sse2"})
 _AVX2 = _SSE2 | {"avx2", "fma", "ssse3", "sse4.1"}
 _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 _VNNI = _AVX512 | {"avx512vnni"}
-_POPCNT = _VNNI | {"avx512vpopcntdq"}
+_POPCNT = _VNNI | {"avx512vpopcntdq", "avx512vbmi"}
 _LINUX = "x86_64-linux-gnu"
 
 TARGETS: dict[str, Target] = {

@@ -9,8 +9,10 @@ import numpy as np
 from lowbit.kernels.conv2d.pack import pack_weights
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.select import describe
+from lowbit.kernels.data_movement.reference import packed_fields
 from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import Layout
+from lowbit.kernels.spec import PackFieldsSpec
 from lowbit.targets import Target
 from tests.kernels.harness import aligned, run_kernel
 
@@ -73,7 +75,8 @@ def forced(
     problem: ConvProblem, weights: np.ndarray, form: str, tile: tuple[int, int], depth: int | None = None, parts: int = 1
 ) -> Choice:
     """The choice of this form with this tile, small units, and (unless None) this depth."""
-    return describe(FORMS[form], problem, weights, tile, (3, 2), depth, parts)
+    mr, nr = tile
+    return describe(FORMS[form], problem, weights, (mr, 64 * -(-nr // 64) if form.startswith("lut") else nr), (3, 2), depth, parts)
 
 
 def place(logical: np.ndarray, layout: Layout, pad: float, junk: float) -> np.ndarray:
@@ -125,10 +128,15 @@ def check(
     spread = max(float(np.abs(acc).max()), 1.0)
     bias = np.rint(rng.uniform(-0.3, 0.3, n) * spread) if integer else rng.standard_normal(n)
     buffers = {
-        "x": place(x, spec.src, pad, 77 if integer else 3.5),
+        "x": place(x, p.src if spec.form.startswith("lut") else spec.src, pad, 77 if integer else 3.5),
         "w": aligned(np.frombuffer(pack_weights(w.reshape(n, -1), choice.packing), np.uint8)),
         "o": aligned(np.full(p.dst.elements, FILL, DTYPES[p.dst.dtype])),
     }
+    if isinstance(choice.pack, PackFieldsSpec):
+        pixels = buffers["x"].reshape(p.src.n, p.src.hp, p.src.wp, p.src.stride)
+        packed = np.full((p.src.n, p.src.hp, p.src.wp, spec.src.stride), 0xFF, np.uint8)
+        packed[..., : spec.src.c] = packed_fields(choice.pack, pixels)
+        buffers["x"] = aligned(packed)
     if choice.table is not None:
         buffers["t"] = aligned(choice.table)
     residual = None

@@ -40,6 +40,8 @@ def types(form: str) -> dict[str, object]:
         return {"act": "f32", "weight": "f32", "act_max": 0, "src": "f32"}
     if form.startswith("bit"):
         return {"act": "b1", "weight": "b1", "act_max": 1, "acc_shift": 1}
+    if form.startswith("lut"):
+        return {"act": "u2", "weight": "i2", "act_max": 3}
     if form.startswith("i16"):
         return {"act": "i16", "weight": "i8", "act_max": 32767, "src": "i16"}
     return {"act": "u8", "weight": "i8", "act_max": 255}
@@ -52,7 +54,7 @@ def extremes(form: str, shape: Shape, kind: str) -> np.ndarray:
     if form.startswith("bit"):
         choices = {"random": [-1, 1], "low": [-1], "high": [1]}[kind]
         return np.random.default_rng(3).choice(choices, shape.weight_shape)
-    lo, hi = (-64, 64) if form == "u8_maddubs" else (-128, 127)
+    lo, hi = {"u8_maddubs": (-64, 64), "lut_permute": (-2, 1), "lut_shuffle": (-2, 1)}.get(form, (-128, 127))
     if kind == "random":
         return np.random.default_rng(3).integers(lo, hi + 1, shape.weight_shape)
     return np.full(shape.weight_shape, lo if kind == "low" else hi)

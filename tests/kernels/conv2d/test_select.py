@@ -39,7 +39,7 @@ def test_table_of_choices(target: str, act: str, weight: str, limit: int, act_ma
     choice = choose(MIDDLE.problem(act, weight, act_max), weights(MIDDLE, -limit, limit), TARGETS[target])
     assert (choice.spec.form, choice.spec.depth) == (form, depth)
     assert choice.spec.units >= 8
-    assert not choice.needs_bits
+    assert choice.pack is None
 
 
 def test_few_unsafe_steps_are_split_and_many_are_not() -> None:
@@ -63,11 +63,11 @@ def test_bits_where_they_pay(target: str, form: str) -> None:
     w = 2 * weights(MIDDLE, 0, 1) - 1
     choice = choose(MIDDLE.problem("b1", "b1", 1, acc_shift=1), w, TARGETS[target])
     assert choice.spec.form == form
-    assert choice.needs_bits
+    assert choice.pack is not None
     assert choice.spec.src == replace(MIDDLE.problem("b1", "b1", 1).src, dtype="bits", stride=16)
     assert (choice.bias_offset == 2 * (w > 0).sum((1, 2, 3))).all()
     few = Shape(3, 16, 30, 30, kernel=(3, 3))
-    assert not choose(few.problem("b1", "b1", 1, acc_shift=1), 2 * weights(few, 0, 1) - 1, TARGETS[target]).needs_bits
+    assert not choose(few.problem("b1", "b1", 1, acc_shift=1), 2 * weights(few, 0, 1) - 1, TARGETS[target]).pack
 
 
 def test_grouped_b1_does_not_use_bits() -> None:

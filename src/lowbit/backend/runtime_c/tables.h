@@ -35,8 +35,8 @@ struct lb_field {
 };
 
 /* One layer's weights, on disk [n][runs][run_len] fields from byte `source` of the weight file on; in
- * memory [block][step][part][lane nr][k_group] elements (`element` bytes, 0 = one bit) from byte
- * `target` on.  The four tables are byte offsets in the file, 0 = absent.  */
+ * memory [block][step][part][lane nr][k_group] elements (`element` bytes, 0 = one bit, 3 = all
+ * k_group, of two bits, in a byte) from byte `target` on.  The four tables are byte offsets in the file, 0 = absent.  */
 struct lb_weights {
     uint64_t source, target;
     struct lb_field field;

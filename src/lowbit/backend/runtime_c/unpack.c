@@ -184,6 +184,20 @@ static void lane_bits(const struct layer *l, struct channel c, uint32_t run, int
     }
 }
 
+/* Bytes of k_group weights of two bits: weight s + j * steps_run of the run at bit 2j of byte s. */
+static void lane_index(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t steps,
+                       uint8_t *out, size_t stride) {
+    const int32_t fields = (int32_t)l->w->k_group;
+    int32_t some[STRETCH];
+    uint8_t bytes[STRETCH] = {0};
+    (void)count;
+    for (int32_t j = 0; j < fields; j++) {
+        integers(l, c, run, from / fields + j * l->steps_run, steps, some);
+        for (int32_t s = 0; s < steps; s++) bytes[s] |= (uint8_t)((some[s] & 3) << 2 * j);
+    }
+    scatter(bytes, steps, 1, out, stride);
+}
+
 typedef void (*lane_function)(const struct layer *, struct channel, uint32_t, int32_t, int32_t, int32_t, uint8_t *, size_t);
 
 static void panels(void *context, int32_t lo, int32_t hi) {
@@ -193,6 +207,7 @@ static void panels(void *context, int32_t lo, int32_t hi) {
     const size_t stride = (size_t)l->part_bytes * w->parts;
     bool plain = w->element == 1 && w->parts == 1 && !w->window_start && !w->group_scale && w->field.container <= 8;
     lane_function lane_into = w->element == 0   ? lane_bits
+                              : w->element == 3 ? lane_index
                               : w->element == 4 ? lane_float
                               : plain           ? lane_int8
                                                 : lane_general;
@@ -254,7 +269,7 @@ int lb_unpack(const struct lb_tables *tables, const uint8_t *file, uint8_t *memo
         l.steps_run = (int32_t)(w->run_pad / w->k_group);
         l.block_steps = w->runs * (uint32_t)l.steps_run;
         l.element = w->element;
-        l.group_bytes = w->element ? w->k_group * w->element : w->k_group / 8;
+        l.group_bytes = w->element == 3 ? 1 : w->element ? w->k_group * w->element : w->k_group / 8;
         l.part_bytes = w->nr * l.group_bytes;
         lb_pool_run(pool, w->entries ? listed : panels, &l, (w->n + w->nr - 1) / w->nr);
     }

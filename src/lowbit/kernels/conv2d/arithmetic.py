@@ -10,7 +10,8 @@ from tvm import tirx
 from tvm.script import tirx as T
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.intrinsics.x86 import maddubs, maddwd, pshufb, vpdpbusd, vpdpwssd
+from lowbit.kernels.conv2d.bytesums import Bytes
+from lowbit.kernels.intrinsics.x86 import maddubs, maddwd, pshufb, vpdpbusd, vpdpwssd, vpermb
 from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import load, splat
 from lowbit.targets import Target
@@ -22,7 +23,7 @@ __all__ = ["Arithmetic", "choose_arithmetic"]
 class Arithmetic:
     """One vector holds ``lanes`` output channels.
 
-    ``spread(x, at)``: the step's input values at element ``at``, repeated in every lane;
+    ``spread(kernel, at)``: the step's input values at element ``at`` of x, repeated in every lane;
     ``step(acc, a, w)``: the step accumulator (TIR dtype ``narrow``) after one step;
     ``total(acc)``: its value as int32 (float32 for f32) x lanes;
     ``weight``: (TIR dtype, elements) of one vector of weights, ``zero``: what ``narrow`` starts from.
@@ -35,6 +36,7 @@ class Arithmetic:
     spread: Callable[[Any, Any], Any]
     step: Callable[[Any, Any, Any], Any]
     total: Callable[[Any], Any] = lambda acc: acc
+    bytes: Bytes | None = None  # forms that sum in bytes, one a lane
 
 
 def choose_arithmetic(spec: ConvSpec, target: Target) -> Arithmetic:
@@ -52,8 +54,8 @@ def _spread_bytes(dtype: str, nbytes: int) -> Callable[[Any, Any], Any]:
     """Four bytes of x, as one dword, in every lane."""
     per_dword = 4 // (2 if dtype == "int16" else 1)
 
-    def spread(x: Any, at: Any) -> Any:
-        word = T.reinterpret("int32", load(x, at, per_dword))
+    def spread(kernel: Any, at: Any) -> Any:
+        word = T.reinterpret("int32", load(kernel.x, at, per_dword))
         return T.reinterpret(f"{dtype}x{nbytes // 4 * per_dword}", T.broadcast(word, nbytes // 4))
 
     return spread
@@ -75,10 +77,10 @@ def _spread_words(spec: ConvSpec, nbytes: int) -> Callable[[Any, Any], Any]:
         return _spread_bytes("int16", nbytes)
     if nbytes >= 32:  # one byte shuffle after the broadcast: x0 0 x1 0 in every lane
         four, mask = _spread_bytes("uint8", nbytes), _dwords([_X0_0_X1_0], nbytes, "uint8")
-        return lambda x, at: T.reinterpret(f"int16x{nbytes // 2}", pshufb(four(x, at), mask, nbytes))
+        return lambda kernel, at: T.reinterpret(f"int16x{nbytes // 2}", pshufb(four(kernel, at), mask, nbytes))
 
-    def spread(x: Any, at: Any) -> Any:
-        pair = T.reinterpret("int32", T.cast(load(x, at, 2), "int16x2"))
+    def spread(kernel: Any, at: Any) -> Any:
+        pair = T.reinterpret("int32", T.cast(load(kernel.x, at, 2), "int16x2"))
         return T.reinterpret(f"int16x{nbytes // 2}", T.broadcast(pair, nbytes // 4))
 
     return spread
@@ -91,7 +93,7 @@ def _f32(spec: ConvSpec, nbytes: int) -> Arithmetic:
         f"float32x{lanes}",
         ("float32", lanes),
         splat(0.0, "float32", lanes),
-        lambda x, at: T.broadcast(x[at], lanes),
+        lambda kernel, at: T.broadcast(kernel.x[at], lanes),
         lambda acc, a, w: T.call_llvm_pure_intrin(f"float32x{lanes}", "llvm.fmuladd", a, w, acc),
     )
 
@@ -147,7 +149,7 @@ def _portable(weight: str) -> Callable[[ConvSpec, int], Arithmetic]:
             f"int32x{lanes}",
             (weight, lanes),
             _ints(lanes),
-            lambda x, at: T.broadcast(T.cast(x[at], "int32"), lanes),
+            lambda kernel, at: T.broadcast(T.cast(kernel.x[at], "int32"), lanes),
             lambda acc, a, w: acc + a * T.cast(w, f"int32x{lanes}"),
         )
 
@@ -168,7 +170,7 @@ def _bit_popcount(spec: ConvSpec, nbytes: int) -> Arithmetic:
 
 
 def _spread_bits(lanes: int) -> Callable[[Any, Any], Any]:
-    return lambda x, at: T.broadcast(T.reinterpret("int32", load(x, at, 4)), lanes)
+    return lambda kernel, at: T.broadcast(T.reinterpret("int32", load(kernel.x, at, 4)), lanes)
 
 
 def _bit_shuffle(spec: ConvSpec, nbytes: int) -> Arithmetic:
@@ -190,10 +192,36 @@ def _bit_shuffle(spec: ConvSpec, nbytes: int) -> Arithmetic:
     return Arithmetic(lanes, f"uint8x{nbytes}", ("int32", lanes), splat(0, "uint8", nbytes), _spread_bits(lanes), step, total)
 
 
+def _lut(look_up: Callable[[Any, Any, int], Any], fields: int) -> Callable[[ConvSpec, int], Arithmetic]:
+    """One byte of x picks a table, one byte of w the entry: the sum of ``fields`` products (look_up.py)."""
+    entries = 4**fields
+
+    def make(spec: ConvSpec, nbytes: int) -> Arithmetic:
+        def spread(kernel: Any, at: Any) -> Any:
+            table = load(kernel.t, T.cast(kernel.x[at], "int32") * entries, entries)
+            if entries == nbytes:
+                return table
+            return tirx.Shuffle([table] * (nbytes // entries), [tirx.IntImm("int32", i) for i in range(nbytes)])
+
+        return Arithmetic(
+            nbytes,
+            f"uint8x{nbytes}",
+            ("uint8", nbytes),
+            splat(spec.start, "uint8", nbytes),
+            spread,
+            lambda acc, a, w: acc + look_up(a, w, nbytes),
+            bytes=Bytes(nbytes, spec.start, entries * entries),
+        )
+
+    return make
+
+
 _MAKERS: dict[str, Callable[[ConvSpec, int], Arithmetic]] = {
     "bit_popcount": _bit_popcount,
     "bit_shuffle": _bit_shuffle,
     "bit_portable": _bit_popcount,
+    "lut_permute": _lut(lambda table, index, nbytes: vpermb(table, index), 3),
+    "lut_shuffle": _lut(pshufb, 2),
     "u8_vnni": _u8_vnni,
     "u8_maddubs": _u8_maddubs,
     "u8_split": _u8_maddubs,

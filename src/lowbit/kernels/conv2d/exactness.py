@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["DEPTHS", "int32_depth", "maddubs_depth", "split_steps"]
+__all__ = ["DEPTHS", "int32_depth", "lut_depth", "maddubs_depth", "split_steps"]
 
 _POWERS = (2, 4, 8, 16, 32)
 DEPTHS = (1, 3, *_POWERS)  # steps sharing an int16 lane; beyond 32 widening costs nothing
@@ -71,6 +71,30 @@ def split_steps(w_blocks: np.ndarray, act_max: int) -> tuple[np.ndarray, np.ndar
     step = np.broadcast_to(np.arange(unsafe.shape[1]), unsafe.shape)
     twice = np.stack([step * 4 + unsafe, np.where(unsafe, step * 4 + 2, -1)], axis=-1).reshape(-1)
     return twice[twice >= 0].astype(np.int32), starts
+
+
+def lut_depth(w_blocks: np.ndarray, act_max: int, run_steps: int) -> tuple[int, int] | None:
+    """(depth, start) of the look-up forms: steps whose sums share an unsigned byte that starts from
+    ``start`` (depth 0 = the whole K), or None where a total could leave int16 (or one step a byte).
+
+    start + every partial sum lies in 0 .. 255 when the least sum is >= -start and the greatest
+    <= 255 - start.  ``start`` is a multiple of 16 where there is room, so that layers share kernels.
+    """
+    w = np.asarray(w_blocks)
+    positive = act_max * np.maximum(w, 0).sum(-1, dtype=np.int32)
+    negative = act_max * np.maximum(-w, 0).sum(-1, dtype=np.int32)
+    if positive.sum(1).max(initial=0) > _INT16 or negative.sum(1).max(initial=0) > _INT16 + 1:
+        return None
+    for depth in (0, *(d for d in (run_steps, *_BYTE_DEPTHS) if d <= run_steps)):
+        size = depth or w.shape[1]
+        span = run_steps if depth else w.shape[1]
+        high, low = (int(_grouped(sums, span, size).max(initial=0)) for sums in (positive, negative))
+        if high + low <= 255:
+            return depth, min(-(-low // 16) * 16, 255 - high)
+    return None
+
+
+_BYTE_DEPTHS = (64, 48, 32, 24, 20, 16, 14, 12, 10, 9)  # 9 steps of 3 products -6 .. 3, or 14 of 2, always fit a byte
 
 
 def int32_depth(w_blocks: np.ndarray, act_max: int, run_steps: int | None = None) -> int | None:

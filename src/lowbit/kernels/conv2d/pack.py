@@ -30,6 +30,8 @@ def weight_blocks(values: np.ndarray, packing: Packing) -> np.ndarray:
         for n in range(p.n):
             at = n // per_group * p.run_len - int(p.window_start[n // p.nr])
             full[n, :, at : at + p.run_len] = values[n]
+    if p.element == "index":
+        full = full.reshape(-1, p.runs, p.k_group, p.run_pad // p.k_group).swapaxes(2, 3)
     steps = full.reshape(p.blocks, p.nr, p.runs * (p.run_pad // p.k_group), p.k_group)
     return np.ascontiguousarray(steps.transpose(0, 2, 1, 3))
 
@@ -43,6 +45,10 @@ def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
     if p.element == "bit":
         # logical -1/+1 (0 outside): bit = w > 0; little-endian dwords, bit j = channel j
         return np.packbits(blocks > 0, axis=-1, bitorder="little").tobytes()
+    if p.element == "index":
+        if blocks.min() < -2 or blocks.max() > 1:
+            raise NumericsError(f"weights from {blocks.min()} to {blocks.max()} do not fit two bits")
+        return ((blocks & 3) << (2 * np.arange(p.k_group))).sum(-1).astype(np.uint8).tobytes()
     if p.entries is not None and p.entry_starts is not None:
         steps, modes = p.entries // 4, p.entries % 4
         owner = np.repeat(np.arange(p.blocks), np.diff(p.entry_starts))

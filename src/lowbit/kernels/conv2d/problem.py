@@ -8,7 +8,7 @@ import numpy as np
 
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec
+from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec
 
 __all__ = ["Choice", "ConvProblem"]
 
@@ -50,7 +50,7 @@ class Choice:
 
     ``packing``: how its weights are laid out (a caller with per-group scales fills them in).
     ``table``: the kernel's int32 argument ``t``, or None.
-    ``needs_bits``: ``spec.src`` is a "bits" layout that a PackBits kernel has to fill from the problem's src.
+    ``pack``: the kernel that makes ``spec.src`` from the problem's src, where they differ.
     ``bias_offset``: int64[N] to add to the bias: the part of the sum that the kernel leaves out.
     ``split``: fraction of the steps that u8_split had to double.
     """
@@ -58,6 +58,6 @@ class Choice:
     spec: ConvSpec
     packing: Packing
     table: np.ndarray | None = None
-    needs_bits: bool = False
+    pack: PackBitsSpec | PackFieldsSpec | None = None
     bias_offset: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     split: float = 0.0

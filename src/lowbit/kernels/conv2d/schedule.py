@@ -15,6 +15,7 @@ from lowbit.kernels.conv2d.geometry import Runs, find_runs
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
 from lowbit.kernels.layout import Layout
+from lowbit.kernels.rows import divided, row_position
 from lowbit.kernels.spec import ConvSpec
 from lowbit.targets import Target
 
@@ -32,7 +33,7 @@ def build(spec: ConvSpec, target: Target) -> Any:
     pointers = epilogue_pointers(channels, spec.dst, spec.residual, spec.form != "f32", spec.wide)
     pointers["x"] = (TIR_DTYPE[spec.src.dtype], spec.src.elements + 64)
     pointers["w"] = (dtype, steps * row)
-    pointers["t"] = ("int32", spec.blocks + 1 + spec.entries)
+    pointers["t"] = ("uint8", arithmetic.bytes.table_bytes) if arithmetic.bytes else ("int32", spec.blocks + 1 + spec.entries)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
         epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, spec.form != "f32", spec.wide, spec.acc_shift, spec.sign)
         _Nest(kernel, spec, arithmetic, runs, epilogue, target).emit()
@@ -52,14 +53,14 @@ class _Nest:
         unit_bytes = spec.n_blocks * runs.count * runs.steps(spec.k_group) * row_bytes
         self.pixels_outside = unit_bytes <= target.l1_bytes // 2  # a unit's weights stay in L1, its inputs are read once
         written = min(spec.dst.stride, -(-spec.dst.c // LANES) * LANES)
-        self.tail = (written - (spec.blocks - 1) * spec.nr) // arithmetic.lanes  # vectors of the last block
+        self.tail = written - (spec.blocks - 1) * spec.nr  # channels of the last block
 
     def emit(self) -> None:
         spec = self.spec
         m_units = -(-spec.tiles // spec.m_tiles)
         with TB.serial(self.kernel.lo, self.kernel.hi) as unit:
-            first_block = TB.Bind(T.floordiv(unit, m_units) * spec.n_blocks)
-            first_tile = TB.Bind(T.floormod(unit, m_units) * spec.m_tiles)
+            column, row = divided(unit, m_units)
+            first_block, first_tile = TB.Bind(column * spec.n_blocks), TB.Bind(row * spec.m_tiles)
             blocks = _count(first_block, spec.n_blocks, spec.blocks)
             tiles = _count(first_tile, spec.m_tiles, spec.tiles)
             if self.pixels_outside:
@@ -70,7 +71,7 @@ class _Nest:
                     self._any_tile(first_tile + m, first_block + n)
 
     def _any_tile(self, tile: Any, block: Any) -> None:
-        full = self.spec.nr // self.ops.lanes
+        full = self.spec.nr
         if self.tail == full or self.spec.blocks == 1:
             self._tile(tile, block, self.tail)
             return
@@ -80,8 +81,9 @@ class _Nest:
             with TB.Else():
                 self._tile(tile, block, self.tail)
 
-    def _tile(self, tile: Any, block: Any, vectors: int) -> None:
+    def _tile(self, tile: Any, block: Any, channels: int) -> None:
         spec, mr = self.spec, self.mr
+        vectors = -(-channels // self.ops.lanes)
         m0 = TB.Bind(T.min(tile * mr, spec.dst.pixels - mr))
         tile_ = Tile(self.kernel, spec, self.ops, self.runs, vectors, mr)
         rows = self.runs.count * self.runs.steps(spec.k_group)
@@ -94,13 +96,15 @@ class _Nest:
         residual = [TB.Bind(at + channel) for at in residual] or [0] * mr
         for i in range(mr):
             for lane, acc in tile_.results(i):
+                if lane >= channels:
+                    break
                 self.epilogue.write(acc, columns[lane], to[i] + lane, residual[i] + lane)
 
     def _window(self, block: Any) -> Any:
         if not self.spec.window:
             return 0
         start = self.kernel.t[block]
-        return TB.Bind(T.floordiv(start, 8) if self.spec.src.dtype == "bits" else start)
+        return TB.Bind(divided(start, 8)[0] if self.spec.src.dtype == "bits" else start)
 
     def _input(self, b: Any, y: Any, x: Any) -> Any:
         spec = self.spec
@@ -121,9 +125,8 @@ class _Nest:
         whole_rows = dst.w % mr == 0
         offsets = []
         for i in range(1 if whole_rows else mr):
-            row = T.floordiv(m0 + i, dst.w)
-            x = T.floormod(m0 + i, dst.w)
-            offsets.append(TB.Bind(place(T.floordiv(row, dst.h), T.floormod(row, dst.h), x)))
+            row, x = divided(m0 + i, dst.w)
+            offsets.append(TB.Bind(place(*row_position(row, dst), x)))
         return [offsets[0] + i * step for i in range(mr)] if whole_rows else offsets
 
 

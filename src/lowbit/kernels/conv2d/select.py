@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.conv2d.exactness import int32_depth, maddubs_depth, split_steps
+from lowbit.kernels.conv2d.exactness import int32_depth, lut_depth, maddubs_depth, split_steps
 from lowbit.kernels.conv2d.geometry import Runs, find_runs
+from lowbit.kernels.conv2d.look_up import ACT_MAX, WEIGHT_RANGE, product_table
 from lowbit.kernels.conv2d.pack import split_parts, weight_blocks
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.tiles import Tiling, choose_tiling
 from lowbit.kernels.forms import FORMS, Form
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec
+from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec
 from lowbit.targets import Target
 
 __all__ = ["choose", "describe"]
@@ -24,8 +25,8 @@ __all__ = ["choose", "describe"]
 def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
     """The kernel for ``problem`` with ``weights`` (N, kh, kw, C / groups), logical integers or float32.
 
-    Forms are tried in the order of the table.  Two are given up for a later one where that is estimated
-    to be faster: bits (the input must be packed first) and split (doubled steps).
+    Forms are tried in the order of the table.  Some are given up for a later one where that is estimated
+    to be faster: bits and look-ups (the input must be packed first) and split (doubled steps).
     Raises UnsupportedPrecision where no form fits.
     """
     weights = np.asarray(weights)
@@ -38,7 +39,7 @@ def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
         cycles = _estimate(choice, target)
         if best is None or cycles < best[0]:
             best = cycles, choice
-        if not choice.needs_bits and form.name not in _RELUCTANT:
+        if choice.pack is None and form.name not in _RELUCTANT:
             break
     if best is None:
         names = ", ".join(form.name for form in available)
@@ -50,14 +51,17 @@ def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
 
 
 _RELUCTANT = ("u8_split",)
-_BITS_COST = 0.25  # cycles to pack an input value into a bit
+_PACK_COST = {"pack_bits": 0.25, "pack_fields": 0.15}  # cycles an input value
 
 
 def _estimate(choice: Choice, target: Target) -> float:
     spec = choice.spec
     runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
-    packing = spec.src.n * spec.src.hp * spec.src.wp * spec.src.c * _BITS_COST if choice.needs_bits else 0.0
-    return _tiling(spec, runs, target).cycles + packing
+    cycles = _tiling(spec, runs, target).cycles
+    if choice.pack is not None:
+        src = choice.pack.src
+        cycles += src.n * src.hp * src.wp * src.c * _PACK_COST[choice.pack.kind]
+    return cycles
 
 
 def _tiling(spec: ConvSpec, runs: Runs, target: Target) -> Tiling:
@@ -73,6 +77,9 @@ def _fits(form: Form, problem: ConvProblem, weights: np.ndarray) -> bool:
     if form.element == "bit":
         bits = problem.weight == "b1" and problem.act in ("u1", "b1") and problem.src.dtype == "u8"
         return bits and problem.groups == 1  # a bit is -1 or +1: no zeros outside a group
+    if form.element == "index":
+        small = weights.min(initial=0) >= WEIGHT_RANGE[0] and weights.max(initial=0) <= WEIGHT_RANGE[1]
+        return bool(small) and problem.act_max <= ACT_MAX and problem.src.dtype == "u8" and problem.groups == 1
     if problem.src.dtype not in form.storage or (problem.wide and form.element == "i8"):
         return False
     if form.element == "f32":
@@ -109,6 +116,8 @@ def describe(
     (mr, nr), (m_tiles, n_blocks) = tile, unit
     spec = replace(_draft(form, problem, parts), mr=mr, nr=nr, m_tiles=m_tiles, n_blocks=n_blocks)
     packing = _packing(spec, problem, weights)
+    if form.element == "index":
+        return _look_up(form, spec, packing, problem, weights)
     if depth is None:
         depth = _depth(spec, packing, weights, problem.act_max)
     if depth is None:
@@ -119,7 +128,17 @@ def describe(
     offset = np.zeros(packing.n, np.int64)
     if form.element == "bit":
         offset += (weights > 0).sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift
-    return Choice(spec, packing, packing.window_start, form.element == "bit", offset)
+    pack = PackBitsSpec(problem.src, spec.src) if form.element == "bit" else None
+    return Choice(spec, packing, packing.window_start, pack, offset)
+
+
+def _look_up(form: Form, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> Choice:
+    safe = _bytes(spec, packing, weights, problem.act_max)
+    if safe is None:
+        raise UnsupportedPrecision(f"{problem.layer} ({problem.op}): form {form.name} could overflow with these weights")
+    spec = replace(spec, depth=safe[0], start=safe[1])
+    pack = PackFieldsSpec(problem.src, spec.src, form.k_group)
+    return Choice(spec, packing, product_table(form.k_group), pack, np.zeros(packing.n, np.int64))
 
 
 def _draft(form: Form, problem: ConvProblem, parts: int) -> ConvSpec:
@@ -127,8 +146,12 @@ def _draft(form: Form, problem: ConvProblem, parts: int) -> ConvSpec:
     p, src = problem, problem.src
     if form.element == "bit":
         src = replace(src, dtype="bits", stride=-(-src.c // 32) * 4)
+    k_group = form.k_group
+    if form.element == "index":
+        c = -(-src.c // form.k_group)
+        src, k_group = replace(src, c=c, stride=-(-c // 16) * 16), 1
     return ConvSpec(
-        p.op, src, p.dst, p.residual, p.kernel, p.stride, p.dilation, p.padding, p.act, p.weight, form.name, form.k_group,
+        p.op, src, p.dst, p.residual, p.kernel, p.stride, p.dilation, p.padding, p.act, p.weight, form.name, k_group,
         1, 1, _PROOF_NR, 1, 1, p.acc_shift, p.wide, parts, p.sign, int(p.groups > 1),
     )  # fmt: skip
 
@@ -139,10 +162,14 @@ _PROOF_NR = 16
 def _packing(spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:
     """Panels of ``spec.nr`` channels; for a grouped layer, with the windows of its blocks."""
     n, per_group = weights.shape[0], weights.shape[3]
+    form = FORMS[spec.form]
+    if form.element == "index":
+        taps, padded = spec.kernel[0] * spec.kernel[1], spec.src.c * form.k_group
+        return Packing("panels", "index", n, taps, per_group, padded, spec.nr, form.k_group, channels=per_group)
     starts, window = _windows(n, problem.groups, per_group, spec.nr) if problem.groups > 1 else (None, 0)
     runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, window)
     return Packing(
-        "panels", FORMS[spec.form].element, n, runs.count, per_group if window else runs.length, runs.padded, spec.nr,
+        "panels", form.element, n, runs.count, per_group if window else runs.length, runs.padded, spec.nr,
         spec.k_group, spec.parts, problem.groups, window, starts, channels=per_group,
     )  # fmt: skip
 
@@ -159,6 +186,9 @@ def _windows(n: int, groups: int, per_group: int, nr: int) -> tuple[np.ndarray, 
 
 def _depth(spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
     """``ConvSpec.depth`` that the weights allow; None where the form could overflow."""
+    if packing.element == "index":
+        safe = _bytes(spec, packing, weights, act_max)
+        return None if safe is None else safe[0]
     if spec.form == "bit_shuffle":
         return 0 if packing.steps <= _BYTE_STEPS else _BYTE_STEPS
     if spec.form != "u8_maddubs" and not spec.form.startswith("i16"):
@@ -176,6 +206,12 @@ def _depth(spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) 
     return None if None in depths else min(depths, key=lambda d: d or 1 << 30)
 
 
+def _bytes(spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> tuple[int, int] | None:
+    """``lut_depth`` of these weights."""
+    runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group)
+    return lut_depth(weight_blocks(weights.reshape(packing.n, -1), packing), act_max, runs.steps(spec.k_group))
+
+
 _BYTE_STEPS = 31  # a step adds at most 8 to a byte counter: 31 * 8 < 256
 _SHORT = 8
 
@@ -190,4 +226,4 @@ def _split(spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) 
     packing = replace(packing, entries=entries, entry_starts=starts)
     fraction = len(entries) / (blocks.shape[0] * blocks.shape[1]) - 1
     table = np.concatenate([starts, at]).astype(np.int32)
-    return Choice(replace(spec, entries=len(entries)), packing, table, False, np.zeros(packing.n, np.int64), fraction)
+    return Choice(replace(spec, entries=len(entries)), packing, table, None, np.zeros(packing.n, np.int64), fraction)

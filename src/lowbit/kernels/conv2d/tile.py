@@ -33,19 +33,22 @@ class Tile:
     def __init__(self, kernel: KernelFrame, spec: ConvSpec, ops: Arithmetic, runs: Runs, vectors: int, mr: int) -> None:
         self.kernel, self.spec, self.ops, self.runs = kernel, spec, ops, runs
         self.vectors = vectors
-        self.blocked = spec.wide or spec.depth > 1
+        self.blocked = spec.wide or spec.depth > 1 or ops.bytes is not None
         dtype, width = ops.narrow.split("x")
         self.width = int(width)
         self.cells = [(i, j) for i in range(mr) for j in range(vectors)]
         self.narrow = {(i, j, p): _vector(dtype, self.width) for i, j in self.cells for p in range(spec.parts)}
-        self.sum_zero = splat(0.0, "float64", ops.lanes) if spec.wide else splat(0, "int32", ops.lanes)
-        self.sums = {cell: _vector("float64" if spec.wide else "int32", ops.lanes) for cell in self.cells if self.blocked}
+        self.sum = "uint16" if ops.bytes else "float64" if spec.wide else "int32"
+        self.sum_lanes = self.width // 2 if ops.bytes else ops.lanes
+        kept = [(cell, half) for cell in self.cells for half in range(2 if ops.bytes else 1)] if self.blocked else []
+        self.sums = {(*cell, half): _vector(self.sum, self.sum_lanes) for cell, half in kept}
 
     def compute(self, pixels: list[Any], panel: Any, block: Any) -> None:
         """The whole K loop.  ``pixels``: element offset of each input's first tap; ``panel``: index of
         the block's first step among all; ``block``: index of the channel block."""
-        for buffer in self.sums.values():
-            store(buffer, 0, self.sum_zero, self.ops.lanes)
+        for (_, _, half), buffer in self.sums.items():
+            first = self.ops.bytes.first(self._blocks_of_k())[half] if self.ops.bytes else 0.0 if self.spec.wide else 0
+            store(buffer, 0, splat(first, self.sum, self.sum_lanes), self.sum_lanes)
         if not self.blocked:
             self._clear()
         if self.spec.form == "u8_split":
@@ -59,6 +62,12 @@ class Tile:
     def results(self, i: int) -> Iterator[tuple[int, Any]]:
         """(first channel within the block, total x 16) of pixel i."""
         lanes = self.ops.lanes
+        if self.ops.bytes:
+            for j in range(self.vectors):
+                halves = [load(self.sums[i, j, half], 0, self.sum_lanes) for half in range(2)]
+                for first, whole in self.ops.bytes.totals(*halves):
+                    yield j * lanes + first, whole
+            return
         group = LANES // lanes
         for first in range(0, self.vectors, group):
             parts = [self._total(i, j) for j in range(first, first + group)]
@@ -67,7 +76,7 @@ class Tile:
 
     def _total(self, i: int, j: int) -> Any:
         if self.blocked:
-            return load(self.sums[i, j], 0, self.ops.lanes)
+            return load(self.sums[i, j, 0], 0, self.ops.lanes)
         return self.ops.total(load(self.narrow[i, j, 0], 0, self.width))
 
     def _clear(self) -> None:
@@ -81,7 +90,7 @@ class Tile:
         start = TB.Bind(row * (self.spec.parts * across * elements))
         weights: dict[tuple[int, int], Any] = {}
         for i, offset in enumerate(offsets):
-            a = TB.Bind(self.ops.spread(self.kernel.x, offset))
+            a = TB.Bind(self.ops.spread(self.kernel, offset))
             for j in range(self.vectors):
                 for p in range(self.spec.parts):
                     if i == 0:
@@ -93,11 +102,20 @@ class Tile:
         """Add the block's narrow accumulators to the sums: 256 * high + low where there are two parts."""
         lanes = self.ops.lanes
         for i, j in self.cells:
+            if self.ops.bytes:
+                for half, term in enumerate(self.ops.bytes.terms(load(self.narrow[i, j, 0], 0, self.width))):
+                    buffer = self.sums[i, j, half]
+                    store(buffer, 0, load(buffer, 0, self.sum_lanes) + term, self.sum_lanes)
+                continue
             parts = [self.ops.total(load(self.narrow[i, j, p], 0, self.width)) for p in range(self.spec.parts)]
             if self.spec.wide:
                 parts = [convert(part, "float64", lanes) for part in parts]
             value = parts[0] if len(parts) == 1 else parts[0] * splat(256.0, "float64", lanes) + parts[1]
-            store(self.sums[i, j], 0, load(self.sums[i, j], 0, lanes) + value, lanes)
+            store(self.sums[i, j, 0], 0, load(self.sums[i, j, 0], 0, lanes) + value, lanes)
+
+    def _blocks_of_k(self) -> int:
+        depth, steps = self.spec.depth, self.runs.steps(self.spec.k_group)
+        return self.runs.count * -(-steps // depth) if depth else 1
 
     @contextmanager
     def _block(self) -> Iterator[None]:

@@ -29,6 +29,8 @@ _COSTS = {
     "bit_popcount": _Cost(1.5, 1),
     "bit_shuffle": _Cost(4.0, 6),
     "bit_portable": _Cost(12.0, 8),
+    "lut_permute": _Cost(1.1, 2),
+    "lut_shuffle": _Cost(1.6, 2),
     "u8_vnni": _Cost(1.0, 0),
     "u8_maddubs": _Cost(2.0, 2),
     "u8_split": _Cost(2.0, 2),
@@ -74,26 +76,29 @@ def choose_tiling(
     """
     cost = _COSTS[form]
     lanes = form_lanes(form, target)
-    half = lanes / 16  # of a 64-byte vector
-    vectors = -(-dst.c // 16) * 16 // lanes
+    lut = form.startswith("lut")
+    half = lanes / (64 if lut else 16)  # of a 64-byte vector
+    vectors = -(-(-(-dst.c // 16) * 16) // lanes)
     held = 2 if form == "u8_maddubs" and depth in _SHORT_BLOCKS else 1
-    work = cost.cycles if form != "u8_maddubs" or depth == 1 else 1.0 + 1.0 / (depth or 64)
+    widening = 1.5 / (depth or 64) if lut else 0.0
+    work = cost.cycles + widening if form != "u8_maddubs" or depth == 1 else 1.0 + 1.0 / (depth or 64)
     sets = _WAY_BYTES // gcd(pitch, _WAY_BYTES)
 
     def tile_cycles(mr: int, nv: int, one_address: bool) -> float:
-        far = 2.0 if steps * nv * parts * lanes * 4 > target.l1_bytes * 0.75 else 1.0
+        far = 2.0 if steps * nv * parts * half * 64 > target.l1_bytes * 0.75 else 1.0
         loads = mr * half * (1.5 if mr > (_WAYS - 1) * sets else 1.0) + nv * parts * half * far
         step = max(mr * nv * work * parts * half + 0.2 * loads, loads, _LATENCY)
         addresses = 0 if one_address else mr * (8 + 2 * runs)
-        return steps * step + 20 + mr * nv * 7 * half + addresses
+        return steps * step + 20 + mr * nv * 7 * lanes / 16 + addresses
 
     found: list[Tiling] = []
-    for nr, mr in product((16,) if window else (16, 32, 48, 64), range(1, 17)):
+    sizes = (lanes, 2 * lanes, 4 * lanes) if lut else (16,) if window else (16, 32, 48, 64)
+    for nr, mr in product(sizes, range(1, 17)):
         nv = min(nr // lanes, vectors)
         weights = nv if mr > 1 else 0  # used once, they are memory operands
         registers = mr * nv * held * parts + weights + 1 + cost.temporaries // held
         one_address = linear or dst.w % mr == 0
-        smallest = (mr, nr) == (1, 16)
+        smallest = (mr, nr) == (1, sizes[0])
         if mr > dst.pixels or (registers > target.registers and not smallest) or (not one_address and mr > _MAX_ADDRESSES):
             continue
         tiles = -(-dst.pixels // mr)
@@ -105,6 +110,8 @@ def choose_tiling(
 
 def form_lanes(form: str, target: Target) -> int:
     """Output channels a vector of this form holds."""
+    if form.startswith("lut"):
+        return 64 if FORMS[form].features & {"avx512vbmi"} else target.vector_bytes
     return 16 if FORMS[form].features & {"avx512vnni", "avx512vpopcntdq"} else target.vector_bytes // 4
 
 

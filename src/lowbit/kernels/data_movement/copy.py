@@ -86,8 +86,8 @@ def _run(k: KernelFrame, extent: int, lanes: int, at_x: Any, at_o: Any) -> None:
 def _units(k: KernelFrame, lanes: int, at_x: Any, at_o: Any) -> None:
     """The units themselves are neighbours: whole vectors of them, then the rest."""
     count = k.hi - k.lo
-    whole = TB.Bind(k.lo + T.floordiv(count, T.int32(lanes)) * lanes)
-    with TB.serial(T.floordiv(count, T.int32(lanes))) as block:
+    whole = TB.Bind(k.lo + T.truncdiv(count, T.int32(lanes)) * lanes)
+    with TB.serial(T.truncdiv(count, T.int32(lanes))) as block:
         i = k.lo + block * lanes
         store(k.o, at_o + i, load(k.x, at_x + i, lanes), lanes)
     with TB.serial(whole, k.hi) as i:
@@ -109,7 +109,7 @@ def _squares(k: KernelFrame, rows: Dim, column: Dim, side: int, at_x: Any, at_o:
 
 def _unit_squares(k: KernelFrame, rows: int, column: Dim, side: int, at_x: Any, at_o: Any) -> None:
     """Transposition where the units are the rows: squares of ``side`` units, then the rest one by one."""
-    blocks = TB.Bind(T.floordiv(k.hi - k.lo, T.int32(side)))
+    blocks = TB.Bind(T.truncdiv(k.hi - k.lo, T.int32(side)))
     with TB.serial(blocks) as block:
         i = k.lo + block * side
         for j, _ in spans(column[0], side):

@@ -1,4 +1,4 @@
-"""InputSpec, OutputSpec, CopySpec and PackBitsSpec in numpy."""
+"""InputSpec, OutputSpec, CopySpec, PackBitsSpec and PackFieldsSpec in numpy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 
 from lowbit.kernels.integer_reference import integer_result, operand
-from lowbit.kernels.spec import CopySpec, InputSpec, PackBitsSpec
+from lowbit.kernels.spec import CopySpec, InputSpec, PackBitsSpec, PackFieldsSpec
 
-__all__ = ["copy", "dequantized", "packed", "stored_input"]
+__all__ = ["copy", "dequantized", "packed", "packed_fields", "stored_input"]
 
 
 def stored_input(spec: InputSpec, x: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
@@ -45,3 +45,11 @@ def packed(spec: PackBitsSpec, pixels: np.ndarray) -> np.ndarray:
     bits = np.zeros((*pixels.shape[:3], 8 * spec.dst.stride), np.uint8)
     bits[..., : spec.src.c] = pixels[..., : spec.src.c]
     return np.packbits(bits, axis=3, bitorder="little")
+
+
+def packed_fields(spec: PackFieldsSpec, pixels: np.ndarray) -> np.ndarray:
+    """pixels: (n, hp, wp, stride) of bytes 0 .. 3.  Returns (n, hp, wp, dst.c) bytes."""
+    full = np.zeros((*pixels.shape[:3], spec.fields * spec.dst.c), np.uint8)
+    full[..., : spec.src.c] = pixels[..., : spec.src.c]
+    stretches = full.reshape(*pixels.shape[:3], spec.fields, spec.dst.c)
+    return sum(stretches[..., j, :] << 2 * j for j in range(spec.fields)).astype(np.uint8)

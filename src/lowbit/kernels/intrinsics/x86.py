@@ -1,10 +1,10 @@
-"""Multiply-add instructions of x86 on vectors of 16 (SSE), 32 (AVX2) or 64 bytes (AVX-512)."""
+"""Multiply-add and look-up instructions of x86 on vectors of 16 (SSE), 32 (AVX2) or 64 bytes (AVX-512)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["maddubs", "maddwd", "pshufb", "vpdpbusd", "vpdpwssd"]
+__all__ = ["maddubs", "maddwd", "pshufb", "vpdpbusd", "vpdpwssd", "vpermb"]
 
 _MADDUBS = {32: "llvm.x86.avx2.pmadd.ub.sw", 64: "llvm.x86.avx512.pmaddubs.w.512"}
 _MADDWD = {16: "llvm.x86.sse2.pmadd.wd", 32: "llvm.x86.avx2.pmadd.wd", 64: "llvm.x86.avx512.pmaddw.d.512"}
@@ -40,3 +40,8 @@ def vpdpbusd(acc: Any, unsigned: Any, signed: Any) -> Any:
 def vpdpwssd(acc: Any, a: Any, b: Any) -> Any:
     """int32 x 16: acc + the two products i16 * i16 of each lane, no saturation (AVX-512 VNNI)."""
     return _call("int32x16", "llvm.x86.avx512.vpdpwssd.512", acc, a, b)
+
+
+def vpermb(table: Any, index: Any) -> Any:
+    """Bytes table[index & 63] of one 64-byte table (AVX-512 VBMI)."""
+    return _call("uint8x64", "llvm.x86.avx512.permvar.qi.512", table, index)

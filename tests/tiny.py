@@ -62,3 +62,8 @@ def two_inputs() -> tuple[Any, Any]:
             return x + y
 
     return Sum(), (torch.zeros(1, 4), torch.zeros(1, 4))
+
+
+def strange_inputs() -> tuple[Any, Any]:
+    """A factory whose example input is no tensor."""
+    return module(), "pixels"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
-import numpy as np
 import pytest
 
 from tests.end_to_end.check import agrees, build
@@ -14,18 +11,18 @@ OTHERS = (
     "1/int1", "2/int2", "3/int3", "4/int4", "5/int5", "6/int6", "7/int7", "16/int16", "1/int8", "3/int8", "4/int8", "5/int16",
     "w4a8", "w8a4", "w1a8", "w8a1", "w2a2", "w3a16", "w16a4",
 )  # fmt: skip
-"""A case meets the one that its name hashes to, so that each is met by several cases and always by the same."""
+"""A case meets the one that the letters of its name add up to: each is met by several cases, always by the same."""
 
 UNEQUAL_BATCHES = {"unused_input"}  # samples are gathered by rows, so calibration needs inputs of one batch size
 
 
 def other_width(name: str) -> str:
-    return OTHERS[zlib.crc32(name.encode()) % len(OTHERS)]
+    return OTHERS[sum(map(ord, name)) % len(OTHERS)]
 
 
 def test_every_width_is_met_by_several_cases() -> None:
     met = [other_width(name) for name in CASES]
-    assert min(met.count(width) for width in OTHERS) >= 2, {width: met.count(width) for width in OTHERS}
+    assert min(met.count(width) for width in OTHERS) >= 4
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - UNEQUAL_BATCHES))

@@ -24,7 +24,7 @@ def _command(out: Path, cache: Path) -> subprocess.Popen[str]:
 def _compile(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Compiled:
     monkeypatch.setenv("LOWBIT_CACHE", str(cache))
     with pytest.warns(UserWarning, match="no calibration data"):
-        return lowbit.compile(*tiny.network(), weights="i4", activations="u8", target="x86-64-v3")
+        return lowbit.compile(*tiny.network(), weights="i4", activations="u8", target="x86-64-v3", name="network")
 
 
 def _objects(cache: Path) -> int:

@@ -92,7 +92,7 @@ def identity(program: Program) -> int:
     plan = plan_weight_file(program)
     parts = [_sizes(program, plan), *map(_weights, program.weights, plan.layers)]
     for call in program.calls:
-        parts += [call.spec.digest(), *map(_ref, call.args), *map(_fill, call.fills)]
+        parts += [call.spec.digest(), str(call.units), *map(_ref, call.args), *map(_fill, call.fills)]
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8], "little")
 
 
@@ -129,7 +129,7 @@ def driver_source(program: Program, target: Target, prefix: str) -> str:
     operations, first = [], 0
     for call in program.calls:
         refs = ", ".join(map(_ref, call.args))
-        operations.append(f"{{{call.spec.symbol(target.name)}, {{{refs}}}, {call.spec.units}, {first}, {len(call.fills)}}}")
+        operations.append(f"{{{call.spec.symbol(target.name)}, {{{refs}}}, {call.units}, {first}, {len(call.fills)}}}")
         first += len(call.fills)
     arguments = "const void *, const void *, const void *, const void *, const float *, const int32_t *, void *, int32_t, int32_t"
     declarations = "".join(f"void {spec.symbol(target.name)}({arguments});\n" for spec in program.specs)

@@ -42,6 +42,7 @@ __all__ = [
     "PackBitsSpec",
     "PackFieldsSpec",
     "PoolSpec",
+    "RunsSpec",
     "SoftmaxSpec",
     "UnarySpec",
     "spec_from_json",
@@ -56,7 +57,7 @@ class KernelSpec:
 
     @property
     def units(self) -> int:
-        """Length of the parallel loop."""
+        """Length of the parallel loop; kinds without one leave it to the call."""
         raise NotImplementedError
 
     @property
@@ -294,6 +295,27 @@ class CopySpec(KernelSpec):
 
 
 @dataclass(frozen=True)
+class RunsSpec(KernelSpec):
+    """Copy of contiguous runs, of any geometry: t = [src_offset, dst_offset, run | extent, src_stride,
+    dst_stride of ``depth`` dimensions, outermost first]; for i in product(extents):
+    o[dst_offset + sum i*dst_stride ...+ run] = x[src_offset + sum i*src_stride ...+ run].
+
+    ``rescale``: integer results of f = v * s[2] instead, s = [step, shift, multiplier, lo, hi, zero].
+    units = the first extent, which only the call knows."""
+
+    kind: ClassVar[str] = "runs"
+    src: str  # dtypes as in Layout
+    dst: str
+    depth: int
+    rescale: bool = False
+    sign: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"rescale_runs_{self.src}_{self.dst}" if self.rescale else f"copy_runs_{self.dst}"
+
+
+@dataclass(frozen=True)
 class InputSpec(KernelSpec):
     """The user's dense float32 tensor -> dst.  Element (n, h, w, c) is read at the given strides.
 
@@ -372,14 +394,19 @@ class PackBitsSpec(KernelSpec):
 
 @dataclass(frozen=True)
 class PackFieldsSpec(KernelSpec):
-    """u8 values 0 .. 3 -> bytes of ``fields`` channels: o[i] = sum_j x[i + j * dst.c] << 2j for i < dst.c =
-    ceil(src.c / fields), channels >= src.c being 0.  dst has src's halo, which is packed too; its
+    """u8 values 0 .. 3 -> bytes of ``fields`` channels: o[i] = sum_j x[i + j * dst.c] << (shift + 2j) for
+    i < dst.c = ceil(src.c / fields), channels >= src.c being 0; shift = 8 - 2 * fields, which makes a byte
+    of two fields the offset of a 16-byte table.  dst has src's halo, which is packed too; its
     stride is a multiple of 16.  units = n * hp rows."""
 
     kind: ClassVar[str] = "pack_fields"
     src: Layout
     dst: Layout
     fields: int
+
+    @property
+    def shift(self) -> int:
+        return 8 - 2 * self.fields
 
     @property
     def units(self) -> int:
@@ -390,7 +417,7 @@ _KINDS: dict[str, type[KernelSpec]] = {
     cls.kind: cls
     for cls in (
         BinarySpec, ConvSpec, CopySpec, DepthwiseSpec, InputSpec, LutSpec,
-        OutputSpec, PackBitsSpec, PackFieldsSpec, PoolSpec, SoftmaxSpec, UnarySpec,
+        OutputSpec, PackBitsSpec, PackFieldsSpec, PoolSpec, RunsSpec, SoftmaxSpec, UnarySpec,
     )
 }  # fmt: skip
 

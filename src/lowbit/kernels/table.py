@@ -15,6 +15,7 @@ BUILDERS: dict[str, str] = {
     "pack_bits": "lowbit.kernels.data_movement.pack_bits:build",
     "pack_fields": "lowbit.kernels.data_movement.pack_fields:build",
     "pool": "lowbit.kernels.pool.schedule:build",
+    "runs": "lowbit.kernels.data_movement.runs:build",
     "softmax": "lowbit.kernels.softmax.schedule:build",
     "unary": "lowbit.kernels.elementwise.unary:build",
 }

@@ -77,6 +77,7 @@ class Lowering:
         s: Ref = NULL,
         t: Ref = NULL,
         macs: int = 0,
+        extent: int = 0,
         fill: int | None = None,
         fill_whole: bool = False,
     ) -> None:
@@ -100,7 +101,7 @@ class Lowering:
                 fills = (Fill(0, layout, fill or 0, fill_whole),)
             self._filled.add(out)
         args = (refs[0], refs[1], refs[2], refs[3], refs[4], refs[5], refs[6])
-        self._calls.append((Call(node.name, spec, args, fills, macs), named, out))
+        self._calls.append((Call(node.name, spec, args, fills, macs, extent), named, out))
 
     def finish(self) -> Program:
         """Plan the arena and resolve buffer names."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from lowbit.graph import Node
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import CopySpec
+from lowbit.kernels.spec import CopySpec, RunsSpec
 from lowbit.lowering.context import Lowering
+from lowbit.lowering.program import NULL
+from lowbit.lowering.stored import Stored
+from lowbit.numerics import multiplier
 
 __all__ = ["axis_strides", "emit_copy", "emit_from_rows", "emit_to_rows", "row_layout"]
 
@@ -25,40 +30,74 @@ def axis_strides(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
     return (*lead, y, x, 1)
 
 
+Dim = tuple[int, int, int]  # extent, source stride, destination stride
+_BLOCK = 4096  # elements of a unit where all of a copy is one run
+_ENOUGH = 16  # units that keep the threads busy
+
+
+def _joined(dims: list[Dim]) -> list[Dim]:
+    """The same copy in the fewest loops, stores walking memory: dimensions are ordered by destination
+    stride, and joined where both sides continue without a gap; extents of 1 vanish."""
+    joined: list[Dim] = []
+    for extent, a, b in sorted((d for d in dims if d[0] > 1), key=lambda d: (-d[2], -d[1])):
+        if joined and joined[-1][1] == a * extent and joined[-1][2] == b * extent:
+            joined[-1] = (joined[-1][0] * extent, a, b)
+        else:
+            joined.append((extent, a, b))
+    return joined
+
+
+def _runs(dims: list[Dim]) -> tuple[list[Dim], int] | None:
+    """(dimensions, run) of a copy of contiguous runs, the first dimension being long enough to be
+    shared among threads; None where the elements of no dimension are neighbours on both sides."""
+    run = 1
+    if dims and dims[-1][1] == dims[-1][2] == 1:
+        *dims, (run, _, _) = dims
+    elif any(1 in strides for _, *strides in dims):
+        return None
+    if not dims:
+        block = math.gcd(run, _BLOCK)
+        return ([(run // block, block, block)], block) if block >= 64 else ([(1, 0, 0)], run)
+    first = next((d for d in dims if d[0] >= _ENOUGH), max(dims))
+    return [first, *(d for d in dims if d is not first)], run
+
+
 def emit_copy(
     ctx: Lowering,
     node: Node,
     source: str,
     out: str,
-    dims: list[tuple[int, int, int]],
+    dims: list[Dim],
     src_offset: int = 0,
     dst_offset: int = 0,
     fill: int = 0,
     fill_whole: bool | None = None,
+    rescale: Stored | None = None,
 ) -> None:
     """Copy elements; offsets are in elements from the first interior element of each layout.
 
-    The destination is filled first where the copy does not cover its physical channels.
+    The destination is filled first where the copy does not cover its physical channels.  ``rescale``: the
+    destination's form where its grid is another; channels must then be channels on both sides.
     """
     src, dst = ctx.layouts[source], ctx.layouts[out]
-    kept = [d for d in dims if d[0] > 1] or [(1, 0, 0)]
-    merged = [kept[0]]
-    for extent, a, b in kept[1:]:  # join loops that walk memory without a gap on both sides
-        pe, pa, pb = merged[-1]
-        if pa == a * extent and pb == b * extent:
-            merged[-1] = (pe * extent, a, b)
-        else:
-            merged.append((extent, a, b))
-    if len(merged) == 1 and merged[0][0] > 64:  # the first loop is the parallel one: keep it short
-        extent, a, b = merged[0]
-        block = math.gcd(extent, 4096)
-        merged = [(extent // block, a * block, b * block), (block, a, b)] if block > 1 else merged
-    spec = CopySpec(
-        dst.dtype, tuple(merged), src_offset + src.offset(0, 0, 0, 0), dst_offset + dst.offset(0, 0, 0, 0),
-        src.elements, dst.elements,
-    )  # fmt: skip
     whole = dst.stride != dst.c if fill_whole is None else fill_whole
-    ctx.emit(node, spec, x=source, o=out, fill=fill, fill_whole=whole)
+    begin = src_offset + src.offset(0, 0, 0, 0), dst_offset + dst.offset(0, 0, 0, 0)
+    joined = _joined(dims)
+    runs = _runs(joined)
+    if runs is None:
+        spec = CopySpec(dst.dtype, tuple(joined), *begin, src.elements, dst.elements)
+        ctx.emit(node, spec, x=source, o=out, fill=fill, fill_whole=whole)
+        return
+    loops, run = runs
+    s = NULL
+    if rescale is not None and rescale.quant is not None:
+        given, qtype = ctx.stored(source), rescale.quant.qtype
+        s = ctx.constants.floats(
+            *given.operand, multiplier(given.scale, rescale.scale), rescale.result(qtype.qmin, qtype.qmax)
+        )
+    t = ctx.constants.add(np.array([*begin, run, *(value for dim in loops for value in dim)], np.int32))
+    runs_spec = RunsSpec(src.dtype, dst.dtype, len(loops), rescale is not None, rescale is not None and rescale.sign)
+    ctx.emit(node, runs_spec, x=source, o=out, s=s, t=t, extent=loops[0][0], fill=fill, fill_whole=whole)
 
 
 def row_layout(shape: tuple[int, ...], axis: int, dtype: str) -> Layout:

@@ -11,7 +11,6 @@ from lowbit.graph import Node
 from lowbit.kernels.layout import Layout
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import axis_strides, emit_copy
-from lowbit.lowering.elementwise import emit_rescale
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import quantize
 
@@ -122,24 +121,13 @@ def _element(stored: Stored, value: float) -> int:
 
 
 def lower_concat(ctx: Lowering, node: Node) -> None:
-    """Each input into its slice of the output, rescaled first where its grid differs."""
+    """Each input into its slice of the output, rescaled on the way where its grid differs."""
     axis, out = node.attrs["axis"], node.name
-    dst = axis_strides(ctx.type(out).shape, ctx.layouts[out])
-    quant = ctx.type(out).quant
+    dst, to = axis_strides(ctx.type(out).shape, ctx.layouts[out]), ctx.stored(out)
     position = 0
-    for index, source in enumerate(node.inputs):
-        shape = ctx.type(source).shape
-        given = ctx.type(source).quant
-        if quant is not None and given is not None and not given.same_grid(quant):
-            view = ctx.layouts[source]
-            plain = replace(view, top=0, left=0, bottom=0, right=0, dtype=ctx.layouts[out].dtype)
-            rescaled = ctx.temporary(f"{out}.{index}", plain)
-            emit_rescale(ctx, node, source, rescaled, ctx.stored(out), quant.qtype.qmin, quant.qtype.qmax)
-            strides = axis_strides(shape, plain)
-            source = rescaled
-        else:
-            strides = axis_strides(shape, ctx.layouts[source])
-        dims = list(zip(shape, strides, dst, strict=True))
-        emit_copy(ctx, node, source, out, dims, 0, position * dst[axis], fill=ctx.stored(out).zero)
+    for source in node.inputs:
+        shape, given = ctx.type(source).shape, ctx.type(source).quant
+        other = to if to.quant is not None and given is not None and not given.same_grid(to.quant) else None
+        dims = list(zip(shape, axis_strides(shape, ctx.layouts[source]), dst, strict=True))
+        emit_copy(ctx, node, source, out, dims, 0, position * dst[axis], fill=to.zero, rescale=other)
         position += shape[axis]
-

@@ -37,7 +37,7 @@ def print_program(program: Program, symbol_target: str = "") -> str:
     for index, call in enumerate(program.calls):
         args = " ".join(f"{p}={_ref(a)}" for p, a in zip(_POINTERS, call.args, strict=True) if a.space != "null")
         name = call.spec.symbol(symbol_target) if symbol_target else call.spec.label
-        lines.append(f"  {index:3d} {call.layer}: {name} units={call.spec.units} macs={call.macs} {args}")
+        lines.append(f"  {index:3d} {call.layer}: {name} units={call.units} macs={call.macs} {args}")
         for fill in call.fills:
             what = "whole" if fill.whole else "halo"
             lines.append(f"        fill {what} of {_layout(fill.layout)} at {fill.offset} with {fill.value}")

@@ -39,13 +39,19 @@ class Fill:
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel call.  ``args``: x, r, w, b, s, t, o in the order of kernels/spec.py."""
+    """One kernel call.  ``args``: x, r, w, b, s, t, o in the order of kernels/spec.py.  ``extent``: units
+    of a kernel whose spec does not say."""
 
     layer: str
     spec: KernelSpec
     args: tuple[Ref, Ref, Ref, Ref, Ref, Ref, Ref]
     fills: tuple[Fill, ...] = ()
     macs: int = 0
+    extent: int = 0
+
+    @property
+    def units(self) -> int:
+        return self.extent or self.spec.units
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Latency of several subjects in one session, so that a busy minute falls on all of them alike."""
+"""Latency of several subjects in one process, so that a busy minute falls on all of them alike."""
 
 from __future__ import annotations
 

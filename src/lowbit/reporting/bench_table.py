@@ -50,7 +50,7 @@ EXPLANATION = """\
 - **config**: bits of weights and activations / the type weights are stored in. `4/int8` keeps 4-bit values in bytes,
   `4/int4` packs them; `w4a8` has 4-bit weights and 8-bit activations. The first convolution and the last linear layer
   stay at 8 bits unless asked otherwise.
-- **mean ... std**: wall-clock time of one run of the whole network, in ms; all rows were taken in turns in one session.
+- **mean ... std**: wall-clock time of one run of the whole network, in ms; all rows were taken in turns.
 - **speed-up**: median of `fp32` divided by the row's median.
 - **bytes on disk**: the whole artifact: weights, code, manifest.
 - **exact**: whether every output integer equals that of the reference interpreter. Float has no single right answer:

@@ -195,10 +195,11 @@ def _bit_shuffle(spec: ConvSpec, nbytes: int) -> Arithmetic:
 def _lut(look_up: Callable[[Any, Any, int], Any], fields: int) -> Callable[[ConvSpec, int], Arithmetic]:
     """One byte of x picks a table, one byte of w the entry: the sum of ``fields`` products (look_up.py)."""
     entries = 4**fields
+    pitch = entries >> 8 - 2 * fields  # x holds the table's number in its upper bits
 
     def make(spec: ConvSpec, nbytes: int) -> Arithmetic:
         def spread(kernel: Any, at: Any) -> Any:
-            table = load(kernel.t, T.cast(kernel.x[at], "int32") * entries, entries)
+            table = load(kernel.t, T.cast(kernel.x[at], "int32") * pitch, entries)
             if entries == nbytes:
                 return table
             return tirx.Shuffle([table] * (nbytes // entries), [tirx.IntImm("int32", i) for i in range(nbytes)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from math import gcd
+from math import ceil, gcd
 
 from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import Layout
@@ -29,7 +29,7 @@ _COSTS = {
     "bit_popcount": _Cost(1.5, 1),
     "bit_shuffle": _Cost(4.0, 6),
     "bit_portable": _Cost(12.0, 8),
-    "lut_permute": _Cost(1.1, 2),
+    "lut_permute": _Cost(1.1, 2, 3),
     "lut_shuffle": _Cost(1.6, 2),
     "u8_vnni": _Cost(1.0, 0),
     "u8_maddubs": _Cost(2.0, 2),
@@ -79,18 +79,22 @@ def choose_tiling(
     lut = form.startswith("lut")
     half = lanes / (64 if lut else 16)  # of a 64-byte vector
     vectors = -(-(-(-dst.c // 16) * 16) // lanes)
-    held = 2 if form == "u8_maddubs" and depth in _SHORT_BLOCKS else 1
-    widening = 1.5 / (depth or 64) if lut else 0.0
-    work = cost.cycles + widening if form != "u8_maddubs" or depth == 1 else 1.0 + 1.0 / (depth or 64)
+    held = 2 if form == "u8_maddubs" and depth in _SHORT_BLOCKS else cost.held
+    flushes = runs * ceil(steps / runs / depth) if lut and depth else 1
+    work = cost.cycles if form != "u8_maddubs" or depth == 1 else 1.0 + 1.0 / (depth or 64)
     sets = _WAY_BYTES // gcd(pitch, _WAY_BYTES)
+
+    beside = 0.5 if lut else 0.2  # how much of a load shows
 
     def tile_cycles(mr: int, nv: int, one_address: bool) -> float:
         far = 2.0 if steps * nv * parts * half * 64 > target.l1_bytes * 0.75 else 1.0
         loads = mr * half * (1.5 if mr > (_WAYS - 1) * sets else 1.0) + nv * parts * half * far
-        step = max(mr * nv * work * parts * half + 0.2 * loads, loads, _LATENCY)
-        addresses = 0 if one_address else mr * (8 + 2 * runs)
-        return steps * step + 20 + mr * nv * 7 * lanes / 16 + addresses
+        step = max(mr * nv * work * parts * half + beside * loads, loads, _LATENCY)
+        setup = 0 if one_address else mr * (8 + 2 * runs)
+        flush = flushes * (6 + 2.5 * mr * nv * half) if lut else 0.0
+        return steps * step + flush + 20 + mr * nv * 7 * lanes / 16 + setup
 
+    addresses = _MAX_ADDRESSES // 3 if lut else _MAX_ADDRESSES  # look-ups keep table addresses in registers as well
     found: list[Tiling] = []
     sizes = (lanes, 2 * lanes, 4 * lanes) if lut else (16,) if window else (16, 32, 48, 64)
     for nr, mr in product(sizes, range(1, 17)):
@@ -99,7 +103,7 @@ def choose_tiling(
         registers = mr * nv * held * parts + weights + 1 + cost.temporaries // held
         one_address = linear or dst.w % mr == 0
         smallest = (mr, nr) == (1, sizes[0])
-        if mr > dst.pixels or (registers > target.registers and not smallest) or (not one_address and mr > _MAX_ADDRESSES):
+        if mr > dst.pixels or (registers > target.registers and not smallest) or (not one_address and mr > addresses):
             continue
         tiles = -(-dst.pixels // mr)
         full, rest = divmod(vectors, nv)

@@ -52,4 +52,4 @@ def packed_fields(spec: PackFieldsSpec, pixels: np.ndarray) -> np.ndarray:
     full = np.zeros((*pixels.shape[:3], spec.fields * spec.dst.c), np.uint8)
     full[..., : spec.src.c] = pixels[..., : spec.src.c]
     stretches = full.reshape(*pixels.shape[:3], spec.fields, spec.dst.c)
-    return sum(stretches[..., j, :] << 2 * j for j in range(spec.fields)).astype(np.uint8)
+    return sum(stretches[..., j, :] << spec.shift + 2 * j for j in range(spec.fields)).astype(np.uint8)

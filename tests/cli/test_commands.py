@@ -128,6 +128,11 @@ def test_unwritable_output_is_found_before_compiling(tmp_path: Path, monkeypatch
     assert "cannot write" in refused("bench", "lenet5", "--json", tmp_path / "missing" / "a.json")
 
 
+def test_export_writes_what_a_c_program_needs(artifacts: Mapping[str, Path], tmp_path: Path) -> None:
+    ok("export", artifacts["4/int4"], "--library", tmp_path / "out")
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".so", ".h", ".weights", ".c", ".md"}
+
+
 def test_run_refuses_wrong_inputs(artifacts: Mapping[str, Path], tmp_path: Path) -> None:
     net, x, y = artifacts["8/int8"], tmp_path / "x.npy", tmp_path / "y.npy"
     np.save(x, np.zeros((1, 3, 9, 9), np.float32))

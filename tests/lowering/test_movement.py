@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from lowbit.graph import Graph, Node, TensorType
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import CopySpec
+from lowbit.kernels.spec import CopySpec, RunsSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import axis_strides
 from lowbit.lowering.movement import _refine, _strides_of, lower_concat, lower_pad, lower_permute, lower_reshape, lower_slice
+from lowbit.lowering.program import Call
 from lowbit.targets import TARGETS
 
 HANDLERS = {"reshape": lower_reshape, "permute": lower_permute, "slice": lower_slice, "pad": lower_pad, "concat": lower_concat}
@@ -36,6 +38,22 @@ def _load(memory: np.ndarray, shape: tuple[int, ...], layout: Layout) -> np.ndar
     return out
 
 
+def _moves(call: Call, constants: bytes) -> Iterator[tuple[int, int]]:
+    """(source, destination) of every element."""
+    spec = call.spec
+    if isinstance(spec, CopySpec):
+        begin, run, dims = (spec.src_offset, spec.dst_offset), 1, spec.dims
+    else:
+        assert isinstance(spec, RunsSpec) and not spec.rescale
+        table = np.frombuffer(constants, np.int32, 3 + 3 * spec.depth, call.args[5].offset).tolist()
+        begin, run = (table[0], table[1]), table[2]
+        dims = tuple(zip(table[3::3], table[4::3], table[5::3], strict=True))
+    assert call.units == dims[0][0]
+    for *index, i in itertools.product(*(range(extent) for extent, _, _ in dims), range(run)):
+        a, b = (begin[side] + i + sum(j * d[side + 1] for j, d in zip(index, dims, strict=True)) for side in range(2))
+        yield a, b
+
+
 def _execute(node: Node, inputs: dict[str, np.ndarray], out_shape: tuple[int, ...]) -> np.ndarray:
     """Lower one node of a float graph and run its copies in Python."""
     types = {name: TensorType(value.shape) for name, value in inputs.items()} | {node.name: TensorType(out_shape)}
@@ -44,15 +62,11 @@ def _execute(node: Node, inputs: dict[str, np.ndarray], out_shape: tuple[int, ..
     HANDLERS[node.op](ctx, node)
     memory = {name: _store(value, ctx.layouts[name]) for name, value in inputs.items()}
     for call, named, written in ctx._calls:
-        spec = call.spec
-        assert isinstance(spec, CopySpec)
         target = memory.setdefault(written, np.full(ctx.layouts[written].elements, np.nan, np.float32))
         for fill in call.fills:
             if fill.whole:
                 target[:] = np.int32(fill.value).view(np.float32)
-        for index in itertools.product(*(range(extent) for extent, _, _ in spec.dims)):
-            a = spec.src_offset + sum(i * d[1] for i, d in zip(index, spec.dims, strict=True))
-            b = spec.dst_offset + sum(i * d[2] for i, d in zip(index, spec.dims, strict=True))
+        for a, b in _moves(call, ctx.constants.bytes()):
             target[b] = memory[named[0]][a]
     return _load(memory[ctx.storage(node.name)], out_shape, ctx.layouts[node.name])
 

@@ -18,6 +18,7 @@ __all__ = ["VERBS", "app", "main"]
 VERBS = {
     "compile": "lowbit.cli.compile",
     "run": "lowbit.cli.run",
+    "export": "lowbit.cli.export",
     "bench": "lowbit.cli.bench",
     "eval": "lowbit.cli.eval",
     "inspect": "lowbit.cli.inspect",

@@ -47,19 +47,30 @@ def _joined(dims: list[Dim]) -> list[Dim]:
     return joined
 
 
-def _runs(dims: list[Dim]) -> tuple[list[Dim], int] | None:
-    """(dimensions, run) of a copy of contiguous runs, the first dimension being long enough to be
-    shared among threads; None where the elements of no dimension are neighbours on both sides."""
+def _transposes(dims: list[Dim]) -> bool:
+    """Whether neighbours on one side are none on the other."""
+    return any((a == 1) != (b == 1) for _, a, b in dims)
+
+
+def _runs(dims: list[Dim]) -> tuple[list[Dim], int]:
+    """(dimensions, run) of a copy of contiguous runs, of one element if need be; the first dimension is
+    long enough to be shared among threads."""
     run = 1
     if dims and dims[-1][1] == dims[-1][2] == 1:
         *dims, (run, _, _) = dims
-    elif any(1 in strides for _, *strides in dims):
-        return None
     if not dims:
         block = math.gcd(run, _BLOCK)
         return ([(run // block, block, block)], block) if block >= 64 else ([(1, 0, 0)], run)
     first = next((d for d in dims if d[0] >= _ENOUGH), max(dims))
     return [first, *(d for d in dims if d is not first)], run
+
+
+def _split(dims: list[Dim]) -> list[Dim]:
+    """A single long dimension in blocks: units of one element would cost more than the copy."""
+    if len(dims) > 1 or dims[0][0] <= 64:
+        return dims
+    (extent, a, b), block = dims[0], math.gcd(dims[0][0], _BLOCK)
+    return [(extent // block, a * block, b * block), (block, a, b)]
 
 
 def emit_copy(
@@ -83,12 +94,11 @@ def emit_copy(
     whole = dst.stride != dst.c if fill_whole is None else fill_whole
     begin = src_offset + src.offset(0, 0, 0, 0), dst_offset + dst.offset(0, 0, 0, 0)
     joined = _joined(dims)
-    runs = _runs(joined)
-    if runs is None:
-        spec = CopySpec(dst.dtype, tuple(joined), *begin, src.elements, dst.elements)
+    if rescale is None and _transposes(joined):
+        spec = CopySpec(dst.dtype, tuple(_split(joined)), *begin, src.elements, dst.elements)
         ctx.emit(node, spec, x=source, o=out, fill=fill, fill_whole=whole)
         return
-    loops, run = runs
+    loops, run = _runs(joined)
     s = NULL
     if rescale is not None and rescale.quant is not None:
         given, qtype = ctx.stored(source), rescale.quant.qtype

@@ -51,7 +51,8 @@ def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
 
 
 _RELUCTANT = ("u8_split",)
-_PACK_COST = {"pack_bits": 0.25, "pack_fields": 0.15}  # cycles an input value
+_PACK_COST = {"pack_bits": 0.25, "pack_fields": 0.1}  # cycles an input value
+_CALL_COST = 3000.0  # cycles to hand out one more kernel
 
 
 def _estimate(choice: Choice, target: Target) -> float:
@@ -60,7 +61,7 @@ def _estimate(choice: Choice, target: Target) -> float:
     cycles = _tiling(spec, runs, target).cycles
     if choice.pack is not None:
         src = choice.pack.src
-        cycles += src.n * src.hp * src.wp * src.c * _PACK_COST[choice.pack.kind]
+        cycles += src.n * src.hp * src.wp * src.c * _PACK_COST[choice.pack.kind] + _CALL_COST
     return cycles
 
 

@@ -29,8 +29,8 @@ _COSTS = {
     "bit_popcount": _Cost(1.5, 1),
     "bit_shuffle": _Cost(4.0, 6),
     "bit_portable": _Cost(12.0, 8),
-    "lut_permute": _Cost(1.1, 2, 3),
-    "lut_shuffle": _Cost(1.6, 2),
+    "lut_permute": _Cost(1.05, 2, 3),
+    "lut_shuffle": _Cost(1.3, 2),
     "u8_vnni": _Cost(1.0, 0),
     "u8_maddubs": _Cost(2.0, 2),
     "u8_split": _Cost(2.0, 2),
@@ -84,7 +84,7 @@ def choose_tiling(
     work = cost.cycles if form != "u8_maddubs" or depth == 1 else 1.0 + 1.0 / (depth or 64)
     sets = _WAY_BYTES // gcd(pitch, _WAY_BYTES)
 
-    beside = 0.5 if lut else 0.2  # how much of a load shows
+    beside = 0.45 if lut else 0.2  # how much of a load shows
 
     def tile_cycles(mr: int, nv: int, one_address: bool) -> float:
         far = 2.0 if steps * nv * parts * half * 64 > target.l1_bytes * 0.75 else 1.0

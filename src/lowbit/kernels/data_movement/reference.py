@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 
 from lowbit.kernels.integer_reference import integer_result, operand
-from lowbit.kernels.spec import CopySpec, InputSpec, PackBitsSpec, PackFieldsSpec
+from lowbit.kernels.spec import CopySpec, InputSpec, PackBitsSpec, PackFieldsSpec, RunsSpec
 
-__all__ = ["copy", "dequantized", "packed", "packed_fields", "stored_input"]
+__all__ = ["copy", "dequantized", "packed", "rescaled", "runs", "packed_fields", "stored_input"]
 
 
 def stored_input(spec: InputSpec, x: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
@@ -38,6 +38,24 @@ def copy(spec: CopySpec, x: np.ndarray, o: np.ndarray) -> np.ndarray:
         to = spec.dst_offset + sum(i * d for i, (_, _, d) in zip(index, spec.dims, strict=True))
         o[to] = x[spec.src_offset + sum(i * d for i, (_, d, _) in zip(index, spec.dims, strict=True))]
     return o
+
+
+def runs(x: np.ndarray, o: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """``o`` (flat) after the copy of runs from ``x`` (flat, of o's element type) that ``t`` describes."""
+    o = o.copy()
+    src, dst, run = (int(v) for v in t[:3])
+    dims = np.asarray(t[3:], int).reshape(-1, 3)
+    for index in itertools.product(*(range(extent) for extent, _, _ in dims)):
+        a, b = src + int(np.dot(index, dims[:, 1])), dst + int(np.dot(index, dims[:, 2]))
+        o[b : b + run] = x[a : a + run]
+    return o
+
+
+def rescaled(spec: RunsSpec, x: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Elements of ``x`` on the grid of the destination; s = [step, shift, multiplier, lo, hi, zero]."""
+    dtype = np.int16 if spec.dst == "i16" else np.uint8
+    f = operand(x, s[0], s[1]) * np.float32(s[2])
+    return integer_result(f, s[3], s[4], s[5], dtype, spec.sign)
 
 
 def packed(spec: PackBitsSpec, pixels: np.ndarray) -> np.ndarray:

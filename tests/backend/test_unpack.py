@@ -39,16 +39,24 @@ def reference(weights: Weights) -> np.ndarray:
         run[n, :, at : at + p.run_len] = values[n]
     # [block][lane][step][k_group] -> [block][step][part][lane][k_group]
     steps = run.reshape(p.blocks, p.nr, p.steps, p.k_group).transpose(0, 2, 1, 3)
-    if p.entries is not None:
-        out = []
+    if p.split is not None and p.offsets is not None:
+        out, starts, offsets = [], [0], []
         for block in range(p.blocks):
-            for entry in p.entries[p.entry_starts[block] : p.entry_starts[block + 1]]:
-                w = steps[block, entry >> 2]
-                out.append([w, w // 2, w - w // 2][entry & 3])
-        return raw(np.array(out), p)
+            for step in range(p.steps):
+                w = steps[block, step]
+                out += [w // 2, w - w // 2] if p.split[block, step] else [w]
+                offsets += [p.offsets[step]] * (len(out) - len(offsets))
+            starts.append(len(out))
+        panels = raw(np.array(out), p)
+        table = np.array([*starts, *offsets], "<i4").view(np.uint8)
+        return np.concatenate([panels, np.zeros(-len(panels) % 64, np.uint8), table])
     if p.element == "bit":
         fields = np.where(run > 0, 1, 0).reshape(p.blocks, p.nr, p.steps, 32).transpose(0, 2, 1, 3)
         return np.packbits(fields.astype(np.uint8).reshape(-1), bitorder="little")
+    if p.element == "index":
+        places = run.reshape(p.blocks, p.nr, p.runs, p.k_group, -1).astype(np.int64)  # step i: weights i + j * steps
+        fields = sum((places[:, :, :, j] & 3) << 2 * j for j in range(p.k_group)).reshape(p.blocks, p.nr, p.steps)
+        return np.ascontiguousarray(fields.transpose(0, 2, 1)).astype(np.uint8).reshape(-1)
     return raw(split(steps[:, :, None], p.parts, axis=2), p)
 
 
@@ -170,6 +178,20 @@ def test_bits(text: str) -> None:
     check(layers)
 
 
+@pytest.mark.parametrize("text", ["i2", "b1"])
+@pytest.mark.parametrize("fields", [2, 3])
+def test_indices(text: str, fields: int) -> None:
+    """Runs shorter than a byte's weights, of every remainder, and beyond the stretch decoded at a time."""
+    rng = np.random.default_rng(6)
+    qtype = QType.parse(text)
+    layers = []
+    for n, runs, length in [(1, 1, 1), (70, 9, 2), (64, 4, 64), (33, 2, 65), (17, 1, 1700)]:
+        for container in (qtype.bits, 4, 8):
+            packing = Packing("panels", "index", n, runs, length, -(-length // fields) * fields, 64, fields)
+            layers.append(Weights(f"{n}-{container}", random_values(rng, qtype, n, runs, length), text, container, packing, 0))
+    check(layers)
+
+
 @pytest.mark.parametrize("text", ["i8", "i4", "i5"])
 def test_groups_windows_and_group_scales(text: str) -> None:
     """8 groups of 5 channels: blocks of 16 outputs straddle groups, windows start off any multiple of 4."""
@@ -199,15 +221,17 @@ def test_groups_windows_and_group_scales(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["i8", "i4", "b1"])
-def test_entries(text: str) -> None:
-    """Steps in any order, repeated, whole and in halves; other entries in each block."""
+def test_split_steps(text: str) -> None:
+    """Some steps in halves, others in each block; blocks without and blocks of nothing but halves."""
     rng = np.random.default_rng(5)
     qtype = QType.parse(text)
-    n, runs, length = 40, 3, 18
-    steps = runs * 5
-    lists = [rng.integers(0, steps, count) * 4 + rng.integers(0, 3, count) for count in (20, 0, 33)]
-    starts = np.cumsum([0, *map(len, lists)]).astype(np.int32)
-    packing = Packing(
-        "panels", "i8", n, runs, length, 20, 16, 4, entries=np.concatenate(lists).astype(np.int32), entry_starts=starts
-    )  # fmt: skip
-    check([Weights("entries", random_values(rng, qtype, n, runs, length), text, qtype.bits, packing, 0)])
+    n, runs, length = 72, 3, 18
+    split = rng.random((5, runs * 5)) < np.array([[0.1], [0.0], [0.5], [1.0], [0.9]])
+    offsets = rng.integers(0, 1 << 30, runs * 5).astype(np.int32)
+    packing = Packing("panels", "i8", n, runs, length, 20, 16, 4, split=split, offsets=offsets)
+    values = random_values(rng, qtype, n, runs, length)
+    layers = [Weights(f"split{i}", values, text, qtype.bits, packing, 0) for i in range(2)]
+    check(layers)
+    starts = packing.table[: 6]
+    assert starts.tolist() == [0, *np.cumsum(15 + split.sum(1))]
+    assert packing.table[6:][starts[1] : starts[2]].tolist() == offsets.tolist()

@@ -37,6 +37,7 @@ def agrees(network: Compiled, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
     wanted = expected(network, inputs)
     assert len(outputs) == len(wanted)
     for output, want in zip(outputs, wanted, strict=True):
-        assert output.dtype == np.float32 and output.shape == want.shape
+        assert output.dtype == np.float32
+        assert output.shape == want.shape
         np.testing.assert_array_equal(output, want)
     return outputs

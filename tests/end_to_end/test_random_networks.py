@@ -93,7 +93,7 @@ def configs(draw: Any) -> QuantizationConfig:
 @given(data=st.data(), config=configs(), seed=st.integers(0, 2**16))
 def test_equals_the_oracle(data: st.DataObject, config: QuantizationConfig, seed: int) -> None:
     torch.manual_seed(seed)
-    shape = (data.draw(st.integers(1, 3)), data.draw(st.integers(1, 20)), data.draw(st.integers(3, 9)), data.draw(st.integers(3, 9)))
+    shape = tuple(data.draw(st.integers(least, most)) for least, most in ((1, 3), (1, 20), (3, 9), (3, 9)))
     network = Network(data.draw, shape[1], shape[2:]).eval()
     if data.draw(st.booleans()):  # weights of one sign and size: the largest sums there can be
         with torch.no_grad():

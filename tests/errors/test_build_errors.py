@@ -55,7 +55,11 @@ def test_no_c_compiler_at_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("place", "reason"),
-    [("missing/net.lowbit", "missing: No such file or directory"), ("", "Is a directory"), ("file/net.lowbit", "Not a directory")],
+    [
+        ("missing/net.lowbit", "missing: No such file or directory"),
+        ("", "Is a directory"),
+        ("file/net.lowbit", "Not a directory"),
+    ],
 )
 def test_outputs_that_cannot_be_written(tmp_path: Path, network: Compiled, place: str, reason: str) -> None:
     (tmp_path / "file").touch()

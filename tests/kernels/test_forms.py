@@ -24,5 +24,5 @@ def test_arithmetic_agrees_with_the_table() -> None:
             dtype, elements = ops.weight
             assert ops.lanes == form_lanes(form.name, target)
             bits = elements * int("".join(c for c in dtype if c.isdigit()))
-            element_bits = 1 if form.element == "bit" else 8 * width[form.element]
-            assert bits == ops.lanes * form.k_group * element_bits, (target.name, form.name)
+            group_bits = {"bit": form.k_group, "index": 8}.get(form.element) or 8 * form.k_group * width[form.element]
+            assert bits == ops.lanes * group_bits, (target.name, form.name)

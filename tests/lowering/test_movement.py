@@ -44,7 +44,8 @@ def _moves(call: Call, constants: bytes) -> Iterator[tuple[int, int]]:
     if isinstance(spec, CopySpec):
         begin, run, dims = (spec.src_offset, spec.dst_offset), 1, spec.dims
     else:
-        assert isinstance(spec, RunsSpec) and not spec.rescale
+        assert isinstance(spec, RunsSpec)
+        assert not spec.rescale
         table = np.frombuffer(constants, np.int32, 3 + 3 * spec.depth, call.args[5].offset).tolist()
         begin, run = (table[0], table[1]), table[2]
         dims = tuple(zip(table[3::3], table[4::3], table[5::3], strict=True))

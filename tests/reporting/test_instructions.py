@@ -61,6 +61,8 @@ def test_pmaddwd_multiplies_alone_and_widens_behind_pmaddubsw() -> None:
 def test_pshufb_looks_up_only_where_nothing_multiplies() -> None:
     lookup = loop_work(loop("vpshufb %ymm0,%ymm1,%ymm2", "vpaddb %ymm0,%ymm1,%ymm2"))
     assert lookup.classes == {"multiply": 1, "add": 1}
+    permuted = loop_work(loop("vpermb (%rax),%zmm1,%zmm2", "vpaddb %zmm0,%zmm1,%zmm2"))
+    assert permuted.classes == {"multiply": 1, "add": 1}
     moved = loop_work(loop("vpshufb %ymm0,%ymm1,%ymm2", "vpmaddwd %ymm0,%ymm1,%ymm2"))
     assert moved.classes == {"shuffle": 1, "multiply": 1}
 

@@ -72,7 +72,7 @@ def _weights(weights: Weights, place: WeightsPlace) -> str:
     if p.scheme == "taps":  # panels of one block, one tap a step
         runs, length, pad, group = 1, p.runs * p.run_len, p.runs * p.run_len, 1
     scale = f"{p.group_size}, {p.channels or p.run_len}" if p.group_scale is not None else "0, 0"
-    tables = ", ".join(f"{place.tables[name]}u" for name in ("window_start", "entries", "entry_starts", "group_scale"))
+    tables = ", ".join(f"{place.tables[name]}u" for name in ("window_start", "split", "offsets", "group_scale"))
     return (
         f"{{{place.source}u, {weights.offset}u, {_field(weights)}, {_ELEMENT_BYTES[p.element]}, {p.n}, {runs}, {length}, {pad}, "
         f"{p.nr}, {group}, {p.parts}, {p.groups}, {scale}, {tables}}}"

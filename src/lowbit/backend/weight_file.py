@@ -29,7 +29,7 @@ HEADER_BYTES = 64
 VERSION = 1
 _MAGIC = b"LOWBITW\0"
 _SPARE = 64  # the runtime reads bit fields with loads wider than the field
-_TABLES = ("window_start", "entries", "entry_starts", "group_scale")
+_TABLES = ("window_start", "split", "offsets", "group_scale")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def _align(offset: int, to: int = 64) -> int:
 
 def _table(weights: Weights, name: str) -> np.ndarray | None:
     values = getattr(weights.packing, name)
+    if values is not None and name == "split":
+        return np.packbits(values, bitorder="little")
     return None if values is None else np.ascontiguousarray(values, "u1" if name == "group_scale" else "<i4")
 
 

@@ -18,8 +18,9 @@ class Packing:
       With ``groups`` > 1 a run is one tap and its positions are the ``window`` input channels from
       window_start[block] on (int32 per block); channel n of group g = n // (N/groups) contributes its
       run_len weights at positions g*run_len - window_start[block] on.
-      With ``entries`` (int32: step * 4 + mode, all blocks one after the other, block b being
-      entry_starts[b]..entry_starts[b+1]): step of entry e, mode 0 = w, 1 = w // 2 (floor), 2 = w - w // 2.
+      With ``split`` (bool [block][step]) such a step becomes two entries, w // 2 (floor) and w - w // 2; the
+      others become one.  The table [first entry of each block, blocks + 1 | activation offset of each entry]
+      (int32) follows the panels in memory, at ``table_at``; ``offsets`` (int32) has the offset of each step.
     ``scheme`` "taps" (depthwise): disk order [C][taps]; result [tap][part][lanes], lanes = nr.
     ``element``: "i8", "i16", "f32", "bit" (k_group 32: little-endian dwords, bit j = field j) or "index":
       a byte of k_group weights of two bits, weight i + j * steps of the run (steps = run_pad / k_group)
@@ -41,8 +42,8 @@ class Packing:
     groups: int = 1
     window: int = 0
     window_start: np.ndarray | None = None
-    entries: np.ndarray | None = None
-    entry_starts: np.ndarray | None = None
+    split: np.ndarray | None = None
+    offsets: np.ndarray | None = None
     group_size: int = 0
     channels: int = 0  # input channels a tap (for group_scale)
     group_scale: np.ndarray | None = None
@@ -57,12 +58,39 @@ class Packing:
         return self.runs * (self.run_pad // self.k_group)
 
     @property
+    def entries(self) -> np.ndarray:
+        """(block, step, mode) of every entry, mode 0 = w, 1 and 2 its halves; one row each."""
+        split = np.zeros((self.blocks, self.steps), bool) if self.split is None else self.split
+        modes = np.stack([split.astype(np.int64), np.where(split, 2, -1)], axis=-1)
+        kept = np.argwhere(modes >= 0)
+        return np.concatenate([kept[:, :2], modes[modes >= 0][:, None]], axis=1)
+
+    @property
+    def table(self) -> np.ndarray | None:
+        """The kernel's list of steps, for panels with ``split``."""
+        if self.split is None or self.offsets is None:
+            return None
+        block, step, _ = self.entries.T
+        return np.concatenate([np.searchsorted(block, np.arange(self.blocks + 1)), self.offsets[step]]).astype(np.int32)
+
+    @property
+    def table_at(self) -> int:
+        """Bytes from the panels to their table."""
+        return -(-self._panel_bytes // 64) * 64
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the weights in memory."""
+        if self.split is None:
+            return self._panel_bytes
+        return self.table_at + 4 * (self.blocks + 1 + self.blocks * self.steps + int(self.split.sum()))
+
+    @property
+    def _panel_bytes(self) -> int:
         if self.scheme == "taps":
             elements = self.runs * self.run_len * self.parts * self.nr
-        elif self.entries is not None:
-            elements = len(self.entries) * self.nr * self.k_group
+        elif self.split is not None:
+            elements = (self.blocks * self.steps + int(self.split.sum())) * self.nr * self.k_group
         else:
             elements = self.blocks * self.steps * self.parts * self.nr * self.k_group
         if self.element == "index":

@@ -95,7 +95,7 @@ class ConvSpec(KernelSpec):
     ``nr`` output channels reads ``window`` input channels from t[block] on; 0 = all.
     Look-up forms (lut_*): src holds bytes of 3 or 2 channels (PackFieldsSpec), k_group = 1 such byte, t = the
     table of look_up.py, panels [block][step][lane nr] of bytes.
-    form ``u8_split``: K-steps come from t = [start[blocks + 1] | activation offset[entries]].
+    form ``u8_split``: K-steps come from t = [start[blocks + 1] | activation offset of each entry] (packing.py).
     """
 
     kind: ClassVar[str] = "conv2d"
@@ -121,7 +121,6 @@ class ConvSpec(KernelSpec):
     parts: int = 1  # 2: 16-bit weights as w = 256 * high + low, panels [step][part][nr][k_group]
     sign: bool = False  # b1 output
     window: int = 0
-    entries: int = 0  # u8_split: entries of the step list
     start: int = 0  # look-up forms: what their byte sums start from
 
     @property

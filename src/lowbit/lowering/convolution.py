@@ -164,8 +164,11 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
         b, s = layer.float_operands(ctx, lanes)
     else:
         b, s = layer.integer_bias(ctx, lanes, choice.bias_offset), layer.integer_scales(ctx, lanes)
-    t = NULL if choice.table is None else ctx.constants.add(choice.table)
     w = layer.weights(ctx, choice.packing)
+    if choice.packing.split is not None:  # the runtime makes the table behind the panels
+        t = Ref("weights", w.offset + choice.packing.table_at)
+    else:
+        t = NULL if choice.table is None else ctx.constants.add(choice.table)
     ctx.emit(node, spec, x=source, r=layer.residual or NULL, w=w, b=b, s=s, t=t, o=node.name, macs=macs, fill=layer.out.zero)
 
 

@@ -100,9 +100,10 @@ def loop_work(loop: Sequence[Instruction]) -> LoopWork:
     if names["pmaddubsw"] and names["pmaddwd"]:
         counts["multiply"] -= names["pmaddwd"]
         counts["widen"] += names["pmaddwd"]
-    if not counts["multiply"] and names["pshufb"]:
-        counts["multiply"] += names["pshufb"]
-        counts["shuffle"] -= names["pshufb"]
+    for look_up in ("pshufb", "permb"):  # of products, or of bit counts
+        if not counts["multiply"] and names[look_up]:
+            counts["multiply"] += names[look_up]
+            counts["shuffle"] -= names[look_up]
 
     def matching(pattern: re.Pattern[str]) -> int:
         return sum(pattern.fullmatch(i.mnemonic) is not None for i in loop)

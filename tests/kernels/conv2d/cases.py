@@ -76,7 +76,9 @@ def forced(
 ) -> Choice:
     """The choice of this form with this tile, small units, and (unless None) this depth."""
     mr, nr = tile
-    return describe(FORMS[form], problem, weights, (mr, 64 * -(-nr // 64) if form.startswith("lut") else nr), (3, 2), depth, parts)
+    return describe(
+        FORMS[form], problem, weights, (mr, 64 * -(-nr // 64) if form.startswith("lut") else nr), (3, 2), depth, parts
+    )
 
 
 def place(logical: np.ndarray, layout: Layout, pad: float, junk: float) -> np.ndarray:

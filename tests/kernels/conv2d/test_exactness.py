@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lowbit.kernels.conv2d.exactness import DEPTHS, int32_depth, maddubs_depth, split_steps
+from lowbit.kernels.conv2d.exactness import DEPTHS, int32_depth, lut_depth, maddubs_depth, split_steps
 
 
 def lane_extremes(w: np.ndarray, act_max: int, depth: int, run_steps: int) -> tuple[int, int]:
@@ -74,25 +74,15 @@ def test_the_bound_is_asymmetric() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(w=blocks(5), act_max=st.sampled_from([127, 200, 255]))
-def test_split_steps_are_all_safe_and_complete(w: np.ndarray, act_max: int) -> None:
-    entries, starts = split_steps(w, act_max)
-    assert entries.dtype == starts.dtype == np.int32
-    assert len(starts) == 3
-    assert starts[-1] == len(entries)
-    for b in range(2):
-        total = np.zeros_like(w[b])
-        for entry in entries[starts[b] : starts[b + 1]]:
-            step, mode = divmod(int(entry), 4)
-            half = w[b, step] // 2
-            part = {0: w[b, step], 1: half, 2: w[b, step] - half}[mode]
+def test_split_steps_are_safe_and_no_others_are_split(w: np.ndarray, act_max: int) -> None:
+    split = split_steps(w, act_max)
+    for b, step in np.ndindex(2, 5):
+        half = w[b, step] // 2
+        for part in (half, w[b, step] - half) if split[b, step] else (w[b, step],):
             low, high = lane_extremes(part[None, None], act_max, 1, 1)
             assert low >= -32768
             assert high <= 32767
-            total[step] += part
-        assert (total == w[b]).all()
-    single = sum(1 for entry in entries if entry % 4 == 0)
-    unsafe = sum(maddubs_depth(w[b : b + 1, s : s + 1], act_max) is None for b in range(2) for s in range(5))
-    assert single + unsafe == 10
+        assert split[b, step] == (maddubs_depth(w[b : b + 1, step : step + 1], act_max) is None)
 
 
 @settings(max_examples=60, deadline=None)
@@ -108,3 +98,32 @@ def test_int32_depth(w: np.ndarray, act_max: int) -> None:
     else:
         assert worst(depth or 8) <= 2**31 - 1
         assert depth == 0 or worst(8) > 2**31 - 1
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    w=st.one_of(
+        *(arrays(np.int32, (2, 24, 3, fields), elements=st.integers(low, 1)) for fields, low in ((3, -2), (2, -2), (3, 0)))
+    ),
+    act_max=st.sampled_from([1, 3]),
+    run_steps=st.sampled_from([1, 2, 12, 24]),
+)
+def test_look_up_bytes_hold(w: np.ndarray, act_max: int, run_steps: int) -> None:
+    """Every partial sum of a block stays in 0 .. 255, from the start on, whatever the input."""
+    depth, start = lut_depth(w, act_max, run_steps)
+    span, size = (24, 24) if depth == 0 else (run_steps, depth)
+    assert depth <= run_steps
+    for run in range(0, 24, span):
+        for first in range(run, run + span, size):
+            group = w[:, first : min(first + size, run + span)]
+            assert start + act_max * np.minimum(group, 0).sum((1, 3)).min() >= 0
+            assert start + act_max * np.maximum(group, 0).sum((1, 3)).max() <= 255
+
+
+def test_look_up_depth_of_the_worst_weights() -> None:
+    """Nine steps of three products always share a byte; a total must stay in int16."""
+    w = np.full((1, 600, 2, 3), -2)
+    w[:, :, 1] = 1
+    assert lut_depth(w, 3, 600) == (9, 168)
+    assert lut_depth(np.full((1, 1821, 1, 3), -2), 3, 1821) is None  # 1821 * 18 = 32778
+    assert lut_depth(np.full((1, 1820, 1, 3), -2), 3, 1820) is not None

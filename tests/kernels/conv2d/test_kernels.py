@@ -159,3 +159,24 @@ def test_groups(target: Target, groups: int) -> None:
             check(problem, forced(problem, w, form, (4, 16)), w, target)
     problem = shape.problem("f32", "f32", 0, "f32")
     check(problem, forced(problem, w.astype(np.float32), "f32", (4, 16)), w.astype(np.float32), target)
+
+
+@pytest.mark.parametrize("target", [t for t in runnable_targets() if "avx2" in t.features], ids=lambda t: t.name)
+@pytest.mark.parametrize("form", ["lut_permute", "lut_shuffle"])
+@pytest.mark.parametrize("kind", ["worst", "sparse", "negative", "positive"])
+def test_look_up_sums_at_their_limits(target: Target, form: str, kind: str) -> None:
+    """Bytes reach 0 and 255 - range and 16-bit words wrap many times in a K of 5000; the halo is not 0."""
+    if not FORMS[form].available(target):
+        pytest.skip(f"{target.name} has no {form}")
+    shape = Shape(555, 80, 3, 4, kernel=(3, 3), padding=(1, 1, 1, 1))
+    rng = np.random.default_rng(6)
+    w = {
+        "worst": np.where(np.arange(shape.weight_shape[0]) % 2, 1, -2)[:, None, None, None] * np.ones(shape.weight_shape, int),
+        "sparse": rng.choice([-2, 0, 0, 0, 1], shape.weight_shape),
+        "negative": np.full(shape.weight_shape, -2),
+        "positive": np.full(shape.weight_shape, 1),
+    }[kind]
+    problem = shape.problem("u2", "i2", 3)
+    x = rng.integers(0, 4, (1, 3, 4, 555))
+    x[0, :2] = 3
+    check(problem, forced(problem, w, form, (3, 64)), w, target, x=x, pad=2)

@@ -54,14 +54,35 @@ def test_bits() -> None:
         assert word == sum(1 << j for j in range(32) if elements[32 * i + j] > 0)
 
 
-def test_entries() -> None:
-    values = np.random.default_rng(2).integers(-128, 128, (20, 8))
-    plain = Packing("panels", "i8", 20, 1, 8, 8, 16, 4)
-    entries = np.array([0 * 4, 1 * 4 + 1, 1 * 4 + 2, 0 * 4 + 1, 0 * 4 + 2, 1 * 4], np.int32)
-    p = Packing("panels", "i8", 20, 1, 8, 8, 16, 4, entries=entries, entry_starts=np.array([0, 3, 6], np.int32))
-    blocks = weight_blocks(values, plain)
+@pytest.mark.parametrize("fields", [2, 3])
+def test_index(fields: int) -> None:
+    """Weight i + j * steps of a run lies at bit 2j of byte i; channels that are not there are 0."""
+    values = np.random.default_rng(1).integers(-2, 2, (18, 2, 7))
+    steps = -(-7 // fields)
+    p = Packing("panels", "index", 18, 2, 7, steps * fields, 16, fields)
     packed = pack_weights(values, p)
     assert len(packed) == p.nbytes
+    panels = np.frombuffer(packed, np.uint8).reshape(2, 2, steps, 16)
+    for n, run, i in np.ndindex(32, 2, steps):
+        chosen = [values[n, run, i + j * steps] if n < 18 and i + j * steps < 7 else 0 for j in range(fields)]
+        assert panels[n // 16, run, i, n % 16] == sum((int(w) & 3) << 2 * j for j, w in enumerate(chosen))
+
+
+def test_index_of_weights_beyond_two_bits() -> None:
+    with pytest.raises(NumericsError, match="do not fit two bits"):
+        pack_weights(np.full((1, 3), 2), Packing("panels", "index", 1, 1, 3, 3, 16, 3))
+
+
+def test_split_steps() -> None:
+    values = np.random.default_rng(2).integers(-128, 128, (20, 8))
+    plain = Packing("panels", "i8", 20, 1, 8, 8, 16, 4)
+    split, offsets = np.array([[False, True], [True, False]]), np.array([70, 50], np.int32)
+    p = Packing("panels", "i8", 20, 1, 8, 8, 16, 4, split=split, offsets=offsets)
+    blocks = weight_blocks(values, plain)
+    packed = pack_weights(values, p)
+    assert len(packed) == p.table_at == 6 * 64
+    assert p.nbytes == 6 * 64 + 4 * (3 + 6)
+    assert p.table.tolist() == [0, 3, 6, 70, 50, 50, 70, 70, 50]
     got = np.frombuffer(packed, np.int8).reshape(6, 16, 4)
     half = blocks // 2
     want = [blocks[0, 0], half[0, 1], blocks[0, 1] - half[0, 1], half[1, 0], blocks[1, 0] - half[1, 0], blocks[1, 1]]

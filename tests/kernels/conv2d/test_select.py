@@ -49,8 +49,7 @@ def test_few_unsafe_steps_are_split_and_many_are_not() -> None:
     choice = choose(problem, w, TARGETS["x86-64-v3"])
     assert choice.spec.form == "u8_split"
     assert 0 < choice.split < 0.05
-    assert choice.spec.entries == len(choice.packing.entries)
-    assert len(choice.table) == choice.spec.blocks + 1 + choice.spec.entries
+    assert len(choice.table) == choice.spec.blocks + 1 + len(choice.packing.entries)
     dense = choose(problem, weights(MIDDLE, -127, 127), TARGETS["x86-64-v3"])
     assert dense.spec.form == "i16_maddwd"
 
@@ -68,6 +67,46 @@ def test_bits_where_they_pay(target: str, form: str) -> None:
     assert (choice.bias_offset == 2 * (w > 0).sum((1, 2, 3))).all()
     few = Shape(3, 16, 30, 30, kernel=(3, 3))
     assert not choose(few.problem("b1", "b1", 1, acc_shift=1), 2 * weights(few, 0, 1) - 1, TARGETS[target]).pack
+
+
+@pytest.mark.parametrize(
+    ("target", "form", "fields"),
+    [("x86-64-v4-vnni-popcnt", "lut_permute", 3), ("x86-64-v4-vnni", "lut_shuffle", 2), ("x86-64-v3", "lut_shuffle", 2)],
+)
+def test_two_bits_are_looked_up_where_it_pays(target: str, form: str, fields: int) -> None:
+    problem = MIDDLE.problem("u2", "i2", 3)
+    choice = choose(problem, weights(MIDDLE, -2, 1), TARGETS[target])
+    channels = -(-128 // fields)
+    assert choice.spec.form == form
+    assert choice.spec.src == replace(problem.src, c=channels, stride=-(-channels // 16) * 16)
+    assert (choice.pack.src, choice.pack.dst, choice.pack.fields) == (problem.src, choice.spec.src, fields)
+    assert choice.packing.element == "index"
+    one = choose(MIDDLE.problem("u2", "b1", 3), 2 * weights(MIDDLE, 0, 1) - 1, TARGETS[target])
+    assert one.spec.form == form  # -1 and 1 are two-bit weights as well
+
+
+@pytest.mark.parametrize("target", ["x86-64-v4-vnni-popcnt", "x86-64-v3", "x86-64"])
+@pytest.mark.parametrize(
+    ("shape", "act_max", "low", "high"),
+    [
+        (Shape(64, 16, 14, 14), 3, -2, 1),  # a vector of bytes holds 32 or 64 outputs
+        (replace(MIDDLE, groups=2), 3, -2, 1),
+        (MIDDLE, 4, -2, 1),
+        (MIDDLE, 3, -2, 2),
+        (Shape(6000, 64, 3, 3), 3, -2, -2),  # sums beyond int16
+    ],
+)
+def test_two_bits_that_are_not_looked_up(target: str, shape: Shape, act_max: int, low: int, high: int) -> None:
+    choice = choose(shape.problem("u2", "i2", act_max), weights(shape, low, high), TARGETS[target])
+    assert choice.spec.form.startswith(("u8", "i16"))
+    assert choice.pack is None
+
+
+@pytest.mark.parametrize("form", ["lut_permute", "lut_shuffle"])
+def test_look_up_of_sums_beyond_int16_is_refused(form: str) -> None:
+    shape = Shape(6000, 16)
+    with pytest.raises(UnsupportedPrecision, match="could overflow"):
+        describe(FORMS[form], shape.problem("u2", "i2", 3), weights(shape, -2, -2), (1, 64), (1, 1))
 
 
 def test_grouped_b1_does_not_use_bits() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lowbit.kernels.conv2d.tiles import choose_tiling
+from lowbit.kernels.conv2d.tiles import choose_tiling, form_lanes
 from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import Layout
 from lowbit.targets import TARGETS
@@ -19,7 +19,8 @@ def test_tiles_are_possible_and_units_cover_the_layer(target: object, dst: Layou
         t = choose_tiling(form.name, target, dst, 64, 1, 64, True, 1, 1, False)
         assert 1 <= t.mr <= dst.pixels
         assert t.nr % 16 == 0
-        assert t.mr == 1 or t.mr * t.nr // (16 if target.vector_bytes == 64 else target.vector_bytes // 4) <= target.registers
+        assert t.nr % form_lanes(form.name, target) == 0
+        assert t.mr == 1 or t.mr * t.nr // form_lanes(form.name, target) <= target.registers
         assert t.m_tiles >= 1
         assert t.n_blocks >= 1
 

@@ -56,7 +56,9 @@ def test_copy(target, case, dtype):
 
 @TARGETS
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize(("src", "dst", "sign"), [("u8", "u8", False), ("i16", "u8", False), ("u8", "i16", False), ("i16", "u8", True)])
+@pytest.mark.parametrize(
+    ("src", "dst", "sign"), [("u8", "u8", False), ("i16", "u8", False), ("u8", "i16", False), ("i16", "u8", True)]
+)
 def test_rescale(target, case, src, dst, sign):
     x, o, t = _memory(case, src, dst)
     s = aligned(np.array([1, -60, 0.731, -50, 40, 70], np.float32))

@@ -30,6 +30,7 @@ struct layer {
     uint32_t element;      /* bytes */
     uint32_t group_bytes;  /* of the k_group elements of one lane */
     uint32_t part_bytes;   /* of all lanes of one part of one step */
+    int32_t *table;        /* of the steps of layers with split ones */
     _Atomic bool *failed;
 };
 
@@ -229,11 +230,31 @@ static void panels(void *context, int32_t lo, int32_t hi) {
     }
 }
 
-/* Steps in the order of a list, as they are, halved downwards, or the other half. */
-static void listed(void *context, int32_t lo, int32_t hi) {
+static bool is_split(const struct layer *l, uint32_t block, uint32_t step) {
+    uint64_t bit = (uint64_t)block * l->block_steps + step;
+    return l->file[l->w->split + bit / 8] >> bit % 8 & 1;
+}
+
+/* Where the table of steps lies, and its first part: which steps belong to which block. */
+static int32_t *start_table(const struct layer *l, uint32_t blocks) {
+    uint64_t steps = (uint64_t)blocks * l->block_steps;
+    for (uint32_t block = 0; block < blocks; block++)
+        for (uint32_t step = 0; step < l->block_steps; step++) steps += is_split(l, block, step);
+    int32_t *table = (int32_t *)(void *)(l->target + (steps * l->part_bytes + 63) / 64 * 64), first = 0;
+    for (uint32_t block = 0; block < blocks; block++) {
+        table[block] = first;
+        for (uint32_t step = 0; step < l->block_steps; step++) first += 1 + is_split(l, block, step);
+    }
+    table[blocks] = first;
+    return table;
+}
+
+/* Steps as they are, or in two: their weights halved downwards, and the other half. */
+static void halved(void *context, int32_t lo, int32_t hi) {
     const struct layer *l = context;
     const struct lb_weights *w = l->w;
     const uint32_t group = w->k_group, lane_values = l->block_steps * group, elements = w->nr * group;
+    const uint32_t blocks = (w->n + w->nr - 1) / w->nr;
     int32_t *values = malloc(((size_t)w->nr * lane_values + elements) * 4), *some = values + (size_t)w->nr * lane_values;
     if (!values) {
         *l->failed = true;
@@ -246,16 +267,17 @@ static void listed(void *context, int32_t lo, int32_t hi) {
             for (uint32_t run = 0; run < w->runs; run++)
                 integers(l, channel_of(l, block, block * w->nr + lane), run, 0, (int32_t)w->run_pad,
                          values + (size_t)lane * lane_values + (size_t)run * w->run_pad);
-        int32_t last = load32(l->file + w->entry_starts, block + 1);
-        for (int32_t e = load32(l->file + w->entry_starts, block); e < last; e++) {
-            uint32_t entry = (uint32_t)load32(l->file + w->entries, (uint32_t)e), step = entry >> 2, mode = entry & 3;
-            for (uint32_t lane = 0; lane < w->nr; lane++)
-                memcpy(some + (size_t)lane * group, values + (size_t)lane * lane_values + (size_t)step * group, (size_t)group * 4);
-            if (mode == 1)
-                for (uint32_t i = 0; i < elements; i++) some[i] >>= 1;
-            if (mode == 2)
-                for (uint32_t i = 0; i < elements; i++) some[i] -= some[i] >> 1;
-            narrow(some, (int32_t)elements, l->element, l->target + (uint64_t)e * elements * l->element);
+        int32_t at = l->table[block];
+        for (uint32_t step = 0; step < l->block_steps; step++) {
+            const bool twice = is_split(l, block, step);
+            for (int half = 0; half <= twice; half++, at++) {
+                for (uint32_t lane = 0; lane < w->nr; lane++)
+                    memcpy(some + (size_t)lane * group, values + (size_t)lane * lane_values + (size_t)step * group, (size_t)group * 4);
+                if (twice)
+                    for (uint32_t i = 0; i < elements; i++) some[i] = half ? some[i] - (some[i] >> 1) : some[i] >> 1;
+                narrow(some, (int32_t)elements, l->element, l->target + (uint64_t)at * elements * l->element);
+                l->table[blocks + 1 + (uint32_t)at] = load32(l->file + w->offsets, step);
+            }
         }
     }
     free(values);
@@ -271,7 +293,9 @@ int lb_unpack(const struct lb_tables *tables, const uint8_t *file, uint8_t *memo
         l.element = w->element;
         l.group_bytes = w->element == 3 ? 1 : w->element ? w->k_group * w->element : w->k_group / 8;
         l.part_bytes = w->nr * l.group_bytes;
-        lb_pool_run(pool, w->entries ? listed : panels, &l, (w->n + w->nr - 1) / w->nr);
+        const uint32_t blocks = (w->n + w->nr - 1) / w->nr;
+        if (w->split) l.table = start_table(&l, blocks);
+        lb_pool_run(pool, w->split ? halved : panels, &l, blocks);
     }
     return failed ? lb_fail("out of memory while unpacking the weights of %s", tables->name) : 0;
 }

@@ -61,40 +61,49 @@ def maddubs_depth(w_blocks: np.ndarray, act_max: int, run_steps: int | None = No
     return 3 if depth < 3 and safe(3) else depth
 
 
-def split_steps(w_blocks: np.ndarray, act_max: int) -> tuple[np.ndarray, np.ndarray]:
-    """(entries, entry_starts) of ``Packing``: each step of each block once (mode 0), or twice (modes
-    1, 2: w // 2 and the rest) where a lane of it could leave int16.  Halves of int8 always fit:
-    255 * 2 * 64 = 32640."""
+def split_steps(w_blocks: np.ndarray, act_max: int) -> np.ndarray:
+    """``Packing.split``: whether a lane of a step could leave int16, (blocks, steps).  Halves of int8
+    always fit: 255 * 2 * 64 = 32640."""
     positive, negative = _lanes(np.asarray(w_blocks))
-    unsafe = (act_max * positive > _INT16).any(-1) | (act_max * negative > _INT16 + 1).any(-1)
-    starts = np.concatenate([[0], np.cumsum((1 + unsafe).sum(1))]).astype(np.int32)
-    step = np.broadcast_to(np.arange(unsafe.shape[1]), unsafe.shape)
-    twice = np.stack([step * 4 + unsafe, np.where(unsafe, step * 4 + 2, -1)], axis=-1).reshape(-1)
-    return twice[twice >= 0].astype(np.int32), starts
+    return np.asarray((act_max * positive > _INT16).any(-1) | (act_max * negative > _INT16 + 1).any(-1))
 
 
 def lut_depth(w_blocks: np.ndarray, act_max: int, run_steps: int) -> tuple[int, int] | None:
     """(depth, start) of the look-up forms: steps whose sums share an unsigned byte that starts from
-    ``start`` (depth 0 = the whole K), or None where a total could leave int16 (or one step a byte).
+    ``start`` (depth 0 = the whole K), or None where a total could leave int16 or one step a byte.
 
     start + every partial sum lies in 0 .. 255 when the least sum is >= -start and the greatest
-    <= 255 - start.  ``start`` is a multiple of 16 where there is room, so that layers share kernels.
+    <= 255 - start.  Both numbers are round where there is room, so that layers share kernels.
     """
     w = np.asarray(w_blocks)
-    positive = act_max * np.maximum(w, 0).sum(-1, dtype=np.int32)
-    negative = act_max * np.maximum(-w, 0).sum(-1, dtype=np.int32)
-    if positive.sum(1).max(initial=0) > _INT16 or negative.sum(1).max(initial=0) > _INT16 + 1:
+    fields = range(w.shape[3])
+    blocks, steps, nr, _ = w.shape
+    sums = np.zeros((2, blocks, steps // run_steps, run_steps + 1, nr), np.int32)
+    for sign, out in zip((1, -1), sums, strict=True):
+        of_step = sum(np.maximum(sign * w[..., j], 0) for j in fields)
+        np.cumsum(act_max * np.reshape(of_step, (blocks, -1, run_steps, nr)), axis=2, out=out[:, :, 1:])
+    totals = sums[:, :, :, -1].sum(2)
+    high, low = (int(total.max(initial=0)) for total in totals)
+    if high > _INT16 or low > _INT16 + 1:
         return None
-    for depth in (0, *(d for d in (run_steps, *_BYTE_DEPTHS) if d <= run_steps)):
-        size = depth or w.shape[1]
-        span = run_steps if depth else w.shape[1]
-        high, low = (int(_grouped(sums, span, size).max(initial=0)) for sums in (positive, negative))
+    if high + low <= 255:
+        return 0, _round_start(low, high)
+    for most in (run_steps, *(d for d in _BYTE_DEPTHS if d < run_steps)):
+        depth = -(-run_steps // -(-run_steps // most))  # blocks of equal length
+        bounds = [*range(0, run_steps, depth), run_steps]
+        high, low = (int(np.diff(kind[:, :, bounds], axis=2).max(initial=0)) for kind in sums)
         if high + low <= 255:
-            return depth, min(-(-low // 16) * 16, 255 - high)
+            return depth, _round_start(low, high)
     return None
 
 
-_BYTE_DEPTHS = (64, 48, 32, 24, 20, 16, 14, 12, 10, 9)  # 9 steps of 3 products -6 .. 3, or 14 of 2, always fit a byte
+def _round_start(low: int, high: int) -> int:
+    """The roundest number from ``low`` to 255 - ``high``."""
+    starts = (-(-low // unit) * unit for unit in (64, 32, 16, 8, 4, 2, 1))
+    return next(start for start in starts if start + high <= 255)
+
+
+_BYTE_DEPTHS = (48, 24, 16, 12, 9)  # 9 steps of three products -6 .. 3 always fit a byte
 
 
 def int32_depth(w_blocks: np.ndarray, act_max: int, run_steps: int | None = None) -> int | None:

@@ -14,7 +14,7 @@ def weight_blocks(values: np.ndarray, packing: Packing) -> np.ndarray:
     """Logical weights in the order of the K loop: (blocks, steps, nr, k_group), integers as int32.
 
     ``values``: (N, runs, run_len), the disk order; zero outside.  Includes group_scale and the windows
-    of grouped convolutions, not parts or entries.
+    of grouped convolutions, not parts or split.
     """
     p = packing
     values = np.asarray(values).reshape(p.n, p.runs, p.run_len)
@@ -49,13 +49,10 @@ def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
         if blocks.min() < -2 or blocks.max() > 1:
             raise NumericsError(f"weights from {blocks.min()} to {blocks.max()} do not fit two bits")
         return ((blocks & 3) << (2 * np.arange(p.k_group))).sum(-1).astype(np.uint8).tobytes()
-    if p.entries is not None and p.entry_starts is not None:
-        steps, modes = p.entries // 4, p.entries % 4
-        owner = np.repeat(np.arange(p.blocks), np.diff(p.entry_starts))
-        w = blocks[owner, steps]
-        half = w // 2
-        mode = modes[:, None, None]
-        blocks = np.where(mode == 0, w, np.where(mode == 1, half, w - half))
+    if p.split is not None:
+        block, step, mode = p.entries.T
+        w, mode = blocks[block, step], mode[:, None, None]
+        blocks = np.where(mode == 0, w, np.where(mode == 1, w // 2, w - w // 2))
     elif p.parts == 2:
         blocks = np.stack(split_parts(blocks), axis=2)
     return _stored(blocks, p.element)

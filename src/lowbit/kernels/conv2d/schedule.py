@@ -28,12 +28,12 @@ def build(spec: ConvSpec, target: Target) -> Any:
     runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
     channels = spec.blocks * spec.nr
     dtype, elements = arithmetic.weight
-    steps = spec.entries or spec.blocks * runs.count * runs.steps(spec.k_group)
+    steps = spec.blocks * runs.count * runs.steps(spec.k_group) * (2 if spec.form == "u8_split" else 1)  # at most
     row = spec.parts * (spec.nr // arithmetic.lanes) * elements  # weights of one step
     pointers = epilogue_pointers(channels, spec.dst, spec.residual, spec.form != "f32", spec.wide)
     pointers["x"] = (TIR_DTYPE[spec.src.dtype], spec.src.elements + 64)
     pointers["w"] = (dtype, steps * row)
-    pointers["t"] = ("uint8", arithmetic.bytes.table_bytes) if arithmetic.bytes else ("int32", spec.blocks + 1 + spec.entries)
+    pointers["t"] = ("uint8", arithmetic.bytes.table_bytes) if arithmetic.bytes else ("int32", spec.blocks + 1 + steps)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
         epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, spec.form != "f32", spec.wide, spec.acc_shift, spec.sign)
         _Nest(kernel, spec, arithmetic, runs, epilogue, target).emit()

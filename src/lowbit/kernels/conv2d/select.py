@@ -32,10 +32,15 @@ def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
     weights = np.asarray(weights)
     available = [form for form in FORMS.values() if form.available(target)]
     best: tuple[float, Choice] | None = None
+    packed = set()  # elements of forms that pack their input: a later form of the same kind is slower
     for form in available:
+        if form.element in packed:
+            continue
         choice = _try(form, problem, weights, target) if _fits(form, problem, weights) else None
         if choice is None:
             continue
+        if choice.pack is not None:
+            packed.add(form.element)
         cycles = _estimate(choice, target)
         if best is None or cycles < best[0]:
             best = cycles, choice
@@ -58,16 +63,17 @@ _CALL_COST = 3000.0  # cycles to hand out one more kernel
 def _estimate(choice: Choice, target: Target) -> float:
     spec = choice.spec
     runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
-    cycles = _tiling(spec, runs, target).cycles
+    cycles = _tiling(spec, runs, target, choice.split).cycles
     if choice.pack is not None:
         src = choice.pack.src
         cycles += src.n * src.hp * src.wp * src.c * _PACK_COST[choice.pack.kind] + _CALL_COST
     return cycles
 
 
-def _tiling(spec: ConvSpec, runs: Runs, target: Target) -> Tiling:
+def _tiling(spec: ConvSpec, runs: Runs, target: Target, split: float = 0.0) -> Tiling:
+    """``split``: fraction of the steps that are done twice."""
     pitch = spec.stride[1] * spec.src.stride * ELEMENT_BYTES[spec.src.dtype]
-    steps = spec.entries / spec.blocks or runs.count * runs.steps(spec.k_group)
+    steps = runs.count * runs.steps(spec.k_group) * (1.0 + split)
     one_row = spec.stride == spec.kernel == (1, 1) and not spec.src.halo
     linear = one_row or spec.dst.h == spec.dst.n == 1
     return choose_tiling(spec.form, target, spec.dst, steps, runs.count, pitch, linear, spec.parts, spec.depth, bool(spec.window))
@@ -219,12 +225,10 @@ _SHORT = 8
 
 def _split(spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> Choice:
     blocks = weight_blocks(weights.reshape(packing.n, -1), packing)
-    entries, starts = split_steps(blocks, act_max)
-    run, k = np.divmod(entries // 4, packing.run_pad // packing.k_group)
+    split = split_steps(blocks, act_max)
+    run, k = np.divmod(np.arange(packing.steps), packing.run_pad // packing.k_group)
     ky, kx = np.divmod(run, packing.runs // spec.kernel[0])
     pixel = spec.src.stride
     at = ky * spec.dilation[0] * spec.src.wp * pixel + kx * spec.dilation[1] * pixel + k * packing.k_group
-    packing = replace(packing, entries=entries, entry_starts=starts)
-    fraction = len(entries) / (blocks.shape[0] * blocks.shape[1]) - 1
-    table = np.concatenate([starts, at]).astype(np.int32)
-    return Choice(replace(spec, entries=len(entries)), packing, table, None, np.zeros(packing.n, np.int64), fraction)
+    packing = replace(packing, split=split, offsets=at.astype(np.int32))
+    return Choice(spec, packing, packing.table, None, np.zeros(packing.n, np.int64), float(split.mean()))

@@ -144,10 +144,18 @@ class Tile:
             full, rest = divmod(steps, spec.depth)
             if full:
                 with _loop(full) as block, self._block():
-                    _repeat(step, block * spec.depth, spec.depth)
+                    self._repeat(step, block * spec.depth, spec.depth)
             if rest:
                 with self._block():
-                    _repeat(step, full * spec.depth, rest)
+                    self._repeat(step, full * spec.depth, rest)
+
+    def _repeat(self, step: Callable[[Any], None], start: Any, count: int) -> None:
+        if count <= (_FEW if self.ops.bytes else _UNROLL):
+            for k in range(count):
+                step(start + k)
+        else:  # look-ups read their tables long before their use when unrolled, and spill
+            with TB.serial(_hidden(count) if self.ops.bytes else count) as k:
+                step(start + k)
 
     def _listed(self, pixels: list[Any], block: Any) -> None:
         """Steps from the list in t = [start of each block | offset of each entry]."""
@@ -166,15 +174,6 @@ def _hidden(count: int) -> Any:
     """``count`` as a value LLVM does not know: it would unroll a short loop completely, reassociate the
     sums of all its steps and spill (77 instead of 100 GMAC/s for six steps on AVX2)."""
     return count if count <= _FEW else T.cast(fence(T.float32(count), 1), "int32")
-
-
-def _repeat(step: Callable[[Any], None], start: Any, count: int) -> None:
-    if count <= _UNROLL:
-        for k in range(count):
-            step(start + k)
-    else:
-        with TB.serial(count) as k:
-            step(start + k)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""InputSpec, OutputSpec, CopySpec, PackBitsSpec and PackFieldsSpec in numpy."""
+"""InputSpec, OutputSpec, CopySpec, RunsSpec, PackBitsSpec and PackFieldsSpec in numpy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from lowbit.kernels.integer_reference import integer_result, operand
 from lowbit.kernels.spec import CopySpec, InputSpec, PackBitsSpec, PackFieldsSpec, RunsSpec
 
-__all__ = ["copy", "dequantized", "packed", "rescaled", "runs", "packed_fields", "stored_input"]
+__all__ = ["copy", "dequantized", "packed", "packed_fields", "rescaled", "runs", "stored_input"]
 
 
 def stored_input(spec: InputSpec, x: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
@@ -70,4 +70,5 @@ def packed_fields(spec: PackFieldsSpec, pixels: np.ndarray) -> np.ndarray:
     full = np.zeros((*pixels.shape[:3], spec.fields * spec.dst.c), np.uint8)
     full[..., : spec.src.c] = pixels[..., : spec.src.c]
     stretches = full.reshape(*pixels.shape[:3], spec.fields, spec.dst.c)
-    return sum(stretches[..., j, :] << spec.shift + 2 * j for j in range(spec.fields)).astype(np.uint8)
+    shifts = spec.shift + 2 * np.arange(spec.fields)
+    return (stretches << shifts[:, None]).sum(-2).astype(np.uint8)

@@ -13,8 +13,6 @@ OTHERS = (
 )  # fmt: skip
 """A case meets the one that the letters of its name add up to: each is met by several cases, always by the same."""
 
-UNEQUAL_BATCHES = {"unused_input"}  # samples are gathered by rows, so calibration needs inputs of one batch size
-
 
 def other_width(name: str) -> str:
     return OTHERS[sum(map(ord, name)) % len(OTHERS)]
@@ -25,7 +23,7 @@ def test_every_width_is_met_by_several_cases() -> None:
     assert min(met.count(width) for width in OTHERS) >= 4
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - UNEQUAL_BATCHES))
+@pytest.mark.parametrize("name", sorted(CASES))
 @pytest.mark.parametrize("width", ["8/int8", "other"])
 def test_equals_the_oracle(name: str, width: str) -> None:
     model, example = case(name)

@@ -1,0 +1,80 @@
+"""Graphs that no program can be made of: which node, why, and what would be supported."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lowbit.errors import GraphError, LowbitError, UnsupportedOperation, UnsupportedPrecision
+from lowbit.graph import Graph, Node, TensorType
+from lowbit.lowering import lower
+from lowbit.lowering.lower import HANDLERS
+from lowbit.numerics import QParams, QType
+from lowbit.targets import TARGETS
+
+
+def _integers(qtype: str, *shape: int, axis: int | None = None) -> TensorType:
+    scale = np.full(shape[0], 0.5, np.float32) if axis == 0 else np.float32(0.5)
+    parsed = QType.parse(qtype)
+    return TensorType(shape, parsed.dtype.name, QParams(parsed, scale, axis=axis))
+
+
+def _refused(graph: Graph, error: type[LowbitError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        lower(graph, TARGETS["x86-64-v3"])
+
+
+def test_an_operation_without_lowering() -> None:
+    types = {"x": TensorType((1, 4)), "y": TensorType((1, 4))}
+    graph = Graph("g", ("x",), ("y",), (Node("y", "batch_norm", ("x",), source="net.py:7"),), types)
+    _refused(graph, UnsupportedOperation, r"y \(batch_norm, net\.py:7\): no lowering; supported: .*conv2d.*linear")
+    assert "batch_norm" not in HANDLERS
+
+
+def test_operands_that_do_not_broadcast() -> None:
+    types = {"x": TensorType((1, 4, 2, 2)), "z": TensorType((1, 3, 2, 2)), "y": TensorType((1, 4, 2, 2))}
+    node = Node("y", "add", ("x", "z"), {"lo": None, "hi": None}, "net.py:8")
+    message = r"y \(add, net\.py:8\): cannot broadcast \(1, 3, 2, 2\) to \(1, 4, 2, 2\)"
+    _refused(Graph("g", ("x", "z"), ("y",), (node,), types), UnsupportedOperation, message)
+
+
+def test_a_linear_layer_over_rank_4() -> None:
+    types = {"x": TensorType((1, 2, 3, 4)), "w": TensorType((5, 4)), "b": TensorType((5,)), "y": TensorType((1, 2, 3, 5))}
+    constants = {"w": np.zeros((5, 4), np.float32), "b": np.zeros(5, np.float32)}
+    node = Node("y", "linear", ("x", "w", "b"), {"lo": None, "hi": None}, "net.py:9")
+    graph = Graph("g", ("x",), ("y",), (node,), types, constants)
+    _refused(graph, UnsupportedOperation, r"y \(linear, net\.py:9\): input of rank 4")
+
+
+def test_activations_of_16_unsigned_bits() -> None:
+    types = {"x": TensorType((1, 4)), "y": _integers("u16", 1, 4)}
+    graph = Graph("g", ("x",), ("y",), (Node("y", "quantize", ("x",)),), types)
+    _refused(graph, UnsupportedPrecision, "y: activations of type u16 have no kernel; use i16")
+
+
+def test_quantizing_in_the_middle() -> None:
+    types = {"x": TensorType((1, 4)), "m": TensorType((1, 4)), "y": _integers("u8", 1, 4)}
+    nodes = (Node("m", "reshape", ("x",), {"shape": (1, 4)}), Node("y", "quantize", ("m",)))
+    _refused(Graph("g", ("x",), ("y",), nodes, types), GraphError, "y: only graph inputs are quantized, not m")
+
+
+def test_dequantizing_in_the_middle() -> None:
+    types = {"x": TensorType((1, 4)), "q": _integers("u8", 1, 4), "d": TensorType((1, 4)), "y": TensorType((1, 4))}
+    nodes = (Node("q", "quantize", ("x",)), Node("d", "dequantize", ("q",)), Node("y", "reshape", ("d",), {"shape": (1, 4)}))
+    _refused(Graph("g", ("x",), ("y",), nodes, types), GraphError, "d: dequantize is for graph outputs, but a node reads it")
+
+
+def test_sums_that_do_not_fit_the_accumulator() -> None:
+    """70,000 products of 255 and 127 are more than 2^31; quantization would refuse it before."""
+    width = 70_000
+    types = {
+        "x": TensorType((1, width)),
+        "q": _integers("u8", 1, width),
+        "w": _integers("i8", 1, width, axis=0),
+        "b": TensorType((1,), "int32"),
+        "y": TensorType((1, 1)),
+    }
+    constants = {"w": np.full((1, width), 127, np.int8), "b": np.zeros(1, np.int32)}
+    nodes = (Node("q", "quantize", ("x",)), Node("y", "linear", ("q", "w", "b"), {"lo": None, "hi": None}))
+    message = r"y \(linear\): u8 x i8 sums of up to \d{10} do not fit the int32 accumulator; use 16-bit activations"
+    _refused(Graph("g", ("x",), ("y",), nodes, types, constants), UnsupportedPrecision, message)

@@ -59,7 +59,8 @@ ARM = Target("cortex-a76", "aarch64-linux-gnu", "cortex-a76", frozenset({"neon"}
 
 
 def test_every_kind_of_spec_has_a_builder():
-    assert {cls.kind for cls in KernelSpec.__subclasses__()} == set(BUILDERS)
+    own = [cls for cls in KernelSpec.__subclasses__() if cls.__module__ == KernelSpec.__module__]  # tests have others
+    assert {cls.kind for cls in own} == set(BUILDERS)
 
 
 def test_every_kind_is_generated_here():

@@ -17,6 +17,7 @@ from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import axis_strides
 from lowbit.lowering.movement import _refine, _strides_of, lower_concat, lower_pad, lower_permute, lower_reshape, lower_slice
 from lowbit.lowering.program import Call
+from lowbit.numerics import QParams, QType
 from lowbit.targets import TARGETS
 
 HANDLERS = {"reshape": lower_reshape, "permute": lower_permute, "slice": lower_slice, "pad": lower_pad, "concat": lower_concat}
@@ -140,3 +141,39 @@ def test_refine_splits_both_shapes(shape: list[int], random) -> None:  # type: i
 
 def test_crossing_boundaries_do_not_refine() -> None:
     assert _refine((6, 4), (4, 6)) is None
+
+
+def test_integer_concat_is_one_call_per_input() -> None:
+    """Inputs on the output's grid are copied, the others rescaled on the way; slices of different widths
+    and places share the kernels, and no buffer is needed in between."""
+    u8 = QType.parse("u8")
+    grids = {"a": (0.5, 3), "b": (0.25, 0), "c": (0.5, 3), "d": (0.125, 7), "y": (0.5, 3)}
+    widths = {"a": 32, "b": 16, "c": 20, "d": 40, "y": 108}
+    types = {
+        name: TensorType((1, widths[name], 14, 14), "uint8", QParams(u8, np.float32(scale), zero_point=zero))
+        for name, (scale, zero) in grids.items()
+    }
+    node = Node("y", "concat", ("a", "b", "c", "d"), {"axis": 1})
+    ctx = Lowering(Graph("g", ("a", "b", "c", "d"), ("y",), (node,), types), TARGETS["x86-64"])
+    lower_concat(ctx, node)
+    calls = [call for call, _, _ in ctx._calls]
+    copy, rescale = RunsSpec("u8", "u8", 1), RunsSpec("u8", "u8", 1, rescale=True)
+    assert [call.spec for call in calls] == [copy, rescale, copy, rescale]
+    assert [call.units for call in calls] == [14 * 14] * 4
+    tables = [np.frombuffer(ctx.constants.bytes(), np.int32, 6, call.args[5].offset).tolist() for call in calls]
+    assert tables == [
+        [0, 0, 32, 196, 32, 112], [0, 32, 16, 196, 16, 112], [0, 48, 20, 196, 32, 112], [0, 68, 40, 196, 48, 112]
+    ]  # fmt: skip
+    s = np.frombuffer(ctx.constants.bytes(), np.float32, 6, calls[3].args[4].offset)
+    assert s.tolist() == [1, -7, 0.25, -3, 252, 3]
+
+
+def test_a_dense_copy_is_shared_among_threads() -> None:
+    """One run of 3 * 4096 elements: three units."""
+    types = {name: TensorType((1, 64, 12, 16)) for name in "xy"}
+    node = Node("y", "pad", ("x",), {"before": (0, 0, 0, 0), "after": (0, 0, 0, 0), "value": 0.0})
+    ctx = Lowering(Graph("g", ("x",), ("y",), (node,), types), TARGETS["x86-64"])
+    lower_pad(ctx, node)
+    ((call, _, _),) = ctx._calls
+    assert call.units == 3
+    assert np.frombuffer(ctx.constants.bytes(), np.int32, 6, call.args[5].offset).tolist() == [0, 0, 4096, 3, 4096, 4096]

@@ -71,5 +71,5 @@ def test_network(name: str, config: str) -> None:
         assert np.isfinite(y).all()
         if config == "8/int8":  # alive and near; seeded MobileNets lose 1.4 dB a layer at any width, 16 bits too
             cosine = (y * exact).sum() / np.sqrt((y * y).sum() * (exact * exact).sum())
-            assert cosine > (0.85 if name.startswith("mobilenet") else 0.99), cosine
+            assert cosine > (0.85 if name.startswith("mobilenet") else 0.97), cosine
     network.close()

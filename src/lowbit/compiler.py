@@ -21,9 +21,8 @@ from lowbit.targets import Target, find_target
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
 
-__all__ = ["RANDOM_CALIBRATION_SAMPLES", "Observer", "compile", "make_config", "quantize", "trace"]
+__all__ = ["Observer", "compile", "make_config", "quantize", "trace"]
 
-RANDOM_CALIBRATION_SAMPLES = 2
 
 
 @dataclass
@@ -104,18 +103,18 @@ def quantize(
 ) -> Graph:
     """The integer graph of a float graph: observe ranges on ``calibration``, then round.
 
-    Without data, seeded random inputs are used and a warning says so: enough to compile and time a
+    Without data, a seeded random input is used and a warning says so: enough to compile and time a
     network, not to judge its accuracy.
     """
     from lowbit.quantization import calibrate, quantize_graph, random_samples
 
     if calibration is None:
         warnings.warn(
-            f"no calibration data: ranges come from {RANDOM_CALIBRATION_SAMPLES} seeded random inputs, "
+            "no calibration data: ranges come from a seeded random input, "
             "good for timing but not for accuracy",
             stacklevel=3,
         )
-        calibration = random_samples(graph, seed=0, count=RANDOM_CALIBRATION_SAMPLES)
+        calibration = random_samples(graph, seed=0, count=1)
     total = len(calibration) if isinstance(calibration, Sized) else None
     with stage("calibrate", total, progress) as advance:
         ranges = calibrate(graph, calibration, config, progress=lambda *_: advance())

@@ -9,7 +9,16 @@ from pathlib import Path
 __all__ = ["cpu_model", "host_features", "host_machine"]
 
 # /proc/cpuinfo's name -> LLVM's name, where they differ
-_LLVM_NAME = {"sse4_1": "sse4.1", "sse4_2": "sse4.2", "avx512_vnni": "avx512vnni", "avx512_vpopcntdq": "avx512vpopcntdq", "avx512_bitalg": "avx512bitalg", "avx_vnni": "avxvnni", "pni": "sse3"}
+_LLVM_NAME = {
+    "pni": "sse3",
+    "sse4_1": "sse4.1",
+    "sse4_2": "sse4.2",
+    "avx_vnni": "avxvnni",
+    "avx512_vnni": "avx512vnni",
+    "avx512_vbmi2": "avx512vbmi2",
+    "avx512_bitalg": "avx512bitalg",
+    "avx512_vpopcntdq": "avx512vpopcntdq",
+}
 
 
 @cache

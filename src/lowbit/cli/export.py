@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 def command(
     artifact: Annotated[Path, typer.Argument(help="NAME.lowbit")],
-    library: Annotated[Path, typer.Option("--library", help="Folder for the library, its header, weights and an example main.c.")],
+    library: Annotated[Path, typer.Option("--library", help="Folder for the library, header, weights and an example main.c.")],
 ) -> None:
     """Write a compiled network as a shared library for C programs."""
     from lowbit.runtime import load

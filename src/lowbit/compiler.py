@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowbit.errors import ConfigError
+from lowbit.errors import CalibrationError, ConfigError
 from lowbit.graph import Graph
 from lowbit.graph.printer import print_graph
 from lowbit.graph.verify import verify
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
 
 __all__ = ["Observer", "compile", "make_config", "quantize", "trace"]
-
 
 
 @dataclass
@@ -115,6 +114,8 @@ def quantize(
             stacklevel=3,
         )
         calibration = random_samples(graph, seed=0, count=1)
+    if not isinstance(calibration, Iterable):
+        raise CalibrationError(f"calibration is {type(calibration).__name__}, must be an iterable of samples")
     total = len(calibration) if isinstance(calibration, Sized) else None
     with stage("calibrate", total, progress) as advance:
         ranges = calibrate(graph, calibration, config, progress=lambda *_: advance())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -141,6 +141,7 @@ def test_no_module() -> None:
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
+        (3, "calibration is int, must be an iterable of samples"),
         ([], "no calibration samples; give at least one batch"),
         (iter(()), "no calibration samples; give at least one batch"),
         ([EXAMPLE, EXAMPLE * float("nan")], "calibration sample 1: input 'x' holds NaN or infinity"),
@@ -149,7 +150,7 @@ def test_no_module() -> None:
         ([np.array(["a"])], "calibration sample 0: input 'x' is <U1, must be numbers"),
     ],
 )
-def test_calibration(samples: Iterable[Any], message: str) -> None:
+def test_calibration(samples: Any, message: str) -> None:
     with pytest.raises(CalibrationError, match=message):
         compiled(config="8/int8", calibration=samples)
 
@@ -160,7 +161,7 @@ def test_values_that_overflow_inside_the_network() -> None:
 
 
 def test_without_data_a_warning_says_so() -> None:
-    with pytest.warns(UserWarning, match="no calibration data: ranges come from .* random inputs, .*not for accuracy"):
+    with pytest.warns(UserWarning, match="no calibration data: ranges come from a seeded random input, .*not for accuracy"):
         compiled(config="8/int8")
 
 

@@ -66,6 +66,8 @@ _case("conv1d", lambda: nn.Sequential(nn.Conv1d(6, 4, 3, 2, 1), nn.BatchNorm1d(4
 _case("conv1d_same", lambda: nn.Conv1d(6, 6, 4, padding="same", groups=2), (3, 6, 17))
 _case("conv_functional", lambda: Lambda(lambda self, x: F.conv2d(x, self.c.weight, stride=2), c=nn.Conv2d(6, 4, 3)))
 _case("linear_rank_3", lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 2, bias=False)), (2, 4, 5))
+_case("linear_rank_4", lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 2)), (2, 3, 4, 5))
+_case("linear_rank_4_residual", lambda: Lambda(lambda self, x: F.relu(self.c(x) + x), c=nn.Linear(5, 5)), (2, 3, 4, 5))
 _case("matmul", lambda: Lambda(lambda self, x: (x @ self.c.weight.T) + self.c.bias, c=nn.Linear(5, 7)), (3, 5))
 _case("mm", lambda: Lambda(lambda self, x: torch.mm(x, self.c.weight), c=nn.Linear(5, 7)), (3, 7))
 _case(

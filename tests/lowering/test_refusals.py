@@ -38,14 +38,6 @@ def test_operands_that_do_not_broadcast() -> None:
     _refused(Graph("g", ("x", "z"), ("y",), (node,), types), UnsupportedOperation, message)
 
 
-def test_a_linear_layer_over_rank_4() -> None:
-    types = {"x": TensorType((1, 2, 3, 4)), "w": TensorType((5, 4)), "b": TensorType((5,)), "y": TensorType((1, 2, 3, 5))}
-    constants = {"w": np.zeros((5, 4), np.float32), "b": np.zeros(5, np.float32)}
-    node = Node("y", "linear", ("x", "w", "b"), {"lo": None, "hi": None}, "net.py:9")
-    graph = Graph("g", ("x",), ("y",), (node,), types, constants)
-    _refused(graph, UnsupportedOperation, r"y \(linear, net\.py:9\): input of rank 4")
-
-
 def test_activations_of_16_unsigned_bits() -> None:
     types = {"x": TensorType((1, 4)), "y": _integers("u16", 1, 4)}
     graph = Graph("g", ("x",), ("y",), (Node("y", "quantize", ("x",)),), types)

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from lowbit.errors import UnsupportedOperation, UnsupportedPrecision
+from lowbit.errors import UnsupportedPrecision
 from lowbit.graph import Node
 from lowbit.kernels.conv2d.problem import ConvProblem
 from lowbit.kernels.conv2d.select import choose
-from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import DepthwiseSpec
 from lowbit.lowering.choose_layout import is_depthwise
 from lowbit.lowering.context import Lowering
+from lowbit.lowering.copying import emit_from_rows, emit_to_rows, row_layout
 from lowbit.lowering.elementwise import float_bounds
 from lowbit.lowering.program import NULL, Ref
 from lowbit.lowering.stored import Stored
@@ -31,7 +31,7 @@ class _Layer:
         self.source, self.weight, self.bias = node.inputs[:3]
         self.residual = node.inputs[3] if node.attrs.get("residual") else None
         self.x, self.out = ctx.stored(self.source), ctx.stored(node.name)
-        self.src, self.dst = ctx.layouts[self.source], ctx.layouts[node.name]
+        self.src, self.dst, self.result = ctx.layouts[self.source], ctx.layouts[node.name], node.name
         self.quant = ctx.type(self.weight).quant
         values = np.asarray(ctx.graph.constants[self.weight])
         self.values = np.ascontiguousarray(values.transpose(0, 2, 3, 1) if values.ndim == 4 else values[:, None, None, :])  # OHWI
@@ -42,6 +42,18 @@ class _Layer:
         if self.group_scale is not None and self.quant is not None and self.quant.group_size:
             channels = np.arange(self.values.shape[-1]) // self.quant.group_size
             self.effective = self.values.astype(np.int32) * self.group_scale[:, None, None, channels]
+
+    def move_last_axis(self, ctx: Lowering) -> None:
+        """For a linear layer on a rank-4 tensor: its last axis is no channel axis of the layout, so the
+        operands are copied to rows first, and the result is made in rows."""
+        rows = f"{self.node.name}.rows"
+        emit_to_rows(ctx, self.node, self.source, 3, rows)
+        self.source, self.src = rows, ctx.layouts[rows]
+        if self.residual is not None:
+            emit_to_rows(ctx, self.node, self.residual, 3, f"{rows}.residual")
+            self.residual = f"{rows}.residual"
+        self.dst = row_layout(ctx.type(self.node.name).shape, 3, self.dst.dtype)
+        self.result = ctx.temporary(f"{self.node.name}.result", self.dst)
 
     @property
     def act_max(self) -> int:
@@ -92,7 +104,7 @@ class _Layer:
             bounds = self.out.result(self.node.attrs["qlo"], self.node.attrs["qhi"])
         residual: list[float] = [1.0, 0.0, 0.0]
         if self.residual is not None:
-            given: Stored = ctx.stored(self.residual)
+            given: Stored = ctx.stored(self.node.inputs[3])
             residual = [*given.operand, float(multiplier(given.scale, self.out.scale))]
         return ctx.constants.floats(factors, bounds, residual)
 
@@ -121,15 +133,12 @@ def _geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, 
     return node.attrs["stride"], node.attrs["dilation"], (top, left), node.attrs["groups"]
 
 
-def _residual_layout(ctx: Lowering, layer: _Layer) -> Layout | None:
-    return None if layer.residual is None else ctx.layouts[layer.residual]
-
-
 def lower_convolution(ctx: Lowering, node: Node) -> None:
     """conv2d or linear with bias, residual, clamp and requantization in one kernel."""
     layer = _Layer(ctx, node)
-    if node.op == "linear" and len(ctx.type(layer.source).shape) == 4:
-        raise UnsupportedOperation(f"{node.name} (linear, {node.source}): input of rank 4; supported: any other rank")
+    moved = node.op == "linear" and len(ctx.type(layer.source).shape) == 4
+    if moved:
+        layer.move_last_axis(ctx)
     macs = layer.dst.pixels * int(np.prod(layer.values.shape))
     if is_depthwise(ctx.graph, node):
         _lower_depthwise(ctx, layer, macs)
@@ -140,7 +149,7 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
         op=node.op,
         src=layer.src,
         dst=layer.dst,
-        residual=_residual_layout(ctx, layer),
+        residual=None if layer.residual is None else ctx.layouts[layer.residual],
         kernel=(layer.values.shape[1], layer.values.shape[2]),
         stride=stride,
         dilation=dilation,
@@ -155,7 +164,7 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
     choice = choose(problem, layer.effective, ctx.target)
     spec, source = choice.spec, layer.source
     if choice.pack is not None:
-        source = f"{ctx.storage(layer.source)}.{choice.pack.kind}"
+        source = f"{ctx.storage(layer.source)}.{choice.pack.kind}.{choice.pack.digest()[:8]}"
         if not ctx.written(source):
             ctx.temporary(source, spec.src)
             ctx.emit(node, choice.pack, x=layer.source, o=source)
@@ -169,15 +178,18 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
         t = Ref("weights", w.offset + choice.packing.table_at)
     else:
         t = NULL if choice.table is None else ctx.constants.add(choice.table)
-    ctx.emit(node, spec, x=source, r=layer.residual or NULL, w=w, b=b, s=s, t=t, o=node.name, macs=macs, fill=layer.out.zero)
+    ctx.emit(node, spec, x=source, r=layer.residual or NULL, w=w, b=b, s=s, t=t, o=layer.result, macs=macs, fill=layer.out.zero)
+    if moved:
+        emit_from_rows(ctx, node, layer.result, 3)
 
 
 def _lower_depthwise(ctx: Lowering, layer: _Layer, macs: int) -> None:
     stride, dilation, padding, _ = _geometry(layer.node)
     kernel = (layer.values.shape[1], layer.values.shape[2])
     form = "f32" if layer.quant is None else "i16" if layer.wide else "i8"
+    residual = None if layer.residual is None else ctx.layouts[layer.residual]
     spec = DepthwiseSpec(
-        layer.src, layer.dst, _residual_layout(ctx, layer), kernel, stride, dilation, padding,
+        layer.src, layer.dst, residual, kernel, stride, dilation, padding,
         layer.act_text, layer.weight_text, form, layer.acc_shift, layer.wide, layer.out.sign,
     )  # fmt: skip
     lanes, taps = layer.dst.stride, kernel[0] * kernel[1]

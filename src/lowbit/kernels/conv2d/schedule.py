@@ -90,7 +90,8 @@ class _Nest:
         start = self._window(block)
         tile_.compute([pixel + start for pixel in self._offsets(m0, self._input)], block * rows, block)
         channel = TB.Bind(block * spec.nr)
-        columns = {lane: self.epilogue.columns(channel + lane) for lane in range(0, vectors * self.ops.lanes, LANES)}
+        width = min(LANES, spec.nr)  # channels written at once
+        columns = {lane: self.epilogue.columns(channel + lane, width) for lane in range(0, vectors * self.ops.lanes, width)}
         to = [TB.Bind(at + channel) for at in self._offsets(m0, _position(spec.dst))]
         residual = self._offsets(m0, _position(spec.residual)) if spec.residual else []
         residual = [TB.Bind(at + channel) for at in residual] or [0] * mr
@@ -98,7 +99,7 @@ class _Nest:
             for lane, acc in tile_.results(i):
                 if lane >= channels:
                     break
-                self.epilogue.write(acc, columns[lane], to[i] + lane, residual[i] + lane)
+                self.epilogue.write(acc, columns[lane], to[i] + lane, residual[i] + lane, width)
 
     def _window(self, block: Any) -> Any:
         if not self.spec.window:

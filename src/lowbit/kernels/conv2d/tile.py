@@ -60,7 +60,7 @@ class Tile:
             self._walk(pixels, panel)
 
     def results(self, i: int) -> Iterator[tuple[int, Any]]:
-        """(first channel within the block, total x 16) of pixel i."""
+        """(first channel within the block, total x 16, or x nr where a tile has fewer channels) of pixel i."""
         lanes = self.ops.lanes
         if self.ops.bytes:
             for j in range(self.vectors):
@@ -68,7 +68,7 @@ class Tile:
                 for first, whole in self.ops.bytes.totals(*halves):
                     yield j * lanes + first, whole
             return
-        group = LANES // lanes
+        group = min(LANES, self.spec.nr) // lanes
         for first in range(0, self.vectors, group):
             parts = [self._total(i, j) for j in range(first, first + group)]
             whole = parts[0] if group == 1 else tirx.Shuffle(parts, [tirx.IntImm("int32", n) for n in range(LANES)])

@@ -97,6 +97,8 @@ def choose_tiling(
     addresses = _MAX_ADDRESSES // 3 if lut else _MAX_ADDRESSES  # look-ups keep table addresses in registers as well
     found: list[Tiling] = []
     sizes = (lanes, 2 * lanes, 4 * lanes) if lut else (16,) if window else (16, 32, 48, 64)
+    if form == "u8_split" and dst.c % 16 == 0:
+        sizes = (lanes,)  # a step is doubled when one of its channels needs it: fewer channels, fewer doubled steps
     for nr, mr in product(sizes, range(1, 17)):
         nv = min(nr // lanes, vectors)
         weights = nv if mr > 1 else 0  # used once, they are memory operands

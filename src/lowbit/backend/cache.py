@@ -22,7 +22,7 @@ from pathlib import Path
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import Target
 
-__all__ = ["cache_folder", "compile_kernels", "entry_path"]
+__all__ = ["cache_folder", "compile_kernels", "entry_path", "read_entry", "write_entry"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKSUM = hashlib.sha256().digest_size
@@ -56,7 +56,8 @@ def entry_path(spec: KernelSpec, target: Target) -> Path:
     return cache_folder() / "kernels" / name[:2] / f"{name[2:]}.o"
 
 
-def _read(path: Path) -> bytes | None:
+def read_entry(path: Path) -> bytes | None:
+    """The content of an entry; None where there is none or its checksum fails."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -65,7 +66,7 @@ def _read(path: Path) -> bytes | None:
     return content if content and hashlib.sha256(content).digest() == checksum else None
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_entry(path: Path, content: bytes) -> None:
     """Atomic; a cache that cannot be written (read-only home, full disk) is no error."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ def compile_kernels(
     distinct = list(dict.fromkeys(specs))
     objects: dict[KernelSpec, bytes] = {}
     for spec in distinct:
-        content = _read(entry_path(spec, target))
+        content = read_entry(entry_path(spec, target))
         if content is not None:
             objects[spec] = content
             if progress:
@@ -105,7 +106,7 @@ def compile_kernels(
 
         with ThreadPoolExecutor(max_workers=jobs or len(os.sched_getaffinity(0))) as pool:
             for spec, made in zip(missing, pool.map(lambda spec: generate(spec, target), missing), strict=True):
-                _write(entry_path(spec, target), made.object)
+                write_entry(entry_path(spec, target), made.object)
                 objects[spec] = made.object
                 if progress:
                     progress(spec, False)

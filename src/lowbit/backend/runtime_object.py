@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
-from lowbit.backend.cache import cache_folder
+from lowbit.backend.cache import cache_folder, read_entry, write_entry
 from lowbit.backend.toolchain import C_FLAGS, Compiler
 from lowbit.targets import Target
 
@@ -30,28 +28,14 @@ def _compile(compiler: Compiler, folder: Path) -> bytes:
 
 
 def runtime_object(compiler: Compiler, target: Target) -> bytes:
-    """Relocatable object of the whole runtime; from ``cache_folder()/runtime`` if it is there and whole.
-
-    An entry is ``sha256(object) | object``.  A cache that cannot be written is no error.
-    """
+    """Relocatable object of the whole runtime; from ``cache_folder()/runtime`` if it is there and whole."""
     key = hashlib.sha256(repr((compiler, C_FLAGS, sorted(_EXTRA.items()), target.triple)).encode())
     for source in sorted(RUNTIME_FOLDER.glob("*.[ch]")):
         key.update(source.name.encode() + b"\0" + source.read_bytes())
     path = cache_folder() / "runtime" / f"{key.hexdigest()}.o"
-    with suppress(OSError):
-        data = path.read_bytes()
-        if hashlib.sha256(data[32:]).digest() == data[:32]:
-            return data[32:]
+    if (known := read_entry(path)) is not None:
+        return known
     with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
         content = _compile(compiler, Path(folder))
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(content).digest() + content)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+    write_entry(path, content)
     return content

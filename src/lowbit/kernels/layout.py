@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["ELEMENT_BYTES", "Layout", "canonical_shape"]
 
@@ -59,6 +59,10 @@ class Layout:
     @property
     def halo(self) -> bool:
         return bool(self.top or self.left or self.bottom or self.right)
+
+    def without_halo(self, dtype: str | None = None) -> Layout:
+        """The same pixels side by side, in elements of ``dtype`` (default: its own)."""
+        return replace(self, top=0, left=0, bottom=0, right=0, dtype=dtype or self.dtype)
 
     @property
     def pixels(self) -> int:

@@ -56,7 +56,7 @@ class Lowering:
 
     def written(self, name: str) -> bool:
         """Whether some call writes this buffer already."""
-        return any(out == name for _, _, out in self._calls)
+        return name in self._filled
 
     def add_weights(self, layer: str, values: np.ndarray, qtype: str, container: int, packing: Packing) -> Ref:
         offset = self._weight_bytes

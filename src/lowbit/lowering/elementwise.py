@@ -85,7 +85,7 @@ def _operand(ctx: Lowering, node: Node, name: str, index: int) -> tuple[str | Re
         return name, ctx.layouts[name], "none"
     if pixel and len(given) == len(shape):
         return name, ctx.layouts[name], "pixel"
-    layout = replace(out, top=0, left=0, bottom=0, right=0, dtype=ctx.stored(name).dtype)
+    layout = out.without_halo(ctx.stored(name).dtype)
     return _expanded(ctx, node, name, index), layout, "none"
 
 
@@ -93,7 +93,7 @@ def _constant_layout(ctx: Lowering, node: Node, name: str, n: int, pixel: bool) 
     out, dtype = ctx.layouts[node.name], ctx.stored(name).dtype
     if pixel:
         return Layout(n, 1, 1, out.c, out.stride, dtype), "pixel"
-    return replace(out, top=0, left=0, bottom=0, right=0, dtype=dtype), "none"
+    return out.without_halo(dtype), "none"
 
 
 def _constant(ctx: Lowering, node: Node, name: str, place: tuple[int, int, int, int]) -> Ref:
@@ -115,7 +115,7 @@ def _expanded(ctx: Lowering, node: Node, name: str, index: int) -> str:
     if any(extent not in (1, shape[missing + i]) for i, extent in enumerate(given)):
         raise UnsupportedOperation(f"{node.name} ({node.op}, {node.source}): cannot broadcast {given} to {shape}")
     out = ctx.layouts[node.name]
-    layout = replace(out, top=0, left=0, bottom=0, right=0, dtype=ctx.stored(name).dtype)
+    layout = out.without_halo(ctx.stored(name).dtype)
     copy = ctx.temporary(f"{node.name}.{index}", layout)
     own = zip(given, axis_strides(given, ctx.layouts[name]), strict=True)
     strides = (0,) * missing + tuple(stride if extent > 1 else 0 for extent, stride in own)

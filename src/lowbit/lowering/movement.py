@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -102,7 +101,7 @@ def lower_pad(ctx: Lowering, node: Node) -> None:
     dims = list(zip(shape, src, dst, strict=True))
     if ctx.layouts[node.name].halo and value:
         # the halo must stay zero: pad in a buffer without one, then copy
-        inner = replace(ctx.layouts[node.name], top=0, left=0, bottom=0, right=0)
+        inner = ctx.layouts[node.name].without_halo()
         plain = ctx.temporary(f"{node.name}.padded", inner)
         flat = axis_strides(ctx.type(node.name).shape, inner)
         first = sum(d * f for d, f in zip(flat, node.attrs["before"], strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +13,41 @@ if os.environ.get("PYTEST_XDIST_WORKER"):  # one worker a core: more threads wou
     for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(_variable, "1")
 
+
+
+def _runs(find: Callable[[], object]) -> bool:
+    from lowbit.errors import ToolMissing
+
+    try:
+        find()
+    except ToolMissing:
+        return False
+    return True
+
+
+def _qemu() -> bool:
+    from lowbit.backend.toolchain import compiler_for
+    from lowbit.emulate.tools import find_qemu_user
+
+    return _runs(lambda: compiler_for("aarch64", static=True)) and _runs(lambda: find_qemu_user("aarch64"))
+
+
+def _board() -> bool:
+    from lowbit.emulate.board_files import find_kernel, find_system_qemu
+
+    return _qemu() and _runs(find_system_qemu) and _runs(lambda: find_kernel("bcm2711-rpi-4-b.dtb"))
+
+
+def _llvm() -> bool:
+    from lowbit.emulate.estimate import can_estimate
+
+    return can_estimate()
+
+
 _NEEDS = {
+    "qemu": (_qemu, "apt-get install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    "board": (_board, "lowbit setup board"),
+    "llvm": (_llvm, "apt-get install llvm"),
     "data": (lambda: bool(os.environ.get("LOWBIT_DATA")), "LOWBIT_DATA does not name the pretrained networks and images"),
     "peers": (lambda: find_spec("onnxruntime") is not None and find_spec("onnx") is not None, "onnxruntime is not installed"),
 }
@@ -28,7 +62,11 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Workers of one run share a cache of the run's own, unless LOWBIT_CACHE names another."""
     root = tmp_path_factory.getbasetemp()
     shared = root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root
+    from lowbit.emulate.board_files import board_folder
+
+    os.environ.setdefault("LOWBIT_BOARD", str(board_folder()))  # fetched once, not by tests
     os.environ.setdefault("LOWBIT_CACHE", str(shared / "lowbit-cache"))
+    os.environ["LOWBIT_TUNING"] = "off"  # what was measured on some machine decides about no test
 
 
 @pytest.fixture

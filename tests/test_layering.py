@@ -16,7 +16,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 # each may import from those before it (and from itself); modules of the top folder count as packages
 ORDER = (
     "errors", "version", "progress", "numerics", "graph", "zoo", "frontend", "passes", "quantization", "targets", "kernels",
-    "lowering", "backend", "runtime", "measure", "reporting", "compiler", "bench", "evaluate", "cli", "__main__",
+    "lowering", "backend", "runtime", "tuning", "measure", "emulate", "reporting", "compiler", "bench", "bench_emulated",
+    "evaluate", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here
@@ -29,7 +30,7 @@ HEAVY = {
     "matplotlib": set(),
 }
 LAZY = {
-    "torch": {"frontend", "zoo", "quantization", "runtime", "measure", "compiler", "bench", "evaluate"},
+    "torch": {"frontend", "zoo", "quantization", "runtime", "measure", "emulate", "compiler", "bench", "evaluate"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": {"measure"},
     "openvino": {"measure"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sized
@@ -14,14 +15,16 @@ from lowbit.graph import Graph
 from lowbit.graph.printer import print_graph
 from lowbit.graph.verify import verify
 from lowbit.numerics import QType
-from lowbit.progress import stage
+from lowbit.progress import notice, stage
 from lowbit.quantization import LayerPrecision, QuantizationConfig
 from lowbit.targets import Target, find_target
 
 if TYPE_CHECKING:
+    from lowbit.lowering import Program
     from lowbit.runtime.compiled import Compiled
+    from lowbit.tuning.session import TuneReport
 
-__all__ = ["Observer", "compile", "make_config", "quantize", "trace"]
+__all__ = ["Observer", "compile", "make_config", "quantize", "trace", "tune"]
 
 
 @dataclass
@@ -136,6 +139,8 @@ def compile(  # the name users expect
     name: str | None = None,
     progress: bool | None = None,
     dump_dir: str | Path | None = None,
+    tune: bool | float = False,
+    tuning: bool = True,
     **options: Any,
 ) -> Compiled:
     """Compile a network for one machine; the result is called like the module.
@@ -148,7 +153,9 @@ def compile(  # the name users expect
     QuantizationConfig (observer, granularity, scale_mode, first_last_bits, ...).
     ``target``: a name in lowbit.targets.TARGETS or "native".  ``threads``: of the returned network;
     default all CPUs.  ``progress``: show bars (default: on a terminal).  ``dump_dir``: write the text of
-    every stage there.
+    every stage there.  ``tune``: measure the convolutions first, for this many seconds (True: 60), see
+    :func:`tune`.  ``tuning``: whether measurements decide about kernels at all; also off with the environment
+    variable LOWBIT_TUNING=off.
 
     The output equals ``graph.interpreter.interpret(result.graph(), inputs)`` integer for integer.
     Raises subclasses of LowbitError before any work is lost.
@@ -157,34 +164,30 @@ def compile(  # the name users expect
     from lowbit.backend.cache import compile_kernels
     from lowbit.backend.toolchain import find_compiler
     from lowbit.lowering import lower, print_program
-    from lowbit.quantization import parse_config
     from lowbit.runtime.assemble import assemble
     from lowbit.runtime.native import thread_count
+    from lowbit.tuning.lookup import make_lookup, tuning_enabled
+    from lowbit.tuning.session import SECONDS, tune_graph
 
     machine = find_target(target) if isinstance(target, str) else target
-    if config is not None and (weights is not None or activations is not None or layers or options):
-        raise ConfigError("give either config or weights/activations/layers/options, not both")
-    if isinstance(config, str):
-        config = parse_config(config)
-    elif config is None:
-        config = make_config(weights, activations, layers=layers, **options)
-    elif not isinstance(config, QuantizationConfig):
-        raise ConfigError(f'config is text such as "4/int8" or a QuantizationConfig, not {config!r}')
-    thread_count(threads)
+    chosen = _chosen(config, weights, activations, layers, options)
+    workers = thread_count(threads) or len(os.sched_getaffinity(0))
+    tuning = tuning and tuning_enabled()
+    if tune and not tuning:
+        raise ConfigError("tune is given, but what it finds would not be used: tuning is off (tuning=False or LOWBIT_TUNING=off)")
     find_compiler(machine)
     watch = Observer(Path(dump_dir) if dump_dir else None)
 
-    if isinstance(model, Graph):
-        graph = model
-    else:
-        if example_inputs is None:
-            raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
-        graph = trace(model, example_inputs, name, watch)
-    traced = graph
-    if config is not None:
-        graph = quantize(graph, config, calibration, progress)
+    graph = traced = _float_graph(model, example_inputs, name, watch)
+    if chosen is not None:
+        graph = quantize(traced, chosen, calibration, progress)
         watch("quantize", graph)
-    program = lower(graph, machine)
+    if tune:
+        tune_graph(graph, machine, workers, SECONDS if tune is True else tune, progress=progress)
+        watch("tune")
+    program = lower(graph, machine, make_lookup(machine, workers) if tuning else None)
+    if tuning:
+        _report_untuned(program, machine, progress)
     watch("lower", text=print_program(program, machine.name))
     with stage("compile kernels", len(program.specs), progress) as advance:
         objects = compile_kernels(program.specs, machine, progress=lambda *_: advance())
@@ -192,3 +195,84 @@ def compile(  # the name users expect
     library, packed = build_library(program, objects, machine), weights_file(program)
     watch("link")
     return assemble(graph, program, objects, library, packed, machine, threads, watch.seconds, traced)
+
+
+def tune(
+    model: Any,
+    example_inputs: Any = None,
+    *,
+    weights: str | QType | None = None,
+    activations: str | QType | None = None,
+    calibration: Iterable[Any] | None = None,
+    config: QuantizationConfig | str | None = None,
+    layers: Mapping[str, str | LayerPrecision] | None = None,
+    target: str | Target = "native",
+    threads: int | None = None,
+    name: str | None = None,
+    progress: bool | None = None,
+    seconds: float = 60.0,
+    trials: int | None = None,
+    pattern: str = "*",
+    **options: Any,
+) -> TuneReport:
+    """Measure how the convolutions of a network are computed fastest on this machine, for about ``seconds``.
+
+    What is found is kept in the user's cache and used by every later :func:`compile` of a network with the same
+    convolutions, which then computes the same integers with other kernels.  ``trials``: decisions measured for each
+    convolution (default 40).  ``pattern``: only layers whose name matches.  The other arguments are those of
+    :func:`compile`; results hold for ``threads``.  An interrupted call is continued by the next one.
+    Raises ConfigError for a target that this machine cannot run.
+    """
+    from lowbit.backend.toolchain import find_compiler
+    from lowbit.kernels.conv2d.candidates import LIMIT
+    from lowbit.runtime.native import thread_count
+    from lowbit.tuning.session import tune_graph
+
+    machine = find_target(target) if isinstance(target, str) else target
+    chosen = _chosen(config, weights, activations, layers, options)
+    workers = thread_count(threads) or len(os.sched_getaffinity(0))
+    find_compiler(machine)
+    graph = _float_graph(model, example_inputs, name, Observer())
+    if chosen is not None:
+        graph = quantize(graph, chosen, calibration, progress)
+    return tune_graph(graph, machine, workers, seconds, LIMIT if trials is None else trials, pattern, progress)
+
+
+def _chosen(
+    config: QuantizationConfig | str | None,
+    weights: str | QType | None,
+    activations: str | QType | None,
+    layers: Mapping[str, str | LayerPrecision] | None,
+    options: Mapping[str, Any],
+) -> QuantizationConfig | None:
+    """The configuration that these arguments of :func:`compile` mean together."""
+    from lowbit.quantization import parse_config
+
+    if config is not None and (weights is not None or activations is not None or layers or options):
+        raise ConfigError("give either config or weights/activations/layers/options, not both")
+    if isinstance(config, str):
+        return parse_config(config)
+    if config is None:
+        return make_config(weights, activations, layers=layers, **options)
+    if not isinstance(config, QuantizationConfig):
+        raise ConfigError(f'config is text such as "4/int8" or a QuantizationConfig, not {config!r}')
+    return config
+
+
+def _float_graph(model: Any, example_inputs: Any, name: str | None, watch: Observer) -> Graph:
+    if isinstance(model, Graph):
+        return model
+    if example_inputs is None:
+        raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
+    return trace(model, example_inputs, name, watch)
+
+
+def _report_untuned(program: Program, target: Target, progress: bool | None) -> None:
+    """One line for a network that could run faster here, once a process."""
+    from lowbit.tuning.session import runs_here
+
+    tuned = [call.tuned for call in program.calls if call.tuned is not None]
+    untuned = tuned.count(False)
+    if untuned and runs_here(target):
+        text = f"{untuned} of {len(tuned)} convolutions run untuned (estimated); tune them with: lowbit tune or compile(tune=True)"
+        notice("untuned", text, progress)

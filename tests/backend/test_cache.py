@@ -18,7 +18,7 @@ TARGET = TARGETS["x86-64-v3"]
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LOWBIT_CACHE", str(tmp_path / "cache"))
-    cache._generator_version.cache_clear()  # the sources as the processes started here read them
+    cache.generator_version.cache_clear()  # the sources as the processes started here read them
     return tmp_path / "cache"
 
 
@@ -74,7 +74,7 @@ def test_key_names_everything_the_object_depends_on(monkeypatch: pytest.MonkeyPa
         entry_path(conv(mr=3), TARGET),
         entry_path(conv(), replace(TARGET, features=TARGET.features | {"bmi2"})),
     }
-    monkeypatch.setattr(cache, "_generator_version", lambda: "another")
+    monkeypatch.setattr(cache, "generator_version", lambda: "another")
     paths.add(entry_path(conv(), TARGET))
     assert len(paths) == 4
 

@@ -13,8 +13,8 @@ from tests.backend.toy import TARGET
 SOURCES = [RUNTIME_FOLDER / name for name in ("pool.c", "cpu.c", "error.c")]
 
 
-def stress(folder: Path, flags: list[str]) -> Path:
-    source = Path(__file__).with_name("pool_stress.c")
+def stress(folder: Path, flags: list[str], name: str = "pool_stress.c") -> Path:
+    source = Path(__file__).with_name(name)
     find_compiler(TARGET).run([*C_FLAGS, *flags, "-g", f"-I{RUNTIME_FOLDER}", source, *SOURCES, "-o", "stress"], folder)
     return folder / "stress"
 
@@ -51,3 +51,12 @@ def test_no_bad_accesses(tmp_path: Path) -> None:
     except LowbitError as error:
         pytest.skip(f"no address sanitizer: {error}")
     assert run(program, 3, 1, 300) == "ok\n"
+
+
+def test_late_workers_are_left_out_and_come_back(tmp_path: Path) -> None:
+    """What a machine shared with other programs does to a pool."""
+    assert run(stress(tmp_path, [], "pool_crowded.c")) == "ok\n"
+
+
+def test_more_threads_and_callers_than_cpus(plain: Path) -> None:
+    assert run(plain, 16, 1, 500) == "ok\n"

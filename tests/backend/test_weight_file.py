@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lowbit.kernels.packing import Packing
 from lowbit.lowering.program import Weights
 from lowbit.numerics import QType
 from lowbit.numerics.packing import unpack_bits
-from lowbit.runtime.native import NativeNetwork
+from lowbit.runtime.native import FilePart, NativeNetwork
 from tests.backend.toy import built, dump_weights, linear_network
 
 
@@ -106,3 +107,50 @@ def test_new_weights_for_the_same_library(toy: tuple[bytes, bytes]) -> None:
     layers = tuple(replace(w, container=16) for w in program.weights)
     with pytest.raises(ArtifactError, match="another network"):
         NativeNetwork(toy[0], weights_file(replace(program, weights=layers)), 1)
+
+
+@pytest.mark.parametrize("offset", [0, 64, 4096, 4097, 70_000])
+def test_a_weight_file_inside_another_file(toy: tuple[bytes, bytes], tmp_path: Path, offset: int) -> None:
+    library, data = toy
+    path = tmp_path / "both"
+    path.write_bytes(b"\xa5" * offset + data + b"behind")
+    x = np.arange(30, dtype=np.float32)[None]
+    expected = NativeNetwork(library, data, 1).run([x])[0]
+    with path.open("rb") as file:
+        network = NativeNetwork(library, FilePart(file.fileno(), offset, len(data)), 2)
+    np.testing.assert_array_equal(network.run([x])[0], expected)
+    altered = bytearray(path.read_bytes())
+    altered[offset + HEADER_BYTES + 5] ^= 4
+    path.write_bytes(altered)
+    with path.open("rb") as file, pytest.raises(ArtifactError, match="weight file is damaged"):
+        NativeNetwork(library, FilePart(file.fileno(), offset, len(data)), 2)
+
+
+def test_weights_larger_than_what_is_read_at_a_time(tmp_path: Path) -> None:
+    """Pages are given back while others are read: 12 MB, odd sizes, with and without threads, against reading at once."""
+    library, data = built(linear_network(n=3001, k=4001, layers=1)[0])
+    path = tmp_path / "weights"
+    path.write_bytes(b"123" + data)
+    x = np.random.default_rng(0).integers(-99, 99, (1, 4001)).astype(np.float32)
+    expected = NativeNetwork(library, data, 1).run([x])[0]
+    with path.open("rb") as file:
+        for threads in (1, 2, 5):
+            np.testing.assert_array_equal(
+                NativeNetwork(library, FilePart(file.fileno(), 3, len(data)), threads).run([x])[0], expected
+            )
+
+
+@pytest.mark.parametrize(("offset", "size"), [(0, 0), (0, 10**6), (10**6, 64), (100, 2**64 - 64), (2**63, 2**63), (2**64 - 1, 1)])
+def test_parts_outside_the_file_are_refused(toy: tuple[bytes, bytes], tmp_path: Path, offset: int, size: int) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(toy[1])
+    with (
+        path.open("rb") as file,
+        pytest.raises(ArtifactError, match=rf"takes bytes {offset} to \d+ of a file of {len(toy[1])} bytes"),
+    ):
+        NativeNetwork(toy[0], FilePart(file.fileno(), offset, size), 1)
+
+
+def test_weights_from_a_file_that_is_not_open(toy: tuple[bytes, bytes]) -> None:
+    with pytest.raises(ArtifactError, match="cannot read the weight file: Bad file descriptor"):
+        NativeNetwork(toy[0], FilePart(987654, 0, 64), 1)

@@ -16,6 +16,7 @@ from lowbit.kernels.abi import ARGUMENTS
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import TARGETS, Target
 from lowbit.targets.host import host_features, host_machine
+from tests.kernels.emulated import call_emulated
 
 __all__ = ["aligned", "load_kernels", "run_kernel", "runnable_targets"]
 
@@ -69,6 +70,9 @@ def run_kernel(spec: KernelSpec, target: Target, lo: int = 0, hi: int | None = N
 
     Arrays must be contiguous and, where the kernel reads past their end, made by :func:`aligned`.
     """
+    if target.machine != host_machine():
+        call_emulated(spec, target, lo, spec.units if hi is None else hi, arrays)
+        return
     (function,) = load_kernels([spec], target)
     pointers = []
     for name in ARGUMENTS:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -28,8 +29,12 @@ def forge(path: Path, index: object, body: bytes = b"", version: int = FORMAT, i
     head = struct.pack(
         "<8sIIQQ", b"\x89LOWBIT\n", version, 0, 64 + len(content), len(text) if index_bytes is None else index_bytes
     )
-    path.write_bytes(head + hashlib.sha256(head + content).digest() + content)
+    path.write_bytes(head + digest(head + text) + content)
     return path
+
+
+def digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=32).digest()
 
 
 def test_gives_back_what_was_written(path: Path) -> None:
@@ -42,7 +47,7 @@ def test_gives_back_what_was_written(path: Path) -> None:
         artifact["other"]
     for section in artifact.sections:
         assert section.offset % 64 == 0
-        assert hashlib.sha256(artifact[section.name]).hexdigest() == section.sha256
+        assert digest(path.read_bytes()[section.offset : section.offset + section.stored]).hex() == section.digest
     by_name = {section.name: section for section in artifact.sections}
     assert by_name["weights.bin"].encoding == "raw"
     assert by_name["text.txt"].encoding == "zlib"
@@ -63,7 +68,7 @@ def test_any_altered_byte_is_found(path: Path) -> None:
             altered[at] ^= 1 << bit
             path.write_bytes(altered)
             with pytest.raises(ArtifactError, match=r"net\.lowbit"):
-                read_artifact(path)
+                read_artifact(path)["weights.bin"]
 
 
 def test_truncation_anywhere_is_found(path: Path) -> None:
@@ -72,6 +77,56 @@ def test_truncation_anywhere_is_found(path: Path) -> None:
         path.write_bytes(data[:size])
         with pytest.raises(ArtifactError, match="truncated" if size >= 64 else "fewer than its header"):
             read_artifact(path)
+
+
+def test_files_that_change_after_they_were_opened(path: Path) -> None:
+    artifact = read_artifact(path)
+    at = artifact.place("noise").offset
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"something else")
+    with pytest.raises(ArtifactError, match="checksum .* of section noise does not match"):
+        artifact["noise"]
+    os.truncate(path, at)
+    with pytest.raises(ArtifactError, match="truncated"):
+        artifact["noise"]
+
+
+def test_opening_keeps_one_descriptor_until_the_end(path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    artifact = read_artifact(path)
+    assert not os.get_inheritable(artifact.file)
+    os.unlink(path)
+    assert artifact["text.txt"] == SECTIONS["text.txt"], "the file lives on without its name"
+    del artifact
+    path.write_bytes(b"no artifact" * 9)
+    with pytest.raises(ArtifactError):
+        read_artifact(path)
+    gc.collect()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_weights_are_checked_by_who_reads_them(path: Path) -> None:
+    """Opening leaves them to the library, which has a sum of its own."""
+    at = read_artifact(path).place("weights.bin").offset
+    data = bytearray(path.read_bytes())
+    data[at + 100] ^= 1
+    path.write_bytes(data)
+    artifact = read_artifact(path)
+    assert artifact["text.txt"] == SECTIONS["text.txt"]
+    with pytest.raises(ArtifactError, match=r"checksum .* of section weights\.bin does not match"):
+        artifact["weights.bin"]
+
+
+def test_nothing_may_hide_between_sections(tmp_path: Path) -> None:
+    text = json.dumps({"sections": [section(b"{}", 2)]}).encode()
+    gap = bytearray(4096 - 64 - len(text))
+    assert read_artifact(forge(tmp_path / "file", text, bytes(gap) + b"{}")).manifest == {}
+    with pytest.raises(ArtifactError, match="its sections end at byte 4098 of 4099"):
+        read_artifact(forge(tmp_path / "file", text, bytes(gap) + b"{}\0"))
+    gap[1000] = 1
+    with pytest.raises(ArtifactError, match=r"something between its sections, before manifest\.json"):
+        read_artifact(forge(tmp_path / "file", text, bytes(gap) + b"{}"))
 
 
 def test_appended_bytes_are_found(path: Path) -> None:
@@ -84,7 +139,7 @@ def test_damage_in_the_middle_is_called_a_checksum(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ArtifactError, match="sha256"):
+    with pytest.raises(ArtifactError, match="BLAKE2b"):
         read_artifact(path)
 
 
@@ -101,12 +156,18 @@ def test_a_newer_format_says_so(tmp_path: Path) -> None:
     path = forge(tmp_path / "new", {"sections": []}, version=FORMAT + 1)
     with pytest.raises(ArtifactError, match=f"newer artifact format {FORMAT + 1}; this lowbit reads format {FORMAT}"):
         read_artifact(path)
+    with pytest.raises(ArtifactError, match=rf"older artifact format 1; this lowbit reads format {FORMAT}; compile .* again"):
+        read_artifact(forge(tmp_path / "old", {"sections": []}, version=1))
     with pytest.raises(ArtifactError, match="unknown artifact format 0"):
         read_artifact(forge(tmp_path / "old", {"sections": []}, version=0))
 
 
+def section(content: bytes, size: int, **changes: object) -> dict[str, object]:
+    return entry(stored=len(content), size=size, digest=digest(content).hex(), **changes)
+
+
 def entry(**changes: object) -> dict[str, object]:
-    return {"name": "manifest.json", "offset": 4096, "stored": 2, "size": 2, "encoding": "raw", "sha256": "", **changes}
+    return {"name": "manifest.json", "offset": 4096, "stored": 2, "size": 2, "encoding": "raw", "digest": "", **changes}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +183,7 @@ def entry(**changes: object) -> dict[str, object]:
         {"sections": [{"name": "x"}]},
         {"sections": [entry(more=1)]},
         {"sections": [entry(offset=-64)]},
+        {"sections": [entry(), entry(offset=4097)]},
         {"sections": [entry(offset=0)]},
         {"sections": [entry(stored=10**9)]},
         {"sections": [entry(offset=10**30)]},
@@ -144,16 +206,16 @@ def test_an_index_longer_than_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("manifest", [b"no", b"3", None])
 def test_a_malformed_manifest(tmp_path: Path, manifest: bytes | None) -> None:
-    sections = [] if manifest is None else [entry(stored=len(manifest), size=len(manifest))]
+    sections = [] if manifest is None else [section(manifest, len(manifest))]
     text = json.dumps({"sections": sections}).encode()
-    body = bytes(4096 - 64 - len(text)) + (manifest or b"")
+    body = b"" if manifest is None else bytes(4096 - 64 - len(text)) + manifest
     with pytest.raises(ArtifactError, match="manifest is missing or malformed"):
         read_artifact(forge(tmp_path / "file", text, body))
 
 
 @pytest.mark.parametrize(("packed", "size"), [(b"nonsense", 5), (zlib.compress(bytes(10**6)), 10), (zlib.compress(b"abc"), 4)])
 def test_compressed_sections_must_decode_to_their_size(tmp_path: Path, packed: bytes, size: int) -> None:
-    text = json.dumps({"sections": [entry(stored=len(packed), size=size, encoding="zlib")]}).encode()
+    text = json.dumps({"sections": [section(packed, size, encoding="zlib")]}).encode()
     with pytest.raises(ArtifactError, match=r"section manifest\.json"):
         read_artifact(forge(tmp_path / "file", text, bytes(4096 - 64 - len(text)) + packed))
 

@@ -117,11 +117,11 @@ def test_wrong_tensors(toy: tuple[Compiled, np.ndarray]) -> None:
 
 def test_profile(toy: tuple[Compiled, np.ndarray]) -> None:
     network, _ = toy
-    rows = network.profile(X, runs=3)
-    assert [row[0] for row in rows] == ["in", "layer0", "shrink0", "layer1", "shrink1", "layer2"]
-    assert [row[2] for row in rows] == [0, 1200, 0, 1200, 0, 1200]
-    assert all(ns > 0 and isinstance(ns, int) for *_, ns in rows)
-    assert rows[1][1] == network.manifest["layers"][1]["kernel"]
+    rows = network.profile(X, runs=3, peaks=False)
+    assert [row.layer for row in rows] == ["in", "layer0", "shrink0", "layer1", "shrink1", "layer2"]
+    assert [row.macs for row in rows] == [0, 1200, 0, 1200, 0, 1200]
+    assert all(row.ns > 0 and isinstance(row.ns, int) for row in rows)
+    assert rows[1].kernel == network.manifest["layers"][1]["kernel"]
     with pytest.raises(ConfigError, match="runs must be at least 1, got 0"):
         network.profile(X, runs=0)
 
@@ -209,6 +209,33 @@ def test_loading_needs_numpy_alone_and_little_time(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         seconds.append(float(done.stdout))
     assert min(seconds) < 0.5, "about 0.06 s on an idle machine"
+
+
+PEAK = """
+import sys
+import numpy
+import hashlib, threading, zlib
+from lowbit import load
+def peak():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
+before = peak()
+net = load(sys.argv[1], threads=2)
+net(numpy.zeros(net.input_shapes[0], numpy.float32))
+print(peak() - before, net._network.info["weight_bytes"])
+"""
+
+
+@pytest.mark.parametrize("bits", ["i8", "i4", "i2"])
+def test_weights_are_in_memory_once(tmp_path: Path, bits: str) -> None:
+    """One layer of 48 million weights: at most half of its file's bytes are there at the same time, and nothing stays."""
+    network, _ = toy_compiled(n=8000, k=6000, layers=1, bits=bits)
+    path = network.save(tmp_path / "big")
+    del network
+    done = subprocess.run([sys.executable, "-c", PEAK, path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    peak, weights = map(int, done.stdout.split())
+    assert peak < weights + 0.5 * path.stat().st_size + 6_000_000
 
 
 def test_results_belong_to_the_caller(toy: tuple[Compiled, np.ndarray]) -> None:

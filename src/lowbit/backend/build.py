@@ -15,14 +15,14 @@ from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Program
 from lowbit.targets import Target
 
-__all__ = ["build_library", "build_object", "weights_file"]
+__all__ = ["build_library", "build_object", "lay_out", "weights_file"]
 
 # The symbol table stays (kernels are read and profiled by name); debug information does not.
 _LINKER = ("--gc-sections", "-z,noexecstack", "-z,relro", "-z,now", "-z,defs", "--strip-debug", "--build-id=none")
 _LINK = ("-shared", "-pthread", *(f"-Wl,{option}" for option in _LINKER))
 
 
-def _objects(
+def lay_out(
     program: Program, kernels: Mapping[KernelSpec, bytes], target: Target, prefix: str, compiler: Compiler, folder: Path
 ) -> list[str]:
     """Compile the tables and lay all objects out in ``folder``; returns their names."""
@@ -51,7 +51,7 @@ def build_library(
     prefix = prefix or prefix_of(program.name)
     with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
         folder = Path(name)
-        objects = _objects(program, kernel_objects, target, prefix, compiler, folder)
+        objects = lay_out(program, kernel_objects, target, prefix, compiler, folder)
         exports = "".join(f" {prefix}_{name};" for name in API)
         (folder / "exports.map").write_text(f"{{ global:{exports} lowbit_prefix; local: *; }};\n")
         compiler.run([*_LINK, "-Wl,--version-script=exports.map", "-o", "library.so", *objects, "-lm"], folder)
@@ -67,7 +67,7 @@ def build_object(
     prefix = prefix or prefix_of(program.name)
     with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
         folder = Path(name)
-        objects = _objects(program, kernel_objects, target, prefix, compiler, folder)
+        objects = lay_out(program, kernel_objects, target, prefix, compiler, folder)
         compiler.run(["-r", "-nostdlib", "-o", "whole.o", *objects], folder)
         keep = [f"--keep-global-symbol={prefix}_{name}" for name in API]
         Compiler((objcopy,), "").run([*keep, "--strip-debug", "whole.o", "object.o"], folder)

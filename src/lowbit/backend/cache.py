@@ -22,7 +22,7 @@ from pathlib import Path
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import Target
 
-__all__ = ["cache_folder", "compile_kernels", "entry_path", "read_entry", "write_entry"]
+__all__ = ["cache_folder", "compile_kernels", "entry_path", "generator_version", "read_entry", "write_entry"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKSUM = hashlib.sha256().digest_size
@@ -37,7 +37,7 @@ def cache_folder() -> Path:
 
 
 @cache
-def _generator_version() -> str:
+def generator_version() -> str:
     """Hash of what turns a spec into code: TVM's versions and lowbit's kernel sources."""
     digest = hashlib.sha256()
     for package in ("apache-tvm", "apache-tvm-ffi"):
@@ -51,7 +51,7 @@ def _generator_version() -> str:
 def entry_path(spec: KernelSpec, target: Target) -> Path:
     """Where the object of ``spec`` for ``target`` is kept."""
     machine = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in asdict(target).items()}
-    key = json.dumps([spec.digest(), machine, _generator_version()], sort_keys=True)
+    key = json.dumps([spec.digest(), machine, generator_version()], sort_keys=True)
     name = hashlib.sha256(key.encode()).hexdigest()
     return cache_folder() / "kernels" / name[:2] / f"{name[2:]}.o"
 
@@ -102,6 +102,8 @@ def compile_kernels(
                 progress(spec, True)
     missing = [spec for spec in distinct if spec not in objects]
     if missing:
+        import tvm  # noqa: F401  here: threads that import it at the same time find it half made
+
         from lowbit.backend.codegen import generate
 
         with ThreadPoolExecutor(max_workers=jobs or len(os.sched_getaffinity(0))) as pool:

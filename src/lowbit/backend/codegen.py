@@ -14,7 +14,7 @@ from lowbit.errors import UnsupportedOperation
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import Target
 
-__all__ = ["Generated", "generate", "prim_func"]
+__all__ = ["Generated", "compile_function", "generate", "prim_func"]
 
 _ADDRESS = re.compile(r'"0x[0-9a-f]+')
 
@@ -49,19 +49,24 @@ class Generated:
 def prim_func(spec: KernelSpec, target: Target) -> Any:
     """The TensorIR function of ``spec``.  Raises UnsupportedOperation for a kind without a builder."""
     from lowbit.kernels.table import BUILDERS
+    from lowbit.kernels.vectors import idioms_of
 
     if spec.kind not in BUILDERS:
         raise UnsupportedOperation(f"no kernel builder for {spec.kind!r}; kinds with one: {', '.join(sorted(BUILDERS))}")
     module, _, function = BUILDERS[spec.kind].partition(":")
-    return getattr(import_module(module), function)(spec, target)
+    with idioms_of(target):
+        return getattr(import_module(module), function)(spec, target)
 
 
 def generate(spec: KernelSpec, target: Target) -> Generated:
     """Compile one kernel for ``target``.  Deterministic: equal arguments give equal bytes."""
+    return compile_function(prim_func(spec, target), spec.symbol(target.name), target)
+
+
+def compile_function(func: Any, symbol: str, target: Target) -> Generated:
+    """Compile the PrimFunc ``func``, whose global symbol is ``symbol``."""
     import tvm
 
-    func = prim_func(spec, target)
-    symbol = spec.symbol(target.name)
     machine = _tvm_target(target)
     lowered = tvm.IRModule({symbol: func})
     for step in _passes(machine):

@@ -9,14 +9,14 @@ import re
 from lowbit.backend.runtime_object import RUNTIME_FOLDER
 from lowbit.backend.weight_file import WeightFilePlan, WeightsPlace, plan_weight_file
 from lowbit.kernels.layout import ELEMENT_BYTES
-from lowbit.lowering.program import Fill, Program, Ref, Weights
+from lowbit.lowering.program import Call, Fill, Program, Ref, Weights
 from lowbit.numerics import QType
 from lowbit.targets import Target
 
-__all__ = ["API", "driver_source", "identity", "network_header", "prefix_of"]
+__all__ = ["API", "c_text", "driver_source", "identity", "network_header", "prefix_of", "tensor_names"]
 
 # The functions of lowbit.h.
-API = ("open", "open_memory", "run", "profile", "set_threads", "threads", "close", "error", "info")
+API = ("open", "open_memory", "open_part", "run", "profile", "set_threads", "threads", "close", "error", "info")
 
 _ELEMENT_BYTES = {"bit": 0, "i8": 1, "i16": 2, "f32": 4, "index": 3}
 
@@ -28,14 +28,14 @@ def prefix_of(name: str) -> str:
     return f"network_{prefix}".rstrip("_") if reserved else prefix
 
 
-def _text(value: str) -> str:
+def c_text(value: str) -> str:
     """A C string literal.  Non-ASCII characters become octal escapes of their UTF-8 bytes."""
     return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in value.encode()) + '"'
 
 
 def _long_text(value: str) -> str:
     """Several literals that C joins: compilers limit the length of a single one."""
-    return "\n    ".join(_text(value[i : i + 200]) for i in range(0, len(value), 200)) or '""'
+    return "\n    ".join(c_text(value[i : i + 200]) for i in range(0, len(value), 200)) or '""'
 
 
 def _ref(ref: Ref) -> str:
@@ -82,7 +82,7 @@ def _weights(weights: Weights, place: WeightsPlace) -> str:
 def _sizes(program: Program, plan: WeightFilePlan) -> str:
     return (
         f"{len(program.calls)}, {len(program.weights)}, {len(program.input_shapes)}, {len(program.output_shapes)}, "
-        f"{program.arena_bytes}u, {program.weight_bytes}u, {len(program.constants)}u, {plan.nbytes}u, {plan.constants}u"
+        f"{program.arena_bytes}u, {program.scratch_bytes}u, {program.weight_bytes}u, {len(program.constants)}u, {plan.nbytes}u, {plan.constants}u"
     )
 
 
@@ -96,10 +96,21 @@ def identity(program: Program) -> int:
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8], "little")
 
 
+def tensor_names(names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], kind: str) -> tuple[str, ...]:
+    """``names``, or input0, input1, ... where there are none."""
+    return names or tuple(f"{kind}{i}" for i in range(len(shapes)))
+
+
+def _operation(call: Call, target: Target) -> dict[str, object]:
+    """``tuned`` only where there is something to tune."""
+    tuned = {} if call.tuned is None else {"tuned": call.tuned}
+    return {"layer": call.layer, "kernel": call.spec.symbol(target.name), "macs": call.macs, **tuned}
+
+
 def _info(program: Program, target: Target) -> str:
     def tensors(names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], kind: str) -> list[dict[str, object]]:
-        names = names or tuple(f"{kind}{i}" for i in range(len(shapes)))
-        return [{"name": name, "shape": list(shape), "dtype": "float32"} for name, shape in zip(names, shapes, strict=True)]
+        named = zip(tensor_names(names, shapes, kind), shapes, strict=True)
+        return [{"name": name, "shape": list(shape), "dtype": "float32"} for name, shape in named]
 
     return json.dumps(
         {
@@ -108,7 +119,7 @@ def _info(program: Program, target: Target) -> str:
             "features": sorted(target.features),
             "inputs": tensors(program.input_names, program.input_shapes, "input"),
             "outputs": tensors(program.output_names, program.output_shapes, "output"),
-            "operations": [{"layer": c.layer, "kernel": c.spec.symbol(target.name), "macs": c.macs} for c in program.calls],
+            "operations": [_operation(call, target) for call in program.calls],
             "arena_bytes": program.arena_bytes,
             "weight_bytes": program.weight_bytes + len(program.constants),
         },
@@ -140,9 +151,9 @@ def driver_source(program: Program, target: Target, prefix: str) -> str:
 {_array("struct lb_fill", "fills", fills)}
 {_array("struct lb_op", "operations", operations)}
 {_array("struct lb_weights", "weights", list(map(_weights, program.weights, plan.layers)))}
-{_array("char *const", "features", [*map(_text, sorted(target.features)), "0"])}
+{_array("char *const", "features", [*map(c_text, sorted(target.features)), "0"])}
 static const struct lb_tables network = {{
-    {_text(program.name)}, {_text(target.name)},
+    {c_text(program.name)}, {c_text(target.name)},
     {_long_text(_info(program, target))},
     features, operations, fills, weights,
     {_sizes(program, plan)}, {identity(program)}u,

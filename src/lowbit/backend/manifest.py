@@ -11,7 +11,7 @@ from lowbit.backend.driver import prefix_of
 from lowbit.backend.toolchain import find_compiler
 from lowbit.backend.weight_file import WeightsPlace, plan_weight_file
 from lowbit.kernels.spec import KernelSpec
-from lowbit.lowering.program import Call, Program, Ref, Weights
+from lowbit.lowering.program import Call, Program, Weights
 from lowbit.targets import Target
 from lowbit.version import __version__
 
@@ -46,6 +46,7 @@ def _layer(call: Call, target: Target, kernel: bytes, weights: dict[str, Any] | 
         "weight": spec.get("weight"),
         "weights": weights,
         "macs": call.macs,
+        "tuned": call.tuned,
         "object_sha256": hashlib.sha256(kernel).hexdigest(),
         "object_bytes": len(kernel),
     }
@@ -66,11 +67,12 @@ def make_manifest(
 ) -> dict[str, Any]:
     """JSON-able description: network, target, tools, tensors, one entry a kernel call in ``layers``.
 
+    ``tuned`` of a layer: whether its kernel was chosen by measurement, None where there is no choice.
     A layer without weights has ``weights`` None; ``act`` and ``weight`` are texts of QTypes or None.
     Sizes in bytes.  Raises ToolMissing without a C compiler.
     """
     plan = plan_weight_file(program)
-    placed = {Ref("weights", w.offset): _weights(w, place) for w, place in zip(program.weights, plan.layers, strict=True)}
+    placed = {w.layer: _weights(w, place) for w, place in zip(program.weights, plan.layers, strict=True)}
     return {
         "lowbit": __version__,
         "name": program.name,
@@ -79,7 +81,9 @@ def make_manifest(
         "created_with": _created_with(target),
         "inputs": _tensors(program.input_names, program.input_shapes, "input"),
         "outputs": _tensors(program.output_names, program.output_shapes, "output"),
-        "layers": [_layer(call, target, kernel_objects[call.spec], placed.get(call.args[2])) for call in program.calls],
+        "layers": [
+            _layer(call, target, kernel_objects[call.spec], placed.get(call.layer) if call.macs else None) for call in program.calls
+        ],
         "arena_bytes": program.arena_bytes,
         "constant_bytes": len(program.constants),
         "weight_bytes": sum(place.nbytes for place in plan.layers),

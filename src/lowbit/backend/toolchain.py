@@ -17,7 +17,7 @@ from lowbit.errors import LowbitError, ToolMissing
 from lowbit.targets import Target
 from lowbit.targets.host import host_machine
 
-__all__ = ["C_FLAGS", "Compiler", "find_compiler", "find_objcopy"]
+__all__ = ["C_FLAGS", "Compiler", "compiler_for", "find_ar", "find_compiler", "find_objcopy"]
 
 # No float contraction: a fused multiply-add would round once where the arithmetic of the network rounds twice.
 C_FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-pthread")
@@ -54,20 +54,33 @@ def _version(command: tuple[str, ...]) -> str | None:
     return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else None
 
 
-def _candidates(machine: str) -> list[tuple[str, ...]]:
+def _candidates(machine: str, static: bool) -> list[tuple[str, ...]]:
     if machine == host_machine():
         return [("cc",), ("gcc",), ("clang",)]
-    zig = [(sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-gnu")] if find_spec("ziglang") else []
-    return [(f"{machine}-linux-gnu-gcc",), *zig]
+    # zig links static programs with musl only; its checks for undefined behaviour need a runtime we do not link
+    zig = (
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        f"{machine}-linux-{'musl' if static else 'gnu'}",
+        "-fno-sanitize=undefined",
+    )
+    return [(f"{machine}-linux-gnu-gcc",), *([zig] if find_spec("ziglang") else [])]
 
 
-def find_compiler(target: Target) -> Compiler:
+def find_compiler(target: Target, static: bool = False) -> Compiler:
+    """:func:`compiler_for` the architecture of ``target``."""
+    return compiler_for(target.machine, static)
+
+
+def compiler_for(machine: str, static: bool = False) -> Compiler:
     """The first that runs of ``$CC`` (for the host's own architecture) or ``$CC_<ARCH>``, cc, gcc, clang;
-    for another architecture ``<arch>-linux-gnu-gcc`` or zig.
+    for another architecture ``<arch>-linux-gnu-gcc`` or zig.  ``static``: to link a program without shared libraries.
 
     Raises ToolMissing with the line that installs one.
     """
-    machine = target.triple.split("-")[0]
     variable = "CC" if machine == host_machine() else f"CC_{machine.upper()}"
     named = os.environ.get(variable, "").strip()
     if named:
@@ -76,7 +89,7 @@ def find_compiler(target: Target) -> Compiler:
         if version is None:
             raise ToolMissing(f"{variable}={named} does not run; unset it or name a C compiler, e.g. {variable}=gcc")
         return Compiler(command, version)
-    tried = _candidates(machine)
+    tried = _candidates(machine, static)
     for command in tried:
         if version := _version(command):
             return Compiler(command, version)
@@ -87,13 +100,21 @@ def find_compiler(target: Target) -> Compiler:
 
 def find_objcopy(target: Target) -> str:
     """``objcopy`` for the target's architecture.  Raises ToolMissing."""
-    machine = target.triple.split("-")[0]
-    names = [f"{machine}-linux-gnu-objcopy", "llvm-objcopy"]
-    if machine == host_machine():
-        names.insert(0, "objcopy")
+    return _find_binutil("objcopy", target.machine)
+
+
+def find_ar(target: Target) -> str:
+    """``ar`` for the target's architecture.  Raises ToolMissing."""
+    return _find_binutil("ar", target.machine)
+
+
+def _find_binutil(tool: str, machine: str) -> str:
+    here = machine == host_machine()
+    names = [*([tool] if here else []), f"{machine}-linux-gnu-{tool}", f"llvm-{tool}"]
     for name in names:
         if path := shutil.which(name):
             return path
+    package = "binutils" if here else f"binutils-{machine.replace('_', '-')}-linux-gnu"
     raise ToolMissing(
-        f"objcopy for {machine} is needed for a static library (tried {', '.join(names)}): apt-get install binutils"
+        f"{tool} for {machine} is needed for a static library (tried {', '.join(names)}): apt-get install {package}"
     )

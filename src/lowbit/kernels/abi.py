@@ -31,6 +31,7 @@ class KernelFrame:
     """
 
     buffers: dict[str, Any] = field(default_factory=dict)
+    handles: dict[str, Any] = field(default_factory=dict)
     lo: Any = None
     hi: Any = None
     func: Any = None
@@ -40,12 +41,20 @@ class KernelFrame:
             return self.buffers[name]
         raise AttributeError(name)
 
+    def view(self, name: str, dtype: str, elements: int) -> Any:
+        """One more buffer over an argument opened with dtype "void".  Each byte must be read as the type it
+        was written as: LLVM is told that accesses of different types do not alias."""
+        from tvm.tirx.script import builder as TB
+
+        return TB.decl_buffer((elements,), dtype, data=self.handles[name])
+
 
 @contextmanager
 def kernel_function(symbol: str, **pointers: tuple[str, int]) -> Iterator[KernelFrame]:
     """Open ``symbol``; ``pointers`` maps an argument's letter to (TIR dtype, elements).
 
-    Arguments left out keep their place in the signature with the default dtype::
+    dtype "void": no buffer but those that :meth:`KernelFrame.view` declares.  Arguments left out keep
+    their place in the signature with the default dtype::
 
         with kernel_function(spec.symbol(target.name), x=("uint8", n), o=("float32", m)) as k:
             with TB.serial(k.lo, k.hi) as row:
@@ -60,10 +69,13 @@ def kernel_function(symbol: str, **pointers: tuple[str, int]) -> Iterator[Kernel
         TB.func_name(symbol)
         TB.func_attr({"global_symbol": symbol, "tirx.noalias": True})
         kinds = {name: pointers.get(name, (_DEFAULTS[name], 1)) for name in ARGUMENTS}
-        handles = {name: TB.arg(name, TB.handle(dtype)) for name, (dtype, _) in kinds.items()}
+        handles = {name: TB.arg(name, TB.handle(None if dtype == "void" else dtype)) for name, (dtype, _) in kinds.items()}
+        frame.handles = handles
         frame.lo = TB.arg("lo", TB.int32())
         frame.hi = TB.arg("hi", TB.int32())
         for name, (dtype, elements) in kinds.items():
+            if dtype == "void":
+                continue
             frame.buffers[name] = TB.decl_buffer((elements,), dtype, data=handles[name])
         yield frame
     frame.func = builder.get()

@@ -45,6 +45,7 @@ __all__ = [
     "RunsSpec",
     "SoftmaxSpec",
     "UnarySpec",
+    "WinogradSpec",
     "spec_from_json",
 ]
 
@@ -59,6 +60,11 @@ class KernelSpec:
     def units(self) -> int:
         """Length of the parallel loop; kinds without one leave it to the call."""
         raise NotImplementedError
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of memory that each thread needs, 64-byte aligned, at ``t``; 0: none."""
+        return 0
 
     @property
     def label(self) -> str:
@@ -95,6 +101,7 @@ class ConvSpec(KernelSpec):
     ``nr`` output channels reads ``window`` input channels from t[block] on; 0 = all.
     Look-up forms (lut_*): src holds bytes of 3 or 2 channels (PackFieldsSpec), k_group = 1 such byte, t = the
     table of look_up.py, panels [block][step][lane nr] of bytes.
+    Forms of signed bytes: acc = sum_k (stored_x[k] - start) * w[n, k]; b holds the rest.
     form ``u8_split``: K-steps come from t = [start[blocks + 1] | activation offset of each entry] (packing.py).
     """
 
@@ -121,7 +128,7 @@ class ConvSpec(KernelSpec):
     parts: int = 1  # 2: 16-bit weights as w = 256 * high + low, panels [step][part][nr][k_group]
     sign: bool = False  # b1 output
     window: int = 0
-    start: int = 0  # look-up forms: what their byte sums start from
+    start: int = 0  # look-up forms: what their byte sums start from; u8_sdot, u8_smull: what is subtracted from inputs
 
     @property
     def blocks(self) -> int:
@@ -141,6 +148,96 @@ class ConvSpec(KernelSpec):
         types = self.act if self.act == self.weight == "f32" else self.act + self.weight
         depth = f"_d{self.depth}" if self.depth != 1 else ""
         return f"{self.op}_{types}_{acc}__{self.form}{depth}_{self.mr}x{self.nr}"
+
+
+@dataclass(frozen=True)
+class WinogradSpec(KernelSpec):
+    """3x3 convolution with stride 1 as F(m x m, 3 x 3) (Lavin and Gray, "Fast algorithms for convolutional neural
+    networks", 2016): the same sums, results and ``b``, ``s`` as :class:`ConvSpec`, in fewer multiplications.
+
+    With p = m + 2 and the integer matrices B, G, A of kernels/winograd/transforms.py, for each tile of p x p inputs
+    d and m x m outputs::
+
+        V = B^T d B (+ offset)    U = G w G^T    M[i, j] = sum_c V[i, j, c] * U[i, j, c]
+        acc = A^T M A / scale^2
+
+    w: panels [block][3 * ky + kx][step][lane nr][k_group], i8 or f32.  ``offset``: added to each V but V[1, 1], which makes it an unsigned byte
+    (u8 forms); b then holds, behind the bias, what that adds to A^T M A: int32 [m * m][N16].
+    Integers: M modulo 2^32, from which acc follows exactly (proven, transforms.py).
+    V and M of a block of ``tb`` tiles and U of ``n_blocks`` channel blocks are in scratch memory; units = tile blocks x
+    groups of n_blocks channel blocks.  ``form``, ``depth``, ``mr``, ``nr`` as in ConvSpec, for the sums M.
+    """
+
+    kind: ClassVar[str] = "winograd"
+    src: Layout
+    dst: Layout
+    residual: Layout | None
+    padding: tuple[int, int]
+    act: str
+    weight: str
+    form: str
+    m: int
+    k_group: int
+    depth: int
+    mr: int
+    nr: int
+    tb: int
+    n_blocks: int
+    acc_shift: int = 0
+    sign: bool = False
+    offset: int = 0
+
+    @property
+    def positions(self) -> int:
+        return (self.m + 2) ** 2
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.dst.c // self.nr)
+
+    @property
+    def steps(self) -> int:
+        return -(-self.src.c // self.k_group)
+
+    @property
+    def tiles(self) -> int:
+        return self.dst.n * -(-self.dst.h // self.m) * -(-self.dst.w // self.m)
+
+    @property
+    def groups(self) -> int:
+        return -(-self.blocks // self.n_blocks)
+
+    @property
+    def units(self) -> int:
+        return -(-self.tiles // self.tb) * self.groups
+
+    @property
+    def words(self) -> int:
+        """32-bit words of one tile's V at one position."""
+        return self.src.stride // self.k_group
+
+    @property
+    def pitches(self) -> tuple[int, int, int]:
+        """32-bit words from one position to the next in U (of one block), V and M.  A cache line more than
+        needed: 36 positions a multiple of 4096 bytes apart would share one set of a level-1 cache."""
+        return (self.steps + 1) * self.nr, self.tb * self.words + 16, self.tb * self.nr + 16
+
+    @property
+    def scratch_words(self) -> tuple[int, int, int]:
+        """32-bit words of U, V and M."""
+        u, v, m = self.pitches
+        return self.n_blocks * self.positions * u, self.positions * v, self.positions * m
+
+    @property
+    def scratch_bytes(self) -> int:
+        return 4 * sum(self.scratch_words)
+
+    @property
+    def label(self) -> str:
+        acc = "f32" if self.form == "f32" else "i32"
+        types = self.act if self.act == self.weight == "f32" else self.act + self.weight
+        depth = f"_d{self.depth}" if self.depth != 1 else ""
+        return f"conv2d_{types}_{acc}__winograd{self.m}_{self.form}{depth}_{self.mr}x{self.nr}"
 
 
 @dataclass(frozen=True)
@@ -416,7 +513,7 @@ _KINDS: dict[str, type[KernelSpec]] = {
     cls.kind: cls
     for cls in (
         BinarySpec, ConvSpec, CopySpec, DepthwiseSpec, InputSpec, LutSpec,
-        OutputSpec, PackBitsSpec, PackFieldsSpec, PoolSpec, RunsSpec, SoftmaxSpec, UnarySpec,
+        OutputSpec, PackBitsSpec, PackFieldsSpec, PoolSpec, RunsSpec, SoftmaxSpec, UnarySpec, WinogradSpec,
     )
 }  # fmt: skip
 

@@ -18,4 +18,5 @@ BUILDERS: dict[str, str] = {
     "runs": "lowbit.kernels.data_movement.runs:build",
     "softmax": "lowbit.kernels.softmax.schedule:build",
     "unary": "lowbit.kernels.elementwise.unary:build",
+    "winograd": "lowbit.kernels.winograd.schedule:build",
 }

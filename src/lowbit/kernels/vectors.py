@@ -6,26 +6,45 @@ expression serves every machine.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
+
+from lowbit.targets import Target
 
 __all__ = [
     "LANES",
     "clamp",
     "convert",
     "fence",
+    "idioms_of",
     "integer_result",
     "load",
     "load_channels",
     "operand",
+    "pinned",
     "splat",
     "store",
     "to_integer",
 ]
 
 LANES = 16
+_NEON: ContextVar[bool] = ContextVar("neon", default=False)
+
+
+@contextmanager
+def idioms_of(target: Target) -> Iterator[None]:
+    """Say the same things in the words that LLVM turns into the target's instructions: a comparison and a choice
+    become one instruction on x86 but two on AArch64, which has instructions of its own."""
+    token = _NEON.set("neon" in target.features)
+    try:
+        yield
+    finally:
+        _NEON.reset(token)
 
 
 def _vector(dtype: str, lanes: int) -> str:
@@ -68,8 +87,18 @@ def fence(value: Any, lanes: int = LANES) -> Any:
     return T.call_llvm_pure_intrin(_vector("float32", lanes), "llvm.arithmetic.fence", value)
 
 
+def pinned(value: Any, dtype: str, lanes: int) -> Any:
+    """The integers, in an order of computation that LLVM must keep: it does not look through the fence."""
+    count = int("".join(c for c in dtype if c.isdigit())) * lanes // 32
+    return T.reinterpret(_vector(dtype, lanes), fence(T.reinterpret(_vector("float32", count), value), count))
+
+
 def clamp(value: Any, lo: Any, hi: Any) -> Any:
-    """min(max(value, lo), hi); NaN becomes lo, which is also what one maxps does."""
+    """min(max(value, lo), hi); NaN becomes lo, which is also what one maxps or fmaxnm does."""
+    if _NEON.get():
+        dtype = str(value.ty)
+        bounded = T.call_llvm_pure_intrin(dtype, "llvm.maxnum", value, lo)
+        return T.call_llvm_pure_intrin(dtype, "llvm.minnum", bounded, hi)
     value = T.Select(value > lo, value, lo)
     return T.Select(value < hi, value, hi)
 
@@ -81,6 +110,8 @@ def operand(stored: Any, step: Any, shift: Any, lanes: int = LANES) -> Any:
 
 def to_integer(value: Any, lanes: int = LANES) -> Any:
     """rint, half to even, as int32.  The value must lie in int32's range."""
+    if _NEON.get():
+        return convert(T.call_llvm_pure_intrin(_vector("float32", lanes), "llvm.roundeven", value), "int32", lanes)
     return T.call_llvm_pure_intrin(_vector("int32", lanes), "llvm.lrint", value)
 
 

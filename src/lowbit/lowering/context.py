@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.graph import Graph, Node, TensorType
+from lowbit.kernels.conv2d.decide import Decisions
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.choose_layout import choose_layouts
@@ -23,9 +24,10 @@ __all__ = ["Lowering"]
 class Lowering:
     """Emits calls whose arguments name buffers; :meth:`finish` replaces the names by offsets."""
 
-    def __init__(self, graph: Graph, target: Target) -> None:
+    def __init__(self, graph: Graph, target: Target, decisions: Decisions | None = None) -> None:
         self.graph = graph
         self.target = target
+        self.decisions = decisions
         self.layouts: dict[str, Layout] = choose_layouts(graph)
         self.constants = ConstantPool()
         self._alias: dict[str, str] = {}
@@ -80,6 +82,7 @@ class Lowering:
         extent: int = 0,
         fill: int | None = None,
         fill_whole: bool = False,
+        tuned: bool | None = None,
     ) -> None:
         """Append a call.  ``x``, ``r`` and ``o`` are buffer names or user tensors.
 
@@ -101,7 +104,7 @@ class Lowering:
                 fills = (Fill(0, layout, fill or 0, fill_whole),)
             self._filled.add(out)
         args = (refs[0], refs[1], refs[2], refs[3], refs[4], refs[5], refs[6])
-        self._calls.append((Call(node.name, spec, args, fills, macs, extent), named, out))
+        self._calls.append((Call(node.name, spec, args, fills, macs, extent, tuned), named, out))
 
     def finish(self) -> Program:
         """Plan the arena and resolve buffer names."""

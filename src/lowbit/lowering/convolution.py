@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
 from lowbit.graph import Node
-from lowbit.kernels.conv2d.problem import ConvProblem
-from lowbit.kernels.conv2d.select import choose
+from lowbit.kernels.conv2d.decide import decide
+from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import DepthwiseSpec
 from lowbit.lowering.choose_layout import is_depthwise
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import emit_from_rows, emit_to_rows, row_layout
 from lowbit.lowering.elementwise import float_bounds
-from lowbit.lowering.program import NULL, Ref
+from lowbit.lowering.program import NULL, SCRATCH, Ref
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
 
-__all__ = ["lower_convolution"]
+__all__ = ["emit_choice", "lower_convolution"]
 
 
 class _Layer:
@@ -75,9 +76,10 @@ class _Layer:
     def act_text(self) -> str:
         return "f32" if self.x.quant is None else str(self.x.quant.qtype)
 
-    def integer_bias(self, ctx: Lowering, lanes: int, offset: np.ndarray | int = 0) -> Ref:
+    def integer_bias(self, ctx: Lowering, lanes: int, offset: np.ndarray | int = 0, rows: Sequence[np.ndarray] = ()) -> Ref:
         """b[n] = bias + (off - zero_point) * sum_k w[n, k] + offset[n]: what turns the kernel's sum over
-        stored activations into one over q - zero_point.  ``offset``: what the kernel's form leaves out."""
+        stored activations into one over q - zero_point.  ``offset``: what the kernel's form leaves out;
+        ``rows``: what follows the bias, ``lanes`` numbers each."""
         taps = tuple(range(1, 4))
         total = np.asarray(self.effective, np.int64).sum(taps)
         bias = np.asarray(ctx.graph.constants[self.bias], np.int64) + (self.x.off - self.x.zero_point) * total + offset
@@ -88,8 +90,9 @@ class _Layer:
                     f"{self.node.name} ({self.node.op}): {self.act_text} x {self.weight_text} sums of up to "
                     f"{int(np.max(reach + np.abs(bias)))} do not fit the int32 accumulator; use 16-bit activations for this layer"
                 )
-        padded = np.zeros(lanes, np.float64 if self.wide else np.int32)
-        padded[: len(bias)] = bias
+        padded = np.zeros((1 + len(rows), lanes), np.float64 if self.wide else np.int32)
+        for row, values in zip(padded, (bias, *rows), strict=True):
+            row[: len(values)] = values
         return ctx.constants.add(padded)
 
     def integer_scales(self, ctx: Lowering, lanes: int) -> Ref:
@@ -161,26 +164,39 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
         acc_shift=layer.acc_shift,
         sign=layer.out.sign,
     )
-    choice = choose(problem, layer.effective, ctx.target)
-    spec, source = choice.spec, layer.source
-    if choice.pack is not None:
-        source = f"{ctx.storage(layer.source)}.{choice.pack.kind}.{choice.pack.digest()[:8]}"
-        if not ctx.written(source):
-            ctx.temporary(source, spec.src)
-            ctx.emit(node, choice.pack, x=layer.source, o=source)
-    lanes = spec.blocks * spec.nr
+    choice, tuned = decide(problem, layer.effective, ctx.target, ctx.decisions)
+    lanes = choice.spec.blocks * choice.spec.nr
     if layer.quant is None:
         b, s = layer.float_operands(ctx, lanes)
     else:
-        b, s = layer.integer_bias(ctx, lanes, choice.bias_offset), layer.integer_scales(ctx, lanes)
-    w = layer.weights(ctx, choice.packing)
-    if choice.packing.split is not None:  # the runtime makes the table behind the panels
+        b, s = layer.integer_bias(ctx, lanes, choice.bias_offset, choice.bias_rows), layer.integer_scales(ctx, lanes)
+    w, r = layer.weights(ctx, choice.packing), layer.residual or NULL
+    emit_choice(
+        ctx, node, choice, x=layer.source, r=r, w=w, b=b, s=s, o=layer.result, macs=macs, fill=layer.out.zero, tuned=tuned
+    )
+    if moved:
+        emit_from_rows(ctx, node, layer.result, 3)
+
+
+def emit_choice(
+    ctx: Lowering, node: Node, choice: Choice, *, x: str, r: str | Ref, w: Ref, b: Ref, s: Ref, o: str, macs: int, fill: int,
+    tuned: bool | None = None,
+) -> None:  # fmt: skip
+    """Append the calls of ``choice``: the kernel that packs buffer ``x``, where it needs one and nobody did so
+    yet, and the convolution.  The other arguments as in ``Lowering.emit``."""
+    if choice.pack is not None:
+        packed = f"{ctx.storage(x)}.{choice.pack.kind}.{choice.pack.digest()[:8]}"
+        if not ctx.written(packed):
+            ctx.temporary(packed, choice.spec.src)
+            ctx.emit(node, choice.pack, x=x, o=packed)
+        x = packed
+    if choice.spec.scratch_bytes:
+        t = SCRATCH
+    elif choice.packing.split is not None:  # the runtime makes the table behind the panels
         t = Ref("weights", w.offset + choice.packing.table_at)
     else:
         t = NULL if choice.table is None else ctx.constants.add(choice.table)
-    ctx.emit(node, spec, x=source, r=layer.residual or NULL, w=w, b=b, s=s, t=t, o=layer.result, macs=macs, fill=layer.out.zero)
-    if moved:
-        emit_from_rows(ctx, node, layer.result, 3)
+    ctx.emit(node, choice.spec, x=x, r=r, w=w, b=b, s=s, t=t, o=o, macs=macs, fill=fill, tuned=tuned)
 
 
 def _lower_depthwise(ctx: Lowering, layer: _Layer, macs: int) -> None:

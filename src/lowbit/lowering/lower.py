@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node
+from lowbit.kernels.conv2d.decide import Decisions
 from lowbit.lowering import boundary, convolution, elementwise, movement, pooling
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Program
@@ -35,13 +36,14 @@ HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
 }
 
 
-def lower(graph: Graph, target: Target) -> Program:
-    """Choose a kernel for every node, place every tensor.
+def lower(graph: Graph, target: Target, decisions: Decisions | None = None) -> Program:
+    """Choose a kernel for every node, place every tensor.  ``decisions``: how convolutions are computed
+    where that was measured; without it the cost model decides.
 
     The program of an integer graph equals ``graph.interpreter.interpret`` integer for integer.
     Raises UnsupportedOperation / UnsupportedPrecision naming the layer.
     """
-    ctx = Lowering(graph, target)
+    ctx = Lowering(graph, target, decisions)
     boundary.lower_inputs(ctx)
     for node in graph.nodes:
         handler = HANDLERS.get(node.op)

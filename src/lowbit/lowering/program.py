@@ -10,19 +10,21 @@ from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import KernelSpec
 
-__all__ = ["NULL", "Buffer", "Call", "Fill", "Packing", "Program", "Ref", "Weights"]
+__all__ = ["NULL", "SCRATCH", "Buffer", "Call", "Fill", "Packing", "Program", "Ref", "Weights"]
 
 
 @dataclass(frozen=True)
 class Ref:
     """A pointer the runtime forms: ``space`` "arena" / "constants" / "weights" + byte ``offset``,
-    or "input" / "output" where ``offset`` is the index of the user's tensor, or "null"."""
+    or "input" / "output" where ``offset`` is the index of the user's tensor, or "null", or (only for
+    ``t``) "scratch": memory of the working thread, ``KernelSpec.scratch_bytes`` large, with any content."""
 
     space: str
     offset: int = 0
 
 
 NULL = Ref("null")
+SCRATCH = Ref("scratch")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Fill:
 @dataclass(frozen=True)
 class Call:
     """One kernel call.  ``args``: x, r, w, b, s, t, o in the order of kernels/spec.py.  ``extent``: units
-    of a kernel whose spec does not say."""
+    of a kernel whose spec does not say.  ``tuned``: whether a measured decision chose the kernel; None
+    where there is nothing to decide."""
 
     layer: str
     spec: KernelSpec
@@ -48,6 +51,7 @@ class Call:
     fills: tuple[Fill, ...] = ()
     macs: int = 0
     extent: int = 0
+    tuned: bool | None = None
 
     @property
     def units(self) -> int:
@@ -96,6 +100,11 @@ class Program:
     output_shapes: tuple[tuple[int, ...], ...]
     input_names: tuple[str, ...] = field(default_factory=tuple)
     output_names: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """What a thread needs for any one call."""
+        return max((call.spec.scratch_bytes for call in self.calls), default=0)
 
     @property
     def specs(self) -> tuple[KernelSpec, ...]:

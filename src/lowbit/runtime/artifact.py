@@ -1,40 +1,47 @@
-"""The ``.lowbit`` file: named sections under one checksum.
+"""The ``.lowbit`` file: named sections, each with its digest.
 
 ::
 
     0   magic 89 "LOWBIT" 0a | format u32 | 0 u32 | file bytes u64 | index bytes u64
-    32  sha256 of bytes 0..31 and of everything from byte 64 on
-    64  index, JSON: {"sections": [{"name", "offset", "stored", "size", "encoding", "sha256"}, ...]}
-        sections, each on a multiple of 64, zeros between; encoding "raw" or "zlib"
+    32  digest of bytes 0..31 and of the index
+    64  index, JSON: {"sections": [{"name", "offset", "stored", "size", "encoding", "digest"}, ...]}
+        sections in that order, each on a multiple of 64, zeros between; encoding "raw" or "zlib"
 
-All numbers little-endian.  ``stored`` bytes lie in the file, ``size`` once decoded; a section's sha256 is
-of its decoded bytes.
+All numbers little-endian.  A digest is BLAKE2b of 32 bytes, in the index as hexadecimal digits.  ``stored``
+bytes lie in the file, ``size`` once decoded; a section's digest is of its stored bytes.
+
+Opening a file checks all of it but the weights: the library does that when it unpacks them, by the sum in their
+header.  Whoever reads them as a section gets them checked by their digest.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import mmap
 import os
 import struct
-import tempfile
+import weakref
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lowbit.errors import ArtifactError
 
+try:
+    from _blake2 import blake2b  # importing hashlib loads OpenSSL: 4 MB and 4 ms for functions not used here
+except ImportError:
+    from hashlib import blake2b
+
 __all__ = ["FORMAT", "Artifact", "Section", "read_artifact", "write_artifact"]
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"\x89LOWBIT\n"
 _HEADER = struct.Struct("<8sIIQQ32s")
 _ALIGN = 64
-_RAW = ("weights.bin",)  # bit fields: read in place, and as long in the file as they are
+_RAW = ("weights.bin",)  # bit fields: read in place, as long in the file as they are, with a sum of their own
+_DIGEST = 32
 
 
 @dataclass(frozen=True)
@@ -46,24 +53,46 @@ class Section:
     stored: int
     size: int
     encoding: str
-    sha256: str
+    digest: str
 
 
 @dataclass(frozen=True, eq=False)
-class Artifact(Mapping[str, "bytes | memoryview"]):
-    """An opened artifact: maps section names to their decoded bytes.  The file stays mapped while this lives."""
+class Artifact(Mapping[str, bytes]):
+    """An opened artifact: maps section names to their decoded bytes, read when asked for.
+
+    The file stays open while this lives, as ``file`` (a descriptor), also when another takes its name.
+    """
 
     path: Path
-    manifest: dict[str, Any]
+    file: int
     sections: tuple[Section, ...]
-    _view: memoryview = field(repr=False)
+    manifest: dict[str, Any] = field(init=False)
 
-    def __getitem__(self, name: str) -> bytes | memoryview:
-        """Raw sections are views of the file.  Raises KeyError, ArtifactError for bad compressed data."""
+    def __post_init__(self) -> None:
+        weakref.finalize(self, os.close, self.file)
+        try:
+            manifest = json.loads(self["manifest.json"])
+        except (KeyError, ValueError, RecursionError) as error:
+            raise ArtifactError(f"{self.path}: the manifest is missing or malformed: {error}") from None
+        if not isinstance(manifest, dict):
+            raise ArtifactError(f"{self.path}: the manifest is missing or malformed: it is no JSON object")
+        object.__setattr__(self, "manifest", manifest)
+
+    def place(self, name: str) -> Section:
+        """Where a section lies.  Raises KeyError."""
         for section in self.sections:
             if section.name == name:
-                return _decode(self.path, section, self._view[section.offset : section.offset + section.stored])
+                return section
         raise KeyError(name)
+
+    def __getitem__(self, name: str) -> bytes:
+        """Raises KeyError; ArtifactError: the section is not what its digest says, or does not decode."""
+        section = self.place(name)
+        return _decode(self.path, section, _stored(self.path, self.file, section))
+
+    def __contains__(self, name: object) -> bool:
+        """Without reading the section, which Mapping's own way would."""
+        return any(section.name == name for section in self.sections)
 
     def __iter__(self) -> Iterator[str]:
         return (section.name for section in self.sections)
@@ -72,7 +101,11 @@ class Artifact(Mapping[str, "bytes | memoryview"]):
         return len(self.sections)
 
 
-def _decode(path: Path, section: Section, stored: memoryview) -> bytes | memoryview:
+def _digest(data: bytes | memoryview) -> bytes:
+    return blake2b(data, digest_size=_DIGEST).digest()
+
+
+def _decode(path: Path, section: Section, stored: bytes) -> bytes:
     if section.encoding == "raw":
         return stored
     try:
@@ -82,6 +115,29 @@ def _decode(path: Path, section: Section, stored: memoryview) -> bytes | memoryv
         raise ArtifactError(f"{path}: section {section.name} is damaged: {error}") from None
     if len(data) != section.size:
         raise ArtifactError(f"{path}: section {section.name} does not decode to its {section.size} bytes")
+    return data
+
+
+def _read(path: Path, file: int, offset: int, size: int) -> bytes:
+    """Exactly ``size`` bytes."""
+    pieces = []
+    try:
+        while size:
+            piece = os.pread(file, size, offset)
+            if not piece:
+                raise ArtifactError(f"{path} is truncated: it ends at byte {offset}, {size} bytes too early")
+            pieces.append(piece)
+            offset, size = offset + len(piece), size - len(piece)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from None
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _stored(path: Path, file: int, section: Section) -> bytes:
+    """The bytes of a section as they lie in the file, checked."""
+    data = _read(path, file, section.offset, section.stored)
+    if _digest(data).hex() != section.digest:
+        raise ArtifactError(f"{path} is damaged: the checksum (BLAKE2b) of section {section.name} does not match")
     return data
 
 
@@ -101,7 +157,7 @@ def write_artifact(path: str | Path, manifest: Mapping[str, Any], sections: Mapp
         packed = data if name in _RAW else zlib.compress(data, 6)
         stored[name] = packed if len(packed) < len(data) else data
 
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    digests = {name: _digest(data).hex() for name, data in stored.items()}
 
     def index(at: int) -> tuple[bytes, list[int]]:
         """The index if sections start at ``at``, and their offsets."""
@@ -122,13 +178,13 @@ def write_artifact(path: str | Path, manifest: Mapping[str, Any], sections: Mapp
         body += bytes(offset - _HEADER.size - len(body))
         body += data
     head = _HEADER.pack(_MAGIC, FORMAT, 0, _HEADER.size + len(body), len(text), b"")[:32]
-    digest = hashlib.sha256(head)
-    digest.update(body)
-    _replace(path, head + digest.digest(), body)
+    _replace(path, head + _digest(head + text), body)
     return path
 
 
 def _replace(path: Path, *pieces: bytes | bytearray) -> None:
+    import tempfile
+
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
@@ -151,58 +207,70 @@ def _replace(path: Path, *pieces: bytes | bytearray) -> None:
         raise
 
 
-def _map(path: Path) -> memoryview:
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < _HEADER.size:
-                raise ArtifactError(f"{path} is not a lowbit artifact: {size} bytes are fewer than its header has")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path}: {error.strerror}") from None
-
-
 def _sections(path: Path, text: bytes, start: int, total: int) -> tuple[Section, ...]:
     try:
         sections = tuple(Section(**entry) for entry in json.loads(text)["sections"])
         for s in sections:
             numbers = all(isinstance(n, int) and n >= 0 for n in (s.offset, s.stored, s.size))
             if not numbers or s.offset < start or s.offset + s.stored > total or s.encoding not in ("raw", "zlib"):
-                raise ValueError(f"section {s.name!r} lies outside the file")
+                raise ValueError(f"section {s.name!r} lies outside the file or over another")
+            start = s.offset + s.stored
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ArtifactError(f"{path}: the index is malformed: {error}") from None
+    return sections
+
+
+def _checked(path: Path, file: int) -> tuple[Section, ...]:
+    """The index of a file that is whole, perhaps but for its weights."""
+    size = os.fstat(file).st_size
+    if size < _HEADER.size:
+        raise ArtifactError(f"{path} is not a lowbit artifact: {size} bytes are fewer than its header has")
+    header = _read(path, file, 0, _HEADER.size)
+    magic, version, _, total, index_bytes, checksum = _HEADER.unpack(header)
+    if magic != _MAGIC:
+        raise ArtifactError(f"{path} is not a lowbit artifact: it does not start with the bytes {_MAGIC!r}")
+    if version != FORMAT:
+        known = f"this lowbit reads format {FORMAT}" + ("; compile the network again" if 0 < version < FORMAT else "")
+        age = "newer" if version > FORMAT else "older" if version else "unknown"
+        raise ArtifactError(f"{path} has the {age} artifact format {version}; {known}")
+    if total != size:
+        what = "truncated" if size < total else "altered: bytes follow its end"
+        raise ArtifactError(f"{path} is {what}: it has {size} bytes and should have {total}")
+    if index_bytes > total - _HEADER.size:
+        raise ArtifactError(f"{path}: the index is malformed: it is longer than the file")
+    text = _read(path, file, _HEADER.size, index_bytes)
+    if _digest(header[:32] + text) != checksum:
+        raise ArtifactError(f"{path} is damaged: the checksum (BLAKE2b) of its index does not match")
+    start = _HEADER.size + index_bytes
+    sections = _sections(path, text, start, total)
+    for section in sections:
+        if any(_read(path, file, start, section.offset - start)):
+            raise ArtifactError(f"{path} is damaged: there is something between its sections, before {section.name}")
+        if section.name not in _RAW:
+            _stored(path, file, section)
+        start = section.offset + section.stored
+    if start != total:
+        raise ArtifactError(f"{path}: the index is malformed: its sections end at byte {start} of {total}")
     return sections
 
 
 def read_artifact(path: str | Path) -> Artifact:
     """Open and check a file.
 
-    Raises ArtifactError: it cannot be read, is no artifact, has a newer format, is truncated, has bytes
-    too many, or a byte differs from what was written (checksum).
+    Raises ArtifactError: it cannot be read, is no artifact, has another format, is truncated, has bytes
+    too many, or a byte outside the weights differs from what was written (checksum).
     """
     path = Path(path)
-    view = _map(path)
-    magic, version, _, total, index_bytes, checksum = _HEADER.unpack_from(view)
-    if magic != _MAGIC:
-        raise ArtifactError(f"{path} is not a lowbit artifact: it does not start with the bytes {_MAGIC!r}")
-    if version != FORMAT:
-        known = f"this lowbit reads format {FORMAT}"
-        raise ArtifactError(f"{path} has the {'newer ' if version > FORMAT else 'unknown '}artifact format {version}; {known}")
-    if total != len(view):
-        what = "truncated" if len(view) < total else "altered: bytes follow its end"
-        raise ArtifactError(f"{path} is {what}: it has {len(view)} bytes and should have {total}")
-    digest = hashlib.sha256(view[:32])
-    digest.update(view[_HEADER.size :])
-    if digest.digest() != checksum:
-        raise ArtifactError(f"{path} is damaged: its checksum (sha256) does not match")
-    if index_bytes > total - _HEADER.size:
-        raise ArtifactError(f"{path}: the index is malformed: it is longer than the file")
-    sections = _sections(path, bytes(view[_HEADER.size : _HEADER.size + index_bytes]), _HEADER.size + index_bytes, total)
-    artifact = Artifact(path, {}, sections, view)
     try:
-        manifest = json.loads(bytes(artifact["manifest.json"]))
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: the manifest is missing or malformed: {error}") from None
-    if not isinstance(manifest, dict):
-        raise ArtifactError(f"{path}: the manifest is missing or malformed: it is no JSON object")
-    return replace(artifact, manifest=manifest)
+        with path.open("rb") as opened:
+            file = os.dup(opened.fileno())
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        sections = _checked(path, file)
+    except BaseException as error:
+        os.close(file)
+        if isinstance(error, OSError):
+            raise ArtifactError(f"cannot read {path}: {error.strerror}") from None
+        raise
+    return Artifact(path, file, sections)

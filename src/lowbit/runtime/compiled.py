@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowbit.errors import ArtifactError, ConfigError, InputError
-from lowbit.runtime.artifact import read_artifact, write_artifact
-from lowbit.runtime.native import NativeNetwork
+from lowbit.errors import ArtifactError, InputError
+from lowbit.runtime.artifact import Artifact, read_artifact, write_artifact
+from lowbit.runtime.native import FilePart, NativeNetwork
+from lowbit.targets.host import host_machine
 
 if TYPE_CHECKING:
     from lowbit.graph import Graph
+    from lowbit.runtime.profile import Profile
 
 __all__ = ["Compiled", "load"]
 
@@ -27,6 +29,9 @@ class Compiled:
     or a tuple where the network has several outputs: torch tensors if any input was one, else numpy
     arrays.  Thread-safe; runs do not hold Python's lock.  ``seconds``: time that each step of compiling
     took; not saved, so that the same network always gives the same file.
+
+    A network for a machine of another architecture can be read, saved and exported; running it raises
+    ArtifactError.
     """
 
     def __init__(
@@ -35,23 +40,43 @@ class Compiled:
         self.manifest: dict[str, Any] = dict(manifest)
         self.seconds: dict[str, float] = {}
         self._sections = sections
-        self._network = NativeNetwork(self.section("library.so"), self.section("weights.bin"), threads)
+        here = self.manifest["target"]["triple"].startswith(f"{host_machine()}-")
+        self._native = NativeNetwork(self.section("library.so"), self._weights(), threads) if here else None
+
+    @property
+    def _network(self) -> NativeNetwork:
+        if self._native is None:
+            target = self.manifest["target"]["name"]
+            raise ArtifactError(
+                f"{self.name} was compiled for {target}, which is no {host_machine()} machine: "
+                f"`lowbit emulate` runs it here, `lowbit export --executable` makes a program for {target}"
+            )
+        return self._native
+
+    def _weights(self) -> bytes | FilePart:
+        """Weights that lie in a file are unpacked from there, so that they are in memory once."""
+        self._check_section("weights.bin")
+        if not isinstance(self._sections, Artifact):
+            return bytes(self._sections["weights.bin"])
+        place = self._sections.place("weights.bin")
+        return FilePart(self._sections.file, place.offset, place.stored)
 
     def __repr__(self) -> str:
         shapes = ", ".join("x".join(map(str, shape)) for shape in self.input_shapes)
-        return f"<lowbit network {self.name} for {self.manifest['target']['name']}, input {shapes}, {self.threads} threads>"
+        threads = f"{self.threads} threads" if self._native else "runs elsewhere"
+        return f"<lowbit network {self.name} for {self.manifest['target']['name']}, input {shapes}, {threads}>"
 
     @property
     def name(self) -> str:
-        return self._network.info["name"]
+        return self.manifest["name"]
 
     @property
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
-        return self._network.input_shapes
+        return tuple(tuple(tensor["shape"]) for tensor in self.manifest["inputs"])
 
     @property
     def output_shapes(self) -> tuple[tuple[int, ...], ...]:
-        return self._network.output_shapes
+        return tuple(tuple(tensor["shape"]) for tensor in self.manifest["outputs"])
 
     @property
     def threads(self) -> int:
@@ -94,17 +119,15 @@ class Compiled:
             outputs = [sys.modules["torch"].from_numpy(a) for a in outputs]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def profile(self, *inputs: Any, runs: int = 20) -> list[tuple[str, str, int, int]]:
-        """(layer, kernel symbol, multiply-accumulates, median nanoseconds) of every operation in order.
+    def profile(self, *inputs: Any, runs: int = 20, peaks: bool = True) -> Profile:
+        """Median time of every operation, and what of the machine's measured peaks it uses (docs/profile.md).
 
-        One untimed run comes first.  Raises InputError, ConfigError for runs < 1.
+        A sequence of ProfiledOperation.  ``peaks`` False: times and bytes only, which needs numpy alone.
+        Raises InputError, ConfigError for runs < 1.
         """
-        if runs < 1:
-            raise ConfigError(f"runs must be at least 1, got {runs}")
-        arrays, _ = self._arrays(inputs)
-        self._network.run(arrays)
-        ns = np.median([self._network.profile(arrays) for _ in range(runs)], axis=0)
-        return [(o["layer"], o["kernel"], o["macs"], int(t)) for o, t in zip(self._network.info["operations"], ns, strict=True)]
+        from lowbit.runtime.profile import take_profile
+
+        return take_profile(self, self._arrays(inputs)[0], runs, peaks=peaks)
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -113,9 +136,12 @@ class Compiled:
 
     def section(self, name: str) -> bytes:
         """Bytes of one section.  Raises ArtifactError listing the names."""
+        self._check_section(name)
+        return bytes(self._sections[name])
+
+    def _check_section(self, name: str) -> None:
         if name not in self._sections:
             raise ArtifactError(f"the artifact has no section {name!r}; it has {', '.join(self._sections)}")
-        return bytes(self._sections[name])
 
     def graph(self) -> Graph:
         """The integer graph this network computes, for the oracle and for reading."""
@@ -136,14 +162,15 @@ class Compiled:
 
     def close(self) -> None:
         """Free the weights and stop the threads now; later calls raise LowbitError."""
-        self._network.close()
+        if self._native is not None:
+            self._native.close()
 
 
 def load(path: str | os.PathLike[str], threads: int | None = None) -> Compiled:
     """Open an artifact.  Needs numpy alone.
 
-    ``threads``: None = one per CPU.  Raises ArtifactError: not an artifact, damaged, of a newer format, made
-    for another machine or for CPU features this one lacks.
+    ``threads``: None = one per CPU.  Raises ArtifactError: not an artifact, damaged, of a newer format, or made
+    for CPU features this machine lacks.  One for another architecture opens, but does not run here.
     """
     artifact = read_artifact(Path(path))
     try:

@@ -1,16 +1,23 @@
-"""A network as files for C programs."""
+"""A network as files: for C programs, or as a program of its own."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lowbit.backend.build import build_object
+from lowbit.backend.program import build_program
+from lowbit.backend.toolchain import Compiler, find_ar
 from lowbit.errors import ArtifactError
+from lowbit.runtime.rebuild import rebuild
+from lowbit.targets.host import host_machine
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
 
-__all__ = ["export_library"]
+__all__ = ["export_executable", "export_library", "export_static_library"]
 
 _MAIN = """\
 /* Runs {prefix} once: input files of raw float32 values in, values of every output on stdout.
@@ -71,11 +78,15 @@ Compiled by lowbit {version} for {target}{features}.
 | `{prefix}.h` | its interface, documented |
 | `{prefix}.weights` | bit-packed weights and constants, read when the network is opened |
 | `main.c` | an example |
+| `lib{prefix}.a` | the same network for static programs, if `lowbit export` wrote it |
 
 ```sh
 {build}
+{static}
 ./main {prefix}.weights{arguments}
 ```
+
+Use either line; the second one is for the static library{elsewhere}.
 
 {tensors}
 """
@@ -94,6 +105,9 @@ def export_library(network: Compiled, folder: Path) -> Path:
     manifest = network.manifest
     prefix, target = manifest["prefix"], manifest["target"]
     inputs, outputs = manifest["inputs"], manifest["outputs"]
+    machine = target["triple"].split("-")[0]
+    here = machine == host_machine()
+    cc = "cc" if here else f"{machine}-linux-gnu-gcc"
     values = {
         "name": manifest["name"],
         "prefix": prefix,
@@ -104,7 +118,9 @@ def export_library(network: Compiled, folder: Path) -> Path:
         "inputs": ", ".join(str(_count(t["shape"])) for t in inputs),
         "outputs": ", ".join(str(_count(t["shape"])) for t in outputs),
         "arguments": "".join(f" input{i}.raw" for i in range(len(inputs))),
-        "build": f"cc -O2 main.c -L. -l{prefix} -Wl,-rpath,'$ORIGIN' -o main",
+        "build": f"{cc} -O2 main.c -L. -l{prefix} -Wl,-rpath,'$ORIGIN' -o main",
+        "static": f"{cc} -O2 -static main.c lib{prefix}.a -pthread -lm -o main",
+        "elsewhere": "" if here else f".  On the {machine} machine itself the compiler is `cc`",
         "tensors": "\n".join(
             f"- {kind} {i}: {t['dtype']} {t['shape']} ({t['name']})"
             for kind, tensors in (("input", inputs), ("output", outputs))
@@ -118,10 +134,42 @@ def export_library(network: Compiled, folder: Path) -> Path:
         "main.c": _MAIN.format(**values).encode(),
         "README.md": _README.format(**values).encode(),
     }
+    _write(folder, files)
+    return folder
+
+
+def export_static_library(network: Compiled, folder: Path) -> Path:
+    """Write lib<prefix>.a into ``folder``; link it with ``-pthread -lm``.
+
+    Raises ToolMissing (a C compiler, objcopy or ar for the target; TVM if a kernel is not in the cache), ArtifactError
+    where it cannot be written.
+    """
+    parts, prefix = rebuild(network), network.manifest["prefix"]
+    ar = Compiler((find_ar(parts.target),), "")
+    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
+        scratch = Path(name)
+        (scratch / f"{prefix}.o").write_bytes(build_object(parts.program, parts.kernels, parts.target, prefix))
+        ar.run(["rcsD", f"lib{prefix}.a", f"{prefix}.o"], scratch)
+        _write(folder, {f"lib{prefix}.a": (scratch / f"lib{prefix}.a").read_bytes()})
+    return folder / f"lib{prefix}.a"
+
+
+def export_executable(network: Compiled, path: Path, *, strip: bool = False) -> Path:
+    """Write the network as one static program: weights inside, files in, files out; ``path --help`` lists its options.
+
+    ``strip``: without symbols, which profilers need.  Raises as :func:`export_static_library`.
+    """
+    parts = rebuild(network)
+    program = build_program(parts.program, parts.kernels, parts.weights, parts.target, strip=strip)
+    _write(path.parent, {path.name: program})
+    path.chmod(path.stat().st_mode | 0o111)
+    return path
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             (folder / name).write_bytes(data)
     except OSError as error:
         raise ArtifactError(f"cannot write into {folder}: {error.strerror}") from None
-    return folder

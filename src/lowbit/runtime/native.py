@@ -8,20 +8,29 @@ import json
 import os
 import platform
 import struct
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lowbit.errors import ArtifactError, ConfigError, LowbitError
 
-__all__ = ["NativeNetwork", "thread_count"]
+__all__ = ["FilePart", "NativeNetwork", "thread_count"]
 
 _MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}  # ELF e_machine
 _loads = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """``size`` bytes from ``offset`` on of an open file, given by its descriptor."""
+
+    file: int
+    offset: int
+    size: int
 
 
 def _check_machine(library: bytes) -> None:
@@ -56,6 +65,8 @@ def _dlopen(library: bytes) -> ctypes.CDLL:
 
 
 def _dlopen_file(library: bytes) -> ctypes.CDLL:
+    import tempfile
+
     with tempfile.NamedTemporaryFile(prefix="lowbit-", suffix=".so") as file:
         file.write(library)
         file.flush()
@@ -75,12 +86,12 @@ def _release(close: Callable[[int], None], network: int, library: int) -> None:
 class NativeNetwork:
     """An open network.  Any number of threads may call :meth:`run` at a time; a forked child may, too.
 
-    ``library``: the ELF file; ``weights``: the weight file (any buffer, only read here).  ``threads``:
-    None = one for each CPU of this process.  Raises ArtifactError: another machine, a missing CPU
+    ``library``: the ELF file; ``weights``: the weight file (any buffer, or a part of a file; only read here).
+    ``threads``: None = one for each CPU of this process.  Raises ArtifactError: another machine, a missing CPU
     feature, weights that do not belong to the library or are damaged; ConfigError for threads < 1.
     """
 
-    def __init__(self, library: bytes | memoryview, weights: bytes | memoryview, threads: int | None = None) -> None:
+    def __init__(self, library: bytes | memoryview, weights: bytes | memoryview | FilePart, threads: int | None = None) -> None:
         library = bytes(library)
         _check_machine(library)
         self._lib = _dlopen(library)
@@ -92,8 +103,11 @@ class NativeNetwork:
         self.info: dict[str, Any] = json.loads(self._info())
         self.input_shapes = tuple(tuple(t["shape"]) for t in self.info["inputs"])
         self.output_shapes = tuple(tuple(t["shape"]) for t in self.info["outputs"])
-        data = np.frombuffer(weights, np.uint8)
-        network = self._open(data.ctypes.data, data.size, thread_count(threads))
+        if isinstance(weights, FilePart):
+            network = self._open_part(weights.file, weights.offset, weights.size, thread_count(threads))
+        else:
+            data = np.frombuffer(weights, np.uint8)
+            network = self._open(data.ctypes.data, data.size, thread_count(threads))
         if not network:
             raise ArtifactError(self._error().decode(errors="replace"))
         self._network: int = network
@@ -116,6 +130,7 @@ class NativeNetwork:
             return found
 
         self._open = function("open_memory", pointer, pointer, ctypes.c_size_t, i)
+        self._open_part = function("open_part", pointer, i, ctypes.c_uint64, ctypes.c_uint64, i)
         self._run = function("run", i, pointer, pointer, pointer)
         self._profile = function("profile", i, pointer, pointer, pointer, pointer)
         self._set_threads = function("set_threads", i, pointer, i)

@@ -18,6 +18,9 @@ _LLVM_NAME = {
     "avx512_vbmi2": "avx512vbmi2",
     "avx512_bitalg": "avx512bitalg",
     "avx512_vpopcntdq": "avx512vpopcntdq",
+    "asimd": "neon",
+    "asimddp": "dotprod",
+    "atomics": "lse",
 }
 
 
@@ -45,4 +48,12 @@ def host_features() -> frozenset[str]:
 
 
 def cpu_model() -> str:
-    return _cpuinfo().get("model name", platform.processor() or "unknown")
+    """What the machine calls itself; ARM boards have a name where x86 CPUs have one."""
+    return _cpuinfo().get("model name") or _board() or platform.processor() or "unknown"
+
+
+def _board() -> str:
+    try:
+        return Path("/proc/device-tree/model").read_text().strip("\0\n ")
+    except OSError:
+        return ""

@@ -13,7 +13,10 @@ __all__ = ["TARGETS", "Target", "find_target"]
 @dataclass(frozen=True)
 class Target:
     """``features`` are LLVM feature names that kernels may rely on; ``registers`` and
-    ``vector_bytes`` size the tiles; ``march`` is what a C compiler is told for the runtime."""
+    ``vector_bytes`` size the tiles; ``march`` is what a C compiler is told for the runtime.
+
+    What reports need to estimate a machine that is not here, 0 or "" where the target is no certain machine:
+    ``clock_hz``, ``cores``, ``memory_bytes`` of the board, and the CPU's names in llvm-mca and in QEMU."""
 
     name: str
     triple: str
@@ -24,10 +27,23 @@ class Target:
     l1_bytes: int
     l2_bytes: int
     march: str
+    clock_hz: int = 0
+    cores: int = 0
+    memory_bytes: int = 0
+    mca_cpu: str = ""
+    qemu_cpu: str = ""
+
+    @property
+    def machine(self) -> str:
+        """The architecture: ``x86_64`` or ``aarch64``."""
+        return self.triple.split("-")[0]
 
     def tvm(self) -> dict[str, object]:
         """The dictionary ``tvm.target.Target`` takes."""
-        return {"kind": "llvm", "mtriple": self.triple, "mcpu": self.mcpu, "mattr": [f"+{f}" for f in sorted(self.features)]}
+        import os
+        made = {"kind": "llvm", "mtriple": self.triple, "mcpu": self.mcpu, "mattr": [f"+{f}" for f in sorted(self.features)]}
+        if os.environ.get("NEONOPT"): made["cl-opt"]=os.environ["NEONOPT"].split()
+        return made
 
 
 _SSE2 = frozenset({"sse2"})
@@ -35,7 +51,10 @@ _AVX2 = _SSE2 | {"avx2", "fma", "ssse3", "sse4.1"}
 _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 _VNNI = _AVX512 | {"avx512vnni"}
 _POPCNT = _VNNI | {"avx512vpopcntdq", "avx512vbmi"}
-_LINUX = "x86_64-linux-gnu"
+_NEON = frozenset({"neon"})
+_DOTPROD = _NEON | {"dotprod"}
+_LINUX, _ARM_LINUX = "x86_64-linux-gnu", "aarch64-linux-gnu"
+_MHZ, _GIB = 1_000_000, 1 << 30
 
 TARGETS: dict[str, Target] = {
     t.name: t
@@ -46,20 +65,33 @@ TARGETS: dict[str, Target] = {
         Target("x86-64-v4", _LINUX, "x86-64-v4", _AVX512, 64, 32, 32768, 1048576, "x86-64-v4"),
         Target("x86-64-v4-vnni", _LINUX, "x86-64-v4", _VNNI, 64, 32, 32768, 1048576, "x86-64-v4"),
         Target("x86-64-v4-vnni-popcnt", _LINUX, "x86-64-v4", _POPCNT, 64, 32, 32768, 1048576, "x86-64-v4"),
+        # the last five: clock, cores, memory of the board, llvm-mca's name (the A76 has no model of its own), QEMU's name
+        Target("aarch64", _ARM_LINUX, "generic", _NEON, 16, 32, 32768, 524288, "armv8-a", 0, 0, 0, "cortex-a53", "cortex-a53"),
+        Target(
+            "raspberry-pi-3", _ARM_LINUX, "cortex-a53", _NEON, 16, 32, 32768, 524288, "armv8-a+crc",
+            1200 * _MHZ, 4, 1 * _GIB, "cortex-a53", "cortex-a53",
+        ),
+        Target(
+            "raspberry-pi-4", _ARM_LINUX, "cortex-a72", _NEON, 16, 32, 32768, 1048576, "armv8-a+crc",
+            1500 * _MHZ, 4, 4 * _GIB, "cortex-a72", "cortex-a72",
+        ),
+        Target(
+            "raspberry-pi-5", _ARM_LINUX, "cortex-a76", _DOTPROD, 16, 32, 65536, 524288, "armv8.2-a+dotprod",
+            2400 * _MHZ, 4, 4 * _GIB, "neoverse-n1", "cortex-a76",
+        ),
     )
-}
+}  # fmt: skip
 
 
 def find_target(name: str = "native") -> Target:
-    """The target of this name; ``native`` is the most capable one this CPU can run.
+    """The target of this name; ``native`` is the most capable one this CPU can run, by the features it reports.
 
     Raises UnknownTarget with the list of known names.
     """
     if name == "native":
-        if host_machine() == "x86_64":
-            runnable = [t for t in TARGETS.values() if t.features <= host_features()]
-            if runnable:
-                return max(runnable, key=lambda t: len(t.features))
+        runnable = [t for t in TARGETS.values() if t.machine == host_machine() and t.features <= host_features()]
+        if runnable:
+            return max(runnable, key=lambda t: len(t.features))
         raise UnknownTarget(f"no native target for a {host_machine()} host; known targets: {', '.join(TARGETS)}")
     if name not in TARGETS:
         raise UnknownTarget(f"unknown target {name!r}; known targets: native, {', '.join(TARGETS)}")

@@ -12,7 +12,8 @@ from lowbit.kernels.conv2d.select import describe
 from lowbit.kernels.data_movement.reference import packed_fields
 from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import PackFieldsSpec
+from lowbit.kernels.spec import PackFieldsSpec, WinogradSpec
+from lowbit.kernels.winograd.transforms import MATRICES
 from lowbit.targets import Target
 from tests.kernels.harness import aligned, run_kernel
 
@@ -146,9 +147,12 @@ def check(
         shape = (p.dst.n, p.dst.h, p.dst.w, n)
         residual = rng.integers(0, 200, shape) if integer else rng.standard_normal(shape).astype(np.float32)
         buffers["r"] = place(residual, p.residual, 9, 5)
-    b = np.zeros(channels, np.float32 if not integer else np.float64 if spec.wide else np.int32)
-    b[:n] = bias + (choice.bias_offset if integer else 0)
+    b = np.zeros((1 + len(choice.bias_rows), channels), np.float32 if not integer else np.float64 if p.wide else np.int32)
+    b[0, :n] = bias + (choice.bias_offset if integer else 0)
+    b[1:, :n] = choice.bias_rows
     buffers["b"] = aligned(b)
+    if spec.scratch_bytes:
+        buffers["t"] = aligned(rng.integers(0, 256, spec.scratch_bytes, np.uint8))  # may hold anything
     if integer:
         s, want = integer_result(acc * 2**p.acc_shift + bias, residual, p, channels, rng, spread * 2**p.acc_shift)
         bound = 0.0
@@ -158,6 +162,8 @@ def check(
         want = np.clip(total, -1.5, 1e30)
         size = convolve(np.abs(x), np.abs(w), p, abs(pad)) + np.abs(bias) + (0 if residual is None else np.abs(residual))
         roundings = w[0].size + 2
+        if isinstance(spec, WinogradSpec):
+            roundings, size = spec.src.c + WINOGRAD_ROUNDINGS, winograd_size(x, w, p, spec.m) + size
         bound = roundings * ROUNDING / (1 - roundings * ROUNDING) * size
     buffers["s"] = aligned(s)
     half = spec.units // 2
@@ -167,6 +173,26 @@ def check(
     assert (outside == DTYPES[p.dst.dtype](FILL)).all(), "the kernel wrote into the halo"
     wrong = np.abs(got[..., :n].astype(np.float64) - want) > bound
     assert not wrong.any(), f"{spec.form}: {wrong.sum()} of {wrong.size} differ, first at {np.argwhere(wrong)[0]}"
+
+
+WINOGRAD_ROUNDINGS = 4 * 5 + 2 * 3 + 3  # of B^T d B and A^T M A (5 a row and column), of G w G^T, of 1 / scale^2 and bias
+
+
+def winograd_size(x: np.ndarray, w: np.ndarray, p: ConvProblem, m: int) -> np.ndarray:
+    """|A^T| ((|G| |w| |G^T|) * (|B^T| |x| |B|)) |A| / scale^2: what a relative error of each operation grows to
+    (Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution", 2020, theorem 2)."""
+    at, g, bt, scale = MATRICES[m].at, MATRICES[m].g, MATRICES[m].bt, MATRICES[m].scale
+    s = p.src
+    padded = np.pad(np.abs(x).astype(np.float64), ((0, 0), (s.top, s.bottom + m), (s.left, s.right + m), (0, 0)))
+    u = np.einsum("ik,nklc,jl->ijnc", abs(g), np.abs(w).astype(np.float64), abs(g))
+    out = np.zeros((p.dst.n, p.dst.h, p.dst.w, w.shape[0]))
+    for y in [min(y, p.dst.h - m) for y in range(0, p.dst.h, m)]:
+        for z in [min(z, p.dst.w - m) for z in range(0, p.dst.w, m)]:
+            d = padded[:, y : y + m + 2, z : z + m + 2]
+            v = np.einsum("ik,bklc,jl->ijbc", abs(bt), d, abs(bt))
+            products = np.einsum("ijbc,ijnc->ijbn", v, u)
+            out[:, y : y + m, z : z + m] = np.einsum("ki,ijbn,lj->bkln", abs(at), products, abs(at)) / scale**2
+    return out
 
 
 def integer_result(

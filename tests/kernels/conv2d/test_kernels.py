@@ -54,7 +54,7 @@ def extremes(form: str, shape: Shape, kind: str) -> np.ndarray:
     if form.startswith("bit"):
         choices = {"random": [-1, 1], "low": [-1], "high": [1]}[kind]
         return np.random.default_rng(3).choice(choices, shape.weight_shape)
-    lo, hi = {"u8_maddubs": (-64, 64), "lut_permute": (-2, 1), "lut_shuffle": (-2, 1)}.get(form, (-128, 127))
+    lo, hi = {"u8_maddubs": (-64, 64), "lut_permute": (-2, 1), "lut_shuffle": (-2, 1), "lut_tbl": (-2, 1)}.get(form, (-128, 127))
     if kind == "random":
         return np.random.default_rng(3).integers(lo, hi + 1, shape.weight_shape)
     return np.full(shape.weight_shape, lo if kind == "low" else hi)

@@ -14,7 +14,7 @@ from lowbit.targets import TARGETS, Target
 from tests.kernels.conv2d.cases import Shape, check
 from tests.kernels.harness import runnable_targets
 
-MIDDLE = Shape(128, 128, 14, 14, kernel=(3, 3), padding=(1, 1, 1, 1))
+MIDDLE = Shape(128, 128, 28, 28, kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
 
 
 def weights(shape: Shape, low: int, high: int) -> np.ndarray:

@@ -33,6 +33,9 @@ lowbit_network *lowbit_open(const char *weights_path, int threads);
 /* The same from memory; the bytes may be freed as soon as this returns. */
 lowbit_network *lowbit_open_memory(const void *weights, size_t size, int threads);
 
+/* The same from `size` bytes that start at byte `offset` of an open file, which may hold other things, too. */
+lowbit_network *lowbit_open_part(int file, uint64_t offset, uint64_t size, int threads);
+
 /* Compute all outputs from all inputs.  0 on success, -1 on failure.  Any number of threads may run
  * one network at a time: whoever finds the pool busy computes alone.  Outputs may not overlap inputs.
  * A process that forked may run the network in the child, too; the child starts its own threads. */

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fill.h"
 #include "runtime.h"
 
 /* The start of a weight file; `sum` is over everything after it. */
@@ -21,17 +22,20 @@ struct header {
 
 enum { SPARE = 64 }; /* readable bytes behind the last buffer, for loads wider than the data */
 
-/* The memory of one run. */
+/* The memory of one run: the arena, and behind it scratch memory for `slots` threads. */
 struct area {
     struct area *next;
     uint8_t *arena;
+    size_t bytes;
+    int slots;
+    atomic_flag taken[]; /* of each slot */
 };
 
 struct lb_network {
     const struct lb_tables *tables;
     struct lb_pool *pool;
     uint8_t *memory; /* weights, then constants; read-only once open */
-    size_t memory_bytes, constants_at, arena_bytes;
+    size_t memory_bytes, constants_at;
     struct area *idle;
     pthread_mutex_t lock; /* of `idle` */
     _Atomic pid_t owner;  /* the process whose threads the pool has */
@@ -47,18 +51,48 @@ static uint8_t *map_memory(size_t bytes) {
 
 static size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
-/* Sum of a bijective mix of every word and its position: any one altered word alters it. */
-static uint64_t checksum(const uint8_t *p, size_t words) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < words; i++) {
-        uint64_t v;
-        memcpy(&v, p + 8 * i, 8);
-        v += (uint64_t)i * 0x9e3779b97f4a7c15u;
-        sum += (v ^ v >> 29) * 0xbf58476d1ce4e5b9u;
-    }
-    return sum;
+/* A page fault in a mapped file brings its neighbours up to this alignment, too.  A multiple of every page size. */
+enum { AROUND = 1 << 16 };
+
+void lb_forget(struct lb_file file, uint64_t from, uint64_t to) {
+    const uintptr_t start = (uintptr_t)file.data, low = round_up(start, AROUND), last = (start + to) / AROUND * AROUND;
+    const uintptr_t first = (start + from) / AROUND * AROUND > low ? (start + from) / AROUND * AROUND : low;
+    if (file.mapped && first < last) madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
+/* Sum of a bijective mix of every word and its position: any one altered word alters it. */
+struct sum {
+    struct lb_file file;
+    uint64_t words; /* after the header */
+    _Atomic uint64_t sum;
+};
+
+enum { SUM_WORDS = 1 << 16 }; /* of one unit: few pages, and many units */
+
+static void add_up(void *context, int32_t lo, int32_t hi) {
+    struct sum *s = context;
+    const uint8_t *p = s->file.data + sizeof(struct header);
+    for (uint64_t unit = (uint64_t)lo; unit < (uint64_t)hi; unit++) {
+        uint64_t sum = 0, first = unit * SUM_WORDS, end = first + SUM_WORDS < s->words ? first + SUM_WORDS : s->words;
+        for (uint64_t i = first; i < end; i++) {
+            uint64_t v;
+            memcpy(&v, p + 8 * i, 8);
+            v += i * 0x9e3779b97f4a7c15u;
+            sum += (v ^ v >> 29) * 0xbf58476d1ce4e5b9u;
+        }
+        atomic_fetch_add(&s->sum, sum);
+        lb_forget(s->file, sizeof(struct header) + 8 * first, sizeof(struct header) + 8 * end);
+    }
+}
+
+static uint64_t checksum(struct lb_file file, size_t size, struct lb_pool *pool) {
+    struct sum s = {.file = file, .words = (size - sizeof(struct header)) / 8};
+    lb_pool_run(pool, add_up, &s, (uint32_t)((s.words + SUM_WORDS - 1) / SUM_WORDS));
+    lb_forget(file, 0, size);
+    return s.sum;
+}
+
+/* Everything about a weight file but its sum. */
 static int check(const struct lb_tables *t, const uint8_t *data, size_t size) {
     struct header h;
     if (size < sizeof h) return lb_fail("%s: the weight file has %zu bytes, too few for its header", t->name, size);
@@ -69,29 +103,31 @@ static int check(const struct lb_tables *t, const uint8_t *data, size_t size) {
         return lb_fail("%s: the weight file has %zu bytes but should have %llu", t->name, size, (unsigned long long)h.bytes);
     if (h.identity != t->identity || h.bytes != t->file_bytes)
         return lb_fail("%s: this weight file belongs to another network or another version of it", t->name);
-    if (h.sum != checksum(data + sizeof h, (size - sizeof h) / 8)) return lb_fail("%s: the weight file is damaged (checksum)", t->name);
     return 0;
 }
 
-static int unpack(struct lb_network *net, const uint8_t *data) {
+static int unpack(struct lb_network *net, struct lb_file file, size_t size) {
     const struct lb_tables *t = net->tables;
+    struct header h;
+    memcpy(&h, file.data, sizeof h);
+    if (h.sum != checksum(file, size, net->pool)) return lb_fail("%s: the weight file is damaged (checksum)", t->name);
     net->constants_at = round_up(t->weight_bytes, 64);
     net->memory_bytes = net->constants_at + t->constant_bytes + SPARE;
     net->memory = map_memory(net->memory_bytes);
     if (!net->memory) return lb_fail("%s: out of memory: %zu bytes for weights", t->name, net->memory_bytes);
-    memcpy(net->memory + net->constants_at, data + t->file_constants, t->constant_bytes);
-    if (lb_unpack(t, data, net->memory, net->pool)) return -1;
+    memcpy(net->memory + net->constants_at, file.data + t->file_constants, t->constant_bytes);
+    if (lb_unpack(t, file, net->memory, net->pool)) return -1;
     mprotect(net->memory, net->memory_bytes, PROT_READ);
     return 0;
 }
 
-struct lb_network *lb_open_memory(const struct lb_tables *tables, const void *data, size_t size, int threads) {
+static struct lb_network *open_file(const struct lb_tables *tables, struct lb_file file, size_t size, int threads) {
     const char *missing = lb_missing_feature(tables->features);
     if (missing) {
         lb_fail("%s was compiled for %s; this CPU lacks %s", tables->name, tables->target, missing);
         return NULL;
     }
-    if (check(tables, data, size)) return NULL;
+    if (check(tables, file.data, size)) return NULL;
     struct lb_network *net = calloc(1, sizeof *net);
     if (net) net->pool = lb_pool_create(threads);
     if (!net || !net->pool) {
@@ -100,13 +136,40 @@ struct lb_network *lb_open_memory(const struct lb_tables *tables, const void *da
         return NULL;
     }
     net->tables = tables;
-    net->arena_bytes = tables->arena_bytes + SPARE;
     net->owner = getpid();
     pthread_mutex_init(&net->lock, NULL);
-    if (unpack(net, data)) {
+    if (unpack(net, file, size)) {
         lb_close(net);
         return NULL;
     }
+    return net;
+}
+
+struct lb_network *lb_open_memory(const struct lb_tables *tables, const void *data, size_t size, int threads) {
+    return open_file(tables, (struct lb_file){data, false}, size, threads);
+}
+
+/* Pages are read ahead, and given back once their bytes have been used: what stays is the unpacked weights. */
+struct lb_network *lb_open_part(const struct lb_tables *tables, int file, uint64_t offset, uint64_t size, int threads) {
+    struct stat status;
+    if (fstat(file, &status)) {
+        lb_fail("%s: cannot read the weight file: %s", tables->name, strerror(errno));
+        return NULL;
+    }
+    uint64_t end = (uint64_t)status.st_size, before = offset % (uint64_t)sysconf(_SC_PAGESIZE);
+    if (size == 0 || size > end || offset > end - size) {
+        lb_fail("%s: the weight file takes bytes %llu to %llu of a file of %llu bytes", tables->name, (unsigned long long)offset,
+                (unsigned long long)(offset + size), (unsigned long long)end);
+        return NULL;
+    }
+    uint8_t *data = mmap(NULL, before + size, PROT_READ, MAP_PRIVATE, file, (off_t)(offset - before));
+    if (data == MAP_FAILED) {
+        lb_fail("%s: cannot map the weight file: %s", tables->name, strerror(errno));
+        return NULL;
+    }
+    madvise(data, before + size, MADV_WILLNEED);
+    struct lb_network *net = open_file(tables, (struct lb_file){data + before, true}, size, threads);
+    munmap(data, before + size);
     return net;
 }
 
@@ -119,31 +182,37 @@ struct lb_network *lb_open(const struct lb_tables *tables, const char *path, int
     } else if (status.st_size == 0) {
         lb_fail("%s: the weight file %s is empty", tables->name, path);
     } else {
-        size_t size = (size_t)status.st_size;
-        void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
-        if (data == MAP_FAILED) {
-            lb_fail("%s: cannot map the weight file %s: %s", tables->name, path, strerror(errno));
-        } else {
-            net = lb_open_memory(tables, data, size, threads);
-            munmap(data, size);
-        }
+        net = lb_open_part(tables, file, 0, (uint64_t)status.st_size, threads);
     }
     if (file >= 0) close(file);
     return net;
 }
 
+static size_t scratch_at(const struct lb_tables *t, int slot) {
+    return round_up(t->arena_bytes + SPARE, 64) + (size_t)slot * round_up(t->scratch_bytes + SPARE, 64);
+}
+
+static void free_area(struct area *area) {
+    munmap(area->arena, area->bytes);
+    free(area);
+}
+
 static struct area *take_area(struct lb_network *net) {
+    int slots = net->tables->scratch_bytes ? lb_pool_threads(net->pool) : 0;
     pthread_mutex_lock(&net->lock);
     struct area *area = net->idle;
     if (area) net->idle = area->next;
     pthread_mutex_unlock(&net->lock);
-    if (area) return area;
-    area = malloc(sizeof *area);
-    if (area && !(area->arena = map_memory(net->arena_bytes))) {
-        free(area);
-        area = NULL;
-    }
-    return area;
+    if (area && area->slots >= slots) return area;
+    if (area) free_area(area); /* made for fewer threads */
+    area = calloc(1, sizeof *area + (size_t)slots * sizeof *area->taken);
+    if (!area) return NULL;
+    area->slots = slots;
+    area->bytes = scratch_at(net->tables, slots);
+    area->arena = map_memory(area->bytes);
+    if (area->arena) return area;
+    free(area);
+    return NULL;
 }
 
 static void give_area(struct lb_network *net, struct area *area) {
@@ -170,39 +239,27 @@ static void adopt(struct lb_network *net) {
     }
 }
 
-static void fill(uint8_t *p, uint64_t bytes, const struct lb_fill *f) {
-    if (f->element == 1) {
-        memset(p, (int)f->value, bytes);
-    } else if (f->value == 0) {
-        memset(p, 0, bytes);
-    } else {
-        for (uint64_t i = 0; i < bytes; i += f->element) memcpy(p + i, &f->value, f->element);
-    }
-}
-
-static void fill_buffer(uint8_t *p, const struct lb_fill *f) {
-    for (uint32_t image = 0; image < f->images; image++) {
-        fill(p, f->head, f);
-        p += f->head;
-        for (uint32_t row = 1; row < f->rows; row++) {
-            p += f->row;
-            fill(p, f->gap, f);
-            p += f->gap;
-        }
-        if (f->rows) p += f->row;
-        fill(p, f->tail, f);
-        p += f->tail;
-    }
-}
+enum { T = 5 }; /* index of the argument `t` */
 
 struct call {
     lb_kernel kernel;
     void *args[7];
+    const struct lb_tables *tables;
+    struct area *scratch; /* NULL unless `t` is scratch memory */
 };
 
+/* Once for each operation when one thread computes: lowbit.emulate counts instructions between its calls. */
 static void run_units(void *context, int32_t lo, int32_t hi) {
     const struct call *c = context;
-    c->kernel(c->args[0], c->args[1], c->args[2], c->args[3], c->args[4], c->args[5], c->args[6], lo, hi);
+    struct area *area = c->scratch;
+    void *t = c->args[T];
+    int slot = 0;
+    if (area) { /* a thread beyond the slots, of a pool that has grown since, waits for one */
+        while (atomic_flag_test_and_set_explicit(&area->taken[slot], memory_order_acquire)) slot = (slot + 1) % area->slots;
+        t = area->arena + scratch_at(c->tables, slot);
+    }
+    c->kernel(c->args[0], c->args[1], c->args[2], c->args[3], c->args[4], t, c->args[6], lo, hi);
+    if (area) atomic_flag_clear_explicit(&area->taken[slot], memory_order_release);
 }
 
 static uint64_t now(void) {
@@ -232,15 +289,16 @@ int lb_run(struct lb_network *net, const float *const *inputs, float *const *out
         if (!outputs[i]) return lb_fail("%s: output %u is NULL", t->name, i);
     adopt(net);
     struct area *area = take_area(net);
-    if (!area) return lb_fail("%s: out of memory: %zu bytes for activations", t->name, net->arena_bytes);
+    if (!area) return lb_fail("%s: out of memory: %zu bytes for activations", t->name, (size_t)t->arena_bytes);
     uint64_t modes = lb_float_default(), before = ns ? now() : 0;
     for (uint32_t i = 0; i < t->op_count; i++) {
         const struct lb_op *op = &t->ops[i];
-        struct call call = {.kernel = op->kernel};
+        struct call call = {.kernel = op->kernel, .tables = t};
+        if (op->args[T].space == LB_SCRATCH) call.scratch = area;
         for (int k = 0; k < 7; k++) call.args[k] = pointer(net, area, inputs, outputs, op->args[k]);
         for (uint32_t k = 0; k < op->fills; k++) {
             const struct lb_fill *f = &t->fills[op->first_fill + k];
-            fill_buffer(area->arena + f->offset, f);
+            lb_fill_buffer(area->arena + f->offset, f);
         }
         lb_pool_run(net->pool, run_units, &call, op->units);
         if (ns) {
@@ -268,8 +326,7 @@ void lb_close(struct lb_network *net) {
     if (net->owner == getpid()) lb_pool_destroy(net->pool); /* a child leaves the pool: it has no threads to join */
     for (struct area *area = net->idle, *next; area; area = next) {
         next = area->next;
-        munmap(area->arena, net->arena_bytes);
-        free(area);
+        free_area(area);
     }
     if (net->memory) munmap(net->memory, net->memory_bytes);
     free(net);

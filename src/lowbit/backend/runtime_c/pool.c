@@ -10,6 +10,12 @@
  *
  * One job runs at a time.  A caller that finds the pool busy does its job alone: with several callers
  * all threads are busy anyway.
+ *
+ * Where other programs want the CPUs, too, a worker is now and then descheduled for milliseconds with
+ * units in its hands, or costs a wake-up and comes when all is done: two threads take longer than one.
+ * A job whose last units come that late, or some time of jobs that nobody came to, halves `width`, the
+ * number of threads that take part; the others park.  After `patience` jobs the width is doubled again;
+ * every trouble doubles the patience, and HEALTHY jobs without any halve it.
  */
 #define _GNU_SOURCE
 #include <linux/futex.h>
@@ -20,28 +26,43 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime.h"
 
 enum {
-    SPINS = 2000,      /* pauses before sleeping: 40-100 us, more than the serial gaps between operations */
+    SPINS = 2000,        /* pauses before sleeping: 40-100 us, more than the serial gaps between operations */
+    LATE_NS = 200000,    /* nobody is late by less, nor by less than twice the caller's own part */
+    LONELY_NS = 400000,  /* of jobs that the caller did alone, less what it was helped with meanwhile */
+    HEALTHY = 256,
+    LEAST_PATIENCE = 64, /* jobs: about a run of a network */
+    MOST_PATIENCE = 8192,
     MAX_THREADS = 1024
 };
 
+struct worker {
+    struct lb_pool *pool;
+    uint32_t index; /* from 1: the caller is 0 */
+    pthread_t thread;
+};
+
 struct lb_pool {
-    _Alignas(64) _Atomic uint64_t ticket;
-    _Alignas(64) _Atomic uint32_t done;
-    _Alignas(64) _Atomic uint32_t wake;
-    _Atomic uint32_t sleepers;       /* workers asleep on `wake`, or about to be */
-    _Atomic uint32_t caller_sleeps;
-    _Atomic bool quit;
-    _Alignas(64) _Atomic bool busy;  /* a job, or a change of the pool, is under way */
-    _Atomic int threads;             /* with the caller */
+    _Alignas(64) _Atomic uint64_t ticket; /* and what goes with it: one line to fetch */
     _Atomic(lb_job) job;
     _Atomic(void *) context;
     _Atomic uint32_t units;
-    pthread_t workers[MAX_THREADS - 1];
+    _Alignas(64) _Atomic uint32_t done;
+    _Alignas(64) _Atomic uint32_t wake;
+    _Atomic uint32_t sleepers; /* workers asleep on `wake`, or about to be */
+    _Atomic uint32_t caller_sleeps;
+    _Alignas(64) _Atomic bool quit; /* a line that seldom changes: idle workers look at it all the time */
+    _Atomic int threads;            /* with the caller */
+    _Atomic uint32_t width;         /* <= threads; workers from this index on sleep on this word */
+    _Alignas(64) _Atomic bool busy; /* a job, or a change of the pool, is under way; its owner has */
+    uint32_t clean, patience;       /* jobs since the last change of width or patience; see above */
+    uint64_t lonely;                /* ns */
+    struct worker workers[MAX_THREADS - 1];
 };
 
 static void pause_briefly(void) {
@@ -63,9 +84,10 @@ static void futex_wake(_Atomic uint32_t *word, int count) {
 static uint32_t generation(uint64_t ticket) { return (uint32_t)(ticket >> 32); }
 
 /* Work on the job of generation `mine` until no unit is left.  Takes half a fair share at a time, so
- * that few calls are made at first and single units balance the end. */
-static void work(struct lb_pool *pool, uint32_t mine, lb_job job, void *context, uint32_t units, uint32_t threads) {
+ * that few calls are made at first and single units balance the end.  Returns the units done. */
+static uint32_t work(struct lb_pool *pool, uint32_t mine, lb_job job, void *context, uint32_t units, uint32_t threads) {
     uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+    uint32_t own = 0;
     while (generation(ticket) == mine && (uint32_t)ticket != 0) {
         uint32_t left = (uint32_t)ticket, take = left / (2 * threads);
         if (take == 0) take = 1;
@@ -76,11 +98,14 @@ static void work(struct lb_pool *pool, uint32_t mine, lb_job job, void *context,
         uint32_t done = atomic_fetch_add(&pool->done, take) + take;
         if (done == units && atomic_load(&pool->caller_sleeps)) futex_wake(&pool->done, 1);
         ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
+        own += take;
     }
+    return own;
 }
 
 static void *worker(void *argument) {
-    struct lb_pool *pool = argument;
+    const struct worker *self = argument;
+    struct lb_pool *pool = self->pool;
     /* A job already under way goes on without this thread. */
     uint32_t seen = generation(atomic_load(&pool->ticket));
     lb_float_default();
@@ -88,7 +113,14 @@ static void *worker(void *argument) {
         uint64_t ticket;
         int spins = 0;
         while (generation(ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire)) == seen) {
-            if (atomic_load_explicit(&pool->quit, memory_order_relaxed)) return NULL;
+            uint32_t width = atomic_load_explicit(&pool->width, memory_order_relaxed);
+            if (atomic_load_explicit(&pool->quit, memory_order_acquire)) return NULL;
+            if (self->index >= width) {
+                futex_wait(&pool->width, width);
+                seen = generation(atomic_load(&pool->ticket));
+                spins = 0;
+                continue;
+            }
             if (++spins < SPINS) {
                 pause_briefly();
                 continue;
@@ -104,8 +136,16 @@ static void *worker(void *argument) {
         lb_job job = atomic_load_explicit(&pool->job, memory_order_relaxed);
         void *context = atomic_load_explicit(&pool->context, memory_order_relaxed);
         uint32_t units = atomic_load_explicit(&pool->units, memory_order_relaxed);
-        work(pool, seen, job, context, units, (uint32_t)atomic_load_explicit(&pool->threads, memory_order_relaxed));
+        work(pool, seen, job, context, units, atomic_load_explicit(&pool->width, memory_order_relaxed));
     }
+}
+
+/* The threads from `width` on park, the others come back. */
+static void set_width(struct lb_pool *pool, uint32_t width) {
+    atomic_store(&pool->width, width);
+    futex_wake(&pool->width, MAX_THREADS);
+    pool->clean = 0;
+    pool->lonely = 0;
 }
 
 static void start(struct lb_pool *pool, int threads) {
@@ -114,19 +154,27 @@ static void start(struct lb_pool *pool, int threads) {
     if (threads < 1) threads = lb_cpu_count();
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     atomic_store(&pool->quit, false);
+    atomic_store(&pool->width, MAX_THREADS);
+    pool->patience = LEAST_PATIENCE;
     sigfillset(&all); /* signals belong to the program's own threads */
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    while (started < threads && pthread_create(&pool->workers[started - 1], NULL, worker, pool) == 0) started++;
+    for (; started < threads; started++) {
+        struct worker *w = &pool->workers[started - 1];
+        *w = (struct worker){.pool = pool, .index = (uint32_t)started};
+        if (pthread_create(&w->thread, NULL, worker, w)) break;
+    }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     atomic_store(&pool->threads, started); /* with fewer threads than asked for it still computes */
+    set_width(pool, (uint32_t)started);
 }
 
 static void stop(struct lb_pool *pool) {
     int threads = atomic_load(&pool->threads);
     atomic_store(&pool->quit, true);
+    set_width(pool, MAX_THREADS);
     atomic_fetch_add(&pool->wake, 1); /* who is about to sleep finds another value */
     futex_wake(&pool->wake, threads);
-    for (int i = 1; i < threads; i++) pthread_join(pool->workers[i - 1], NULL);
+    for (int i = 1; i < threads; i++) pthread_join(pool->workers[i - 1].thread, NULL);
     atomic_store(&pool->threads, 1);
     atomic_store(&pool->wake, generation(atomic_load(&pool->ticket)));
 }
@@ -159,26 +207,14 @@ void lb_pool_forked(struct lb_pool *pool) {
     start(pool, threads);
 }
 
-void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units) {
-    uint32_t threads = (uint32_t)atomic_load_explicit(&pool->threads, memory_order_relaxed);
-    if (units <= 1 || threads == 1 || atomic_load_explicit(&pool->busy, memory_order_relaxed) ||
-        atomic_exchange_explicit(&pool->busy, true, memory_order_acquire)) {
-        job(context, 0, (int32_t)units);
-        return;
-    }
-    threads = (uint32_t)atomic_load_explicit(&pool->threads, memory_order_relaxed);
-    atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->job, job, memory_order_relaxed);
-    atomic_store_explicit(&pool->context, context, memory_order_relaxed);
-    atomic_store_explicit(&pool->units, units, memory_order_relaxed);
-    uint32_t mine = generation(atomic_load_explicit(&pool->ticket, memory_order_relaxed)) + 1;
-    /* Sequentially consistent, as is the count of sleepers: either the worker sees the new generation
-     * or this thread sees the sleeper. */
-    atomic_store(&pool->ticket, (uint64_t)mine << 32 | units);
-    atomic_store(&pool->wake, mine);
-    if (atomic_load(&pool->sleepers)) futex_wake(&pool->wake, (int)(units < threads ? units : threads) - 1);
+static uint64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
-    work(pool, mine, job, context, units, threads);
+/* Wait until all units are done. */
+static void wait_for_others(struct lb_pool *pool, uint32_t units) {
     uint32_t done;
     for (int spins = 0; (done = atomic_load_explicit(&pool->done, memory_order_acquire)) != units;) {
         if (++spins < SPINS) {
@@ -191,5 +227,61 @@ void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units
         atomic_store(&pool->caller_sleeps, 0);
         spins = 0;
     }
+}
+
+static void adapt(struct lb_pool *pool, bool trouble) {
+    uint32_t threads = (uint32_t)atomic_load(&pool->threads), width = atomic_load(&pool->width);
+    if (trouble) {
+        set_width(pool, width / 2);
+        if (pool->patience < MOST_PATIENCE) pool->patience *= 2;
+    } else if (width < threads) {
+        if (++pool->clean >= pool->patience) set_width(pool, 2 * width < threads ? 2 * width : threads);
+    } else if (pool->patience > LEAST_PATIENCE && ++pool->clean >= HEALTHY) {
+        pool->patience /= 2;
+        pool->clean = 0;
+    }
+}
+
+/* The job of the pool's owner.  Returns whether it had better been done by fewer. */
+static bool run_together(struct lb_pool *pool, lb_job job, void *context, uint32_t units, uint32_t width) {
+    atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->job, job, memory_order_relaxed);
+    atomic_store_explicit(&pool->context, context, memory_order_relaxed);
+    atomic_store_explicit(&pool->units, units, memory_order_relaxed);
+    uint32_t mine = generation(atomic_load_explicit(&pool->ticket, memory_order_relaxed)) + 1;
+    /* Sequentially consistent, as is the count of sleepers: either the worker sees the new generation
+     * or this thread sees the sleeper. */
+    atomic_store(&pool->ticket, (uint64_t)mine << 32 | units);
+    atomic_store(&pool->wake, mine);
+    if (atomic_load(&pool->sleepers)) futex_wake(&pool->wake, (int)(units < width ? units : width) - 1);
+
+    uint64_t start = now();
+    uint32_t own = work(pool, mine, job, context, units, width);
+    uint64_t end = now(), time = end - start;
+    if (own == units) {
+        pool->lonely += time;
+        return pool->lonely > LONELY_NS;
+    }
+    uint64_t help = own ? time * (units - own) / own : time;
+    pool->lonely -= help < pool->lonely ? help : pool->lonely;
+    if (atomic_load_explicit(&pool->done, memory_order_acquire) == units) return false;
+    wait_for_others(pool, units);
+    return now() - end > 2 * time + LATE_NS;
+}
+
+void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units) {
+    if (units <= 1 || lb_pool_threads(pool) == 1 || atomic_load_explicit(&pool->busy, memory_order_relaxed) ||
+        atomic_exchange_explicit(&pool->busy, true, memory_order_acquire)) {
+        job(context, 0, (int32_t)units);
+        return;
+    }
+    uint32_t width = atomic_load_explicit(&pool->width, memory_order_relaxed);
+    bool trouble = false;
+    if (width > 1) {
+        trouble = run_together(pool, job, context, units, width);
+    } else {
+        job(context, 0, (int32_t)units);
+    }
+    adapt(pool, trouble);
     atomic_store_explicit(&pool->busy, false, memory_order_release);
 }

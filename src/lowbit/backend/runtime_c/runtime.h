@@ -37,7 +37,15 @@ void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units
 /* In a child process: forget the parent's threads and start own ones. */
 void lb_pool_forked(struct lb_pool *pool);
 
-/* unpack.c: all weights, from the bytes of a checked weight file into zeroed memory. */
-int lb_unpack(const struct lb_tables *tables, const uint8_t *file, uint8_t *memory, struct lb_pool *pool);
+/* The bytes of a weight file, and whether they are a mapping of the file of which pages may be given back. */
+struct lb_file {
+    const uint8_t *data;
+    bool mapped;
+};
+/* network.c: bytes [from, to) will not be read again soon.  What follows may be, if on the same page. */
+void lb_forget(struct lb_file file, uint64_t from, uint64_t to);
+
+/* unpack.c: all weights, from a checked weight file into zeroed memory. */
+int lb_unpack(const struct lb_tables *tables, struct lb_file file, uint8_t *memory, struct lb_pool *pool);
 
 #endif

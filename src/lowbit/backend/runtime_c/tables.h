@@ -8,7 +8,8 @@
 typedef void (*lb_kernel)(const void *x, const void *r, const void *w, const void *b, const float *s,
                           const int32_t *t, void *o, int32_t lo, int32_t hi);
 
-enum { LB_NULL, LB_ARENA, LB_CONSTANTS, LB_WEIGHTS, LB_INPUT, LB_OUTPUT };
+/* LB_SCRATCH: `scratch_bytes` of the thread that computes, with any content. */
+enum { LB_NULL, LB_ARENA, LB_CONSTANTS, LB_WEIGHTS, LB_INPUT, LB_OUTPUT, LB_SCRATCH };
 
 /* A pointer to form: base of `space` + `offset` bytes; for input and output, the index of the tensor. */
 struct lb_ref {
@@ -53,13 +54,14 @@ struct lb_tables {
     const struct lb_fill *fills;
     const struct lb_weights *weights;
     uint32_t op_count, weight_count, input_count, output_count;
-    uint64_t arena_bytes, weight_bytes, constant_bytes;
+    uint64_t arena_bytes, scratch_bytes, weight_bytes, constant_bytes;
     uint64_t file_bytes, file_constants, identity; /* of the weight file that belongs to this network */
 };
 
 struct lb_network;
 struct lb_network *lb_open(const struct lb_tables *tables, const char *path, int threads);
 struct lb_network *lb_open_memory(const struct lb_tables *tables, const void *data, size_t size, int threads);
+struct lb_network *lb_open_part(const struct lb_tables *tables, int file, uint64_t offset, uint64_t size, int threads);
 int lb_run(struct lb_network *net, const float *const *inputs, float *const *outputs, uint64_t *ns);
 int lb_set_threads(struct lb_network *net, int threads);
 int lb_threads(const struct lb_network *net);
@@ -76,6 +78,9 @@ const char *lb_error(void);
     LB_EXPORT struct lb_network *P##_open(const char *path, int threads) { return lb_open(T, path, threads); } \
     LB_EXPORT struct lb_network *P##_open_memory(const void *data, size_t size, int threads) {              \
         return lb_open_memory(T, data, size, threads);                                                      \
+    }                                                                                                       \
+    LB_EXPORT struct lb_network *P##_open_part(int file, uint64_t offset, uint64_t size, int threads) {     \
+        return lb_open_part(T, file, offset, size, threads);                                                \
     }                                                                                                       \
     LB_EXPORT int P##_run(struct lb_network *net, const float *const *in, float *const *out) {              \
         return lb_run(net, in, out, NULL);                                                                  \

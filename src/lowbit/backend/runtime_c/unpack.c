@@ -12,7 +12,10 @@
 #include "fields.h"
 #include "runtime.h"
 
-enum { STRETCH = 512 }; /* positions decoded at a time: 8 KiB of an int8 panel of 16 lanes */
+enum {
+    STRETCH = 512,   /* positions decoded at a time: 8 KiB of an int8 panel of 16 lanes */
+    FORGET = 1 << 18 /* bytes of the file that are read before their pages are given back */
+};
 
 static int32_t load32(const uint8_t *p, uint64_t index) {
     int32_t v;
@@ -23,7 +26,8 @@ static int32_t load32(const uint8_t *p, uint64_t index) {
 /* What one block is made from. */
 struct layer {
     const struct lb_weights *w;
-    const uint8_t *file, *bits;
+    struct lb_file whole;
+    const uint8_t *file, *bits; /* the whole file, and from its first weight on */
     uint8_t *target;
     int32_t steps_run;     /* steps of one run */
     uint32_t block_steps;  /* steps of one block */
@@ -160,17 +164,18 @@ static void lane_general(const struct layer *l, struct channel c, uint32_t run, 
     }
 }
 
-/* One bit a weight: little-endian words of k_group = 32 fields. */
+/* One bit a weight: little-endian words of k_group fields (8 or 32). */
 static void lane_bits(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t steps,
                       uint8_t *out, size_t stride) {
     const struct lb_weights *w = l->w;
     const uint32_t bits = (uint32_t)w->field.container;
+    const int32_t group = (int32_t)w->k_group;
     uint64_t first = c.field + (uint64_t)run * w->run_len;
     (void)count;
     for (int32_t s = 0; s < steps; s++) {
-        int32_t p = from + 32 * s - c.place, lo = p < 0 ? -p : 0, hi = (int32_t)w->run_len - p;
+        int32_t p = from + group * s - c.place, lo = p < 0 ? -p : 0, hi = (int32_t)w->run_len - p;
         uint32_t word = 0;
-        if (hi > 32) hi = 32;
+        if (hi > group) hi = group;
         if (lo >= hi) continue;
         uint64_t at = first + (uint64_t)(p + lo);
         if (bits == 1) {
@@ -181,7 +186,7 @@ static void lane_bits(const struct layer *l, struct channel c, uint32_t run, int
             for (int32_t j = lo; j < hi; j++, at++)
                 word |= (uint32_t)(l->bits[at * bits / 8] >> at * bits % 8 & 1) << j;
         }
-        memcpy(out + (size_t)s * stride, &word, 4);
+        memcpy(out + (size_t)s * stride, &word, l->group_bytes);
     }
 }
 
@@ -201,6 +206,12 @@ static void lane_index(const struct layer *l, struct channel c, uint32_t run, in
 
 typedef void (*lane_function)(const struct layer *, struct channel, uint32_t, int32_t, int32_t, int32_t, uint8_t *, size_t);
 
+/* Where the fields of the channels from `block` on lie in the file. */
+static uint64_t place(const struct lb_weights *w, uint32_t block) {
+    uint64_t channel = (uint64_t)block * w->nr < w->n ? (uint64_t)block * w->nr : w->n;
+    return w->source + channel * w->runs * w->run_len * (uint32_t)w->field.container / 8;
+}
+
 static void panels(void *context, int32_t lo, int32_t hi) {
     const struct layer *l = context;
     const struct lb_weights *w = l->w;
@@ -212,9 +223,14 @@ static void panels(void *context, int32_t lo, int32_t hi) {
                               : w->element == 4 ? lane_float
                               : plain           ? lane_int8
                                                 : lane_general;
+    uint32_t first = (uint32_t)lo; /* block that has not been forgotten */
     for (uint32_t block = (uint32_t)lo; block < (uint32_t)hi; block++) {
         uint8_t *out = l->target + (uint64_t)block * l->block_steps * stride;
         uint32_t lanes = w->n - block * w->nr < w->nr ? w->n - block * w->nr : w->nr;
+        if (place(w, block) - place(w, first) >= FORGET) {
+            lb_forget(l->whole, place(w, first), place(w, block));
+            first = block;
+        }
         for (uint32_t run = 0; run < w->runs; run++) {
             /* Positions past the last weight stay zero; a window may hold weights up to its end. */
             int32_t end = w->window_start ? (int32_t)w->run_pad : (int32_t)w->run_len;
@@ -283,11 +299,13 @@ static void halved(void *context, int32_t lo, int32_t hi) {
     free(values);
 }
 
-int lb_unpack(const struct lb_tables *tables, const uint8_t *file, uint8_t *memory, struct lb_pool *pool) {
+int lb_unpack(const struct lb_tables *tables, struct lb_file file, uint8_t *memory, struct lb_pool *pool) {
     _Atomic bool failed = false;
+    uint64_t forgotten = 0;
     for (uint32_t i = 0; i < tables->weight_count; i++) {
         const struct lb_weights *w = &tables->weights[i];
-        struct layer l = {.w = w, .file = file, .bits = file + w->source, .target = memory + w->target, .failed = &failed};
+        struct layer l = {.w = w, .whole = file, .file = file.data, .bits = file.data + w->source,
+                          .target = memory + w->target, .failed = &failed};
         l.steps_run = (int32_t)(w->run_pad / w->k_group);
         l.block_steps = w->runs * (uint32_t)l.steps_run;
         l.element = w->element;
@@ -296,6 +314,10 @@ int lb_unpack(const struct lb_tables *tables, const uint8_t *file, uint8_t *memo
         const uint32_t blocks = (w->n + w->nr - 1) / w->nr;
         if (w->split) l.table = start_table(&l, blocks);
         lb_pool_run(pool, w->split ? halved : panels, &l, blocks);
+        if (place(w, blocks) - forgotten >= FORGET) { /* all from the start: neighbours may have come back */
+            forgotten = place(w, blocks);
+            lb_forget(file, 0, forgotten);
+        }
     }
     return failed ? lb_fail("out of memory while unpacking the weights of %s", tables->name) : 0;
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
@@ -11,6 +10,9 @@ from tvm.script import tirx as T
 
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.bytesums import Bytes
+from lowbit.kernels.conv2d.inner_step import Arithmetic
+from lowbit.kernels.conv2d.neon import NEON
+from lowbit.kernels.intrinsics.neon import tbl
 from lowbit.kernels.intrinsics.x86 import maddubs, maddwd, pshufb, vpdpbusd, vpdpwssd, vpermb
 from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import load, splat
@@ -19,31 +21,12 @@ from lowbit.targets import Target
 __all__ = ["Arithmetic", "choose_arithmetic"]
 
 
-@dataclass(frozen=True)
-class Arithmetic:
-    """One vector holds ``lanes`` output channels.
-
-    ``spread(kernel, at)``: the step's input values at element ``at`` of x, repeated in every lane;
-    ``step(acc, a, w)``: the step accumulator (TIR dtype ``narrow``) after one step;
-    ``total(acc)``: its value as int32 (float32 for f32) x lanes;
-    ``weight``: (TIR dtype, elements) of one vector of weights, ``zero``: what ``narrow`` starts from.
-    """
-
-    lanes: int
-    narrow: str
-    weight: tuple[str, int]
-    zero: Any
-    spread: Callable[[Any, Any], Any]
-    step: Callable[[Any, Any, Any], Any]
-    total: Callable[[Any], Any] = lambda acc: acc
-    bytes: Bytes | None = None  # forms that sum in bytes, one a lane
-
-
 def choose_arithmetic(spec: ConvSpec, target: Target) -> Arithmetic:
     """The arithmetic of ``spec.form`` in the vectors of ``target``."""
-    if spec.form not in _MAKERS:
-        raise UnsupportedPrecision(f"no kernel of form {spec.form!r}; forms: {', '.join(_MAKERS)}")
-    return _MAKERS[spec.form](spec, target.vector_bytes)
+    makers = {**_MAKERS, **NEON} if "neon" in target.features else _MAKERS
+    if spec.form not in makers:
+        raise UnsupportedPrecision(f"no kernel of form {spec.form!r}; forms: {', '.join(makers)}")
+    return makers[spec.form](spec, target.vector_bytes)
 
 
 def _ints(lanes: int) -> Any:
@@ -223,6 +206,7 @@ _MAKERS: dict[str, Callable[[ConvSpec, int], Arithmetic]] = {
     "bit_portable": _bit_popcount,
     "lut_permute": _lut(lambda table, index, nbytes: vpermb(table, index), 3),
     "lut_shuffle": _lut(pshufb, 2),
+    "lut_tbl": _lut(lambda table, index, nbytes: tbl(table, index), 2),
     "u8_vnni": _u8_vnni,
     "u8_maddubs": _u8_maddubs,
     "u8_split": _u8_maddubs,

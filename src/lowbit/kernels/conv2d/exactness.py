@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["DEPTHS", "int32_depth", "lut_depth", "maddubs_depth", "split_steps"]
+from lowbit.kernels.conv2d.blocks import block_starts
+
+__all__ = ["DEPTHS", "int16_depth", "int32_depth", "lut_depth", "maddubs_depth", "split_steps"]
 
 _POWERS = (2, 4, 8, 16, 32)
 DEPTHS = (1, 3, *_POWERS)  # steps sharing an int16 lane; beyond 32 widening costs nothing
@@ -59,6 +61,30 @@ def maddubs_depth(w_blocks: np.ndarray, act_max: int, run_steps: int | None = No
             break
         depth = deeper
     return 3 if depth < 3 and safe(3) else depth
+
+
+def int16_depth(w_blocks: np.ndarray, low: int, high: int, run_steps: int, batch: int) -> int:
+    """How many steps may share int16 lanes that hold one product of each step, for inputs low <= x <= high with
+    low <= 0 <= high: 0 = the whole K, else a depth whose blocks are those of ``batches.block_starts``.
+
+    One product of int8 numbers always fits.  More do where high * sum(w+) + |low| * sum|w-| <= 32767 and the
+    same with the signs exchanged: the sum and every partial one is between the two.
+    """
+    w = np.asarray(w_blocks, np.int64)
+    w = w.reshape(w.shape[0], -1, run_steps, w.shape[2] * w.shape[3])
+    positive, negative = np.maximum(w, 0), np.maximum(-w, 0)
+    most, least = high * positive - low * negative, high * negative - low * positive
+
+    def fits(depth: int) -> bool:
+        starts = block_starts(run_steps, depth, batch)
+        return all(int(np.add.reduceat(kind, starts, axis=2).max(initial=0)) <= _INT16 for kind in (most, least))
+
+    if all(int(kind.sum((1, 2)).max(initial=0)) <= _INT16 for kind in (most, least)):
+        return 0
+    return next(depth for depth in _DEPTHS_DOWN if depth == 1 or fits(depth))
+
+
+_DEPTHS_DOWN = (128, 64, 32, 16, 8, 4, 3, 2, 1)
 
 
 def split_steps(w_blocks: np.ndarray, act_max: int) -> np.ndarray:

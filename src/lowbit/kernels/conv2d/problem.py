@@ -8,7 +8,7 @@ import numpy as np
 
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec
+from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec, WinogradSpec
 
 __all__ = ["Choice", "ConvProblem"]
 
@@ -53,11 +53,13 @@ class Choice:
     ``pack``: the kernel that makes ``spec.src`` from the problem's src, where they differ.
     ``bias_offset``: int64[N] to add to the bias: the part of the sum that the kernel leaves out.
     ``split``: fraction of the steps that u8_split had to double.
+    ``bias_rows``: int64[rows][N], what a Winograd kernel with an ``offset`` finds behind the bias.
     """
 
-    spec: ConvSpec
+    spec: ConvSpec | WinogradSpec
     packing: Packing
     table: np.ndarray | None = None
     pack: PackBitsSpec | PackFieldsSpec | None = None
     bias_offset: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     split: float = 0.0
+    bias_rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.int64))

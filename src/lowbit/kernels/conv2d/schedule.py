@@ -52,6 +52,7 @@ class _Nest:
         row_bytes = spec.parts * (spec.nr // arithmetic.lanes) * elements * np.dtype(dtype).itemsize
         unit_bytes = spec.n_blocks * runs.count * runs.steps(spec.k_group) * row_bytes
         self.pixels_outside = unit_bytes <= target.l1_bytes // 2  # a unit's weights stay in L1, its inputs are read once
+        self.by_channels = "neon" in target.features  # whose registers hold the columns of sixteen channels, not of a tile
         written = min(spec.dst.stride, -(-spec.dst.c // LANES) * LANES)
         self.tail = written - (spec.blocks - 1) * spec.nr  # channels of the last block
 
@@ -91,10 +92,18 @@ class _Nest:
         tile_.compute([pixel + start for pixel in self._offsets(m0, self._input)], block * rows, block)
         channel = TB.Bind(block * spec.nr)
         width = min(LANES, spec.nr)  # channels written at once
-        columns = {lane: self.epilogue.columns(channel + lane, width) for lane in range(0, vectors * self.ops.lanes, width)}
+        lanes = range(0, vectors * self.ops.lanes, width)
+        columns = {} if self.by_channels else {lane: self.epilogue.columns(channel + lane, width) for lane in lanes}
         to = [TB.Bind(at + channel) for at in self._offsets(m0, _position(spec.dst))]
         residual = self._offsets(m0, _position(spec.residual)) if spec.residual else []
         residual = [TB.Bind(at + channel) for at in residual] or [0] * mr
+        if self.by_channels:
+            for lane, cells in zip(lanes, zip(*map(tile_.results, range(mr)), strict=True), strict=True):
+                if lane < channels:
+                    group = self.epilogue.columns(channel + lane, width)
+                    for i, (_, acc) in enumerate(cells):
+                        self.epilogue.write(acc, group, to[i] + lane, residual[i] + lane, width)
+            return
         for i in range(mr):
             for lane, acc in tile_.results(i):
                 if lane >= channels:

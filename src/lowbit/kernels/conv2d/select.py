@@ -7,19 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.conv2d.exactness import int32_depth, lut_depth, maddubs_depth, split_steps
+from lowbit.kernels.conv2d.exactness import int16_depth, int32_depth, lut_depth, maddubs_depth, split_steps
 from lowbit.kernels.conv2d.geometry import Runs, find_runs
 from lowbit.kernels.conv2d.look_up import ACT_MAX, WEIGHT_RANGE, product_table
 from lowbit.kernels.conv2d.pack import split_parts, weight_blocks
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
-from lowbit.kernels.conv2d.tiles import Tiling, choose_tiling
+from lowbit.kernels.conv2d.tiles import Tiling, fastest, tilings
 from lowbit.kernels.forms import FORMS, Form
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec
+from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec, WinogradSpec
+from lowbit.kernels.winograd.select import winograd_choices, winograd_cycles
 from lowbit.targets import Target
 
-__all__ = ["choose", "describe"]
+__all__ = ["best", "choose", "describe", "estimate", "option", "options", "tilings_of"]
 
 
 def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
@@ -30,29 +31,44 @@ def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
     Raises UnsupportedPrecision where no form fits.
     """
     weights = np.asarray(weights)
-    available = [form for form in FORMS.values() if form.available(target)]
-    best: tuple[float, Choice] | None = None
+    return best(options(problem, weights, target), problem, weights, target)
+
+
+def options(problem: ConvProblem, weights: np.ndarray, target: Target) -> list[Choice]:
+    """What :func:`choose` chooses from: the model's choice of each form that may be the fastest, in the
+    order of the table."""
+    found = []
     packed = set()  # elements of forms that pack their input: a later form of the same kind is slower
-    for form in available:
+    for form in FORMS.values():
         if form.element in packed:
             continue
-        choice = _try(form, problem, weights, target) if _fits(form, problem, weights) else None
+        choice = option(form, problem, weights, target)
         if choice is None:
             continue
         if choice.pack is not None:
             packed.add(form.element)
-        cycles = _estimate(choice, target)
-        if best is None or cycles < best[0]:
-            best = cycles, choice
+        found.append(choice)
         if choice.pack is None and form.name not in _RELUCTANT:
             break
-    if best is None:
-        names = ", ".join(form.name for form in available)
+    return [*found, *winograd_choices(problem, weights, target)]
+
+
+def option(form: Form, problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice | None:
+    """The model's choice of this form; None where the CPU lacks it, the operands do not fit or its proof fails."""
+    if not form.available(target) or not _fits(form, problem, weights):
+        return None
+    return _try(form, problem, weights, target)
+
+
+def best(found: list[Choice], problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
+    """The choice estimated to be fastest.  Raises UnsupportedPrecision where there is none."""
+    if not found:
+        names = ", ".join(form.name for form in FORMS.values() if form.available(target))
         raise UnsupportedPrecision(
             f"{problem.layer} ({problem.op}): no {problem.act} x {problem.weight} kernel for {target.name} with inputs up to "
             f"{problem.act_max} and weights {weights.min(initial=0)}..{weights.max(initial=0)}; forms of this target: {names}"
         )
-    return best[1]
+    return min(found, key=lambda choice: estimate(choice, target))
 
 
 _RELUCTANT = ("u8_split",)
@@ -60,23 +76,33 @@ _PACK_COST = {"pack_bits": 0.25, "pack_fields": 0.1}  # cycles an input value
 _CALL_COST = 3000.0  # cycles to hand out one more kernel
 
 
-def _estimate(choice: Choice, target: Target) -> float:
+def estimate(choice: Choice, target: Target) -> float:
+    """Cycles of this choice with its form's best tile, by the model."""
+    if isinstance(choice.spec, WinogradSpec):
+        return winograd_cycles(choice.spec, target)
+    return min(tiling.cycles for tiling in tilings_of(choice, target))
+
+
+def tilings_of(choice: Choice, target: Target) -> list[Tiling]:
+    """Every tile that the choice's form can take; ``cycles`` with those of packing the input."""
     spec = choice.spec
+    assert isinstance(spec, ConvSpec)
     runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
-    cycles = _tiling(spec, runs, target, choice.split).cycles
-    if choice.pack is not None:
-        src = choice.pack.src
-        cycles += src.n * src.hp * src.wp * src.c * _PACK_COST[choice.pack.kind] + _CALL_COST
-    return cycles
+    found = _tilings(spec, runs, target, choice.split)
+    if choice.pack is None:
+        return found
+    src = choice.pack.src
+    packing = src.n * src.hp * src.wp * src.c * _PACK_COST[choice.pack.kind] + _CALL_COST
+    return [replace(tiling, cycles=tiling.cycles + packing) for tiling in found]
 
 
-def _tiling(spec: ConvSpec, runs: Runs, target: Target, split: float = 0.0) -> Tiling:
+def _tilings(spec: ConvSpec, runs: Runs, target: Target, split: float = 0.0) -> list[Tiling]:
     """``split``: fraction of the steps that are done twice."""
     pitch = spec.stride[1] * spec.src.stride * ELEMENT_BYTES[spec.src.dtype]
     steps = runs.count * runs.steps(spec.k_group) * (1.0 + split)
     one_row = spec.stride == spec.kernel == (1, 1) and not spec.src.halo
     linear = one_row or spec.dst.h == spec.dst.n == 1
-    return choose_tiling(spec.form, target, spec.dst, steps, runs.count, pitch, linear, spec.parts, spec.depth, bool(spec.window))
+    return tilings(spec.form, target, spec.dst, steps, runs.count, pitch, linear, spec.parts, spec.depth, bool(spec.window))
 
 
 def _fits(form: Form, problem: ConvProblem, weights: np.ndarray) -> bool:
@@ -104,7 +130,7 @@ def _try(form: Form, problem: ConvProblem, weights: np.ndarray, target: Target) 
         if depth is None or (form.name == "u8_split" and problem.groups > 1):
             continue
         spec = replace(spec, depth=depth)
-        tiling = _tiling(spec, find_runs(spec.src, problem.kernel, problem.dilation, form.k_group), target)
+        tiling = fastest(_tilings(spec, find_runs(spec.src, problem.kernel, problem.dilation, form.k_group), target))
         return describe(form, problem, weights, (tiling.mr, tiling.nr), (tiling.m_tiles, tiling.n_blocks), depth, parts)
     return None
 
@@ -135,6 +161,8 @@ def describe(
     offset = np.zeros(packing.n, np.int64)
     if form.element == "bit":
         offset += (weights > 0).sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift
+    if form.name in _SIGNED:
+        offset += spec.start * weights.sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift
     pack = PackBitsSpec(problem.src, spec.src) if form.element == "bit" else None
     return Choice(spec, packing, packing.window_start, pack, offset)
 
@@ -160,10 +188,13 @@ def _draft(form: Form, problem: ConvProblem, parts: int) -> ConvSpec:
     return ConvSpec(
         p.op, src, p.dst, p.residual, p.kernel, p.stride, p.dilation, p.padding, p.act, p.weight, form.name, k_group,
         1, 1, _PROOF_NR, 1, 1, p.acc_shift, p.wide, parts, p.sign, int(p.groups > 1),
+        _FLIPPED if form.name in _SIGNED and p.act_max >= _FLIPPED else 0,
     )  # fmt: skip
 
 
 _PROOF_NR = 16
+_SIGNED, _FLIPPED = ("u8_sdot", "u8_smull"), 128  # forms that multiply signed bytes; see neon.py
+_BATCH = 8  # steps of u8_smull and bit_cnt whose inputs are loaded at once
 
 
 def _packing(spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:
@@ -198,12 +229,16 @@ def _depth(spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) 
         return None if safe is None else safe[0]
     if spec.form == "bit_shuffle":
         return 0 if packing.steps <= _BYTE_STEPS else _BYTE_STEPS
-    if spec.form != "u8_maddubs" and not spec.form.startswith("i16"):
+    if spec.form == "bit_cnt":
+        return _counted_depth(spec, packing)
+    if spec.form not in ("u8_maddubs", "u8_smull") and not spec.form.startswith("i16"):
         return 1
     blocks = weight_blocks(weights.reshape(packing.n, -1), packing)
     run_steps = packing.run_pad // packing.k_group
     if spec.form == "u8_maddubs":
         return maddubs_depth(blocks, act_max, run_steps)
+    if spec.form == "u8_smull":
+        return int16_depth(blocks, -spec.start, act_max - spec.start, run_steps, _BATCH)
     if spec.parts == 1:
         depth = int32_depth(blocks, act_max, run_steps)
         # widening more often than that costs more than two parts, each summed in long blocks
@@ -219,6 +254,18 @@ def _bytes(spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) 
     return lut_depth(weight_blocks(weights.reshape(packing.n, -1), packing), act_max, runs.steps(spec.k_group))
 
 
+def _counted_depth(spec: ConvSpec, packing: Packing) -> int | None:
+    """Of ``bit_cnt``: all steps, or equal blocks of whole batches.  The sum of all counts must stay in int16."""
+    if packing.steps * packing.k_group > _INT16:
+        return None
+    if packing.steps <= _BYTE_STEPS:
+        return 0
+    batches = -(-(packing.run_pad // packing.k_group) // _BATCH)
+    blocks = -(-batches // (_BYTE_STEPS // _BATCH))
+    return _BATCH * -(-batches // blocks)
+
+
+_INT16 = 32767
 _BYTE_STEPS = 31  # a step adds at most 8 to a byte counter: 31 * 8 < 256
 _SHORT = 8
 

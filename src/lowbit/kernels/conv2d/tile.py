@@ -11,14 +11,15 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import KernelFrame
-from lowbit.kernels.conv2d.arithmetic import Arithmetic
+from lowbit.kernels.conv2d.batches import walk_batches
 from lowbit.kernels.conv2d.geometry import Runs
+from lowbit.kernels.conv2d.inner_step import Arithmetic
+from lowbit.kernels.conv2d.loops import FEW, hidden, loop
 from lowbit.kernels.spec import ConvSpec
-from lowbit.kernels.vectors import LANES, convert, fence, load, splat, store
+from lowbit.kernels.vectors import LANES, convert, load, splat, store
 
 __all__ = ["Tile"]
 
-_FEW = 3  # steps LLVM may unroll
 _UNROLL = 8  # steps of a block unrolled here; longer blocks are loops
 
 
@@ -54,7 +55,7 @@ class Tile:
         if self.spec.form == "u8_split":
             self._listed(pixels, block)
         elif self.blocked and self.spec.depth == 0:
-            with self._block():
+            with self.block():
                 self._walk(pixels, panel)
         else:
             self._walk(pixels, panel)
@@ -100,8 +101,12 @@ class Tile:
 
     def _flush(self) -> None:
         """Add the block's narrow accumulators to the sums: 256 * high + low where there are two parts."""
+        self.flush_cells(self.cells)
+
+    def flush_cells(self, cells: list[tuple[int, int]]) -> None:
+        """:meth:`_flush` of some (pixel, vector) alone."""
         lanes = self.ops.lanes
-        for i, j in self.cells:
+        for i, j in cells:
             if self.ops.bytes:
                 for half, term in enumerate(self.ops.bytes.terms(load(self.narrow[i, j, 0], 0, self.width))):
                     buffer = self.sums[i, j, half]
@@ -118,7 +123,7 @@ class Tile:
         return self.runs.count * -(-steps // depth) if depth else 1
 
     @contextmanager
-    def _block(self) -> Iterator[None]:
+    def block(self) -> Iterator[None]:
         self._clear()
         yield
         self._flush()
@@ -130,31 +135,34 @@ class Tile:
         row_pitch = spec.dilation[0] * spec.src.wp * spec.src.stride
         column_pitch = spec.dilation[1] * spec.src.stride
         per_step = spec.k_group // 8 if spec.src.dtype == "bits" else spec.k_group
-        with _loop(runs.rows) as ky, _loop(runs.columns) as kx:
+        with loop(runs.rows) as ky, loop(runs.columns) as kx:
             tap = ky * row_pitch + kx * column_pitch
             first = panel + (ky * runs.columns + kx) * steps
+            if self.ops.batch > 1:
+                walk_batches(self, [pixel + tap for pixel in pixels], first, steps, per_step)
+                return
 
             def step(k: Any) -> None:
                 self._step([pixel + tap + k * per_step for pixel in pixels], first + k)
 
             if not self.blocked or spec.depth == 0:
-                with TB.serial(_hidden(steps)) as k:
+                with TB.serial(hidden(steps)) as k:
                     step(k)
                 return
             full, rest = divmod(steps, spec.depth)
             if full:
-                with _loop(full) as block, self._block():
+                with loop(full) as block, self.block():
                     self._repeat(step, block * spec.depth, spec.depth)
             if rest:
-                with self._block():
+                with self.block():
                     self._repeat(step, full * spec.depth, rest)
 
     def _repeat(self, step: Callable[[Any], None], start: Any, count: int) -> None:
-        if count <= (_FEW if self.ops.bytes else _UNROLL):
+        if count <= (FEW if self.ops.bytes else _UNROLL):
             for k in range(count):
                 step(start + k)
         else:  # look-ups read their tables long before their use when unrolled, and spill
-            with TB.serial(_hidden(count) if self.ops.bytes else count) as k:
+            with TB.serial(hidden(count) if self.ops.bytes else count) as k:
                 step(start + k)
 
     def _listed(self, pixels: list[Any], block: Any) -> None:
@@ -168,19 +176,3 @@ class Tile:
 
 def _vector(dtype: str, lanes: int) -> Any:
     return TB.alloc_buffer((lanes,), dtype, scope="global")
-
-
-def _hidden(count: int) -> Any:
-    """``count`` as a value LLVM does not know: it would unroll a short loop completely, reassociate the
-    sums of all its steps and spill (77 instead of 100 GMAC/s for six steps on AVX2)."""
-    return count if count <= _FEW else T.cast(fence(T.float32(count), 1), "int32")
-
-
-@contextmanager
-def _loop(extent: int) -> Iterator[Any]:
-    """A serial loop, or no loop at all for one iteration."""
-    if extent == 1:
-        yield 0
-    else:
-        with TB.serial(extent) as index:
-            yield index

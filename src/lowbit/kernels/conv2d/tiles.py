@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from itertools import product
 from math import ceil, gcd
 
+from lowbit.kernels.conv2d.neon_tiles import neon_lanes, neon_tiles
 from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import Layout
 from lowbit.targets import Target
 
-__all__ = ["Tiling", "choose_tiling"]
+__all__ = ["Tiling", "choose_tiling", "fastest", "tilings", "unit_of"]
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,36 @@ def choose_tiling(
     depth: int,
     window: bool,
 ) -> Tiling:
-    """The tile with the fewest estimated cycles for ``dst`` with ``steps`` K-steps in ``runs`` runs.
+    """The tile with the fewest estimated cycles of :func:`tilings`."""
+    return fastest(tilings(form, target, dst, steps, runs, pitch, linear, parts, depth, window))
+
+
+def fastest(found: list[Tiling]) -> Tiling:
+    """The one with the fewest estimated cycles."""
+    return min(found, key=lambda tiling: tiling.cycles)
+
+
+def tilings(
+    form: str,
+    target: Target,
+    dst: Layout,
+    steps: float,
+    runs: int,
+    pitch: int,
+    linear: bool,
+    parts: int,
+    depth: int,
+    window: bool,
+) -> list[Tiling]:
+    """Every tile that fits the registers, for ``dst`` with ``steps`` K-steps in ``runs`` runs.
 
     ``pitch``: bytes between the inputs of neighbouring pixels.  ``linear``: all pixels are that far
     apart, so one address serves a tile.  ``window``: grouped convolution, whose K grows with nr: the
     smallest nr is taken.
     """
+    if "neon" in target.features:
+        found_sizes = neon_tiles(form, target, dst, steps, runs, linear, parts, depth, window)
+        return [Tiling(mr, nr, *unit_of(-(-dst.pixels // mr), -(-dst.c // nr), _wanted(cost)), cost) for mr, nr, cost in found_sizes]
     cost = _COSTS[form]
     lanes = form_lanes(form, target)
     lut = form.startswith("lut")
@@ -110,12 +135,14 @@ def choose_tiling(
         tiles = -(-dst.pixels // mr)
         full, rest = divmod(vectors, nv)
         cycles = tiles * (full * tile_cycles(mr, nv, one_address) + (tile_cycles(mr, rest, one_address) if rest else 0))
-        found.append(Tiling(mr, nr, *_unit(tiles, -(-dst.c // nr), cycles), cycles))
-    return min(found, key=lambda tiling: tiling.cycles)
+        found.append(Tiling(mr, nr, *unit_of(tiles, -(-dst.c // nr), _wanted(cycles)), cycles))
+    return found
 
 
 def form_lanes(form: str, target: Target) -> int:
     """Output channels a vector of this form holds."""
+    if "neon" in target.features:
+        return neon_lanes(form)
     if form.startswith("lut"):
         return 64 if FORMS[form].features & {"avx512vbmi"} else target.vector_bytes
     return 16 if FORMS[form].features & {"avx512vnni", "avx512vpopcntdq"} else target.vector_bytes // 4
@@ -126,9 +153,13 @@ _UNITS = 16  # wanted: enough for 8 threads to balance
 _UNIT_CYCLES = 50_000  # 20 us: below that, handing out work costs as much as the work
 
 
-def _unit(tiles: int, blocks: int, cycles: float) -> tuple[int, int]:
-    """(m_tiles, n_blocks): about _UNITS units, none much shorter than _UNIT_CYCLES."""
-    wanted = max(1, min(_UNITS, int(cycles / _UNIT_CYCLES)))
+def _wanted(cycles: float) -> int:
+    """About _UNITS units, none much shorter than _UNIT_CYCLES."""
+    return max(1, min(_UNITS, int(cycles / _UNIT_CYCLES)))
+
+
+def unit_of(tiles: int, blocks: int, wanted: int) -> tuple[int, int]:
+    """(m_tiles, n_blocks) that make about ``wanted`` units."""
     if blocks >= wanted:
         return tiles, blocks // wanted
     per_block = -(-wanted // blocks)

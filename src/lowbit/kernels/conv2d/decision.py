@@ -1,0 +1,106 @@
+"""What can be decided about how a convolution is computed, and the name of a problem in a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from lowbit.kernels.conv2d.problem import Choice, ConvProblem
+from lowbit.kernels.layout import Layout
+from lowbit.kernels.spec import WinogradSpec
+from lowbit.kernels.winograd.select import tilings, winograd_choices
+from lowbit.targets import Target
+
+__all__ = ["Decision", "decision_of", "problem_key", "winograd_options"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``algorithm``: a name in ``REALIZERS`` of decide.py.  ``form``: a name in kernels/forms.py.  The rest as in
+    ConvSpec: pixels and channels of a tile, tiles and channel blocks of a unit; ``m_tiles`` is ``tb`` of WinogradSpec.
+
+    What the weights must prove (depth, parts) is no part of it: it is proven anew wherever a decision is used.
+    """
+
+    algorithm: str
+    form: str
+    mr: int
+    nr: int
+    m_tiles: int
+    n_blocks: int
+
+    def __str__(self) -> str:
+        name = self.form if self.algorithm == "direct" else f"{self.algorithm} {self.form}"
+        return f"{name} {self.mr}x{self.nr} u{self.m_tiles}x{self.n_blocks}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Decision:
+        """Raises ValueError for anything :meth:`to_json` would not give."""
+        types = {f.name: str if f.type == "str" else int for f in fields(cls)}
+        if set(data) != set(types) or any(type(data[name]) is not kind for name, kind in types.items()):
+            raise ValueError(f"not a decision: {data!r}")
+        return cls(**data)
+
+
+def decision_of(choice: Choice) -> Decision:
+    """What was decided to come to ``choice``."""
+    spec = choice.spec
+    if isinstance(spec, WinogradSpec):
+        return Decision(f"winograd{spec.m}", spec.form, spec.mr, spec.nr, spec.tb, spec.n_blocks)
+    return Decision("direct", spec.form, spec.mr, spec.nr, spec.m_tiles, spec.n_blocks)
+
+
+def winograd_options(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterator[tuple[Choice, list[WinogradSpec]]]:
+    """Every Winograd form that the weights allow, with the model's sizes and with all there are."""
+    for choice in winograd_choices(problem, weights, target):
+        assert isinstance(choice.spec, WinogradSpec)
+        yield choice, tilings(choice.spec, target)
+
+
+def problem_key(problem: ConvProblem, found: Sequence[Choice]) -> str:
+    """One line of text that is equal for problems with the same best decision.
+
+    Everything of the problem but its layer's name; of the weights only what they allow: the forms of ``found``
+    (``select.options``) with the depth and parts proven for each, and the doubled steps in sixteenths.
+    """
+    p = problem
+    entries = {
+        "": f"{p.op} {p.act}x{p.weight}",
+        "max": p.act_max,
+        "shift": p.acc_shift,
+        "sign": int(p.sign),
+        "k": _pair(p.kernel),
+        "s": _pair(p.stride),
+        "d": _pair(p.dilation),
+        "p": _pair(p.padding),
+        "g": p.groups,
+        "src": _layout(p.src),
+        "dst": _layout(p.dst),
+        "res": "none" if p.residual is None else _layout(p.residual),
+        "allows": ",".join(map(_allowed, found)),
+    }
+    return " ".join(f"{name}={value}" if name else str(value) for name, value in entries.items())
+
+
+def _pair(values: tuple[int, int]) -> str:
+    return f"{values[0]}x{values[1]}"
+
+
+def _layout(at: Layout) -> str:
+    halo = f"+{at.top},{at.left},{at.bottom},{at.right}" if at.halo else ""
+    return f"{at.n}x{at.h}x{at.w}x{at.c}/{at.stride}{at.dtype}{halo}"
+
+
+def _allowed(choice: Choice) -> str:
+    spec = choice.spec
+    if isinstance(spec, WinogradSpec):
+        return f"winograd{spec.m}-{spec.form}:{spec.depth}"
+    parts = f"*{spec.parts}" if spec.parts > 1 else ""
+    split = f"/{round(16 * choice.split)}" if choice.split else ""
+    return f"{spec.form}:{spec.depth}{parts}{split}"

@@ -1,0 +1,35 @@
+"""What a form does in one step of the K loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lowbit.kernels.conv2d.bytesums import Bytes
+
+__all__ = ["Arithmetic"]
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """One vector holds ``lanes`` output channels.
+
+    ``spread(kernel, at)``: the step's input values at element ``at`` of x, repeated in every lane;
+    ``step(acc, a, w)``: the step accumulator (TIR dtype ``narrow``) after one step;
+    ``total(acc)``: its value as int32 (float32 for f32) x lanes;
+    ``weight``: (TIR dtype, elements) of one vector of weights, ``zero``: what ``narrow`` starts from.
+    ``batch``: steps whose inputs are loaded at once: ``spreads(kernel, at)`` gives the function from
+    the number of such a step to what ``spread`` would give for it (see batches.py).
+    """
+
+    lanes: int
+    narrow: str
+    weight: tuple[str, int]
+    zero: Any
+    spread: Callable[[Any, Any], Any]
+    step: Callable[[Any, Any, Any], Any]
+    total: Callable[[Any], Any] = lambda acc: acc
+    bytes: Bytes | None = None  # forms that sum in bytes, one a lane
+    batch: int = 1
+    spreads: Callable[[Any, Any], Callable[[int], Any]] | None = None

@@ -1,0 +1,122 @@
+"""The inner steps of the NEON forms (TensorIR): see ``Arithmetic``.
+
+Inputs are loaded sixteen bytes at a time, ``batch`` steps' worth; a step takes its values out of that
+register as an operand "by element" or with one ``dup``.
+
+``smull`` and ``sdot`` multiply signed bytes.  Stored inputs are unsigned; where they can exceed 127 the kernel
+flips their upper bit, x ^ 0x80 = x - 128 as a signed byte, and the bias holds 128 * sum(w) (``ConvSpec.start``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm.script import tirx as T
+from tvm.tirx.script import builder as TB
+
+from lowbit.kernels.conv2d.bytesums import Bytes
+from lowbit.kernels.conv2d.inner_step import Arithmetic
+from lowbit.kernels.intrinsics.neon import cnt, lane, sadd_pairs, sdot, smull
+from lowbit.kernels.spec import ConvSpec
+from lowbit.kernels.vectors import convert, load, pinned, splat
+
+__all__ = ["BIT_START", "FLIPPED", "NEON"]
+
+FLIPPED = 128  # ConvSpec.start of inputs whose upper bit is flipped
+BIT_START = 255  # what a byte counter of ones counts down from
+
+_Spreads = Callable[[Any, Any], Callable[[int], Any]]
+
+
+def _batched(spreads: _Spreads, batch: int) -> dict[str, Any]:
+    """``batch``, ``spreads`` and ``spread`` of an Arithmetic."""
+    return {"batch": batch, "spreads": spreads, "spread": lambda kernel, at: spreads(kernel, at)(0)}
+
+
+def _from_bytes(spec: ConvSpec, dtype: str) -> _Spreads:
+    """Sixteen inputs as signed bytes; a step takes one lane of ``dtype`` of them."""
+    lanes = 128 // int(dtype.removeprefix("int"))
+
+    def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
+        values = load(kernel.x, at)
+        if spec.start:
+            values = values ^ splat(T.uint8(FLIPPED), "uint8")
+        values = TB.Bind(T.reinterpret(f"{dtype}x{lanes}", values))
+        return lambda step: T.reinterpret("int8x16", lane(values, step, lanes))
+
+    return spreads
+
+
+def _u8_smull(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    """Pairs of inputs; products meet in int16, one lane for each of the pair, for ``depth`` steps."""
+    batched = _batched(_from_bytes(spec, "int16"), 8)
+    if spec.depth == 1:
+        zero = splat(0, "int32", 8)
+        return Arithmetic(8, "int32x8", ("int8", 16), zero, step=lambda acc, a, w: acc + sadd_pairs(smull(a, w, 16)), **batched)
+    return Arithmetic(
+        8,
+        "int16x16",
+        ("int8", 16),
+        splat(0, "int16", 16),
+        step=lambda acc, a, w: acc + smull(a, w, 16),
+        total=sadd_pairs,
+        **batched,
+    )
+
+
+def _u8_sdot(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    batched = _batched(_from_bytes(spec, "int32"), 4)
+    return Arithmetic(4, "int32x4", ("int8", 16), splat(0, "int32", 4), step=lambda acc, a, w: sdot(acc, w, a), **batched)
+
+
+def _i16_smlal(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
+        values = TB.Bind(convert(load(kernel.x, at, 8), "int16", 8))
+        return lambda step: lane(values, step, 8)
+
+    zero = splat(0, "int32", 8)
+    return Arithmetic(8, "int32x8", ("int16", 8), zero, step=lambda acc, a, w: acc + smull(a, w, 8), **_batched(spreads, 8))
+
+
+def _bit_cnt(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    """Eight bits of input in every byte; a byte counts its channel's ones of x xor w down from BIT_START."""
+
+    def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
+        values = TB.Bind(load(kernel.x, at))
+        return lambda step: lane(values, step, 16)
+
+    return Arithmetic(
+        16,
+        "uint8x16",
+        ("uint8", 16),
+        splat(T.uint8(BIT_START), "uint8", 16),
+        step=lambda acc, a, w: pinned(acc - cnt(a ^ w), "uint8", 16),
+        bytes=Bytes(16, BIT_START, 1),
+        **_batched(spreads, 8),
+    )
+
+
+def _f32(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
+        values = TB.Bind(load(kernel.x, at, 4))
+        return lambda step: lane(values, step, 4)
+
+    return Arithmetic(
+        4,
+        "float32x4",
+        ("float32", 4),
+        splat(0.0, "float32", 4),
+        step=lambda acc, a, w: T.call_llvm_pure_intrin("float32x4", "llvm.fmuladd", w, a, acc),
+        **_batched(spreads, 4),
+    )
+
+
+# form -> its arithmetic, where the target has NEON
+NEON: dict[str, Callable[[ConvSpec, int], Arithmetic]] = {
+    "bit_cnt": _bit_cnt,
+    "u8_sdot": _u8_sdot,
+    "u8_smull": _u8_smull,
+    "i16_smlal": _i16_smlal,
+    "f32": _f32,
+}

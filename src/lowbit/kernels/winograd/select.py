@@ -1,0 +1,152 @@
+"""Which Winograd forms can compute a convolution exactly, their tiles, and what they would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from lowbit.kernels.conv2d.exactness import maddubs_depth
+from lowbit.kernels.conv2d.pack import weight_blocks
+from lowbit.kernels.conv2d.problem import Choice, ConvProblem
+from lowbit.kernels.conv2d.tiles import form_lanes
+from lowbit.kernels.forms import FORMS, Form
+from lowbit.kernels.packing import Packing
+from lowbit.kernels.spec import WinogradSpec
+from lowbit.kernels.winograd.transforms import MATRICES, REACH
+from lowbit.targets import Target
+
+__all__ = ["tilings", "winograd_choices", "winograd_cycles"]
+
+_FORMS = ("u8_vnni", "u8_maddubs", "i16_vnni", "i16_maddwd", "f32")
+_MIN_CHANNELS = 16
+
+
+def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterator[Choice]:
+    """Every admissible Winograd form of ``problem``, each with the tile of the cost model."""
+    p = problem
+    same = (p.op, p.kernel, p.stride, p.dilation, p.groups) == ("conv2d", (3, 3), (1, 1), (1, 1), 1)
+    if not same or p.wide or p.src.dtype not in ("u8", "f32") or p.src.stride % 16 or min(p.src.c, p.dst.c) < _MIN_CHANNELS:
+        return
+    seen = set()  # elements: a later form of the same kind is slower
+    for name in _FORMS:
+        form = FORMS[name]
+        if not form.available(target) or p.src.dtype not in form.storage or (form.element in seen):
+            continue
+        found = [draft for m in (4, 2) if (draft := _draft(form, m, p, weights)) is not None]
+        if found:
+            seen.add(form.element)
+        for spec in found:
+            yield _finish(_tiled(spec, target), p, weights)
+
+
+def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray) -> WinogradSpec | None:
+    """The spec without its tile, or None where the form could not hold the numbers."""
+    if min(p.dst.h, p.dst.w) < m:
+        return None
+    offset, depth = 0, 1
+    if form.element != "f32":
+        wide = np.asarray(weights, np.int64)
+        reach = p.act_max * np.maximum(np.maximum(wide, 0).sum((1, 2, 3)), np.maximum(-wide, 0).sum((1, 2, 3))).max(initial=0)
+        if reach >= REACH[m] or np.abs(wide).max(initial=0) > 128:
+            return None
+    if form.element == "i8":
+        u = MATRICES[m].weights(weights)
+        if m != 2 or 4 * p.act_max > 255 or u.min() < -128 or u.max() > 127:
+            return None
+        offset = 2 * p.act_max
+        if form.name == "u8_maddubs":
+            found = _narrow_depth(u, p.act_max * 4)
+            if found is None:
+                return None
+            depth = found
+    return WinogradSpec(
+        p.src, p.dst, p.residual, p.padding, p.act, p.weight, form.name, m, form.k_group, depth, 1, 16, 1, 1,
+        p.acc_shift, p.sign, offset,
+    )  # fmt: skip
+
+
+def _narrow_depth(u: np.ndarray, largest: int) -> int | None:
+    """``maddubs_depth`` of U (p, p, N, C) with unsigned inputs up to ``largest``."""
+    n, c = u.shape[2:]
+    packing = Packing("panels", "i8", n, 1, c, -(-c // 4) * 4, 16, 4, channels=c)
+    depths = [maddubs_depth(weight_blocks(part, packing), largest) for part in u.reshape(-1, n, c)]
+    return None if None in depths else min((d for d in depths if d is not None), key=lambda d: d or 1 << 30)
+
+
+def _finish(spec: WinogradSpec, p: ConvProblem, weights: np.ndarray) -> Choice:
+    element = {1: "f32", 2: "i16", 4: "i8"}[spec.k_group]
+    n, c = weights.shape[0], weights.shape[3]
+    packing = Packing(
+        "panels", "f32" if element == "f32" else "i8", n, 9, c, spec.steps * spec.k_group, spec.nr, spec.k_group, channels=c
+    )
+    extra = np.zeros((0, n), np.int64)
+    if spec.offset:
+        matrices = MATRICES[spec.m]
+        sums = spec.offset * matrices.weights(weights).sum(-1)  # (p, p, N)
+        sums[1, 1] = 0
+        extra = np.einsum("ik,kln,jl->ijn", matrices.at, sums, matrices.at).reshape(-1, n)
+    return Choice(spec, packing, bias_offset=np.zeros(n, np.int64), bias_rows=extra)
+
+
+_WORK = {"u8_vnni": 1.0, "u8_maddubs": 2.0, "i16_vnni": 1.0, "i16_maddwd": 1.05, "f32": 1.0}  # cycles: 64 bytes of weights
+_INPUT = {2: 35.0, 4: 125.0}  # cycles: one tile, one vector of channels
+_OUTPUT = {2: 50.0, 4: 160.0}  # one tile, sixteen channels in 64-byte vectors
+_WEIGHTS = {2: 30.0, 4: 80.0}  # one vector of weights
+_FLOAT_WEIGHTS = {2: 40.0, 4: 160.0}
+_UNITS = 16  # as in conv2d/tiles.py
+_UNIT_CYCLES = 50_000
+
+
+def _tiled(spec: WinogradSpec, target: Target) -> WinogradSpec:
+    """The sizes with the fewest estimated cycles."""
+    return min(tilings(spec, target), key=lambda tiled: winograd_cycles(tiled, target))
+
+
+def tilings(spec: WinogradSpec, target: Target) -> list[WinogradSpec]:
+    """``spec`` in every size that fits the registers and the level-2 cache."""
+    lanes = form_lanes(spec.form, target)
+    temporaries = 1 if spec.form in ("u8_vnni", "i16_vnni", "f32") else 2
+    held = 2 if spec.form == "u8_maddubs" and spec.depth in (2, 3, 4) else 1
+    found = []
+    channels = -(-spec.dst.c // 16) * 16
+    for nr in (nr for nr in (16, 32) if channels % nr == 0):
+        blocks = channels // nr
+        for n_blocks in sorted({1, -(-blocks // 4), -(-blocks // 2), blocks}):
+            sized = replace(spec, nr=nr, n_blocks=n_blocks)
+            room = int(target.l2_bytes * 1.6) - 4 * sized.scratch_words[0]
+            most = room // (4 * spec.positions * (sized.words + nr))
+            if most < min(spec.tiles, 4) and (n_blocks, nr) != (1, 16):
+                continue
+            fewest = -(-spec.tiles // max(most, min(spec.tiles, 4)))
+            for parts in sorted({fewest, *(p for p in (2, 4, 8, 16) if p <= spec.tiles // 8)}):
+                tb = -(-spec.tiles // parts)
+                if tb > max(most, 4):
+                    continue
+                fits = (target.registers - temporaries - nr // lanes) // (nr // lanes * held)
+                # of the sizes that make equally many tiles, the smallest wastes least
+                best = {-(-tb // mr): mr for mr in range(max(1, min(tb, 28, fits)), 0, -1)}
+                found += [replace(sized, tb=tb, mr=mr) for mr in sorted(best.values())[-4:]]
+    return found
+
+
+def winograd_cycles(spec: WinogradSpec, target: Target) -> float:
+    """Estimate of the whole layer."""
+    lanes = form_lanes(spec.form, target)
+    half = lanes / 16
+    vectors = spec.nr // lanes
+    parts = -(-spec.tiles // spec.tb)
+    work = _WORK[spec.form] if spec.form != "u8_maddubs" or spec.depth == 1 else 1.0 + 1.0 / (spec.depth or 64)
+    step = max(spec.mr * vectors * half * work + 0.2 * (spec.mr + vectors) * half, (spec.mr + vectors) * 0.5, 4.0)
+    tile = spec.steps * step + 20 + 2 * spec.mr * vectors
+    multiply = parts * -(-spec.tb // spec.mr) * spec.positions * spec.blocks * tile
+    wide = target.vector_bytes * spec.k_group // 4
+    tiles = parts * spec.tb
+    transforms = tiles * (spec.src.stride / wide * _INPUT[spec.m] + spec.blocks * spec.nr / 16 * _OUTPUT[spec.m] / half)
+    excess = max(0.0, spec.scratch_bytes - 0.85 * target.l2_bytes) * spec.blocks * parts / 12  # cycles to fetch it again
+    floating = spec.form == "f32"
+    rows = spec.blocks * (parts if spec.groups > 1 else 1) * spec.steps * spec.nr * spec.k_group
+    weights = rows / max(16, target.vector_bytes / (4 if floating else 2)) * (_FLOAT_WEIGHTS if floating else _WEIGHTS)[spec.m]
+    too_few = max(1.0, min(_UNITS, multiply / _UNIT_CYCLES) / spec.units)  # units for many threads
+    return (multiply + excess + transforms + weights) * (1 + 0.02 * (too_few - 1)) + 1000 * parts * spec.groups

@@ -1,0 +1,109 @@
+"""Which measured loop says how fast a layer could be: from the spec in the manifest, whatever its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lowbit.targets import Target
+
+__all__ = ["Finish", "Sequence", "finish_of", "multiplications_saved", "plain_sequences", "sequence_of"]
+
+_LONG = 64  # steps a block from which widening costs nothing: the length of the measured loop
+_ENDS_IN_16_BITS = ("u8_maddubs", "u8_smull")
+_COUNTER_STEPS = {"bit_shuffle": 31, "bit_cnt": 24}  # until a byte that counts ones is full
+# form of a layer -> the form whose instructions it repeats
+_SAME_INSTRUCTIONS = {"u8_split": "u8_maddubs"}
+
+
+@dataclass(frozen=True, order=True)
+class Sequence:
+    """What an inner loop repeats: a form of kernels/forms.py, steps between widenings (0 = none), parts of a
+    weight, float64 sums, and the dtype of the input."""
+
+    form: str
+    depth: int = 0
+    parts: int = 1
+    wide: bool = False
+    src: str = "u8"
+
+    def __str__(self) -> str:
+        """``i16_vnni d8 x2 i16``: form, depth, parts, input."""
+        depth = f" d{self.depth}" if self.depth > 1 else ""
+        return f"{self.form}{depth}{f' x{self.parts}' if self.parts > 1 else ''}{' wide' if self.wide else ''} {self.src}"
+
+
+@dataclass(frozen=True, order=True)
+class Finish:
+    """How a tile's sums become results: the form they come from, the dtype of the output and of the residual
+    ("" for none), float64 sums, sign output."""
+
+    form: str
+    dst: str
+    residual: str = ""
+    wide: bool = False
+    sign: bool = False
+
+    def __str__(self) -> str:
+        kept = [self.form, self.dst, self.residual and f"+{self.residual}", "wide" * self.wide, "sign" * self.sign]
+        return "write " + " ".join(word for word in kept if word)
+
+
+def plain_sequences(target: Target, name: str = "") -> list[Sequence]:
+    """The loops of every form that ``target`` has (or of one), one for each type of input, where sums are widened as
+    rarely as the form ever does it."""
+    from lowbit.kernels.forms import FORMS
+
+    forms = [form for form in FORMS.values() if form.available(target) and form.name not in _SAME_INSTRUCTIONS]
+    return [
+        Sequence(form.name, _COUNTER_STEPS.get(form.name, 0), src=src)
+        for form in forms
+        for src in form.storage
+        if name in ("", form.name)
+    ]
+
+
+def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, float] | None:
+    """(loop, plain multiply-accumulates of the layer for one of the loop); None for a form that no loop is known for.
+
+    A depthwise kernel multiplies with the 16-bit instructions, two kernel rows at a time: an odd row wastes half.
+    A Winograd kernel multiplies ``multiplications_saved`` times less than the plain algorithm.
+    """
+    from lowbit.kernels.forms import FORMS
+
+    form = str(spec.get("form", ""))
+    if spec["kind"] == "depthwise":
+        rows = spec["kernel"][0]
+        if form == "f32":
+            return Sequence("f32", src="f32"), 1.0
+        pairs = next((f for f in FORMS.values() if f.name.startswith("i16_") and f.available(target)), None)
+        if pairs is None or "sse2" not in target.features:
+            return None
+        return Sequence(pairs.name, src="i16"), rows / (2 * -(-rows // 2)) / (2 if spec["wide"] else 1)
+    form = _SAME_INSTRUCTIONS.get(form, form)
+    if spec["kind"] not in ("conv2d", "winograd") or form not in FORMS or not FORMS[form].available(target):
+        return None
+    # one step a block is no block at all, but where products are widened (16-bit sums, float64 sums)
+    unblocked = spec["depth"] == 1 and form not in _ENDS_IN_16_BITS and not spec.get("wide")
+    depth = 0 if unblocked or spec["depth"] >= _LONG else spec["depth"]
+    if spec["kind"] == "winograd":  # what it multiplies are transformed inputs, in the form's own type
+        return Sequence(form, depth, src=FORMS[form].storage[0]), multiplications_saved(spec)
+    return Sequence(form, depth, spec["parts"], spec["wide"], spec["src"]["dtype"]), 1.0
+
+
+def finish_of(spec: Mapping[str, Any], target: Target) -> Finish | None:
+    """How a layer with this spec writes its results; None where :func:`sequence_of` is, and for Winograd kernels, which
+    transform their sums first."""
+    found = sequence_of(spec, target)
+    if found is None or spec["kind"] == "winograd":
+        return None
+    residual = spec["residual"]["dtype"] if spec["residual"] else ""
+    return Finish(found[0].form, spec["dst"]["dtype"], residual, spec["wide"], spec["sign"])
+
+
+def multiplications_saved(spec: Mapping[str, Any]) -> float:
+    """Multiply-accumulates of the plain algorithm for each of the kernel's: 9 m^2 / (m + 2)^2 for Winograd's F(m x m, 3 x 3),
+    else 1."""
+    m = spec["m"] if spec["kind"] == "winograd" else 0
+    return 9 * m * m / (m + 2) ** 2 if m else 1.0

@@ -1,0 +1,1 @@
+"""Measuring how convolutions are best computed, and remembering it."""

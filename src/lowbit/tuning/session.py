@@ -1,0 +1,170 @@
+"""Tuning a network: which problems it has, how long each is searched, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from lowbit.errors import ConfigError
+from lowbit.graph import Graph
+from lowbit.kernels.conv2d.candidates import LIMIT, candidates
+from lowbit.kernels.conv2d.decide import Request
+from lowbit.kernels.conv2d.decision import Decision
+from lowbit.lowering import lower
+from lowbit.progress import Stage, stage
+from lowbit.targets import Target
+from lowbit.targets.host import host_features, host_machine
+from lowbit.tuning.database import user_database
+from lowbit.tuning.measure import Measurer
+from lowbit.tuning.search import Measure, Search
+from lowbit.tuning.trial import Trial
+
+__all__ = ["SECONDS", "Problem", "TuneReport", "TunedLayer", "collect_problems", "runs_here", "tune_graph"]
+
+SECONDS = 60.0
+_FIRST = 9  # decisions measured of every problem before more are of any: one program
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A request and all layers of the network that make it."""
+
+    request: Request
+    layers: tuple[str, ...]
+
+    @property
+    def macs(self) -> int:
+        return self.request.macs * len(self.layers)
+
+
+@dataclass(frozen=True)
+class TunedLayer:
+    """``default_us``, ``tuned_us``: of one of ``layers``, computed as the model chooses and as measured best."""
+
+    layers: tuple[str, ...]
+    default_us: float
+    tuned_us: float
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class TuneReport:
+    """``untuned``: layers that the time was too short for.  ``measured``: programs run by this call."""
+
+    network: str
+    threads: int
+    rows: tuple[TunedLayer, ...]
+    untuned: tuple[str, ...]
+    measured: int
+    database: Path
+
+    @property
+    def default_us(self) -> float:
+        return sum(row.default_us * len(row.layers) for row in self.rows)
+
+    @property
+    def tuned_us(self) -> float:
+        return sum(row.tuned_us * len(row.layers) for row in self.rows)
+
+    @property
+    def gap(self) -> float:
+        """How much longer the tuned layers take without tuning, in %."""
+        return 100 * (self.default_us / self.tuned_us - 1) if self.rows else 0.0
+
+
+@dataclass(eq=False)
+class _Recorder:
+    """``Decisions`` that has none and remembers who asked."""
+
+    requests: list[Request] = field(default_factory=list)
+
+    def find(self, request: Request) -> None:
+        self.requests.append(request)
+
+    def refuse(self, request: Request, decision: Decision) -> None:
+        raise AssertionError("nothing was decided")
+
+
+def collect_problems(graph: Graph, target: Target, pattern: str = "*") -> list[Problem]:
+    """The distinct problems of the layers that match ``pattern`` (fnmatch), most work first.
+
+    Raises ConfigError for a pattern that matches no convolution.
+    """
+    recorder = _Recorder()
+    lower(graph, target, recorder)
+    layers: dict[str, list[str]] = {}
+    requests: dict[str, Request] = {}
+    for request in recorder.requests:
+        if fnmatchcase(request.problem.layer, pattern):
+            requests.setdefault(request.key, request)
+            layers.setdefault(request.key, []).append(request.problem.layer)
+    if recorder.requests and not requests:
+        names = ", ".join(dict.fromkeys(request.problem.layer for request in recorder.requests))
+        raise ConfigError(f"{pattern!r} matches no layer that can be tuned; there are: {names}")
+    return sorted((Problem(requests[key], tuple(layers[key])) for key in requests), key=lambda problem: -problem.macs)
+
+
+def runs_here(target: Target) -> bool:
+    return target.triple.startswith(f"{host_machine()}-") and target.features <= host_features()
+
+
+def tune_graph(
+    graph: Graph,
+    target: Target,
+    threads: int,
+    seconds: float = SECONDS,
+    trials: int = LIMIT,
+    pattern: str = "*",
+    progress: bool | None = None,
+    measure: Measure | None = None,
+) -> TuneReport:
+    """Measure the convolutions of ``graph`` for about ``seconds`` and keep what is found in the user's database.
+
+    ``trials``: decisions a problem.  What a database holds already is not
+    measured again, so an interrupted call is continued by the next one.  Raises ConfigError for a target that this
+    machine cannot run, ``seconds`` <= 0, ``trials`` < 1 or a pattern that matches nothing.
+    """
+    if not runs_here(target):
+        raise ConfigError(f"tuning measures on this machine, which cannot run {target.name}; tune on a machine that can")
+    if not seconds > 0 or trials < 1:
+        raise ConfigError(f"tuning takes more than 0 seconds and at least 1 trial, got {seconds} and {trials}")
+    problems = collect_problems(graph, target, pattern)
+    database = user_database(target)
+    with stage("tune", 2 * len(problems), progress) as advance:
+        search = Search(
+            measure or Measurer(target, threads), database, threads, lambda layer, ratio: advance(0, _said(layer, ratio))
+        )
+        _share_out(search, problems, target, seconds, trials, advance)
+    return _report(graph.name, problems, search)
+
+
+def _said(layer: str, ratio: float) -> str:
+    return f"tune {layer}, best {1 / ratio:.2f}x the model's choice"
+
+
+def _share_out(search: Search, problems: Sequence[Problem], target: Target, seconds: float, trials: int, advance: Stage) -> None:
+    """First a few decisions of every problem, then the others; their time is shared half equally, half by work."""
+    end, total = search.clock() + seconds, sum(problem.macs for problem in problems)
+    parts = [1 / len(problems) + problem.macs / total for problem in problems]
+    for limit in (min(_FIRST, trials), trials):
+        for index, problem in enumerate(problems):
+            left = end - search.clock()
+            if left > 0:
+                request = problem.request
+                found = candidates(request.problem, request.weights, target, limit)
+                search.run(request, found, left if limit == _FIRST else left * parts[index] / sum(parts[index:]))
+            advance()
+
+
+def _report(network: str, problems: Sequence[Problem], search: Search) -> TuneReport:
+    rows: list[TunedLayer] = []
+    untuned: list[str] = []
+    for problem in problems:
+        trial: Trial | None = search.best(problem.request.key)
+        if trial is None:
+            untuned += problem.layers
+        else:
+            rows.append(TunedLayer(problem.layers, trial.ns / trial.ratio / 1e3, trial.ns / 1e3, trial.decision))
+    return TuneReport(network, search.threads, tuple(rows), tuple(untuned), search.measured, search.database.path)

@@ -47,7 +47,7 @@ def _llvm() -> bool:
 _NEEDS = {
     "qemu": (_qemu, "apt-get install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     "board": (_board, "lowbit setup board"),
-    "llvm": (_llvm, "apt-get install llvm"),
+    "llvm": (_llvm, "apt-get install llvm-19"),
     "data": (lambda: bool(os.environ.get("LOWBIT_DATA")), "LOWBIT_DATA does not name the pretrained networks and images"),
     "peers": (lambda: find_spec("onnxruntime") is not None and find_spec("onnx") is not None, "onnxruntime is not installed"),
 }

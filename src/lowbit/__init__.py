@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 from lowbit.version import __version__
 
 if TYPE_CHECKING:
-    from lowbit.compiler import compile, trace
+    from lowbit.compiler import compile, trace, tune
     from lowbit.numerics import QType
     from lowbit.quantization import LayerPrecision, QuantizationConfig
     from lowbit.runtime import Compiled, load
 
-__all__ = ["Compiled", "LayerPrecision", "QType", "QuantizationConfig", "__version__", "compile", "load", "trace"]
+__all__ = ["Compiled", "LayerPrecision", "QType", "QuantizationConfig", "__version__", "compile", "load", "trace", "tune"]
 
 _HOME = {
     "compile": "lowbit.compiler",
     "trace": "lowbit.compiler",
+    "tune": "lowbit.compiler",
     "QType": "lowbit.numerics",
     "LayerPrecision": "lowbit.quantization",
     "QuantizationConfig": "lowbit.quantization",

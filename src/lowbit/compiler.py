@@ -185,9 +185,10 @@ def compile(  # the name users expect
     if tune:
         tune_graph(graph, machine, workers, SECONDS if tune is True else tune, progress=progress)
         watch("tune")
-    program = lower(graph, machine, make_lookup(machine, workers) if tuning else None)
-    if tuning:
-        _report_untuned(program, machine, progress)
+    lookup = make_lookup(machine, workers) if tuning else None
+    program = lower(graph, machine, lookup)
+    if lookup is not None:
+        _report_untuned(program, machine, lookup.counts["refused"], progress)
     watch("lower", text=print_program(program, machine.name))
     with stage("compile kernels", len(program.specs), progress) as advance:
         objects = compile_kernels(program.specs, machine, progress=lambda *_: advance())
@@ -267,12 +268,14 @@ def _float_graph(model: Any, example_inputs: Any, name: str | None, watch: Obser
     return trace(model, example_inputs, name, watch)
 
 
-def _report_untuned(program: Program, target: Target, progress: bool | None) -> None:
-    """One line for a network that could run faster here, once a process."""
+def _report_untuned(program: Program, target: Target, refused: int, progress: bool | None) -> None:
+    """One line for a network that could run faster here, once a process.  ``refused``: how many decisions were
+    known but not admissible."""
     from lowbit.tuning.session import runs_here
 
     tuned = [call.tuned for call in program.calls if call.tuned is not None]
     untuned = tuned.count(False)
     if untuned and runs_here(target):
-        text = f"{untuned} of {len(tuned)} convolutions run untuned (estimated); tune them with: lowbit tune or compile(tune=True)"
-        notice("untuned", text, progress)
+        text = f"{untuned} of {len(tuned)} convolutions run untuned (estimated)"
+        text += f", {refused} of them because their weights do not allow what was measured" if refused else ""
+        notice("untuned", f"{text}; tune them with: lowbit tune, or compile(tune=True)", progress)

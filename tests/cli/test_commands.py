@@ -130,7 +130,7 @@ def test_unwritable_output_is_found_before_compiling(tmp_path: Path, monkeypatch
 
 def test_export_writes_what_a_c_program_needs(artifacts: Mapping[str, Path], tmp_path: Path) -> None:
     ok("export", artifacts["4/int4"], "--library", tmp_path / "out")
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".so", ".h", ".weights", ".c", ".md"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".so", ".a", ".h", ".weights", ".c", ".md"}
 
 
 def test_run_refuses_wrong_inputs(artifacts: Mapping[str, Path], tmp_path: Path) -> None:

@@ -89,10 +89,9 @@ def _program(spec: KernelSpec, target: Target) -> Path:
     symbol = spec.symbol(target.name)
     path = Path(_FOLDER.name) / symbol[-200:]
     path.with_suffix(".o").write_bytes(compile_kernels([spec], target)[spec])
-    alias = f"-Wl,--defsym=lowbit_kernel={symbol}"
-    subprocess.run(
-        [COMPILER, "-static", "-o", str(path), str(_main_object()), str(path.with_suffix(".o")), alias], check=True, capture_output=True
-    )
+    objects = [str(_main_object()), str(path.with_suffix(".o"))]
+    command = [COMPILER, "-static", "-o", str(path), *objects, f"-Wl,--defsym=lowbit_kernel={symbol}"]
+    subprocess.run(command, check=True, capture_output=True)
     return path
 
 

@@ -10,13 +10,14 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lowbit.backend.cache import compile_kernels
 from lowbit.kernels.abi import ARGUMENTS
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import TARGETS, Target
 from lowbit.targets.host import host_features, host_machine
-from tests.kernels.emulated import call_emulated
+from tests.kernels.emulated import call_emulated, missing_tools
 
 __all__ = ["aligned", "load_kernels", "run_kernel", "runnable_targets"]
 
@@ -71,6 +72,8 @@ def run_kernel(spec: KernelSpec, target: Target, lo: int = 0, hi: int | None = N
     Arrays must be contiguous and, where the kernel reads past their end, made by :func:`aligned`.
     """
     if target.machine != host_machine():
+        if reason := missing_tools():
+            pytest.skip(reason)
         call_emulated(spec, target, lo, spec.units if hi is None else hi, arrays)
         return
     (function,) = load_kernels([spec], target)

@@ -22,6 +22,7 @@ from lowbit.kernels.spec import (
     RunsSpec,
     SoftmaxSpec,
     UnarySpec,
+    WinogradSpec,
     spec_from_json,
 )
 from lowbit.kernels.table import BUILDERS
@@ -52,6 +53,7 @@ SPECS: list[KernelSpec] = [
     SoftmaxSpec(_WORDS, _BYTES),
     SoftmaxSpec(_FLOATS, _FLOATS),
     DepthwiseSpec(_HALO, _BYTES, _BYTES, (3, 3), (1, 1), (1, 1), (1, 1), "u8", "i8", "i8"),
+    WinogradSpec(Layout(1, 4, 20, 32, 32, "f32", 1, 1, 1, 1), _FLOATS, None, (1, 1), "f32", "f32", "f32", 4, 1, 1, 2, 16, 5, 2),
     DepthwiseSpec(_HALO, _BYTES, None, (3, 3), (1, 1), (1, 1), (1, 1), "u8", "i16", "i16", wide=True),
 ]
 
@@ -64,7 +66,7 @@ def test_every_kind_of_spec_has_a_builder():
 
 
 def test_every_kind_is_generated_here():
-    assert {spec.kind for spec in SPECS} | {"conv2d"} == set(BUILDERS)
+    assert {spec.kind for spec in SPECS} | {"conv2d", "pack_pairs"} == set(BUILDERS)
 
 
 @pytest.mark.parametrize("target", [*TARGETS.values(), ARM], ids=lambda t: t.name)

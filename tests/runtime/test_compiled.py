@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.backend.manifest import make_manifest
 from lowbit.errors import ArtifactError, ConfigError, InputError, LowbitError
 from lowbit.lowering.program import Program, Ref
 from lowbit.runtime.artifact import read_artifact, write_artifact
 from lowbit.runtime.compiled import Compiled, load
 from lowbit.runtime.native import NativeNetwork
-from tests.backend.toy import built, call, linear_reference
+from tests.backend.toy import TARGET, built, call, linear_reference, objects
 from tests.runtime.toy import toy_compiled
 
 
@@ -70,8 +71,9 @@ def test_several_inputs_and_outputs() -> None:
         o=Ref("output", 0),
     )
     copy = call("copy", "memcpy(o, x, 8);", x=Ref("input", 1), o=Ref("output", 1))
-    library, weights = built(Program("pair", (add, copy), (), (), b"", 64, 0, ((1,), (2,)), ((1,), (1, 2))))
-    network = Compiled({"target": {"name": "any"}}, {"library.so": library, "weights.bin": weights}, 1)
+    program = Program("pair", (add, copy), (), (), b"", 64, 0, ((1,), (2,)), ((1,), (1, 2)))
+    library, weights = built(program)
+    network = Compiled(make_manifest(program, TARGET, objects(program)), {"library.so": library, "weights.bin": weights}, 1)
     assert network.input_shapes == ((1,), (2,))
     assert network.output_shapes == ((1,), (1, 2))
     total, copied = network(np.float32([1]), np.float32([2, 3]))

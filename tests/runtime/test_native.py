@@ -94,6 +94,29 @@ def test_many_threads_and_networks_at_once(toy: tuple[bytes, bytes, np.ndarray])
         network.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_more_callers_than_threads_and_more_threads_than_cpus(toy: tuple[bytes, bytes, np.ndarray]) -> None:
+    """16 callers of one network whose pool has 8 threads; children forked meanwhile compute, too."""
+    network = NativeNetwork(*toy[:2], 8)
+    samples = inputs(16)
+    wanted = [linear_reference(toy[2], x) for x in samples]
+
+    def caller(i: int) -> int:
+        for _ in range(300):
+            np.testing.assert_array_equal(network.run([samples[i]])[0], wanted[i])
+        return 1
+
+    def child() -> None:
+        for i in range(16):
+            np.testing.assert_array_equal(network.run([samples[i]])[0], wanted[i])
+
+    with ThreadPoolExecutor(16) as pool:
+        done = pool.map(caller, range(16))
+        assert [in_child(child) for _ in range(3)] == [0] * 3
+        assert sum(done) == 16
+    network.close()
+
+
 def in_child(work: object, seconds: float = 30) -> int:
     """Exit status of a forked child that runs ``work``; it is killed when it hangs."""
     child = os.fork()

@@ -40,6 +40,22 @@ def test_the_loop_of_a_kernel() -> None:
     assert sequence_of(wide, VNNI) == (Sequence("i16_vnni", 0, 2, True, "i16"), 1.0)
 
 
+def test_the_names_in_the_cache_tell_loops_apart() -> None:
+    loops = [
+        *plain_sequences(VNNI),
+        *(Sequence("u8_maddubs", depth) for depth in (1, 2)),
+        Sequence("i16_vnni", 0, 2, True, "i16"),
+    ]
+    assert len({str(loop) for loop in loops}) == len(loops)
+    finishes = [
+        Finish("f32", "f32"),
+        Finish("f32", "f32", "f32"),
+        Finish("f32", "f32", "", True),
+        Finish("f32", "f32", "", False, True),
+    ]
+    assert len({str(finish) for finish in finishes}) == len(finishes)
+
+
 def test_three_rows_of_a_depthwise_kernel_use_three_quarters_of_the_instruction() -> None:
     assert sequence_of(depthwise("i8", 3), VNNI) == (Sequence("i16_vnni", src="i16"), 0.75)
     assert sequence_of(depthwise("i8", 2), AVX2) == (Sequence("i16_maddwd", src="i16"), 1.0)
@@ -124,6 +140,12 @@ def test_a_peak_is_measured_once_and_kept_for_the_machine(fast_and_own: Path, mo
     assert path != peaks_path(AVX2, 1)
     monkeypatch.setattr(peaks, "cpu_model", lambda: "another CPU")
     assert path != peaks_path(target, 1)
+
+
+def test_a_form_without_a_loop_is_left_out(fast_and_own: Path) -> None:
+    known, unknown = Sequence("f32", src="f32"), Sequence("quantum")
+    found = measure_peaks(find_target(), 1, [unknown, known])
+    assert list(found.multiply) == [known]
 
 
 def test_without_tvm_there_is_a_reason(fast_and_own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import lowbit
 from lowbit.errors import ArtifactError, ConfigError, InputError
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import BinarySpec, CopySpec, InputSpec, LutSpec, OutputSpec, PoolSpec, RunsSpec
+from lowbit.runtime import peaks
 from lowbit.runtime import profile as profile_module
 from lowbit.runtime.peaks import Peaks
 from lowbit.runtime.profile import Profile
@@ -51,6 +52,7 @@ def test_rows_are_the_operations_in_order(taken: Profile, artifacts: Mapping[str
     assert taken[-1].kind == "output"
     assert (taken.name, taken.threads, taken.runs, taken.no_peaks) == ("tiny", 1, 3, "")
     assert taken.sum_ns == sum(o.ns for o in taken) > 0
+    assert 0 <= taken.between_ns < taken.fastest_ns <= taken.total_ns
     assert taken.macs == sum(e["macs"] for e in entries)
     body = next(o for o in taken if o.layer == "body" and o.macs)
     assert (body.types, body.container) == ("u4 x i4", 8)
@@ -80,6 +82,17 @@ def test_without_peaks_there_are_times_and_bytes(artifacts: Mapping[str, Path]) 
         assert o.bytes
         assert o.bound in ("small", "instructions", "unknown")
     assert taken.expected_speedup is None
+
+
+def test_without_tvm_the_profile_says_what_is_missing(
+    artifacts: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOWBIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(peaks, "find_spec", lambda name: None)
+    taken = lowbit.load(artifacts["4/int4"], threads=1).profile(X, runs=1)
+    assert taken.no_peaks.startswith("measuring peaks needs TVM")
+    assert all(o.ns > 0 for o in taken)
+    assert taken.forms == taken.memory == {}
 
 
 def test_work_that_cannot_be_shared_out_has_the_peak_of_one_thread(artifacts: Mapping[str, Path], known_machine: None) -> None:

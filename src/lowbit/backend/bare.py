@@ -21,13 +21,12 @@ __all__ = ["BARE_BOARDS", "BareBoard", "build_bare", "find_bare_board"]
 
 _FOLDER = Path(__file__).resolve().parent / "bare_c"
 _SPARE = 64  # readable bytes behind the last buffer, for loads wider than the data
-# The C library is a few functions of bare.c, which must not become calls of themselves.
 _FLAGS = (
     *(flag for flag in C_FLAGS if flag not in ("-fPIC", "-pthread")),
-    *("-ffreestanding", "-fno-pic", "-fno-tree-loop-distribute-patterns", "-ffunction-sections", "-mno-outline-atomics"),
+    *("-ffreestanding", "-fno-builtin", "-fno-pic", "-ffunction-sections", "-mno-outline-atomics"),
     "-Wno-unused-function",  # of headers that the runtime shares with us
 )
-_LINK = ("-nostdlib", "-static", "-Wl,--gc-sections", "-Wl,-z,noexecstack", "-Wl,--build-id=none", "-Wl,--strip-debug")
+_LINK = ("-nostdlib", "-static", "-Wl,--gc-sections", "-Wl,-z,noexecstack", "-Wl,--build-id=none")
 
 
 @dataclass(frozen=True)
@@ -104,13 +103,14 @@ def build_bare(
                 data.append(f"{kind}_{i}")
                 (folder / f"{kind}_{i}.bin").write_bytes(np.ascontiguousarray(array, "<f4").tobytes())
         (folder / "data.S").write_text(_assembly(data))
-        sources = [_FOLDER / "start.S", "data.S", _FOLDER / "bare.c", RUNTIME_FOLDER / "unpack.c"]
+        sources: list[str | Path] = [_FOLDER / "start.S", "data.S", _FOLDER / "bare.c", RUNTIME_FOLDER / "unpack.c"]
         objects = [f"part{i}.o" for i in range(len(sources))]
         for source, made in zip(sources, objects, strict=True):
             compiler.run([*_FLAGS, f"-I{RUNTIME_FOLDER}", "-I.", "-c", source, "-o", made], folder)
         for i, spec in enumerate(program.specs):
             objects.append(f"kernel{i}.o")
             (folder / objects[-1]).write_bytes(kernels[spec])
-        script = ["-T", _FOLDER / "link.ld", f"-Wl,--defsym=LOAD_ADDRESS={place.load:#x}"]
-        compiler.run([*_LINK, *script, "-o", "bare.elf", *objects], folder)
+        script = (_FOLDER / "link.ld").read_text().replace("LOAD_ADDRESS", hex(place.load))
+        (folder / "link.ld").write_text(script)
+        compiler.run([*_LINK, *compiler.strip_debug, "-T", "link.ld", "-o", "bare.elf", *objects], folder)
         return (folder / "bare.elf").read_bytes()

@@ -18,7 +18,7 @@ from lowbit.targets import Target
 __all__ = ["build_library", "build_object", "lay_out", "weights_file"]
 
 # The symbol table stays (kernels are read and profiled by name); debug information does not.
-_LINKER = ("--gc-sections", "-z,noexecstack", "-z,relro", "-z,now", "-z,defs", "--strip-debug", "--build-id=none")
+_LINKER = ("--gc-sections", "-z,noexecstack", "-z,relro", "-z,now", "-z,defs", "--build-id=none")
 _LINK = ("-shared", "-pthread", *(f"-Wl,{option}" for option in _LINKER))
 
 
@@ -54,7 +54,8 @@ def build_library(
         objects = lay_out(program, kernel_objects, target, prefix, compiler, folder)
         exports = "".join(f" {prefix}_{name};" for name in API)
         (folder / "exports.map").write_text(f"{{ global:{exports} lowbit_prefix; local: *; }};\n")
-        compiler.run([*_LINK, "-Wl,--version-script=exports.map", "-o", "library.so", *objects, "-lm"], folder)
+        script = "-Wl,--version-script=exports.map"
+        compiler.run([*_LINK, *compiler.strip_debug, script, "-o", "library.so", *objects, "-lm"], folder)
         return (folder / "library.so").read_bytes()
 
 

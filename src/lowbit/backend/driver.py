@@ -80,9 +80,10 @@ def _weights(weights: Weights, place: WeightsPlace) -> str:
 
 
 def _sizes(program: Program, plan: WeightFilePlan) -> str:
+    p = program
     return (
-        f"{len(program.calls)}, {len(program.weights)}, {len(program.input_shapes)}, {len(program.output_shapes)}, "
-        f"{program.arena_bytes}u, {program.scratch_bytes}u, {program.weight_bytes}u, {len(program.constants)}u, {plan.nbytes}u, {plan.constants}u"
+        f"{len(p.calls)}, {len(p.weights)}, {len(p.input_shapes)}, {len(p.output_shapes)}, {p.arena_bytes}u, "
+        f"{p.scratch_bytes}u, {p.weight_bytes}u, {len(p.constants)}u, {plan.nbytes}u, {plan.constants}u"
     )
 
 

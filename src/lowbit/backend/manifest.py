@@ -82,7 +82,8 @@ def make_manifest(
         "inputs": _tensors(program.input_names, program.input_shapes, "input"),
         "outputs": _tensors(program.output_names, program.output_shapes, "output"),
         "layers": [
-            _layer(call, target, kernel_objects[call.spec], placed.get(call.layer) if call.macs else None) for call in program.calls
+            _layer(call, target, kernel_objects[call.spec], placed.get(call.layer) if call.macs else None)
+            for call in program.calls
         ],
         "arena_bytes": program.arena_bytes,
         "constant_bytes": len(program.constants),

@@ -113,6 +113,6 @@ def build_program(
         (folder / "main.o").write_bytes(_main_object(compiler))
         compiler.run([*C_FLAGS, f"-I{_FOLDER}", "-c", "program.c", "-o", "program.o"], folder)
         compiler.run(["-c", "weights.S", "-o", "weights.o"], folder)
-        symbols = "-Wl,--strip-all" if strip else "-Wl,--strip-debug"
-        compiler.run([*_LINK, symbols, "-o", "program", "main.o", "program.o", "weights.o", *objects, "-lm"], folder)
+        symbols = ("-Wl,--strip-all",) if strip else compiler.strip_debug
+        compiler.run([*_LINK, *symbols, "-o", "program", "main.o", "program.o", "weights.o", *objects, "-lm"], folder)
         return (folder / "program").read_bytes()

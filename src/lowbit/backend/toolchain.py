@@ -24,7 +24,7 @@ C_FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-ffp-contract=o
 
 _INSTALL = {
     "x86_64": "apt-get install gcc",
-    "aarch64": "apt-get install gcc-aarch64-linux-gnu, or pip install ziglang",
+    "aarch64": "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross, or pip install ziglang",
 }
 
 
@@ -34,6 +34,11 @@ class Compiler:
 
     command: tuple[str, ...]
     version: str
+
+    @property
+    def strip_debug(self) -> tuple[str, ...]:
+        """Linker options that leave debug information out and keep the symbols; zig would strip those, too."""
+        return () if "ziglang" in self.command else ("-Wl,--strip-debug",)
 
     def run(self, arguments: Sequence[str | Path], folder: Path) -> None:
         """Run in ``folder``.  Raises LowbitError with the command and the compiler's own words."""

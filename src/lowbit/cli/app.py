@@ -17,12 +17,16 @@ __all__ = ["VERBS", "app", "main"]
 # verb -> module of lowbit.cli whose function `command` it is
 VERBS = {
     "compile": "lowbit.cli.compile",
+    "tune": "lowbit.cli.tune",
     "run": "lowbit.cli.run",
     "export": "lowbit.cli.export",
+    "emulate": "lowbit.cli.emulate",
+    "setup": "lowbit.cli.setup",
     "bench": "lowbit.cli.bench",
     "eval": "lowbit.cli.eval",
     "inspect": "lowbit.cli.inspect",
     "diff": "lowbit.cli.diff",
+    "profile": "lowbit.cli.profile",
     "targets": "lowbit.cli.targets",
     "info": "lowbit.cli.info",
 }

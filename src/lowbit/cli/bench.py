@@ -5,12 +5,16 @@ from __future__ import annotations
 import json as json_format
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lowbit.cli.console import note, notes_for_warnings, results
 from lowbit.cli.files import check_folder, check_writable
+from lowbit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lowbit.bench import BenchPlan
 
 __all__ = ["ALL", "command"]
 
@@ -21,10 +25,12 @@ def command(
     network: Annotated[str, typer.Argument(help="A network of lowbit.zoo, or module:factory.")] = "resnet50",
     configs: Annotated[str, typer.Option(help="Comma-separated: fp32, <bits>/int<storage bits>, w<bits>a<bits>.")] = ALL,
     threads: Annotated[int | None, typer.Option(help="Threads of every row; default: all cores.")] = None,
-    runs: Annotated[int, typer.Option(help="Timed runs a configuration.")] = 30,
+    runs: Annotated[int | None, typer.Option(help="Timed runs a configuration; default: 30, under emulation 1.")] = None,
     batch: Annotated[int, typer.Option(help="Images a run.")] = 1,
     peers: Annotated[str, typer.Option(help="Others to time in turns with ours: onnxruntime,openvino.")] = "",
-    target: Annotated[str, typer.Option(help="A target of `lowbit targets` that this machine can run.")] = "native",
+    target: Annotated[
+        str, typer.Option(help="A target of `lowbit targets`; others than this machine's are emulated.")
+    ] = "native",
     input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
     code_dir: Annotated[Path | None, typer.Option(help="Write each configuration's generated code below this folder.")] = None,
@@ -32,6 +38,7 @@ def command(
 ) -> None:
     """Compile a network in many configurations, check every output, time them in turns."""
     from lowbit.bench import BenchPlan, run_bench
+    from lowbit.bench_emulated import is_emulated
     from lowbit.cli.options import names, parse_shape
     from lowbit.reporting.bench_table import bench_table
     from lowbit.reporting.code_folder import write_code
@@ -45,16 +52,22 @@ def command(
             check_folder(folder)
     if report:
         check_plots()
+    emulated = is_emulated(target)
     plan = BenchPlan(
         network,
         names(configs),
-        threads or len(os.sched_getaffinity(0)),
-        runs,
+        threads or (1 if emulated else len(os.sched_getaffinity(0))),
+        runs if runs is not None else 1 if emulated else 30,
         batch,
         names(peers),
         target,
         parse_shape(input_shape) if input_shape else None,
     )
+    if emulated:
+        if report:
+            raise ConfigError("--report is for rows timed on this machine; an emulated bench writes --json and --code-dir")
+        _emulated(plan, json, code_dir)
+        return
     with notes_for_warnings():
         measured, networks = run_bench(plan, note)
     title = f"{network}, batch {batch}, {plan.threads} threads, {measured.machine}"
@@ -68,3 +81,22 @@ def command(
     if report:
         write_report(measured, networks, report)
         results().print(f"report: {report / 'README.md'}")
+
+
+def _emulated(plan: BenchPlan, json: Path | None, code_dir: Path | None) -> None:
+    from lowbit.bench_emulated import emulated_table, run_emulated_bench
+    from lowbit.emulate.table import EXPLANATION
+    from lowbit.reporting.code_folder import write_code
+
+    with notes_for_warnings():
+        rows, networks = run_emulated_bench(plan, note)
+    results().print(emulated_table(plan.network, rows))
+    for text in (EXPLANATION, *dict.fromkeys(text for row in rows for text in row.emulation.notes)):
+        results().print(text)
+    if json:
+        content = {"network": plan.network, "target": plan.target, "rows": [row.to_json() for row in rows]}
+        json.write_text(json_format.dumps(content, indent=1) + "\n")
+    if code_dir:
+        write_code(networks, code_dir)
+    if any(row.emulation.verdict.exact is False for row in rows):
+        raise typer.Exit(1)

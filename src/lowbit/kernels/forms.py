@@ -41,12 +41,20 @@ FORMS: dict[str, Form] = {
         _form("lut_permute", 3, "index", "avx512f avx512bw avx512vbmi", "u8", "proven: byte and int16 sums hold (lut_depth)"),
         _form("lut_shuffle", 2, "index", "avx2", "u8", "proven: byte and int16 sums hold (lut_depth)"),
         _form("lut_tbl", 2, "index", "neon", "u8", "proven: byte and int16 sums hold (lut_depth)"),
+        _form(
+            "u8_vnni_pairs", 8, "i8", "avx512f avx512bw avx512vnni", "u8", "proven: the sum of any input and weight fits a byte"
+        ),
         _form("u8_vnni", 4, "i8", "avx512f avx512vnni", "u8", "vpdpbusd sums four products into int32 without saturation"),
         _form("u8_sdot", 4, "i8", "dotprod", "u8", "sdot sums four products into int32"),
+        _form("u8_smull_pairs", 4, "i8", "neon", "u8", "proven: sums fit bytes and their products int16 (pairs_depth)"),
         _form("u8_smull", 2, "i8", "neon", "u8", "proven: the products of depth steps stay in int16 (int16_depth)"),
         _form("u8_maddubs", 4, "i8", "avx2", "u8", "proven: the sums of depth steps stay in int16 (maddubs_depth)"),
         _form("u8_split", 4, "i8", "avx2", "u8", "a step that could leave int16 is two: w // 2 and w - w // 2"),
+        _form("i16_maddwd_pairs", 4, "i16", "avx2", "u8", "sums of bytes fit int16; int32 totals, as of i16_maddwd"),
         _form("i16_smlal", 1, "i16", "neon", "i16 u8", "proven: blocks of depth steps stay in int32 (int32_depth)"),
+        _form(
+            "i16_vnni_pairs", 4, "i16", "avx512f avx512bw avx512vnni", "", "only in Winograd kernels: proven that sums fit int16"
+        ),
         _form("i16_vnni", 2, "i16", "avx512f avx512vnni", "i16 u8", "proven: blocks of depth steps stay in int32 (int32_depth)"),
         _form("i16_maddwd", 2, "i16", "sse2", "i16 u8", "proven: blocks of depth steps stay in int32 (int32_depth)"),
         _form("u8_portable", 1, "i8", "", "u8", "int32 products and sums"),

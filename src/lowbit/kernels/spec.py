@@ -41,6 +41,7 @@ __all__ = [
     "OutputSpec",
     "PackBitsSpec",
     "PackFieldsSpec",
+    "PackPairsSpec",
     "PoolSpec",
     "RunsSpec",
     "SoftmaxSpec",
@@ -161,8 +162,10 @@ class WinogradSpec(KernelSpec):
         V = B^T d B (+ offset)    U = G w G^T    M[i, j] = sum_c V[i, j, c] * U[i, j, c]
         acc = A^T M A / scale^2
 
-    w: panels [block][3 * ky + kx][step][lane nr][k_group], i8 or f32.  ``offset``: added to each V but V[1, 1], which makes it an unsigned byte
+    w: panels [block][3 * ky + kx][step][lane nr][k_group], i8 or f32.  ``offset``: added to each V but V[1, 1],
+    which makes it an unsigned byte
     (u8 forms); b then holds, behind the bias, what that adds to A^T M A: int32 [m * m][N16].
+    Forms ``*_pairs``: M as in PackPairsSpec, from V + ``first`` and V - ``second``; b then also holds what that adds.
     Integers: M modulo 2^32, from which acc follows exactly (proven, transforms.py).
     V and M of a block of ``tb`` tiles and U of ``n_blocks`` channel blocks are in scratch memory; units = tile blocks x
     groups of n_blocks channel blocks.  ``form``, ``depth``, ``mr``, ``nr`` as in ConvSpec, for the sums M.
@@ -186,6 +189,17 @@ class WinogradSpec(KernelSpec):
     acc_shift: int = 0
     sign: bool = False
     offset: int = 0
+    first: int = 0
+    second: int = 0
+
+    @property
+    def pairs(self) -> bool:
+        return self.form.endswith("_pairs")
+
+    @property
+    def bias_rows(self) -> int:
+        """Rows behind the bias."""
+        return self.m**2 if self.offset or self.pairs else 0
 
     @property
     def positions(self) -> int:
@@ -197,7 +211,8 @@ class WinogradSpec(KernelSpec):
 
     @property
     def steps(self) -> int:
-        return -(-self.src.c // self.k_group)
+        """Rows of a panel; pairs take the channels that are only there for alignment as well."""
+        return -(-(self.src.stride if self.pairs else self.src.c) // self.k_group)
 
     @property
     def tiles(self) -> int:
@@ -220,13 +235,13 @@ class WinogradSpec(KernelSpec):
     def pitches(self) -> tuple[int, int, int]:
         """32-bit words from one position to the next in U (of one block), V and M.  A cache line more than
         needed: 36 positions a multiple of 4096 bytes apart would share one set of a level-1 cache."""
-        return (self.steps + 1) * self.nr, self.tb * self.words + 16, self.tb * self.nr + 16
+        return (self.steps + (2 if self.pairs else 1)) * self.nr, self.tb * self.words + 16, self.tb * self.nr + 16
 
     @property
-    def scratch_words(self) -> tuple[int, int, int]:
-        """32-bit words of U, V and M."""
+    def scratch_words(self) -> tuple[int, int, int, int]:
+        """32-bit words of U, V, M, and of what the sums start from (pairs)."""
         u, v, m = self.pitches
-        return self.n_blocks * self.positions * u, self.positions * v, self.positions * m
+        return self.n_blocks * self.positions * u, self.positions * v, self.positions * m, self.positions * self.tb * self.pairs
 
     @property
     def scratch_bytes(self) -> int:
@@ -509,11 +524,31 @@ class PackFieldsSpec(KernelSpec):
         return self.src.n * self.src.hp
 
 
+@dataclass(frozen=True)
+class PackPairsSpec(KernelSpec):
+    """Inputs of the forms ``*_pairs`` (Winograd, "A new algorithm for inner product", 1968, equation 1).
+
+    The channels of a pixel are taken by steps of 2g, g = 4 / element size of dst: a_0 .. a_{g-1}, b_0 .. b_{g-1}.
+    o holds a + ``first`` and b - ``second`` (modulo 256 for u8), and behind a pixel's src.stride channels the int32
+    -sum (a + first) * (b - second), which is what sums of (a + first + w_b) * (b - second + w_a) start from.
+    dst = src's pixels and halo, c = src.stride, stride = c + 4 bytes.  units = n * hp rows."""
+
+    kind: ClassVar[str] = "pack_pairs"
+    src: Layout
+    dst: Layout
+    first: int
+    second: int
+
+    @property
+    def units(self) -> int:
+        return self.src.n * self.src.hp
+
+
 _KINDS: dict[str, type[KernelSpec]] = {
     cls.kind: cls
     for cls in (
         BinarySpec, ConvSpec, CopySpec, DepthwiseSpec, InputSpec, LutSpec,
-        OutputSpec, PackBitsSpec, PackFieldsSpec, PoolSpec, RunsSpec, SoftmaxSpec, UnarySpec, WinogradSpec,
+        OutputSpec, PackBitsSpec, PackFieldsSpec, PackPairsSpec, PoolSpec, RunsSpec, SoftmaxSpec, UnarySpec, WinogradSpec,
     )
 }  # fmt: skip
 

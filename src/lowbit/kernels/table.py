@@ -14,6 +14,7 @@ BUILDERS: dict[str, str] = {
     "output": "lowbit.kernels.data_movement.output:build",
     "pack_bits": "lowbit.kernels.data_movement.pack_bits:build",
     "pack_fields": "lowbit.kernels.data_movement.pack_fields:build",
+    "pack_pairs": "lowbit.kernels.data_movement.pack_pairs:build",
     "pool": "lowbit.kernels.pool.schedule:build",
     "runs": "lowbit.kernels.data_movement.runs:build",
     "softmax": "lowbit.kernels.softmax.schedule:build",

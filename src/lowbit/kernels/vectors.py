@@ -6,14 +6,16 @@ expression serves every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from tvm import tirx
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
+from lowbit.kernels.intrinsics.neon import fcvtns
 from lowbit.targets import Target
 
 __all__ = [
@@ -23,13 +25,16 @@ __all__ = [
     "fence",
     "idioms_of",
     "integer_result",
+    "keep_order",
     "load",
     "load_channels",
     "operand",
     "pinned",
+    "repeated_bytes",
     "splat",
     "store",
     "to_integer",
+    "wrapping",
 ]
 
 LANES = 16
@@ -82,6 +87,25 @@ def convert(value: Any, dtype: str, lanes: int = LANES) -> Any:
     return T.cast(value, _vector(dtype, lanes))
 
 
+def wrapping(op: str, a: Any, b: Any, dtype: str, lanes: int = LANES) -> Any:
+    """``op`` "add", "sub", "mul" or "shl" of integers modulo 2^bits.
+
+    TVM marks its own integer arithmetic as free of overflow; LLVM's vector-predicated operations with all
+    lanes on make no such promise and become the same instructions."""
+    on = T.broadcast(T.bool(True), lanes)
+    return T.call_llvm_pure_intrin(_vector(dtype, lanes), f"llvm.vp.{op}", a, b, on, T.int32(lanes))
+
+
+def repeated_bytes(words: Sequence[int], lanes: int) -> Any:
+    """int8 x lanes: four times words[0], four times words[1] and so on, each modulo 256, over and over."""
+    values = [(word % 256 * 0x01010101 + 2**31) % 2**32 - 2**31 for word in words]
+    count = lanes // 4
+    vector = tirx.Shuffle(
+        [T.int32(values[i % len(values)]) for i in range(count)], [tirx.IntImm("int32", i) for i in range(count)]
+    )
+    return T.reinterpret(f"int8x{lanes}", vector)
+
+
 def fence(value: Any, lanes: int = LANES) -> Any:
     """A float32 product that must be rounded before it is added to anything (no FMA)."""
     return T.call_llvm_pure_intrin(_vector("float32", lanes), "llvm.arithmetic.fence", value)
@@ -91,6 +115,11 @@ def pinned(value: Any, dtype: str, lanes: int) -> Any:
     """The integers, in an order of computation that LLVM must keep: it does not look through the fence."""
     count = int("".join(c for c in dtype if c.isdigit())) * lanes // 32
     return T.reinterpret(_vector(dtype, lanes), fence(T.reinterpret(_vector("float32", count), value), count))
+
+
+def keep_order(value: Any) -> None:
+    """LLVM may not move instructions past this point.  It takes none itself: ``value`` is only said to be used."""
+    TB.evaluate(T.call_llvm_intrin("void", "llvm.fake.use", value))
 
 
 def clamp(value: Any, lo: Any, hi: Any) -> Any:
@@ -110,8 +139,11 @@ def operand(stored: Any, step: Any, shift: Any, lanes: int = LANES) -> Any:
 
 def to_integer(value: Any, lanes: int = LANES) -> Any:
     """rint, half to even, as int32.  The value must lie in int32's range."""
-    if _NEON.get():
-        return convert(T.call_llvm_pure_intrin(_vector("float32", lanes), "llvm.roundeven", value), "int32", lanes)
+    if _NEON.get() and lanes % 4 == 0:
+        dtype = str(value.ty)
+        if dtype.startswith("float64"):
+            return convert(T.call_llvm_pure_intrin(dtype, "llvm.roundeven", value), "int32", lanes)
+        return fcvtns(value, lanes)
     return T.call_llvm_pure_intrin(_vector("int32", lanes), "llvm.lrint", value)
 
 
@@ -124,4 +156,6 @@ def integer_result(f: Any, lo: Any, hi: Any, zero: Any, dtype: str, sign: bool, 
     if sign:
         return convert(f >= splat(0.0, "float32", lanes), dtype, lanes)
     bounded = clamp(f, splat(lo, "float32", lanes), splat(hi, "float32", lanes))
+    if _NEON.get():  # modulo 2^8 or 2^16 the same sum, in fewer registers
+        return convert(to_integer(bounded, lanes), dtype, lanes) + splat(T.cast(zero, dtype), dtype, lanes)
     return convert(to_integer(bounded, lanes) + splat(zero, "int32", lanes), dtype, lanes)

@@ -76,7 +76,9 @@ class _Layer:
     def act_text(self) -> str:
         return "f32" if self.x.quant is None else str(self.x.quant.qtype)
 
-    def integer_bias(self, ctx: Lowering, lanes: int, offset: np.ndarray | int = 0, rows: Sequence[np.ndarray] = ()) -> Ref:
+    def integer_bias(
+        self, ctx: Lowering, lanes: int, offset: np.ndarray | int = 0, rows: np.ndarray | Sequence[np.ndarray] = ()
+    ) -> Ref:
         """b[n] = bias + (off - zero_point) * sum_k w[n, k] + offset[n]: what turns the kernel's sum over
         stored activations into one over q - zero_point.  ``offset``: what the kernel's form leaves out;
         ``rows``: what follows the bias, ``lanes`` numbers each."""

@@ -21,6 +21,8 @@ VERSIONED = ("numpy", "torch", "apache-tvm", "apache-tvm-ffi", "onnxruntime", "o
 TOOLS = {
     "gcc": ("builds the C runtime and links the artifact", "apt-get install gcc libc6-dev"),
     "objdump": ("reads the machine code back for inspect and --verify", "apt-get install binutils"),
+    "aarch64-linux-gnu-gcc": ("links networks for the Raspberry Pi", "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    "qemu-aarch64": ("runs them here, for emulate and bench", "apt-get install qemu-user"),
 }
 
 

@@ -1,9 +1,10 @@
-"""What an x86 instruction is for: a table of mnemonics, first match wins (AT&T operand order).
+"""What an x86 instruction is for: a table of mnemonics, first match wins (AT&T operand order).  For AArch64
+see arm_instructions.py.
 
 Some instructions serve two masters, and only the loop they are in tells which:
 
 - ``vpmaddwd`` multiplies int16 pairs; after ``vpmaddubsw`` it only widens (its other operand is ones);
-- ``vpshufb`` moves bytes; in a loop without any other multiplication it looks products up.
+- ``vpshufb`` (``tbl`` on AArch64) moves bytes; in a loop without any other multiplication it looks products up.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CLASSES", "Instruction", "LoopWork", "loop_work"]
+__all__ = ["CLASSES", "JUMP_TARGET", "Instruction", "LoopWork", "loop_work"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,42 @@ class Instruction:
     def on_stack(self) -> bool:
         return "(%rsp" in self.operands  # kernels have no frame pointer: %rbp is a register like others
 
+    @property
+    def jumps_to(self) -> int | None:
+        """The address a jump within the function names."""
+        match = JUMP_TARGET.search(self.operands) if self.mnemonic.startswith("j") else None
+        return int(match[1], 16) if match else None
+
+    @property
+    def kind(self) -> str:
+        """Its class."""
+        if _MOVE.fullmatch(self.mnemonic) and _VECTOR.search(self.operands):
+            if "(" not in self.operands:
+                return "move"
+            if self.on_stack:
+                return "spill"
+            return "store" if self.writes_memory else "load"
+        for name, pattern in CLASSES.items():
+            if pattern.fullmatch(self.mnemonic):
+                vector = name == "branch" or _VECTOR.search(self.operands)
+                return name if vector else "scalar"
+        return "scalar"
+
+    @property
+    def in_float(self) -> bool:
+        return _FLOAT.fullmatch(self.mnemonic) is not None
+
+    @property
+    def multiplies_floats(self) -> bool:
+        return _FLOAT_MULTIPLY.fullmatch(self.mnemonic) is not None
+
+    @property
+    def converts(self) -> bool:
+        """Between float and integer."""
+        return _CONVERSION.fullmatch(self.mnemonic) is not None
+
+
+JUMP_TARGET = re.compile(r"(?:^|[\s,])(?:0x)?([0-9a-f]+)(?: <.*>)?$")  # a bare address, after other operands or alone
 
 # class -> the mnemonics in it
 CLASSES: dict[str, re.Pattern[str]] = {
@@ -55,20 +92,6 @@ _FLOAT = re.compile(
 )
 _FLOAT_MULTIPLY = re.compile(r"v?mul[ps][sd]|vfn?m(add|sub)\w+[ps][sd]")
 _CONVERSION = re.compile(r"v?cvt(t?(p[sd]2u?[dq]q|s[sd]2u?si)|u?[dq]q2p[sd]|u?si2s[sd])\w*")
-
-
-def _class(instruction: Instruction) -> str:
-    if _MOVE.fullmatch(instruction.mnemonic) and _VECTOR.search(instruction.operands):
-        if "(" not in instruction.operands:
-            return "move"
-        if instruction.on_stack:
-            return "spill"
-        return "store" if instruction.writes_memory else "load"
-    for name, pattern in CLASSES.items():
-        if pattern.fullmatch(instruction.mnemonic):
-            vector = name == "branch" or _VECTOR.search(instruction.operands)
-            return name if vector else "scalar"
-    return "scalar"
 
 
 @dataclass(frozen=True)
@@ -95,17 +118,14 @@ class LoopWork:
 
 def loop_work(loop: Sequence[Instruction]) -> LoopWork:
     """Count a loop; the two ambiguous instructions are read in its light."""
-    counts = Counter(_class(i) for i in loop)
+    counts = Counter(i.kind for i in loop)
     names = Counter(i.mnemonic.removeprefix("v") for i in loop)
     if names["pmaddubsw"] and names["pmaddwd"]:
         counts["multiply"] -= names["pmaddwd"]
         counts["widen"] += names["pmaddwd"]
-    for look_up in ("pshufb", "permb"):  # of products, or of bit counts
+    for look_up in ("pshufb", "permb", "tbl"):  # of products, or of bit counts
         if not counts["multiply"] and names[look_up]:
             counts["multiply"] += names[look_up]
             counts["shuffle"] -= names[look_up]
-
-    def matching(pattern: re.Pattern[str]) -> int:
-        return sum(pattern.fullmatch(i.mnemonic) is not None for i in loop)
-
-    return LoopWork(dict(+counts), matching(_FLOAT), matching(_FLOAT_MULTIPLY), matching(_CONVERSION))
+    float_work = [sum(test) for test in zip(*((i.in_float, i.multiplies_floats, i.converts) for i in loop), strict=True)]
+    return LoopWork(dict(+counts), *(float_work or (0, 0, 0)))

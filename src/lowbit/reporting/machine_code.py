@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lowbit.errors import ArtifactError, ToolMissing
+from lowbit.reporting.arm_instructions import ArmInstruction
 from lowbit.reporting.instructions import Instruction, loop_work
+from lowbit.targets.host import host_machine
 
 __all__ = ["Function", "disassemble", "parse_objdump"]
 
 _SYMBOL = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 _LINE = re.compile(r"^\s*([0-9a-f]+):\t(?:((?:\{\S+\} |(?:rep|repz|repnz|lock|data16|bnd|notrack|cs|ds) )*\S+)\s*(.*?))?\s*$")
-_TARGET = re.compile(r"^(?:0x)?([0-9a-f]+)(?: <.*>)?$")
+_MACHINES = {0x3E: "x86_64", 0xB7: "aarch64"}  # e_machine of ELF
+_INSTALL = {"x86_64": "binutils-x86-64-linux-gnu", "aarch64": "binutils-aarch64-linux-gnu"}
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Function:
         index = {i.address: k for k, i in enumerate(self.instructions)}
         spans = set()
         for k, instruction in enumerate(self.instructions):
-            match = _TARGET.match(instruction.operands) if instruction.mnemonic.startswith("j") else None
-            start = index.get(int(match[1], 16)) if match else None
+            target = instruction.jumps_to
+            start = None if target is None else index.get(target)
             if start is not None and start <= k:
                 spans.add((start, k))
         inner = [a for a in spans if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in spans)]
@@ -54,30 +57,43 @@ class Function:
 
 
 def parse_objdump(text: str) -> dict[str, Function]:
-    """``objdump -d --no-show-raw-insn`` -> functions by symbol."""
+    """``objdump -d --no-show-raw-insn`` of x86-64 or AArch64 code -> functions by symbol."""
+    arm = re.search(r"file format elf64-(littleaarch64|aarch64)", text) is not None
+    make, comment = (ArmInstruction, "//") if arm else (Instruction, "#")
     bodies: dict[str, list[Instruction]] = {}
     body: list[Instruction] | None = None
     for line in text.splitlines():
         if match := _SYMBOL.match(line):
             body = bodies.setdefault(match[1], [])
         elif body is not None and (match := _LINE.match(line)) and match[2]:
-            body.append(Instruction(int(match[1], 16), match[2], match[3].split("#")[0].rstrip()))
+            body.append(make(int(match[1], 16), match[2], match[3].split(comment)[0].rstrip()))
     return {symbol: Function(symbol, tuple(_trim(body))) for symbol, body in bodies.items()}
 
 
 def _trim(body: Sequence[Instruction]) -> Sequence[Instruction]:
     """Without the padding after the last instruction."""
     end = len(body)
-    while end and re.match(r"(data16 |cs )*nop|int3|xchg$", body[end - 1].mnemonic):
+    while end and re.match(r"(data16 |cs )*nop|int3|udf|xchg$", body[end - 1].mnemonic):
         end -= 1
     return body[:end]
 
 
+def _objdump(library: bytes) -> str:
+    machine = _MACHINES.get(int.from_bytes(library[18:20], "little"), host_machine())
+    names = [f"{machine}-linux-gnu-objdump", "llvm-objdump", *(f"llvm-objdump-{version}" for version in range(22, 13, -1))]
+    if machine == host_machine():
+        names.insert(0, "objdump")
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    package = "binutils" if machine == host_machine() else _INSTALL[machine]
+    raise ToolMissing(f"an objdump for {machine} reads the machine code and none is installed: apt-get install {package}")
+
+
 def disassemble(library: bytes) -> Mapping[str, Function]:
-    """Functions of an ELF file, by symbol.  Raises ToolMissing without objdump, ArtifactError if it cannot read the file."""
-    objdump = shutil.which("objdump")
-    if objdump is None:
-        raise ToolMissing("objdump reads the machine code and is not installed; apt-get install binutils")
+    """Functions of an ELF file, by symbol.  Raises ToolMissing without an objdump for its architecture,
+    ArtifactError if that cannot read the file."""
+    objdump = _objdump(library)
     with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
         path = Path(folder) / "library.so"
         path.write_bytes(library)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from lowbit.errors import ToolMissing
+from lowbit.errors import ToolMissing, UnsupportedPrecision
 from lowbit.runtime.sequences import Finish, Sequence
 from lowbit.targets import Target
 from lowbit.targets.host import cpu_model
@@ -70,6 +71,7 @@ def measure_peaks(
 ) -> Peaks:
     """Peaks of these loops, and the memory's.  What is in the cache is read from there unless ``fresh``.
 
+    A loop of a form that has no arithmetic or no tiles of its own is left out: its peak is unknown.
     ``say`` hears one line when something is measured.  Raises ToolMissing without TVM or a C compiler.
     """
     from lowbit.backend.cache import read_entry, write_entry
@@ -84,7 +86,11 @@ def measure_peaks(
         wanted[str(sequence)] = lambda name, sequence=sequence: multiply_probes(sequence, target, name)  # type: ignore[misc]
     for finish in finishes:
         wanted[str(finish)] = lambda name, finish=finish: finish_probes(finish, target, name)  # type: ignore[misc]
-    missing = {key: make(f"peak_{i}") for i, (key, make) in enumerate(wanted.items()) if fresh or key not in known}
+    missing = {}
+    for i, (key, make) in enumerate(wanted.items()):
+        if fresh or key not in known:
+            with suppress(UnsupportedPrecision):
+                missing[key] = make(f"peak_{i}")
     if fresh or not any(key.startswith("read ") for key in known):
         missing |= {f"read {level}": [probe] for level, probe in read_probes(caches, threads).items()}
     if missing:
@@ -97,8 +103,8 @@ def measure_peaks(
         write_entry(path, json.dumps(known, sort_keys=True).encode())
     return Peaks(
         threads,
-        {sequence: known[str(sequence)] for sequence in sequences},
-        {finish: known[str(finish)] for finish in finishes},
+        {sequence: known[str(sequence)] for sequence in sequences if str(sequence) in known},
+        {finish: known[str(finish)] for finish in finishes if str(finish) in known},
         _memory(known),
         caches,
     )

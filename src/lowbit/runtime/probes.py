@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lowbit.errors import UnsupportedPrecision
 from lowbit.runtime.sequences import Finish, Sequence, plain_sequences
 from lowbit.targets import Target
 
@@ -21,7 +22,7 @@ __all__ = ["Probe", "cache_sizes", "finish_probes", "multiply_probes", "rates", 
 
 _TRIAL_S = 0.003
 _TRIALS = 7
-_SCRATCH = 1 << 18  # bytes of every pointer that is not x of a read
+_OPERAND_BYTES = 1 << 18  # of x, w and tables: more than any loop touches of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +30,8 @@ class Probe:
     """One loop of the kernel signature.
 
     ``function``: its PrimFunc, of global symbol ``symbol``; ``work``: what a repetition does (multiply-accumulates,
-    bytes, results); ``reads``: bytes each thread reads, of its own memory; ``once``: the loop has no
-    repetitions: a call does ``work``.
+    bytes, results); ``reads``: bytes each thread reads, of its own memory; ``result_bytes``: room that the results
+    (and a residual) need; ``once``: the loop has no repetitions: a call does ``work``.
     """
 
     symbol: str
@@ -38,6 +39,7 @@ class Probe:
     work: float
     floats: bool = False
     reads: int = 0
+    result_bytes: int = 1 << 16
     once: bool = False
 
 
@@ -55,19 +57,24 @@ def multiply_probes(sequence: Sequence, target: Target, name: str) -> list[Probe
 
 
 def _tiles(sequence: Sequence, target: Target) -> list[Any]:
-    """ConvSpecs of the sequence with the tiles that the cost model takes for layers of few and many channels."""
+    """ConvSpecs of the sequence with the tiles that the cost model takes for layers of few and many channels.
+
+    Raises UnsupportedPrecision for a form that the table of forms or the cost model does not know."""
     from lowbit.kernels.conv2d.tiles import choose_tiling, form_lanes
     from lowbit.kernels.forms import FORMS
     from lowbit.kernels.layout import Layout
     from lowbit.kernels.spec import ConvSpec
 
-    form = FORMS[sequence.form]
     pixels = 960
     specs = []
     for vectors in (1, 2, 4):
-        channels = -(-vectors * form_lanes(form.name, target) // 16) * 16
-        dst = Layout(1, 1, pixels, channels, channels)
-        tile = choose_tiling(form.name, target, dst, 64, 1, 64, True, sequence.parts, sequence.depth, False)
+        try:
+            form = FORMS[sequence.form]
+            channels = -(-vectors * form_lanes(form.name, target) // 16) * 16
+            dst = Layout(1, 1, pixels, channels, channels)
+            tile = choose_tiling(form.name, target, dst, 64, 1, 64, True, sequence.parts, sequence.depth, False)
+        except KeyError as error:
+            raise UnsupportedPrecision(f"no loop of form {sequence.form}: {error} is in no table") from None
         k_group = 1 if form.element == "index" else form.k_group
         src = Layout(1, 1, pixels, k_group, k_group // 8 if form.element == "bit" else k_group, sequence.src)
         specs.append(
@@ -91,7 +98,9 @@ def finish_probes(finish: Finish, target: Target, name: str) -> list[Probe]:
     residual = replace(dst, dtype=finish.residual) if finish.residual else None
     src = replace(spec.src, w=pixels)
     spec = replace(spec, op=name, src=src, dst=dst, residual=residual, m_tiles=128, sign=finish.sign)
-    return [Probe(spec.symbol(target.name), prim_func(spec, target), pixels * spec.nr, form.name == "f32", once=True)]
+    function, room = prim_func(spec, target), 4 * dst.elements
+    work = pixels * spec.nr
+    return [Probe(spec.symbol(target.name), function, work, form.name == "f32", result_bytes=room, once=True)]
 
 
 def read_probes(sizes: Mapping[str, int], threads: int) -> dict[str, Probe]:
@@ -152,33 +161,32 @@ def _load(probes: list[Probe], target: Target) -> ctypes.CDLL:
         return ctypes.CDLL(str(folder / "probes.so"))
 
 
-def _arguments(probe: Probe) -> tuple[list[np.ndarray], list[Any]]:
-    """Memory of one thread and the seven pointers into it.  Values are small and finite: they cost nothing special."""
-    dtype, fill = (np.float32, 1) if probe.floats else (np.uint8, 1)
-    data = np.full((probe.reads or 2 * _SCRATCH) // np.dtype(dtype).itemsize + 64, fill, dtype)
-    zeros, out = np.zeros(_SCRATCH, np.uint8), np.zeros(8 * _SCRATCH, np.uint8)
-    if probe.reads:
-        from lowbit.kernels.peak.read import BLOCK_BYTES
+def _arguments(probe: Probe) -> list[np.ndarray]:
+    """x, r, w, b, s, t, o of one thread.  Values are small and finite: they cost nothing special."""
+    from lowbit.kernels.peak.read import BLOCK_BYTES
 
-        zeros[:4].view(np.int32)[0] = probe.reads // BLOCK_BYTES
-    memory = [data, zeros, out]
-    x, r, w, b, s, t, o = (array.ctypes.data for array in (data, out, data, zeros, zeros, zeros, out))
-    # r lies in a part of the output's memory that is not written
-    return memory, [ctypes.c_void_p(p) for p in (x, r + 4 * _SCRATCH, w + (0 if probe.reads else _SCRATCH), b, s, t, o)]
+    dtype = np.dtype(np.float32 if probe.floats else np.uint8)
+    x = np.ones((probe.reads or _OPERAND_BYTES) // dtype.itemsize + 64, dtype)
+    w = np.ones(_OPERAND_BYTES // dtype.itemsize, dtype)
+    r, o = (np.zeros(probe.result_bytes + 64, np.uint8) for _ in range(2))
+    zeros, table = (np.zeros(_OPERAND_BYTES, np.uint8) for _ in range(2))
+    table[:4].view(np.int32)[0] = probe.reads // BLOCK_BYTES
+    return [x, r, w, zeros, zeros, table, o]
 
 
 def _rate(function: Callable[..., None], probe: Probe, threads: int) -> float:
     function.argtypes = [ctypes.c_void_p] * 7 + [ctypes.c_int32] * 2  # type: ignore[attr-defined]
     function.restype = None  # type: ignore[attr-defined]
-    owned = [_arguments(probe) for _ in range(threads)]
+    memory = [_arguments(probe) for _ in range(threads)]
+    pointers = [[array.ctypes.data for array in arrays] for arrays in memory]
     if probe.once:
-        return probe.work * threads / _call_ns(lambda: function(*owned[0][1], 0, 1), lambda: function(*owned[0][1], 0, 0))
-    repeats = _repetitions(lambda n: function(*owned[0][1], 0, n))
+        return probe.work * threads / _call_ns(lambda: function(*pointers[0], 0, 1), lambda: function(*pointers[0], 0, 0))
+    repeats = _repetitions(lambda n: function(*pointers[0], 0, n))
     results = [0.0] * threads
     barrier = threading.Barrier(threads)
 
     def work(index: int) -> None:
-        arguments = owned[index][1]
+        arguments = pointers[index]
         for _ in range(_TRIALS):
             barrier.wait()
             start = time.perf_counter_ns()

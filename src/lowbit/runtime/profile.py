@@ -132,7 +132,9 @@ class ProfiledOperation:
 class Profile:
     """A sequence of ProfiledOperation, in order of execution.
 
-    ``total_ns``: median time of a whole run, without the clock being read between operations.
+    ``total_ns``, ``fastest_ns``: median and least time of a whole run, without the clock being read between
+    operations.  ``between_ns``: time of a run that passes in no operation: the least time of a whole run less the
+    least sum of its operations.
     ``forms``: loop -> peak in 10^9 multiply-accumulates a second of all threads, of the loops that the network's
     kernels repeat and of the float one.  ``memory``: 10^9 bytes a second, by level.  ``no_peaks``: why
     they are missing, "" where they are not.
@@ -144,6 +146,8 @@ class Profile:
     threads: int
     runs: int
     total_ns: int
+    fastest_ns: int
+    between_ns: int
     operations: tuple[ProfiledOperation, ...]
     forms: Mapping[str, float] = field(default_factory=dict)
     memory: Mapping[str, float] = field(default_factory=dict)
@@ -201,8 +205,8 @@ class Profile:
         return chosen
 
     def to_json(self) -> dict[str, Any]:
-        fields = {name: getattr(self, name) for name in ("name", "target", "machine", "threads", "runs", "total_ns", "no_peaks")}
-        return fields | {
+        plain = ("name", "target", "machine", "threads", "runs", "total_ns", "fastest_ns", "between_ns", "no_peaks")
+        return {name: getattr(self, name) for name in plain} | {
             "sum_ns": self.sum_ns,
             "macs": self.macs,
             "expected_speedup": self.expected_speedup,
@@ -249,6 +253,8 @@ def take_profile(
         network.threads,
         runs,
         int(np.median(whole)),
+        min(whole),
+        max(0, min(whole) - int(np.sum(each, axis=1).min())),
         operations,
         {str(loop): rate for loop, rate in measured.multiply.items()} if measured else {},
         measured.memory if measured else {},
@@ -287,9 +293,10 @@ def _operation(entry: Mapping[str, Any], info: Mapping[str, Any], ns: int, machi
     level = ""
     if peaks is not None:
         part = workers / machine.threads
-        if loop is not None:
+        if loop is not None and loop[0] in peaks.multiply:
             peak = peaks.multiply[loop[0]] * loop[1] * part
-        if loop is not None and (finish := finish_of(spec, target)) is not None:
+        finish = finish_of(spec, target) if loop else None
+        if finish is not None and finish in peaks.write:
             dst = spec["dst"]
             write_ns = dst["n"] * dst["h"] * dst["w"] * dst["c"] / (peaks.write[finish] * part)
         if traffic is not None:

@@ -49,7 +49,7 @@ class _AsCompiled:
 
     def refuse(self, request: Request, decision: Decision) -> None:
         raise ArtifactError(
-            f"{request.problem.layer}: this version of lowbit does not compute it as the artifact does ({decision}); compile again"
+            f"{request.problem.layer}: this lowbit does not compute it as the artifact does ({decision}); compile again"
         )
 
 
@@ -63,9 +63,7 @@ def rebuild(network: Compiled) -> Parts:
     target = find_target(manifest["target"]["name"])
     program = lower(network.graph(), target, _AsCompiled(manifest["layers"]))
     if [call.spec.symbol(target.name) for call in program.calls] != [layer["kernel"] for layer in manifest["layers"]]:
-        raise ArtifactError(
-            f"{network.name}: this version of lowbit makes another program of it than the artifact holds; compile again"
-        )
+        raise ArtifactError(f"{network.name}: this lowbit makes another program of it than the artifact holds; compile again")
     try:
         with stage("compile kernels", len(program.specs)) as advance:
             kernels = compile_kernels(program.specs, target, progress=lambda *_: advance())

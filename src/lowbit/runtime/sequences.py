@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lowbit.targets import Target
+
+if TYPE_CHECKING:
+    from lowbit.kernels.forms import Form
 
 __all__ = ["Finish", "Sequence", "finish_of", "multiplications_saved", "plain_sequences", "sequence_of"]
 
 _LONG = 64  # steps a block from which widening costs nothing: the length of the measured loop
+_TWO_ROWS = ("i16_vnni", "i16_maddwd")  # forms whose instruction depthwise kernels use, too, the fastest first
 _ENDS_IN_16_BITS = ("u8_maddubs", "u8_smull")
 _COUNTER_STEPS = {"bit_shuffle": 31, "bit_cnt": 24}  # until a byte that counts ones is full
 # form of a layer -> the form whose instructions it repeats
@@ -30,7 +34,7 @@ class Sequence:
 
     def __str__(self) -> str:
         """``i16_vnni d8 x2 i16``: form, depth, parts, input."""
-        depth = f" d{self.depth}" if self.depth > 1 else ""
+        depth = f" d{self.depth}" if self.depth else ""
         return f"{self.form}{depth}{f' x{self.parts}' if self.parts > 1 else ''}{' wide' if self.wide else ''} {self.src}"
 
 
@@ -59,9 +63,16 @@ def plain_sequences(target: Target, name: str = "") -> list[Sequence]:
     return [
         Sequence(form.name, _COUNTER_STEPS.get(form.name, 0), src=src)
         for form in forms
-        for src in form.storage
+        for src in _inputs(form)
         if name in ("", form.name)
     ]
+
+
+def _inputs(form: Form) -> tuple[str, ...]:
+    """dtypes of the inputs that the loop reads: what a form that packs its inputs makes of them."""
+    if form.name.endswith("_pairs"):
+        return ("i16" if form.element == "i16" else "u8",)
+    return form.storage
 
 
 def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, float] | None:
@@ -77,10 +88,10 @@ def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, floa
         rows = spec["kernel"][0]
         if form == "f32":
             return Sequence("f32", src="f32"), 1.0
-        pairs = next((f for f in FORMS.values() if f.name.startswith("i16_") and f.available(target)), None)
-        if pairs is None or "sse2" not in target.features:
+        name = next((name for name in _TWO_ROWS if FORMS[name].available(target)), None)
+        if name is None:
             return None
-        return Sequence(pairs.name, src="i16"), rows / (2 * -(-rows // 2)) / (2 if spec["wide"] else 1)
+        return Sequence(name, src="i16"), rows / (2 * -(-rows // 2)) / (2 if spec["wide"] else 1)
     form = _SAME_INSTRUCTIONS.get(form, form)
     if spec["kind"] not in ("conv2d", "winograd") or form not in FORMS or not FORMS[form].available(target):
         return None
@@ -88,7 +99,7 @@ def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, floa
     unblocked = spec["depth"] == 1 and form not in _ENDS_IN_16_BITS and not spec.get("wide")
     depth = 0 if unblocked or spec["depth"] >= _LONG else spec["depth"]
     if spec["kind"] == "winograd":  # what it multiplies are transformed inputs, in the form's own type
-        return Sequence(form, depth, src=FORMS[form].storage[0]), multiplications_saved(spec)
+        return Sequence(form, depth, src=_inputs(FORMS[form])[0]), multiplications_saved(spec)
     return Sequence(form, depth, spec["parts"], spec["wide"], spec["src"]["dtype"]), 1.0
 
 

@@ -40,10 +40,7 @@ class Target:
 
     def tvm(self) -> dict[str, object]:
         """The dictionary ``tvm.target.Target`` takes."""
-        import os
-        made = {"kind": "llvm", "mtriple": self.triple, "mcpu": self.mcpu, "mattr": [f"+{f}" for f in sorted(self.features)]}
-        if os.environ.get("NEONOPT"): made["cl-opt"]=os.environ["NEONOPT"].split()
-        return made
+        return {"kind": "llvm", "mtriple": self.triple, "mcpu": self.mcpu, "mattr": [f"+{f}" for f in sorted(self.features)]}
 
 
 _SSE2 = frozenset({"sse2"})

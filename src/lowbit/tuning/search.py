@@ -65,8 +65,8 @@ class Search:
     def run(self, request: Request, decisions: Sequence[Decision], seconds: float) -> None:
         """Measure ``decisions``, in their order, beside the model's choice.
 
-        The first rung ends after a part of ``seconds``; the others, which are short, are always done.  Nothing is
-        measured for ``seconds`` <= 0.
+        The first rung ends after a part of ``seconds``; the others, which are short, are always done, with those that
+        were faster than the model's choice.  Nothing is measured for ``seconds`` <= 0.
         """
         if seconds <= 0:
             return
@@ -76,8 +76,10 @@ class Search:
         for level, rung in enumerate(RUNGS):
             alive = alive[: rung.keep]
             self._rung(request, alive, level, inf if level else end)
-            done = [t for (_, at), t in self._known.get(request.key, {}).items() if at == level and t.decision in alive]
-            alive = [trial.decision for trial in sorted(done, key=lambda trial: trial.ratio)]
+            done = [trial for (decision, at), trial in self._known[request.key].items() if at == level and decision in alive]
+            alive = [trial.decision for trial in sorted(done, key=lambda trial: trial.ratio) if trial.ratio < 1.0]
+            if not alive:
+                return
 
     def _rung(self, request: Request, decisions: Sequence[Decision], level: int, end: float) -> None:
         known = self._known.setdefault(request.key, {})

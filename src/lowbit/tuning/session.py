@@ -124,14 +124,21 @@ def tune_graph(
 
     ``trials``: decisions a problem.  What a database holds already is not
     measured again, so an interrupted call is continued by the next one.  Raises ConfigError for a target that this
-    machine cannot run, ``seconds`` <= 0, ``trials`` < 1 or a pattern that matches nothing.
+    machine cannot run, ``seconds`` <= 0, ``trials`` < 1, a pattern that matches nothing, or a cache that cannot be
+    written.
     """
     if not runs_here(target):
         raise ConfigError(f"tuning measures on this machine, which cannot run {target.name}; tune on a machine that can")
     if not seconds > 0 or trials < 1:
         raise ConfigError(f"tuning takes more than 0 seconds and at least 1 trial, got {seconds} and {trials}")
-    problems = collect_problems(graph, target, pattern)
     database = user_database(target)
+    try:
+        database.append([])
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {database.path}: {error.strerror}; name another folder with the environment variable LOWBIT_CACHE"
+        ) from None
+    problems = collect_problems(graph, target, pattern)
     with stage("tune", 2 * len(problems), progress) as advance:
         search = Search(
             measure or Measurer(target, threads), database, threads, lambda layer, ratio: advance(0, _said(layer, ratio))
@@ -148,13 +155,13 @@ def _share_out(search: Search, problems: Sequence[Problem], target: Target, seco
     """First a few decisions of every problem, then the others; their time is shared half equally, half by work."""
     end, total = search.clock() + seconds, sum(problem.macs for problem in problems)
     parts = [1 / len(problems) + problem.macs / total for problem in problems]
-    for limit in (min(_FIRST, trials), trials):
+    for shared, limit in ((False, min(_FIRST, trials)), (True, trials)):
         for index, problem in enumerate(problems):
             left = end - search.clock()
             if left > 0:
                 request = problem.request
                 found = candidates(request.problem, request.weights, target, limit)
-                search.run(request, found, left if limit == _FIRST else left * parts[index] / sum(parts[index:]))
+                search.run(request, found, left * parts[index] / sum(parts[index:]) if shared else left)
             advance()
 
 

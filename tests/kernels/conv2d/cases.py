@@ -12,7 +12,7 @@ from lowbit.kernels.conv2d.select import describe
 from lowbit.kernels.data_movement.reference import packed_fields
 from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import PackFieldsSpec, WinogradSpec
+from lowbit.kernels.spec import PackFieldsSpec, PackPairsSpec, WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES
 from lowbit.targets import Target
 from tests.kernels.harness import aligned, run_kernel
@@ -131,7 +131,7 @@ def check(
     spread = max(float(np.abs(acc).max()), 1.0)
     bias = np.rint(rng.uniform(-0.3, 0.3, n) * spread) if integer else rng.standard_normal(n)
     buffers = {
-        "x": place(x, p.src if spec.form.startswith("lut") else spec.src, pad, 77 if integer else 3.5),
+        "x": place(x, p.src if choice.pack is not None and spec.src.dtype != "bits" else spec.src, pad, 77 if integer else 3.5),
         "w": aligned(np.frombuffer(pack_weights(w.reshape(n, -1), choice.packing), np.uint8)),
         "o": aligned(np.full(p.dst.elements, FILL, DTYPES[p.dst.dtype])),
     }
@@ -140,6 +140,10 @@ def check(
         packed = np.full((p.src.n, p.src.hp, p.src.wp, spec.src.stride), 0xFF, np.uint8)
         packed[..., : spec.src.c] = packed_fields(choice.pack, pixels)
         buffers["x"] = aligned(packed)
+    if isinstance(choice.pack, PackPairsSpec):
+        rows = place(x, p.src, pad, 77)
+        buffers["x"] = aligned(np.full(spec.src.elements, 0x5A, DTYPES[spec.src.dtype]))
+        run_kernel(choice.pack, target, x=rows, o=buffers["x"])
     if choice.table is not None:
         buffers["t"] = aligned(choice.table)
     residual = None

@@ -81,14 +81,21 @@ void map_memory(void) {
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
 }
 
+/* gcc would see that the loop below is memset, and call it. */
+#if defined(__clang__)
+#define AS_WRITTEN
+#else
+#define AS_WRITTEN __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#endif
+
 /* What the compiler and the runtime expect of a C library. */
-void *memset(void *to, int value, size_t count) {
+AS_WRITTEN void *memset(void *to, int value, size_t count) {
     unsigned char *p = to;
     while (count--) *p++ = (unsigned char)value;
     return to;
 }
 
-void *memcpy(void *restrict to, const void *restrict from, size_t count) {
+AS_WRITTEN void *memcpy(void *restrict to, const void *restrict from, size_t count) {
     unsigned char *p = to;
     const unsigned char *q = from;
     while (count--) *p++ = *q++;

@@ -56,7 +56,7 @@ void print_table(const uint64_t *ns, uint32_t runs, int threads) {
     for (uint32_t i = 0; i < program.operations; i++) {
         const struct operation *op = &program.operation[i];
         double time = operation_median(ns, runs, i, work);
-        printf("%-*s %10.3f %6.1f", (int)width, op->layer, time / 1e6, sum > 0 ? 100 * time / sum : 0);
+        printf("%-*s %10.4f %6.1f", (int)width, op->layer, time / 1e6, sum > 0 ? 100 * time / sum : 0);
         if (op->macs && time > 0) printf(" %12llu %8.2f", (unsigned long long)op->macs, (double)op->macs / time);
         putchar('\n');
     }

@@ -3,7 +3,7 @@
  * `ticket` = generation << 32 | units left.  Whoever wants work takes some units off it with one
  * compare-and-swap; because the generation is part of the word, a thread that was descheduled and
  * comes back late can neither take from, nor delay, a job that is not its own.  A job is complete
- * when `done` has counted all its units, not when all threads have looked at it.
+ * when `done` has counted all units but the caller's, not when all threads have looked at it.
  *
  * Idle workers spin, then sleep on `wake` (a futex whose value is the generation).  The caller works
  * too; when the last units are with others it spins, then sleeps on `done`.
@@ -14,8 +14,8 @@
  * Where other programs want the CPUs, too, a worker is now and then descheduled for milliseconds with
  * units in its hands, or costs a wake-up and comes when all is done: two threads take longer than one.
  * A job whose last units come that late, or some time of jobs that nobody came to, halves `width`, the
- * number of threads that take part; the others park.  After `patience` jobs the width is doubled again;
- * every trouble doubles the patience, and HEALTHY jobs without any halve it.
+ * number of threads that take part; the others park.  After `patience` the width is doubled again; every
+ * trouble doubles the patience, and HEALTHY_NS at full width without any halve it.
  */
 #define _GNU_SOURCE
 #include <linux/futex.h>
@@ -35,9 +35,9 @@ enum {
     SPINS = 2000,        /* pauses before sleeping: 40-100 us, more than the serial gaps between operations */
     LATE_NS = 200000,    /* nobody is late by less, nor by less than twice the caller's own part */
     LONELY_NS = 400000,  /* of jobs that the caller did alone, less what it was helped with meanwhile */
-    HEALTHY = 256,
-    LEAST_PATIENCE = 64, /* jobs: about a run of a network */
-    MOST_PATIENCE = 8192,
+    HEALTHY_NS = 16000000,
+    LEAST_PATIENCE = 2000000,  /* ns: about a run of a small network, */
+    MOST_PATIENCE = 256000000, /* and many times what a descheduled thread costs */
     MAX_THREADS = 1024
 };
 
@@ -60,7 +60,7 @@ struct lb_pool {
     _Atomic int threads;            /* with the caller */
     _Atomic uint32_t width;         /* <= threads; workers from this index on sleep on this word */
     _Alignas(64) _Atomic bool busy; /* a job, or a change of the pool, is under way; its owner has */
-    uint32_t clean, patience;       /* jobs since the last change of width or patience; see above */
+    uint64_t patience, changed;     /* ns; the time of the last change of width or patience */
     uint64_t lonely;                /* ns */
     struct worker workers[MAX_THREADS - 1];
 };
@@ -95,8 +95,6 @@ static uint32_t work(struct lb_pool *pool, uint32_t mine, lb_job job, void *cont
                                                    memory_order_acquire))
             continue;
         job(context, (int32_t)(units - left), (int32_t)(units - left + take));
-        uint32_t done = atomic_fetch_add(&pool->done, take) + take;
-        if (done == units && atomic_load(&pool->caller_sleeps)) futex_wake(&pool->done, 1);
         ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
         own += take;
     }
@@ -136,15 +134,24 @@ static void *worker(void *argument) {
         lb_job job = atomic_load_explicit(&pool->job, memory_order_relaxed);
         void *context = atomic_load_explicit(&pool->context, memory_order_relaxed);
         uint32_t units = atomic_load_explicit(&pool->units, memory_order_relaxed);
-        work(pool, seen, job, context, units, atomic_load_explicit(&pool->width, memory_order_relaxed));
+        uint32_t own = work(pool, seen, job, context, units, atomic_load_explicit(&pool->width, memory_order_relaxed));
+        if (!own) continue;
+        atomic_fetch_add(&pool->done, own); /* once: moving this line between cores costs as much as a small unit */
+        if (atomic_load(&pool->caller_sleeps)) futex_wake(&pool->done, 1);
     }
+}
+
+static uint64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* The threads from `width` on park, the others come back. */
 static void set_width(struct lb_pool *pool, uint32_t width) {
     atomic_store(&pool->width, width);
     futex_wake(&pool->width, MAX_THREADS);
-    pool->clean = 0;
+    pool->changed = now();
     pool->lonely = 0;
 }
 
@@ -207,13 +214,7 @@ void lb_pool_forked(struct lb_pool *pool) {
     start(pool, threads);
 }
 
-static uint64_t now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* Wait until all units are done. */
+/* Wait until others have done `units` units. */
 static void wait_for_others(struct lb_pool *pool, uint32_t units) {
     uint32_t done;
     for (int spins = 0; (done = atomic_load_explicit(&pool->done, memory_order_acquire)) != units;) {
@@ -235,10 +236,10 @@ static void adapt(struct lb_pool *pool, bool trouble) {
         set_width(pool, width / 2);
         if (pool->patience < MOST_PATIENCE) pool->patience *= 2;
     } else if (width < threads) {
-        if (++pool->clean >= pool->patience) set_width(pool, 2 * width < threads ? 2 * width : threads);
-    } else if (pool->patience > LEAST_PATIENCE && ++pool->clean >= HEALTHY) {
+        if (now() - pool->changed >= pool->patience) set_width(pool, 2 * width < threads ? 2 * width : threads);
+    } else if (pool->patience > LEAST_PATIENCE && now() - pool->changed >= HEALTHY_NS) {
         pool->patience /= 2;
-        pool->clean = 0;
+        pool->changed = now();
     }
 }
 
@@ -264,8 +265,8 @@ static bool run_together(struct lb_pool *pool, lb_job job, void *context, uint32
     }
     uint64_t help = own ? time * (units - own) / own : time;
     pool->lonely -= help < pool->lonely ? help : pool->lonely;
-    if (atomic_load_explicit(&pool->done, memory_order_acquire) == units) return false;
-    wait_for_others(pool, units);
+    if (atomic_load_explicit(&pool->done, memory_order_acquire) == units - own) return false;
+    wait_for_others(pool, units - own);
     return now() - end > 2 * time + LATE_NS;
 }
 

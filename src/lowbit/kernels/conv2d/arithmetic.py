@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from tvm import tirx
 from tvm.script import tirx as T
 
@@ -12,10 +13,9 @@ from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.bytesums import Bytes
 from lowbit.kernels.conv2d.inner_step import Arithmetic
 from lowbit.kernels.conv2d.neon import NEON
-from lowbit.kernels.intrinsics.neon import tbl
 from lowbit.kernels.intrinsics.x86 import maddubs, maddwd, pshufb, vpdpbusd, vpdpwssd, vpermb
 from lowbit.kernels.spec import ConvSpec
-from lowbit.kernels.vectors import load, splat
+from lowbit.kernels.vectors import load, splat, wrapping
 from lowbit.targets import Target
 
 __all__ = ["Arithmetic", "choose_arithmetic"]
@@ -106,6 +106,28 @@ def _u8_maddubs(spec: ConvSpec, nbytes: int) -> Arithmetic:
         lambda acc, a, w: acc + maddubs(a, w, nbytes),
         lambda acc: maddwd(acc, ones, nbytes),
     )
+
+
+def _pairs(dtype: str, multiply: Callable[[Any, Any, Any], Any]) -> Callable[[ConvSpec, int], Arithmetic]:
+    """(a + w_b) * (b + w_a), two products in one multiplication, of the inputs that PackPairsSpec made."""
+
+    def make(spec: ConvSpec, nbytes: int) -> Arithmetic:
+        lanes, elements, group = nbytes // 4, nbytes // np.dtype(dtype).itemsize, spec.k_group // 2
+
+        def word(kernel: Any, at: Any) -> Any:
+            return T.reinterpret("int32", load(kernel.x, at, group))
+
+        def spread(kernel: Any, at: Any) -> tuple[Any, Any]:
+            a, b = (T.broadcast(word(kernel, at + half * group), lanes) for half in range(2))
+            return T.reinterpret(f"{dtype}x{elements}", a), T.reinterpret(f"{dtype}x{elements}", b)
+
+        def step(acc: Any, x: tuple[Any, Any], w: tuple[Any, Any]) -> Any:
+            return multiply(acc, wrapping("add", x[0], w[1], dtype, elements), wrapping("add", x[1], w[0], dtype, elements))
+
+        first = lambda kernel, at: word(kernel, at + spec.src.c)  # noqa: E731
+        return Arithmetic(lanes, f"int32x{lanes}", (dtype, elements), _ints(lanes), spread, step, rows=2, first=first)
+
+    return make
 
 
 def _i16_vnni(spec: ConvSpec, nbytes: int) -> Arithmetic:
@@ -206,10 +228,12 @@ _MAKERS: dict[str, Callable[[ConvSpec, int], Arithmetic]] = {
     "bit_portable": _bit_popcount,
     "lut_permute": _lut(lambda table, index, nbytes: vpermb(table, index), 3),
     "lut_shuffle": _lut(pshufb, 2),
-    "lut_tbl": _lut(lambda table, index, nbytes: tbl(table, index), 2),
+    "u8_vnni_pairs": lambda spec, nbytes: _pairs("int8", vpdpbusd)(spec, 64),
     "u8_vnni": _u8_vnni,
     "u8_maddubs": _u8_maddubs,
     "u8_split": _u8_maddubs,
+    "i16_vnni_pairs": lambda spec, nbytes: _pairs("int16", vpdpwssd)(spec, 64),
+    "i16_maddwd_pairs": lambda spec, nbytes: _pairs("int16", lambda acc, p, q: acc + maddwd(p, q, nbytes))(spec, nbytes),
     "i16_vnni": _i16_vnni,
     "i16_maddwd": _i16_maddwd,
     "u8_portable": _portable("int8"),

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.conv2d.loops import hidden, loop
-from lowbit.kernels.vectors import load, pinned, store
+from lowbit.kernels.vectors import keep_order, load, pinned, store
 
 if TYPE_CHECKING:
     from lowbit.kernels.conv2d.tile import Tile
@@ -28,7 +29,9 @@ def walk_batches(tile: Tile, pixels: list[Any], first: Any, steps: int, per_step
 
 class _Walk:
     def __init__(self, tile: Tile, pixels: list[Any], first: Any, per_step: int) -> None:
-        self.tile, self.pixels, self.first, self.per_step = tile, pixels, first, per_step
+        self.tile, self.per_step = tile, per_step
+        # 64 bits: LLVM computes 32-bit offsets of several pixels in a vector register and takes them out again
+        self.pixels, self.first = [TB.Bind(_wide(pixel)) for pixel in pixels], TB.Bind(_wide(first))
         self.spec, self.ops = tile.spec, tile.ops
         self.depth = tile.spec.depth if tile.blocked else 0
 
@@ -55,26 +58,45 @@ class _Walk:
 
     def _batch(self, start: Any, count: int) -> None:
         assert self.ops.spreads is not None
-        inputs = [self.ops.spreads(self.tile.kernel, pixel + start * self.per_step) for pixel in self.pixels]
+        at = [pixel + _wide(start) * self.per_step for pixel in self.pixels]
+        inputs = [self.ops.spreads(self.tile.kernel, pixel) for pixel in at]
+        for buffer, pixel in zip(self.tile.beside, at, strict=False):
+            assert self.ops.beside is not None
+            store(buffer, 0, load(buffer, 0, 4) + self.ops.beside(self.tile.kernel, pixel, count), 4)
         if 0 < self.depth < self.ops.batch:
             for block in range(0, count, self.depth):
                 self._short_block(inputs, start, range(block, min(block + self.depth, count)))
             return
         for step in range(count):
             weights = self._weights(start, [step])
+            self._after(weights[0])
             for i, value in enumerate(inputs):
-                self._add(i, [TB.Bind(value(step))], weights)
+                self._add(i, [self._bound(value(step))], weights)
+            keep_order(load(self._last(i), 0, self.tile.width))
 
     def _short_block(self, inputs: list[Any], start: Any, steps: range) -> None:
         weights = self._weights(start, steps)
+        self._after(weights[-1])
         for i, value in enumerate(inputs):
-            values = [TB.Bind(value(step)) for step in steps]
+            values = [self._bound(value(step)) for step in steps]
             for j in range(self.tile.vectors):
                 for buffer in self._narrow(i, j):
                     store(buffer, 0, self.ops.zero, self.tile.width)
                 self._add(i, values, weights, [j])
                 self.tile.flush_cells([(i, j)])
                 self._pin(i, j)
+            keep_order(load(self.tile.sums[i, self.tile.vectors - 1, 0], 0, self.tile.sum_lanes))
+
+    def _after(self, weights: dict[tuple[int, int], Any]) -> None:
+        """What follows stays behind the loads of the weights."""
+        last = weights[self.tile.vectors - 1, self.spec.parts - 1]
+        keep_order(last[-1] if self.ops.rows > 1 else last)
+
+    def _bound(self, value: Any) -> Any:
+        return tuple(TB.Bind(part) for part in value) if self.ops.rows > 1 else TB.Bind(value)
+
+    def _last(self, i: int) -> Any:
+        return self.tile.narrow[i, self.tile.vectors - 1, self.spec.parts - 1]
 
     def _pin(self, i: int, j: int) -> None:
         """Else LLVM reassociates the sums of all blocks, adds them up at the end and spills what waits for it."""
@@ -84,16 +106,18 @@ class _Walk:
 
     def _weights(self, start: Any, steps: Any) -> list[dict[tuple[int, int], Any]]:
         """Of each step: (vector, part) -> its weights."""
-        elements, parts = self.ops.weight[1], self.spec.parts
+        elements, parts, rows = self.ops.weight[1], self.spec.parts, self.ops.rows
         across = self.spec.nr // self.ops.lanes
+
+        def vectors(at: Any, j: int, p: int) -> Any:
+            places = [at + ((p * rows + r) * across + j) * elements for r in range(rows)]
+            loaded = tuple(TB.Bind(load(self.tile.kernel.w, place, elements)) for place in places)
+            return loaded if rows > 1 else loaded[0]
+
         return [
-            {
-                (j, p): TB.Bind(load(self.tile.kernel.w, at + (p * across + j) * elements, elements))
-                for j in range(self.tile.vectors)
-                for p in range(parts)
-            }
+            {(j, p): vectors(at, j, p) for j in range(self.tile.vectors) for p in range(parts)}
             for step in steps
-            for at in [TB.Bind((self.first + start + step) * (parts * across * elements))]
+            for at in [TB.Bind((self.first + _wide(start) + step) * (parts * rows * across * elements))]
         ]
 
     def _add(self, i: int, values: list[Any], weights: list[dict[tuple[int, int], Any]], vectors: Any = None) -> None:
@@ -106,3 +130,7 @@ class _Walk:
 
     def _narrow(self, i: int, j: int) -> Iterator[Any]:
         return (self.tile.narrow[i, j, p] for p in range(self.spec.parts))
+
+
+def _wide(index: Any) -> Any:
+    return T.int64(index) if isinstance(index, int) else T.cast(index, "int64")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -43,12 +44,13 @@ def candidates(problem: ConvProblem, weights: np.ndarray, target: Target, limit:
     found[model] = 0.0
     ranked = sorted(found, key=lambda decision: found[decision])
     seen: Counter[tuple[str, str]] = Counter()
-    first = []
+    rounds: list[list[Decision]] = [[] for _ in range(_EACH)]  # the best of each algorithm and form, the second best, ...
     for decision in ranked:
-        seen[decision.algorithm, decision.form] += 1
-        if seen[decision.algorithm, decision.form] <= _EACH:
-            first.append(decision)
-    chosen = list(dict.fromkeys([*first, *ranked]))[:limit]
+        kind = decision.algorithm, decision.form
+        if seen[kind] < _EACH:
+            rounds[seen[kind]].append(decision)
+        seen[kind] += 1
+    chosen = list(dict.fromkeys([*chain(*rounds), *ranked]))[:limit]
     return sorted(chosen, key=lambda decision: found[decision])
 
 

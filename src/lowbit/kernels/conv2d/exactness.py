@@ -13,7 +13,7 @@ import numpy as np
 
 from lowbit.kernels.conv2d.blocks import block_starts
 
-__all__ = ["DEPTHS", "int16_depth", "int32_depth", "lut_depth", "maddubs_depth", "split_steps"]
+__all__ = ["DEPTHS", "int16_depth", "int32_depth", "lut_depth", "maddubs_depth", "pairs_depth", "split_steps"]
 
 _POWERS = (2, 4, 8, 16, 32)
 DEPTHS = (1, 3, *_POWERS)  # steps sharing an int16 lane; beyond 32 widening costs nothing
@@ -80,6 +80,23 @@ def int16_depth(w_blocks: np.ndarray, low: int, high: int, run_steps: int, batch
         return all(int(np.add.reduceat(kind, starts, axis=2).max(initial=0)) <= _INT16 for kind in (most, least))
 
     if all(int(kind.sum((1, 2)).max(initial=0)) <= _INT16 for kind in (most, least)):
+        return 0
+    return next(depth for depth in _DEPTHS_DOWN if depth == 1 or fits(depth))
+
+
+def pairs_depth(w_blocks: np.ndarray, low: int, high: int, run_steps: int, batch: int) -> int | None:
+    """As ``int16_depth``, for u8_smull_pairs: a lane of a step holds (x + v) * (y + u), u and v the weights of two
+    neighbouring rows of the panel, low <= x, y <= high.  None where such a sum could leave a byte."""
+    w = np.asarray(w_blocks, np.int64)
+    if low + w.min(initial=0) < -128 or high + w.max(initial=0) > 127:
+        return None
+    size = np.maximum(np.abs(low + w), np.abs(high + w)).reshape(w.shape[0], -1, run_steps, 2, w.shape[2] * w.shape[3])
+    products = size[:, :, :, 0] * size[:, :, :, 1]
+
+    def fits(depth: int) -> bool:
+        return int(np.add.reduceat(products, block_starts(run_steps, depth, batch), axis=2).max(initial=0)) <= _INT16
+
+    if int(products.sum((1, 2)).max(initial=0)) <= _INT16:
         return 0
     return next(depth for depth in _DEPTHS_DOWN if depth == 1 or fits(depth))
 

@@ -19,8 +19,13 @@ class Arithmetic:
     ``step(acc, a, w)``: the step accumulator (TIR dtype ``narrow``) after one step;
     ``total(acc)``: its value as int32 (float32 for f32) x lanes;
     ``weight``: (TIR dtype, elements) of one vector of weights, ``zero``: what ``narrow`` starts from.
+    ``rows``: rows of a panel that a step takes; ``w`` is then a tuple of as many vectors.
+    ``first(kernel, at)``: for each tap, whose input starts at element ``at`` of x, an int32 that is added to all
+    sums of the pixel.
     ``batch``: steps whose inputs are loaded at once: ``spreads(kernel, at)`` gives the function from
     the number of such a step to what ``spread`` would give for it (see batches.py).
+    ``beside(kernel, at, count)``: int32 x 4 whose lanes together are what ``count`` steps of such a batch add to every
+    sum of the pixel and must be taken off again.
     """
 
     lanes: int
@@ -31,5 +36,8 @@ class Arithmetic:
     step: Callable[[Any, Any, Any], Any]
     total: Callable[[Any], Any] = lambda acc: acc
     bytes: Bytes | None = None  # forms that sum in bytes, one a lane
+    rows: int = 1
+    first: Callable[[Any, Any], Any] | None = None
     batch: int = 1
     spreads: Callable[[Any, Any], Callable[[int], Any]] | None = None
+    beside: Callable[[Any, Any, int], Any] | None = None

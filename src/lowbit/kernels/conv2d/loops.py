@@ -17,8 +17,8 @@ FEW = 3  # steps LLVM may unroll
 
 
 def hidden(count: int, few: int = FEW) -> Any:
-    """``count``, if it is more than ``few``, as a value LLVM does not know: it would unroll a short loop completely, reassociate the
-    sums of all its steps and spill (77 instead of 100 GMAC/s for six steps on AVX2)."""
+    """``count``, if it is more than ``few``, as a value LLVM does not know: it would unroll a short loop
+    completely, reassociate the sums of all its steps and spill (77 instead of 100 GMAC/s for six steps on AVX2)."""
     return count if count <= few else T.cast(fence(T.float32(count), 1), "int32")
 
 

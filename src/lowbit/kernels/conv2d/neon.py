@@ -17,9 +17,9 @@ from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.conv2d.bytesums import Bytes
 from lowbit.kernels.conv2d.inner_step import Arithmetic
-from lowbit.kernels.intrinsics.neon import cnt, lane, sadd_pairs, sdot, smull
+from lowbit.kernels.intrinsics.neon import cnt, lane, sadd_pairs, sdot, smull, sum_of_products, tbl
 from lowbit.kernels.spec import ConvSpec
-from lowbit.kernels.vectors import convert, load, pinned, splat
+from lowbit.kernels.vectors import convert, load, pinned, splat, wrapping
 
 __all__ = ["BIT_START", "FLIPPED", "NEON"]
 
@@ -65,6 +65,35 @@ def _u8_smull(spec: ConvSpec, nbytes: int) -> Arithmetic:
     )
 
 
+def _u8_smull_pairs(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    """(a + w_b) * (b + w_a) of a step's first two inputs a and last two b: two products in one multiplication
+    (pairs.py), which is the scarce unit; the sum of a * b is found beside."""
+
+    def signed(kernel: Any, at: Any) -> Any:
+        return T.reinterpret("int16x8", wrapping("sub", load(kernel.x, at), splat(T.uint8(spec.start), "uint8"), "uint8", 16))
+
+    def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
+        values = TB.Bind(signed(kernel, at))
+        return lambda step: tuple(T.reinterpret("int8x16", lane(values, 2 * step + half, 8)) for half in range(2))
+
+    def step(acc: Any, x: tuple[Any, Any], w: tuple[Any, Any]) -> Any:
+        product = smull(*(wrapping("add", x[half], w[1 - half], "int8", 16) for half in range(2)), 16)
+        return acc + (sadd_pairs(product) if spec.depth == 1 else product)
+
+    wide = spec.depth == 1
+    return Arithmetic(
+        8,
+        "int32x8" if wide else "int16x16",
+        ("int8", 16),
+        splat(0, "int32", 8) if wide else splat(0, "int16", 16),
+        step=step,
+        total=(lambda acc: acc) if wide else sadd_pairs,
+        rows=2,
+        beside=lambda kernel, at, count: sum_of_products(signed(kernel, at), count),
+        **_batched(spreads, 4),
+    )
+
+
 def _u8_sdot(spec: ConvSpec, nbytes: int) -> Arithmetic:
     batched = _batched(_from_bytes(spec, "int32"), 4)
     return Arithmetic(4, "int32x4", ("int8", 16), splat(0, "int32", 4), step=lambda acc, a, w: sdot(acc, w, a), **batched)
@@ -97,6 +126,23 @@ def _bit_cnt(spec: ConvSpec, nbytes: int) -> Arithmetic:
     )
 
 
+def _lut_tbl(spec: ConvSpec, nbytes: int) -> Arithmetic:
+    """A byte of x is the offset of a table of sixteen sums of two products (look_up.py)."""
+
+    def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
+        return lambda step: load(kernel.t, T.cast(kernel.x[at + step], "int32"))
+
+    return Arithmetic(
+        16,
+        "uint8x16",
+        ("uint8", 16),
+        splat(T.uint8(spec.start), "uint8", 16),
+        step=lambda acc, a, w: pinned(acc + tbl(a, w), "uint8", 16),
+        bytes=Bytes(16, spec.start, 256),
+        **_batched(spreads, 4),
+    )
+
+
 def _f32(spec: ConvSpec, nbytes: int) -> Arithmetic:
     def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
         values = TB.Bind(load(kernel.x, at, 4))
@@ -115,7 +161,9 @@ def _f32(spec: ConvSpec, nbytes: int) -> Arithmetic:
 # form -> its arithmetic, where the target has NEON
 NEON: dict[str, Callable[[ConvSpec, int], Arithmetic]] = {
     "bit_cnt": _bit_cnt,
+    "lut_tbl": _lut_tbl,
     "u8_sdot": _u8_sdot,
+    "u8_smull_pairs": _u8_smull_pairs,
     "u8_smull": _u8_smull,
     "i16_smlal": _i16_smlal,
     "f32": _f32,

@@ -17,7 +17,7 @@ __all__ = ["neon_lanes", "neon_tiles"]
 class _Cost:
     """Of one vector of ``lanes`` output channels: ``held`` accumulator registers, ``work`` instructions a step,
     of which the multiplier is busy ``busy`` cycles.  ``spread``: instructions to bring a pixel's input into a
-    step beside its load, which serves ``batch`` steps and sits in a register if ``kept``.  ``temporaries``:
+    step beside its load, which serves ``batch`` steps and sits in ``kept`` registers.  ``rows`` of weights a step.  ``temporaries``:
     further registers.  ``flush``: instructions a block."""
 
     lanes: int
@@ -26,22 +26,24 @@ class _Cost:
     held: int = 1
     spread: float = 0
     batch: int = 1
-    kept: bool = False
+    kept: int = 0
+    rows: int = 1
     temporaries: int = 1
     flush: float = 0
 
 
 # busy: Cortex-A72 as LLVM models it; the A76 (sdot) has two such pipes
 _COSTS = {
-    "bit_cnt": _Cost(16, 3, 1.5, spread=1, batch=8, kept=True, temporaries=3, flush=4),
+    "bit_cnt": _Cost(16, 3, 1.5, spread=1, batch=8, kept=1, temporaries=3, flush=4),
     "bit_portable": _Cost(4, 4, 2, temporaries=4),
     "lut_tbl": _Cost(16, 2, 2, spread=2, temporaries=3, flush=6),
-    "u8_sdot": _Cost(4, 1, 0.5, batch=4, kept=True),
-    "u8_smull": _Cost(8, 2, 2, held=2, spread=1, batch=8, kept=True, temporaries=2, flush=2),
+    "u8_sdot": _Cost(4, 1, 0.5, batch=4, kept=1),
+    "u8_smull_pairs": _Cost(8, 4, 2, held=2, spread=3, batch=4, kept=2, rows=2, temporaries=4, flush=2),
+    "u8_smull": _Cost(8, 2, 2, held=2, spread=1, batch=8, kept=1, temporaries=2, flush=2),
     "u8_portable": _Cost(4, 2, 2, temporaries=4),
-    "i16_smlal": _Cost(8, 2, 2, held=2, batch=8, kept=True),
+    "i16_smlal": _Cost(8, 2, 2, held=2, batch=8, kept=1),
     "i16_portable": _Cost(4, 2, 2, temporaries=4),
-    "f32": _Cost(4, 1, 1, batch=4, kept=True),
+    "f32": _Cost(4, 1, 1, batch=4, kept=1),
 }
 _REGISTERS = 32
 _ISSUE = 2.5  # instructions a cycle
@@ -66,14 +68,14 @@ def neon_tiles(
     short = 1 < depth < cost.batch
 
     def registers(mr: int, nv: int) -> int:
-        rows = depth if short else 1  # weights of as many steps at once
+        rows = cost.rows * (depth if short else 1)  # weights of as many steps at once
         narrow = cost.held * parts if short else 0
         return mr * nv * cost.held * parts + mr * cost.kept + rows * nv * parts + narrow + cost.temporaries
 
     def cycles(mr: int, nv: int, one_address: bool) -> float:
         cells = mr * nv * parts
         far = 3.0 if steps * nv * parts * 16 > target.l1_bytes * _PANEL else 1.0
-        loads = mr / cost.batch + nv * parts * far
+        loads = mr / cost.batch + nv * parts * cost.rows * far
         step = cells * cost.work + mr * cost.spread + loads + 3 / cost.batch
         busy = cells * cost.busy / (2 if "dotprod" in target.features and form != "u8_sdot" else 1)
         flush = blocks * cells * cost.flush * (1 if short or blocks == 1 else 2)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec, WinogradSpec
+from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec, PackPairsSpec, WinogradSpec
 
 __all__ = ["Choice", "ConvProblem"]
 
@@ -59,7 +59,7 @@ class Choice:
     spec: ConvSpec | WinogradSpec
     packing: Packing
     table: np.ndarray | None = None
-    pack: PackBitsSpec | PackFieldsSpec | None = None
+    pack: PackBitsSpec | PackFieldsSpec | PackPairsSpec | None = None
     bias_offset: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     split: float = 0.0
     bias_rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.int64))

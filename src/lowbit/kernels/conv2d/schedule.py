@@ -29,7 +29,7 @@ def build(spec: ConvSpec, target: Target) -> Any:
     channels = spec.blocks * spec.nr
     dtype, elements = arithmetic.weight
     steps = spec.blocks * runs.count * runs.steps(spec.k_group) * (2 if spec.form == "u8_split" else 1)  # at most
-    row = spec.parts * (spec.nr // arithmetic.lanes) * elements  # weights of one step
+    row = spec.parts * arithmetic.rows * (spec.nr // arithmetic.lanes) * elements  # weights of one step
     pointers = epilogue_pointers(channels, spec.dst, spec.residual, spec.form != "f32", spec.wide)
     pointers["x"] = (TIR_DTYPE[spec.src.dtype], spec.src.elements + 64)
     pointers["w"] = (dtype, steps * row)
@@ -49,7 +49,7 @@ class _Nest:
         self.kernel, self.spec, self.ops, self.runs, self.epilogue = kernel, spec, arithmetic, runs, epilogue
         self.mr = min(spec.mr, spec.dst.pixels)
         dtype, elements = arithmetic.weight
-        row_bytes = spec.parts * (spec.nr // arithmetic.lanes) * elements * np.dtype(dtype).itemsize
+        row_bytes = spec.parts * arithmetic.rows * (spec.nr // arithmetic.lanes) * elements * np.dtype(dtype).itemsize
         unit_bytes = spec.n_blocks * runs.count * runs.steps(spec.k_group) * row_bytes
         self.pixels_outside = unit_bytes <= target.l1_bytes // 2  # a unit's weights stay in L1, its inputs are read once
         self.by_channels = "neon" in target.features  # whose registers hold the columns of sixteen channels, not of a tile
@@ -89,7 +89,8 @@ class _Nest:
         tile_ = Tile(self.kernel, spec, self.ops, self.runs, vectors, mr)
         rows = self.runs.count * self.runs.steps(spec.k_group)
         start = self._window(block)
-        tile_.compute([pixel + start for pixel in self._offsets(m0, self._input)], block * rows, block)
+        pixels = [pixel + start for pixel in self._offsets(m0, self._input)]
+        tile_.compute(pixels, block * rows, block, [self._first(pixel) for pixel in pixels] if self.ops.first else None)
         channel = TB.Bind(block * spec.nr)
         width = min(LANES, spec.nr)  # channels written at once
         lanes = range(0, vectors * self.ops.lanes, width)
@@ -109,6 +110,16 @@ class _Nest:
                 if lane >= channels:
                     break
                 self.epilogue.write(acc, columns[lane], to[i] + lane, residual[i] + lane, width)
+
+    def _first(self, pixel: Any) -> Any:
+        """What the sums of a pixel start from, of all its taps."""
+        assert self.ops.first is not None
+        spec, total = self.spec, T.int32(0)
+        for ky in range(self.runs.rows):
+            for kx in range(self.runs.columns):
+                tap = (ky * spec.dilation[0] * spec.src.wp + kx * spec.dilation[1]) * spec.src.stride
+                total = total + self.ops.first(self.kernel, pixel + tap)
+        return TB.Bind(total)
 
     def _window(self, block: Any) -> Any:
         if not self.spec.window:

@@ -7,16 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.conv2d.exactness import int16_depth, int32_depth, lut_depth, maddubs_depth, split_steps
+from lowbit.kernels.conv2d.exactness import int16_depth, int32_depth, lut_depth, maddubs_depth, pairs_depth, split_steps
 from lowbit.kernels.conv2d.geometry import Runs, find_runs
 from lowbit.kernels.conv2d.look_up import ACT_MAX, WEIGHT_RANGE, product_table
 from lowbit.kernels.conv2d.pack import split_parts, weight_blocks
+from lowbit.kernels.conv2d.pairs import PAIRS, pair_constants, pair_offsets
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.tiles import Tiling, fastest, tilings
 from lowbit.kernels.forms import FORMS, Form
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec, WinogradSpec
+from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec, PackPairsSpec, WinogradSpec
 from lowbit.kernels.winograd.select import winograd_choices, winograd_cycles
 from lowbit.targets import Target
 
@@ -45,7 +46,7 @@ def options(problem: ConvProblem, weights: np.ndarray, target: Target) -> list[C
         choice = option(form, problem, weights, target)
         if choice is None:
             continue
-        if choice.pack is not None:
+        if isinstance(choice.pack, PackBitsSpec | PackFieldsSpec):
             packed.add(form.element)
         found.append(choice)
         if choice.pack is None and form.name not in _RELUCTANT:
@@ -71,8 +72,9 @@ def best(found: list[Choice], problem: ConvProblem, weights: np.ndarray, target:
     return min(found, key=lambda choice: estimate(choice, target))
 
 
-_RELUCTANT = ("u8_split",)
-_PACK_COST = {"pack_bits": 0.25, "pack_fields": 0.1}  # cycles an input value
+_RELUCTANT = ("u8_split", "u8_smull_pairs",)
+_PACK_COST = {"pack_bits": 0.25, "pack_fields": 0.1, "pack_pairs": 0.1}  # cycles an input value
+_PIXEL_COST = {"pack_pairs": 15.0}  # and an input pixel
 _CALL_COST = 3000.0  # cycles to hand out one more kernel
 
 
@@ -92,7 +94,8 @@ def tilings_of(choice: Choice, target: Target) -> list[Tiling]:
     if choice.pack is None:
         return found
     src = choice.pack.src
-    packing = src.n * src.hp * src.wp * src.c * _PACK_COST[choice.pack.kind] + _CALL_COST
+    a_pixel = src.c * _PACK_COST[choice.pack.kind] + _PIXEL_COST.get(choice.pack.kind, 0.0)
+    packing = src.n * src.hp * src.wp * a_pixel + _CALL_COST
     return [replace(tiling, cycles=tiling.cycles + packing) for tiling in found]
 
 
@@ -115,8 +118,14 @@ def _fits(form: Form, problem: ConvProblem, weights: np.ndarray) -> bool:
         return bool(small) and problem.act_max <= ACT_MAX and problem.src.dtype == "u8" and problem.groups == 1
     if problem.src.dtype not in form.storage or (problem.wide and form.element == "i8"):
         return False
+    if form.name in PAIRS:
+        return problem.groups == 1 and problem.src.stride % 16 == 0 and pair_offsets(form, weights, problem.act_max) is not None
     if form.element == "f32":
         return True
+    if form.name == "u8_smull_pairs":  # what lies behind a run's last value would be multiplied, too
+        runs = find_runs(problem.src, problem.kernel, problem.dilation, form.k_group)
+        if problem.groups > 1 or runs.length % form.k_group:
+            return False
     limit = 128 if form.element == "i8" else 32768
     return bool(weights.min(initial=0) >= -limit and weights.max(initial=0) < limit)
 
@@ -163,7 +172,17 @@ def describe(
         offset += (weights > 0).sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift
     if form.name in _SIGNED:
         offset += spec.start * weights.sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift
-    pack = PackBitsSpec(problem.src, spec.src) if form.element == "bit" else None
+    if form.name == "u8_smull_pairs":
+        rows = weight_blocks(weights.reshape(packing.n, -1), packing).astype(np.int64)
+        products = (rows[:, 0::2] * rows[:, 1::2]).sum((1, 3)).reshape(-1)[: packing.n]
+        offset -= products << spec.acc_shift
+    pack: PackBitsSpec | PackPairsSpec | None = PackBitsSpec(problem.src, spec.src) if form.element == "bit" else None
+    if form.name in PAIRS:
+        offsets = pair_offsets(form, weights, problem.act_max)
+        assert offsets is not None
+        pack = PackPairsSpec(problem.src, spec.src, *offsets)
+        padded = np.pad(weights, ((0, 0), (0, 0), (0, 0), (0, spec.src.c - weights.shape[3])))
+        offset -= pair_constants(padded, form.k_group // 2, *offsets) << spec.acc_shift
     return Choice(spec, packing, packing.window_start, pack, offset)
 
 
@@ -182,19 +201,30 @@ def _draft(form: Form, problem: ConvProblem, parts: int) -> ConvSpec:
     if form.element == "bit":
         src = replace(src, dtype="bits", stride=-(-src.c // 32) * 4)
     k_group = form.k_group
+    if form.name in PAIRS:
+        wide = form.element == "i16"
+        src = replace(src, dtype="i16" if wide else "u8", c=src.stride, stride=src.stride + (2 if wide else 4))
     if form.element == "index":
         c = -(-src.c // form.k_group)
         src, k_group = replace(src, c=c, stride=-(-c // 16) * 16), 1
     return ConvSpec(
         p.op, src, p.dst, p.residual, p.kernel, p.stride, p.dilation, p.padding, p.act, p.weight, form.name, k_group,
         1, 1, _PROOF_NR, 1, 1, p.acc_shift, p.wide, parts, p.sign, int(p.groups > 1),
-        _FLIPPED if form.name in _SIGNED and p.act_max >= _FLIPPED else 0,
+        _start(form, p.act_max),
     )  # fmt: skip
 
 
 _PROOF_NR = 16
-_SIGNED, _FLIPPED = ("u8_sdot", "u8_smull"), 128  # forms that multiply signed bytes; see neon.py
+_SIGNED, _FLIPPED = ("u8_sdot", "u8_smull", "u8_smull_pairs"), 128  # forms that multiply signed bytes; see neon.py
+_PAIRS_BATCH = 4  # steps of u8_smull_pairs whose inputs are loaded at once
 _BATCH = 8  # steps of u8_smull and bit_cnt whose inputs are loaded at once
+
+
+def _start(form: Form, act_max: int) -> int:
+    """``ConvSpec.start`` of forms of signed bytes."""
+    if form.name == "u8_smull_pairs":
+        return (act_max + 1) // 2
+    return _FLIPPED if form.name in _SIGNED and act_max >= _FLIPPED else 0
 
 
 def _packing(spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:
@@ -204,11 +234,15 @@ def _packing(spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packi
     if form.element == "index":
         taps, padded = spec.kernel[0] * spec.kernel[1], spec.src.c * form.k_group
         return Packing("panels", "index", n, taps, per_group, padded, spec.nr, form.k_group, channels=per_group)
+    if spec.form in PAIRS:  # a step is two rows of the panel
+        taps = spec.kernel[0] * spec.kernel[1]
+        return Packing("panels", form.element, n, taps, per_group, spec.src.c, spec.nr, form.k_group // 2, channels=per_group)
     starts, window = _windows(n, problem.groups, per_group, spec.nr) if problem.groups > 1 else (None, 0)
     runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, window)
     return Packing(
         "panels", form.element, n, runs.count, per_group if window else runs.length, runs.padded, spec.nr,
-        spec.k_group, spec.parts, problem.groups, window, starts, channels=per_group,
+        spec.k_group // (2 if spec.form == "u8_smull_pairs" else 1), spec.parts, problem.groups, window, starts,
+        channels=per_group,
     )  # fmt: skip
 
 
@@ -231,12 +265,17 @@ def _depth(spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) 
         return 0 if packing.steps <= _BYTE_STEPS else _BYTE_STEPS
     if spec.form == "bit_cnt":
         return _counted_depth(spec, packing)
-    if spec.form not in ("u8_maddubs", "u8_smull") and not spec.form.startswith("i16"):
+    if spec.form == "i16_maddwd_pairs":  # products of sums are as large as (act_max + |w|)^2
+        most = (act_max + int(np.abs(weights).max(initial=0))) ** 2 * packing.steps * packing.k_group
+        return 1 if most <= _INT32 else None
+    if spec.form not in ("u8_maddubs", "u8_smull", "u8_smull_pairs") and not spec.form.startswith("i16"):
         return 1
     blocks = weight_blocks(weights.reshape(packing.n, -1), packing)
     run_steps = packing.run_pad // packing.k_group
     if spec.form == "u8_maddubs":
         return maddubs_depth(blocks, act_max, run_steps)
+    if spec.form == "u8_smull_pairs":
+        return pairs_depth(blocks, -spec.start, act_max - spec.start, run_steps // 2, _PAIRS_BATCH)
     if spec.form == "u8_smull":
         return int16_depth(blocks, -spec.start, act_max - spec.start, run_steps, _BATCH)
     if spec.parts == 1:
@@ -265,7 +304,7 @@ def _counted_depth(spec: ConvSpec, packing: Packing) -> int | None:
     return _BATCH * -(-batches // blocks)
 
 
-_INT16 = 32767
+_INT16, _INT32 = 32767, 2**31 - 1
 _BYTE_STEPS = 31  # a step adds at most 8 to a byte counter: 31 * 8 < 256
 _SHORT = 8
 

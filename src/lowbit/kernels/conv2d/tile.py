@@ -39,19 +39,26 @@ class Tile:
         self.width = int(width)
         self.cells = [(i, j) for i in range(mr) for j in range(vectors)]
         self.narrow = {(i, j, p): _vector(dtype, self.width) for i, j in self.cells for p in range(spec.parts)}
+        self.beside = [_vector("int32", 4) for _ in range(mr)] if ops.beside else []
         self.sum = "uint16" if ops.bytes else "float64" if spec.wide else "int32"
         self.sum_lanes = self.width // 2 if ops.bytes else ops.lanes
         kept = [(cell, half) for cell in self.cells for half in range(2 if ops.bytes else 1)] if self.blocked else []
         self.sums = {(*cell, half): _vector(self.sum, self.sum_lanes) for cell, half in kept}
 
-    def compute(self, pixels: list[Any], panel: Any, block: Any) -> None:
+    def compute(self, pixels: list[Any], panel: Any, block: Any, starts: list[Any] | None = None) -> None:
         """The whole K loop.  ``pixels``: element offset of each input's first tap; ``panel``: index of
-        the block's first step among all; ``block``: index of the channel block."""
+        the block's first step among all; ``block``: index of the channel block; ``starts``: int32 that all
+        sums of each pixel start from."""
         for (_, _, half), buffer in self.sums.items():
-            first = self.ops.bytes.first(self._blocks_of_k())[half] if self.ops.bytes else 0.0 if self.spec.wide else 0
-            store(buffer, 0, splat(first, self.sum, self.sum_lanes), self.sum_lanes)
-        if not self.blocked:
+            zero = self.ops.bytes.first(self._blocks_of_k())[half] if self.ops.bytes else 0.0 if self.spec.wide else 0
+            store(buffer, 0, splat(zero, self.sum, self.sum_lanes), self.sum_lanes)
+        if not self.blocked and starts is None:
             self._clear()
+        for i, value in enumerate(starts or []):
+            for j in range(self.vectors):
+                store(self.narrow[i, j, 0], 0, splat(value, "int32", self.width), self.width)
+        for buffer in self.beside:
+            store(buffer, 0, splat(0, "int32", 4), 4)
         if self.spec.form == "u8_split":
             self._listed(pixels, block)
         elif self.blocked and self.spec.depth == 0:
@@ -76,9 +83,11 @@ class Tile:
             yield first * lanes, whole
 
     def _total(self, i: int, j: int) -> Any:
-        if self.blocked:
-            return load(self.sums[i, j, 0], 0, self.ops.lanes)
-        return self.ops.total(load(self.narrow[i, j, 0], 0, self.width))
+        lanes = self.ops.lanes
+        total = load(self.sums[i, j, 0], 0, lanes) if self.blocked else self.ops.total(load(self.narrow[i, j, 0], 0, self.width))
+        if not self.beside:
+            return total
+        return total - splat(T.call_llvm_pure_intrin("int32", "llvm.vector.reduce.add", load(self.beside[i], 0, 4)), "int32", lanes)
 
     def _clear(self) -> None:
         for buffer in self.narrow.values():
@@ -87,15 +96,18 @@ class Tile:
     def _step(self, offsets: list[Any], row: Any) -> None:
         """One step over all pixels, with the weights of step ``row``."""
         elements = self.ops.weight[1]
-        across = self.spec.nr // self.ops.lanes
-        start = TB.Bind(row * (self.spec.parts * across * elements))
+        across, rows = self.spec.nr // self.ops.lanes, self.ops.rows
+        start = TB.Bind(row * (self.spec.parts * rows * across * elements))
         weights: dict[tuple[int, int], Any] = {}
         for i, offset in enumerate(offsets):
-            a = TB.Bind(self.ops.spread(self.kernel, offset))
+            a = self.ops.spread(self.kernel, offset)
+            a = tuple(TB.Bind(part) for part in a) if rows > 1 else TB.Bind(a)
             for j in range(self.vectors):
                 for p in range(self.spec.parts):
                     if i == 0:
-                        weights[j, p] = TB.Bind(load(self.kernel.w, start + (p * across + j) * elements, elements))
+                        at = [start + ((p * rows + r) * across + j) * elements for r in range(rows)]
+                        vectors = tuple(TB.Bind(load(self.kernel.w, position, elements)) for position in at)
+                        weights[j, p] = vectors if rows > 1 else vectors[0]
                     buffer = self.narrow[i, j, p]
                     store(buffer, 0, self.ops.step(load(buffer, 0, self.width), a, weights[j, p]), self.width)
 

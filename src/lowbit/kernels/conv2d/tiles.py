@@ -18,11 +18,12 @@ __all__ = ["Tiling", "choose_tiling", "fastest", "tilings", "unit_of"]
 class _Cost:
     """``cycles``: of one 64-byte vector's step.  Registers: ``held`` accumulators a vector of results
     (a form that spills some of them only between long blocks holds one), and ``temporaries`` beside
-    accumulators, weights and the input."""
+    accumulators, weights and the input.  ``rows``: as in Arithmetic."""
 
     cycles: float
     temporaries: int
     held: int = 1
+    rows: int = 1
 
 
 # measured on Zen 4, where a 64-byte instruction takes two 32-byte halves; see benchmarks/kernels.py
@@ -32,9 +33,12 @@ _COSTS = {
     "bit_portable": _Cost(12.0, 8),
     "lut_permute": _Cost(1.05, 2, 3),
     "lut_shuffle": _Cost(1.3, 2),
+    "u8_vnni_pairs": _Cost(1.5, 7, rows=2),
     "u8_vnni": _Cost(1.0, 0),
     "u8_maddubs": _Cost(2.0, 2),
     "u8_split": _Cost(2.0, 2),
+    "i16_vnni_pairs": _Cost(1.5, 7, rows=2),
+    "i16_maddwd_pairs": _Cost(2.0, 3, rows=2),
     "i16_vnni": _Cost(1.0, 0),
     "i16_maddwd": _Cost(1.5, 2),
     "u8_portable": _Cost(3.0, 2),
@@ -98,7 +102,9 @@ def tilings(
     """
     if "neon" in target.features:
         found_sizes = neon_tiles(form, target, dst, steps, runs, linear, parts, depth, window)
-        return [Tiling(mr, nr, *unit_of(-(-dst.pixels // mr), -(-dst.c // nr), _wanted(cost)), cost) for mr, nr, cost in found_sizes]
+        return [
+            Tiling(mr, nr, *unit_of(-(-dst.pixels // mr), -(-dst.c // nr), _wanted(cost)), cost) for mr, nr, cost in found_sizes
+        ]
     cost = _COSTS[form]
     lanes = form_lanes(form, target)
     lut = form.startswith("lut")
@@ -113,7 +119,7 @@ def tilings(
 
     def tile_cycles(mr: int, nv: int, one_address: bool) -> float:
         far = 2.0 if steps * nv * parts * half * 64 > target.l1_bytes * 0.75 else 1.0
-        loads = mr * half * (1.5 if mr > (_WAYS - 1) * sets else 1.0) + nv * parts * half * far
+        loads = cost.rows * (mr * half * (1.5 if mr > (_WAYS - 1) * sets else 1.0) + nv * parts * half * far)
         step = max(mr * nv * work * parts * half + beside * loads, loads, _LATENCY)
         setup = 0 if one_address else mr * (8 + 2 * runs)
         flush = flushes * (6 + 2.5 * mr * nv * half) if lut else 0.0
@@ -126,7 +132,7 @@ def tilings(
         sizes = (lanes,)  # a step is doubled when one of its channels needs it: fewer channels, fewer doubled steps
     for nr, mr in product(sizes, range(1, 17)):
         nv = min(nr // lanes, vectors)
-        weights = nv if mr > 1 else 0  # used once, they are memory operands
+        weights = nv * cost.rows if mr > 1 else 0  # used once, they are memory operands
         registers = mr * nv * held * parts + weights + 1 + cost.temporaries // held
         one_address = linear or dst.w % mr == 0
         smallest = (mr, nr) == (1, sizes[0])

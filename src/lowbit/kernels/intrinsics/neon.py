@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["cnt", "halves", "joined", "lane", "sadd_pairs", "sdot", "smull", "tbl"]
+__all__ = ["cnt", "fcvtns", "halves", "joined", "lane", "sadd_pairs", "sdot", "smull", "sum_of_products", "tbl"]
 
 
 def _call(dtype: str, name: str, *args: Any) -> Any:
@@ -49,6 +49,20 @@ def sadd_pairs(vector: Any) -> Any:
     return joined(*parts, 8)
 
 
+def sum_of_products(words: Any, count: int) -> Any:
+    """int32 x 4 that add up to the products of the int8 in words 0 and 1, 2 and 3, ... of ``count`` of four pairs of
+    int16 lanes."""
+    from tvm import tirx
+    from tvm.script import tirx as T
+
+    first, second = (T.reinterpret("int8x8", _shuffle([words], [half, half + 2, half + 4, half + 6])) for half in range(2))
+    products = _call("int16x8", "llvm.aarch64.neon.smull.v8i16", first, second)
+    if count < 4:
+        kept = [T.int16(-1) if i < 2 * count else T.int16(0) for i in range(8)]
+        products = products & tirx.Shuffle(kept, [tirx.IntImm("int32", i) for i in range(8)])
+    return _call("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", products)
+
+
 def sdot(acc: Any, a: Any, b: Any) -> Any:
     """int32 x 4: acc + the four products int8 * int8 of each lane (the dot product extension)."""
     return _call("int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", acc, a, b)
@@ -62,3 +76,10 @@ def tbl(table: Any, index: Any) -> Any:
 def cnt(value: Any) -> Any:
     """Ones in each of 16 bytes."""
     return _call("uint8x16", "llvm.ctpop", value)
+
+
+def fcvtns(value: Any, lanes: int) -> Any:
+    """int32: rint of float32 lanes, half to even; ``lanes`` is a multiple of 4."""
+    if lanes == 4:
+        return _call("int32x4", "llvm.aarch64.neon.fcvtns.v4i32.v4f32", value)
+    return joined(*(fcvtns(half, lanes // 2) for half in halves(value, lanes)), lanes)

@@ -29,7 +29,7 @@ def multiply_loop(spec: ConvSpec, target: Target, symbol: str) -> Any:
     """
     arithmetic = choose_arithmetic(spec, target)
     dtype, elements = arithmetic.weight
-    row = spec.parts * (spec.nr // arithmetic.lanes) * elements
+    row = spec.parts * arithmetic.rows * (spec.nr // arithmetic.lanes) * elements
     result = "float32" if spec.form == "f32" else "float64" if spec.wide else "int32"
     per_step = spec.k_group // 8 if spec.src.dtype == "bits" else spec.k_group
     pitch = (STEPS + _SHIFTS) * per_step

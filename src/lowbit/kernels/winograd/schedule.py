@@ -14,12 +14,13 @@ from lowbit.kernels.conv2d.arithmetic import Arithmetic, choose_arithmetic
 from lowbit.kernels.conv2d.geometry import Runs
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
+from lowbit.kernels.intrinsics.pairs import add_products
 from lowbit.kernels.intrinsics.x86 import maddwd
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.rows import divided
 from lowbit.kernels.spec import ConvSpec, WinogradSpec
-from lowbit.kernels.vectors import convert, load, splat, store
-from lowbit.kernels.winograd.rings import plain, wrapping, wrapping_add, wrapping_multiply
+from lowbit.kernels.vectors import convert, load, repeated_bytes, splat, store, wrapping
+from lowbit.kernels.winograd.rings import modular, plain
 from lowbit.kernels.winograd.transforms import MATRICES, input_1d, output_1d, transform_2d, weights_1d
 from lowbit.targets import Target
 
@@ -36,8 +37,8 @@ def build(spec: WinogradSpec, target: Target) -> Any:
     channels = spec.blocks * spec.nr
     integer = spec.form != "f32"
     pointers = epilogue_pointers(channels, spec.dst, spec.residual, integer, False)
-    if spec.offset:
-        pointers["b"] = ("int32", channels * (1 + spec.m**2))
+    if spec.bias_rows:
+        pointers["b"] = ("int32", channels * (1 + spec.bias_rows))
     pointers["x"] = (TIR_DTYPE[spec.src.dtype], spec.src.elements + 64)
     pointers["w"] = ("int8" if integer else "float32", spec.blocks * 9 * spec.steps * spec.nr * spec.k_group)
     pointers["t"] = ("void", 0)
@@ -49,10 +50,11 @@ def build(spec: WinogradSpec, target: Target) -> Any:
 
 def _as_convolution(spec: WinogradSpec) -> ConvSpec:
     """The sums over channels at one position: a 1x1 convolution whose inputs are 32-bit words of scratch memory."""
-    words = Layout(1, 1, spec.tb, spec.steps, spec.words, "f32" if spec.form == "f32" else "i16" if spec.k_group == 2 else "u8")
+    dtype = {1: "f32", 2: "i16", 4: "u8"}[spec.k_group]
+    words = Layout(1, 1, spec.tb, spec.steps, spec.words, dtype)
     return ConvSpec(
-        "conv2d", words, spec.dst, None, (1, 1), (1, 1), (1, 1), (0, 0), spec.act, spec.weight, spec.form, 1, spec.depth,
-        spec.mr, spec.nr, 1, 1,
+        "conv2d", words, spec.dst, None, (1, 1), (1, 1), (1, 1), (0, 0), spec.act, spec.weight, spec.form,
+        2 if spec.pairs else 1, spec.depth, spec.mr, spec.nr, 1, 1,
     )  # fmt: skip
 
 
@@ -62,9 +64,18 @@ def _from_words(spec: WinogradSpec, ops: Arithmetic) -> Arithmetic:
     if spec.form == "f32":
         return replace(ops, spread=lambda kernel, at: T.broadcast(kernel.x[at], elements))
     lanes = ops.lanes
-    ops = replace(ops, spread=lambda kernel, at: T.reinterpret(f"{dtype}x{elements}", T.broadcast(kernel.x[at], lanes)))
+
+    def spread(kernel: Any, at: Any) -> Any:
+        return T.reinterpret(f"{dtype}x{elements}", T.broadcast(kernel.x[at], lanes))
+
+    if spec.pairs:
+        signed = ops.weight[0]
+        return replace(
+            ops, spread=lambda kernel, at: tuple(T.reinterpret(f"{signed}x{elements}", spread(kernel, at + i)) for i in range(2))
+        )
+    ops = replace(ops, spread=spread)
     if spec.form == "i16_maddwd":
-        return replace(ops, step=lambda acc, a, w: wrapping_add(acc, maddwd(a, w, lanes * 4), lanes))
+        return replace(ops, step=lambda acc, a, w: wrapping("add", acc, maddwd(a, w, lanes * 4), "int32", lanes))
     return ops
 
 
@@ -77,8 +88,9 @@ class _Nest:
         self.kernel, self.spec, self.sums, self.ops, self.epilogue = kernel, spec, sums, ops, epilogue
         self.dtype = _V_DTYPE[spec.k_group]
         self.word = "int32" if spec.form != "f32" else "float32"
-        u_words, v_words, _ = spec.scratch_words
-        self.inputs, self.products = u_words, u_words + v_words  # scratch: U, V, M
+        u_words, v_words, m_words, _ = spec.scratch_words
+        self.inputs, self.products = u_words, u_words + v_words  # scratch: U, V, M, first sums
+        self.starts = self.products + m_words
         self.words = kernel.view("t", self.word, sum(spec.scratch_words))
         self.u_dtype = ops.weight[0]
         self.u = kernel.view("t", self.u_dtype, u_words * spec.k_group)
@@ -123,9 +135,12 @@ class _Nest:
         spec, src, lanes, dtype = self.spec, self.spec.src, self.lanes, self.dtype
         image, y, x = self._place(first + tile)
         base = TB.Bind(src.offset(image, y - spec.padding[0], x - spec.padding[1], 0))
-        ring = wrapping("int8", lanes) if dtype == "uint8" else plain(dtype, lanes)
+        ring = modular("int8", lanes) if dtype == "uint8" else plain(dtype, lanes)
         size = spec.m + 2
         words = lanes // spec.k_group
+        sums = [TB.alloc_buffer((words,), "int32", scope="global") for _ in range(spec.positions if spec.pairs else 0)]
+        for total in sums:
+            store(total, 0, splat(0, "int32", words), words)
         with TB.serial(src.stride // lanes) as chunk:
             at = TB.Bind(base + chunk * lanes)
 
@@ -138,11 +153,19 @@ class _Nest:
             for i in range(size):
                 for j in range(size):
                     v = result[i][j]
-                    if spec.offset and (i, j) != (1, 1):
-                        v = ring.add(v, T.broadcast(T.int8((spec.offset + 128) % 256 - 128), lanes))
+                    offset = spec.offset if (i, j) != (1, 1) else 0
+                    if offset or spec.first or spec.second:
+                        v = ring.add(v, repeated_bytes((offset + spec.first, offset - spec.second), lanes))
+                    if spec.pairs:
+                        total = sums[i * size + j]
+                        values = T.reinterpret(f"uint8x{lanes}", v) if dtype == "uint8" else v
+                        store(total, 0, add_products(load(total, 0, words), values, 4 * words, dtype == "int16", True), words)
                     if dtype != "float32":
                         v = T.reinterpret(f"int32x{words}", v)
                     store(self.words, to + (i * size + j) * spec.pitches[1], v, words)
+        for position, total in enumerate(sums):
+            summed = T.call_llvm_pure_intrin("int32", "llvm.vector.reduce.add", load(total, 0, words))
+            store(self.words, self.starts + position * spec.tb + tile, T.int32(0) - summed, 1)
 
     def _transform_weights(self, start: Any, n: Any) -> None:
         """U of one channel block: G w G^T, as [position][step][nr][k_group]."""
@@ -153,7 +176,8 @@ class _Nest:
         ring = plain(dtype, lanes)
         with TB.serial(spec.steps) as step, TB.serial(row // lanes) as part:
             at = TB.Bind(((start + n) * (9 * spec.steps) + step) * row + part * lanes)
-            to = TB.Bind((n * (spec.positions * (spec.steps + 1)) + step) * row + part * lanes)
+            between = spec.pitches[0] * spec.k_group
+            to = TB.Bind(n * (spec.positions * between) + step * row + part * lanes)
             pitch = spec.steps * row
 
             def tap(i: int, j: int) -> Any:
@@ -162,7 +186,7 @@ class _Nest:
             taps = [[tap(i, j) for j in range(3)] for i in range(3)]
             result = transform_2d(lambda g: weights_1d(ring, g, spec.m), taps)
             for position, value in enumerate(value for row in result for value in row):
-                store(self.u, to + position * (pitch + row), convert(value, self.u_dtype, lanes), lanes)
+                store(self.u, to + position * between, convert(value, self.u_dtype, lanes), lanes)
 
     def _multiply(self, block: Any, position: Any, m0: Any) -> None:
         """M of ``mr`` tiles and ``nr`` channels, those of U's ``block``, at one position."""
@@ -170,8 +194,10 @@ class _Nest:
         tile = Tile(self.inside, self.sums, self.ops, Runs(1, 1, spec.steps, spec.steps), spec.nr // self.ops.lanes, spec.mr)
         _, v, m = spec.pitches
         at, to = TB.Bind(self.inputs + position * v + m0 * spec.words), TB.Bind(self.products + position * m + m0 * spec.nr)
-        first = TB.Bind((block * spec.positions + position) * (spec.steps + 1))
-        tile.compute([at + i * spec.words for i in range(spec.mr)], first, block)
+        row = TB.Bind((block * spec.positions + position) * (spec.pitches[0] // (spec.nr * self.ops.rows)))
+        start = TB.Bind(self.starts + position * spec.tb + m0)
+        first = [TB.Bind(self.words[start + i]) for i in range(spec.mr)] if spec.pairs else None
+        tile.compute([at + i * spec.words for i in range(spec.mr)], row, block, first)
         for i in range(spec.mr):
             for lane, total in tile.results(i):
                 store(self.words, to + i * spec.nr + lane, total)
@@ -180,7 +206,7 @@ class _Nest:
         """The m x m results of one tile and sixteen channels."""
         spec, dst, m = self.spec, self.spec.dst, self.spec.m
         integer = spec.form != "f32"
-        ring = wrapping("int32", LANES) if integer else plain("float32", LANES)
+        ring = modular("int32", LANES) if integer else plain("float32", LANES)
         at = TB.Bind(self.products + tile * spec.nr + lane)
         size, pitch = m + 2, spec.pitches[2]
 
@@ -202,11 +228,11 @@ class _Nest:
     def _total(self, scaled: Any, output: int, channel: Any) -> Any:
         """acc from A^T M A."""
         spec = self.spec
-        ring = wrapping("int32", LANES)
+        ring = modular("int32", LANES)
         if spec.form == "f32":
             return scaled * splat(1.0 / MATRICES[spec.m].scale ** 2, "float32")
-        if spec.offset:
+        if spec.bias_rows:
             scaled = ring.sub(scaled, load(self.kernel.b, channel + spec.blocks * spec.nr * (1 + output)))
         if spec.m == 2:
             return TB.Bind(T.shift_right(scaled, splat(2, "int32")))
-        return TB.Bind(T.shift_right(wrapping_multiply(scaled, _INVERSE_OF_9, LANES), splat(6, "int32")))
+        return TB.Bind(T.shift_right(wrapping("mul", scaled, splat(_INVERSE_OF_9, "int32"), "int32"), splat(6, "int32")))

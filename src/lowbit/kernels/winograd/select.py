@@ -9,6 +9,7 @@ import numpy as np
 
 from lowbit.kernels.conv2d.exactness import maddubs_depth
 from lowbit.kernels.conv2d.pack import weight_blocks
+from lowbit.kernels.conv2d.pairs import pair_constants, pair_offsets
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.tiles import form_lanes
 from lowbit.kernels.forms import FORMS, Form
@@ -19,7 +20,7 @@ from lowbit.targets import Target
 
 __all__ = ["tilings", "winograd_choices", "winograd_cycles"]
 
-_FORMS = ("u8_vnni", "u8_maddubs", "i16_vnni", "i16_maddwd", "f32")
+_FORMS = ("u8_vnni_pairs", "u8_vnni", "u8_maddubs", "i16_vnni_pairs", "i16_vnni", "i16_maddwd", "f32")
 _MIN_CHANNELS = 16
 
 
@@ -32,10 +33,10 @@ def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) 
     seen = set()  # elements: a later form of the same kind is slower
     for name in _FORMS:
         form = FORMS[name]
-        if not form.available(target) or p.src.dtype not in form.storage or (form.element in seen):
+        if not form.available(target) or (form.element == "f32") != (p.src.dtype == "f32") or form.element in seen:
             continue
         found = [draft for m in (4, 2) if (draft := _draft(form, m, p, weights)) is not None]
-        if found:
+        if found and form.name not in _PAIRS:
             seen.add(form.element)
         for spec in found:
             yield _finish(_tiled(spec, target), p, weights)
@@ -45,7 +46,7 @@ def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray) -> WinogradS
     """The spec without its tile, or None where the form could not hold the numbers."""
     if min(p.dst.h, p.dst.w) < m:
         return None
-    offset, depth = 0, 1
+    offset, depth, first, second, k_group = 0, 1, 0, 0, form.k_group
     if form.element != "f32":
         wide = np.asarray(weights, np.int64)
         reach = p.act_max * np.maximum(np.maximum(wide, 0).sum((1, 2, 3)), np.maximum(-wide, 0).sum((1, 2, 3))).max(initial=0)
@@ -61,10 +62,28 @@ def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray) -> WinogradS
             if found is None:
                 return None
             depth = found
+    if form.name in _PAIRS:
+        k_group = form.k_group // 2
+        if p.src.stride % (16 * k_group):
+            return None  # the products of neighbours take whole vectors
+        u = MATRICES[m].weights(weights)
+        if form.element == "i8":
+            offsets = pair_offsets(form, u, 4 * p.act_max)
+            if offsets is None:
+                return None
+            first, second = offsets
+        elif (np.abs(u).max((2, 3)) + _largest_inputs(m, p.act_max) > 32767).any():
+            return None
     return WinogradSpec(
-        p.src, p.dst, p.residual, p.padding, p.act, p.weight, form.name, m, form.k_group, depth, 1, 16, 1, 1,
-        p.acc_shift, p.sign, offset,
+        p.src, p.dst, p.residual, p.padding, p.act, p.weight, form.name, m, k_group, depth, 1, 16, 1, 1,
+        p.acc_shift, p.sign, offset, first, second,
     )  # fmt: skip
+
+
+def _largest_inputs(m: int, act_max: int) -> np.ndarray:
+    """Largest |V| at each position."""
+    both = np.einsum("ik,jl->ijkl", MATRICES[m].bt, MATRICES[m].bt)
+    return act_max * np.maximum(np.maximum(both, 0).sum((2, 3)), np.maximum(-both, 0).sum((2, 3)))
 
 
 def _narrow_depth(u: np.ndarray, largest: int) -> int | None:
@@ -82,15 +101,30 @@ def _finish(spec: WinogradSpec, p: ConvProblem, weights: np.ndarray) -> Choice:
         "panels", "f32" if element == "f32" else "i8", n, 9, c, spec.steps * spec.k_group, spec.nr, spec.k_group, channels=c
     )
     extra = np.zeros((0, n), np.int64)
-    if spec.offset:
+    if spec.bias_rows:
         matrices = MATRICES[spec.m]
-        sums = spec.offset * matrices.weights(weights).sum(-1)  # (p, p, N)
+        u = matrices.weights(weights)
+        sums = spec.offset * u.sum(-1)  # (p, p, N)
         sums[1, 1] = 0
+        if spec.pairs:
+            u = np.pad(u, ((0, 0), (0, 0), (0, 0), (0, spec.steps * spec.k_group - c)))
+            flat = u.reshape(-1, 1, 1, u.shape[-1])
+            sums += pair_constants(flat, spec.k_group, spec.first, spec.second).reshape(sums.shape)
         extra = np.einsum("ik,kln,jl->ijn", matrices.at, sums, matrices.at).reshape(-1, n)
+        extra = (extra + 2**31) % 2**32 - 2**31
     return Choice(spec, packing, bias_offset=np.zeros(n, np.int64), bias_rows=extra)
 
 
-_WORK = {"u8_vnni": 1.0, "u8_maddubs": 2.0, "i16_vnni": 1.0, "i16_maddwd": 1.05, "f32": 1.0}  # cycles: 64 bytes of weights
+_PAIRS = ("u8_vnni_pairs", "i16_vnni_pairs")
+_WORK = {
+    "u8_vnni_pairs": 0.75,
+    "i16_vnni_pairs": 0.75,
+    "u8_vnni": 1.0,
+    "u8_maddubs": 2.0,
+    "i16_vnni": 1.0,
+    "i16_maddwd": 1.05,
+    "f32": 1.0,
+}  # cycles: 64 bytes of weights
 _INPUT = {2: 35.0, 4: 125.0}  # cycles: one tile, one vector of channels
 _OUTPUT = {2: 50.0, 4: 160.0}  # one tile, sixteen channels in 64-byte vectors
 _WEIGHTS = {2: 30.0, 4: 80.0}  # one vector of weights
@@ -107,7 +141,7 @@ def _tiled(spec: WinogradSpec, target: Target) -> WinogradSpec:
 def tilings(spec: WinogradSpec, target: Target) -> list[WinogradSpec]:
     """``spec`` in every size that fits the registers and the level-2 cache."""
     lanes = form_lanes(spec.form, target)
-    temporaries = 1 if spec.form in ("u8_vnni", "i16_vnni", "f32") else 2
+    temporaries = 8 if spec.pairs else 1 if spec.form in ("u8_vnni", "i16_vnni", "f32") else 2
     held = 2 if spec.form == "u8_maddubs" and spec.depth in (2, 3, 4) else 1
     found = []
     channels = -(-spec.dst.c // 16) * 16
@@ -124,7 +158,8 @@ def tilings(spec: WinogradSpec, target: Target) -> list[WinogradSpec]:
                 tb = -(-spec.tiles // parts)
                 if tb > max(most, 4):
                     continue
-                fits = (target.registers - temporaries - nr // lanes) // (nr // lanes * held)
+                vectors = nr // lanes
+                fits = (target.registers - temporaries - vectors * (2 if spec.pairs else 1)) // (vectors * held)
                 # of the sizes that make equally many tiles, the smallest wastes least
                 best = {-(-tb // mr): mr for mr in range(max(1, min(tb, 28, fits)), 0, -1)}
                 found += [replace(sized, tb=tb, mr=mr) for mr in sorted(best.values())[-4:]]
@@ -140,11 +175,14 @@ def winograd_cycles(spec: WinogradSpec, target: Target) -> float:
     work = _WORK[spec.form] if spec.form != "u8_maddubs" or spec.depth == 1 else 1.0 + 1.0 / (spec.depth or 64)
     step = max(spec.mr * vectors * half * work + 0.2 * (spec.mr + vectors) * half, (spec.mr + vectors) * 0.5, 4.0)
     tile = spec.steps * step + 20 + 2 * spec.mr * vectors
+    if spec.pairs:
+        tile += 3 * spec.mr
     multiply = parts * -(-spec.tb // spec.mr) * spec.positions * spec.blocks * tile
     wide = target.vector_bytes * spec.k_group // 4
     tiles = parts * spec.tb
-    transforms = tiles * (spec.src.stride / wide * _INPUT[spec.m] + spec.blocks * spec.nr / 16 * _OUTPUT[spec.m] / half)
-    excess = max(0.0, spec.scratch_bytes - 0.85 * target.l2_bytes) * spec.blocks * parts / 12  # cycles to fetch it again
+    given = spec.src.stride / wide * (_INPUT[spec.m] + 3 * spec.positions * spec.pairs) + 5 * spec.positions * spec.pairs
+    transforms = tiles * (given + spec.blocks * spec.nr / 16 * _OUTPUT[spec.m] / half)
+    excess = max(0.0, spec.scratch_bytes - 0.65 * target.l2_bytes) * spec.blocks * parts / 12  # cycles to fetch it again
     floating = spec.form == "f32"
     rows = spec.blocks * (parts if spec.groups > 1 else 1) * spec.steps * spec.nr * spec.k_group
     weights = rows / max(16, target.vector_bytes / (4 if floating else 2)) * (_FLOAT_WEIGHTS if floating else _WEIGHTS)[spec.m]

@@ -1,0 +1,73 @@
+"""Measure the decisions that come with lowbit, and write src/lowbit/tuning/defaults/<target>.json.
+
+    PYTHONPATH=src python benchmarks/tune_defaults.py [--target NAME ...] [--networks ...] [--configs ...] [--threads N ...]
+        [--budget SECONDS] [--fresh]
+
+The machine must do nothing else meanwhile.  Every network is tuned in every configuration with every number of
+threads; what the user's database of this machine holds already is not measured again, so an interrupted run goes on
+where it stopped.  Entries of other problems in the file are kept unless ``--fresh`` is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from lowbit.compiler import quantize, trace
+from lowbit.quantization import parse_config
+from lowbit.targets import Target, find_target
+from lowbit.targets.host import cpu_model
+from lowbit.tuning.database import user_database
+from lowbit.tuning.defaults import read_defaults, write_defaults
+from lowbit.tuning.lookup import best_by_key
+from lowbit.tuning.session import tune_graph
+from lowbit.tuning.trial import Trial
+from lowbit.zoo.building import load_network
+from lowbit.zoo.samples import smooth_samples
+
+NETWORKS = ("resnet18", "resnet50", "mobilenet_v1", "mobilenet_v2", "squeezenet1_1")
+CONFIGS = ("8/int8", "4/int4", "2/int2", "1/int1", "16/int16", "fp32")
+
+
+def tune(network: str, config: str, target: Target, threads: int, seconds: float) -> None:
+    """Measure one network and say what it gained."""
+    model, examples = load_network(network)
+    graph, chosen = trace(model, examples, network), parse_config(config)
+    if chosen is not None:
+        graph = quantize(graph, chosen, [smooth_samples(tuple(examples[0].shape), seed) for seed in range(4)])
+    report = tune_graph(graph, target, threads, seconds)
+    print(
+        f"{target.name} {network} {config}, {threads} threads: {report.default_us:,.0f} -> {report.tuned_us:,.0f} us, "
+        f"untuned takes {report.gap:.1f} % longer; {len(report.untuned)} layers not reached",
+        flush=True,
+    )
+
+
+def collected(target: Target, fresh: bool) -> list[Trial]:
+    """The best trial of every problem and number of threads, those of this machine before those in the file."""
+    known = {} if fresh else {(trial.key, trial.threads): trial for trial in read_defaults(target)}
+    for key, found in best_by_key(user_database(target).trials()).items():
+        known |= {(key, threads): trial for threads, trial in found.items()}
+    return list(known.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", nargs="*", default=["native"])
+    parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
+    parser.add_argument("--configs", nargs="*", default=list(CONFIGS))
+    parser.add_argument("--threads", nargs="*", type=int, default=sorted({1, len(os.sched_getaffinity(0))}))
+    parser.add_argument("--budget", type=float, default=300.0, help="seconds a network, configuration and number of threads")
+    parser.add_argument("--fresh", action="store_true", help="forget what the file holds")
+    args = parser.parse_args()
+    for target in map(find_target, args.target):
+        for network in args.networks:
+            for config in args.configs:
+                for threads in args.threads:
+                    tune(network, config, target, threads, args.budget)
+        path = write_defaults(target, cpu_model(), collected(target, args.fresh))
+        print(f"{path}: {len(read_defaults(target))} decisions")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""One network in many configurations for a machine that is not here: compiled, run under QEMU, checked, counted."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowbit.bench import CALIBRATION_INPUTS, BenchPlan
+from lowbit.emulate.result import Emulation
+from lowbit.emulate.user import TIMEOUT, emulate_user
+from lowbit.errors import ConfigError
+from lowbit.measure.size import bytes_on_disk
+from lowbit.targets import find_target
+from lowbit.targets.host import host_machine
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lowbit.runtime.compiled import Compiled
+
+__all__ = ["EmulatedRow", "emulated_table", "is_emulated", "run_emulated_bench"]
+
+
+@dataclass(frozen=True)
+class EmulatedRow:
+    """``bytes``: of the artifact on disk."""
+
+    config: str
+    bytes: int
+    macs: int
+    emulation: Emulation
+
+    def to_json(self) -> dict[str, Any]:
+        return {"config": self.config, "bytes": self.bytes, "macs": self.macs, **self.emulation.to_json()}
+
+
+def is_emulated(target: str) -> bool:
+    """Whether ``target`` is of another architecture than this machine."""
+    return target != "native" and find_target(target).machine != host_machine()
+
+
+def run_emulated_bench(
+    plan: BenchPlan, say: Callable[[str], None] = lambda _: None, timeout: float = TIMEOUT
+) -> tuple[list[EmulatedRow], dict[str, Compiled]]:
+    """A row for each configuration of ``plan``, and the networks; ``say`` hears one line about each step.
+
+    Raises ConfigError for peers, which are not emulated, and what compiling and emulate_user raise.
+    """
+    from lowbit.compiler import compile as compile_network
+    from lowbit.compiler import trace
+    from lowbit.quantization import parse_config
+    from lowbit.zoo import load_network
+    from lowbit.zoo.samples import smooth_samples
+
+    if plan.peers:
+        raise ConfigError(f"peers ({', '.join(plan.peers)}) run on this machine only, not on {plan.target}")
+    model, examples = load_network(plan.network, plan.input_shape, plan.batch)
+    if len(examples) != 1:
+        raise ConfigError(f"{plan.network} takes {len(examples)} inputs; bench measures networks of one input")
+    shape = tuple(examples[0].shape)
+    calibration = [(smooth_samples(shape, seed).numpy(),) for seed in range(CALIBRATION_INPUTS)]
+    picture = smooth_samples(shape, CALIBRATION_INPUTS).numpy()
+    graph = trace(model, examples, name=plan.network)
+    rows: list[EmulatedRow] = []
+    networks: dict[str, Compiled] = {}
+    with tempfile.TemporaryDirectory(prefix="lowbit-bench-") as folder:
+        for name in plan.configs:
+            network = compile_network(
+                graph, config=parse_config(name), calibration=calibration, target=plan.target, name=plan.network
+            )
+            networks[name] = network
+            size = bytes_on_disk(network.save(Path(folder) / "network.lowbit"))
+            done = emulate_user(network, [picture], runs=plan.runs, threads=plan.threads, timeout=timeout)
+            rows.append(EmulatedRow(name, size, network.manifest["macs"], done))
+            say(f"{name}: {done.verdict}")
+    return rows, networks
+
+
+def emulated_table(network: str, rows: list[EmulatedRow]) -> Table:
+    """Sizes, counts and times; what is not known stays empty."""
+    from rich.table import Table
+
+    first = rows[0].emulation
+    table = Table(title=f"{network} for {first.target} under {first.where}; estimate: llvm-mca, from L1, one thread")
+    headings = ("bytes on disk", "MACs", "instructions", "per MAC", "estimate ms", "emulated ms", "exact")
+    table.add_column("config")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        done = row.emulation
+        count = done.instructions
+        table.add_row(
+            row.config,
+            f"{row.bytes:,}",
+            f"{row.macs:,}",
+            "" if count is None else f"{count:,}",
+            "" if count is None or not row.macs else f"{count / row.macs:.3f}",
+            "" if done.estimated_ms is None else f"{done.estimated_ms:,.1f}",
+            f"{done.times['median_ms']:,.1f}",
+            {None: "n/a", True: "yes", False: "NO"}[done.verdict.exact],
+        )
+    return table

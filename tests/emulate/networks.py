@@ -1,0 +1,51 @@
+"""Networks compiled for a Raspberry Pi, and the same integer graph compiled for this machine."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from lowbit import zoo
+from lowbit.compiler import compile as compile_network
+from lowbit.compiler import make_config, quantize, trace
+from lowbit.graph import Graph
+from lowbit.quantization import parse_config
+from lowbit.runtime.compiled import Compiled
+from lowbit.zoo.samples import smooth_samples
+from tests.end_to_end.test_extreme_inputs import SHAPE, Mixed
+
+__all__ = ["EVERY", "compiled", "example", "graph"]
+
+EVERY = ("fp32", "16/int16", "8/int8", "7/int7", "6/int6", "5/int5", "4/int4", "3/int3", "2/int2", "1/int1")
+SHAPES = {
+    "mixed": SHAPE,
+    "mobilenet_v1": (1, 3, 32, 32),
+    "resnet50": (1, 3, 64, 64),
+    "lenet5": (1, 1, 32, 32),
+    "mlp_jsc": (1, 16),
+}
+
+
+def example(name: str) -> np.ndarray:
+    return smooth_samples(SHAPES[name], 7).numpy()
+
+
+@lru_cache(maxsize=2)
+def _traced(name: str) -> Graph:
+    torch.manual_seed(3)
+    model = Mixed().eval() if name == "mixed" else zoo.build(name)
+    return trace(model, torch.from_numpy(example(name)), name)
+
+
+@lru_cache(maxsize=2)
+def graph(name: str, config: str) -> Graph:
+    """The quantized graph; ``all b1`` has one bit in the first and the last layer, too."""
+    chosen = make_config("b1", "u1", first_last_bits=None) if config == "all b1" else parse_config(config)
+    return _traced(name) if chosen is None else quantize(_traced(name), chosen, [example(name)])
+
+
+@lru_cache(maxsize=2)
+def compiled(name: str, config: str, target: str = "native") -> Compiled:
+    return compile_network(graph(name, config), target=target, name=name)

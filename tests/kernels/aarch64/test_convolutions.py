@@ -1,0 +1,92 @@
+"""The NEON forms under QEMU equal numpy, integer for integer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lowbit.kernels.conv2d.select import choose
+from lowbit.kernels.forms import FORMS
+from lowbit.targets import TARGETS
+from tests.kernels.conv2d.cases import Shape, check, forced
+from tests.kernels.conv2d.test_kernels import SHAPES, extremes, types
+
+pytestmark = pytest.mark.qemu
+
+FORMS_OF = {
+    "raspberry-pi-4": ["bit_cnt", "lut_tbl", "u8_smull", "i16_smlal", "f32"],
+    "raspberry-pi-5": ["u8_sdot"],
+}
+CASES = [(target, form) for target, forms in FORMS_OF.items() for form in forms]
+ODD = [SHAPES[i] for i in (1, 4, 5, 7, 8, 9)]  # odd sizes, strides, padding, dilation, residual, float and sign outputs
+
+
+def test_these_are_all_forms_made_for_neon() -> None:
+    made = {name for name, form in FORMS.items() if form.features & {"neon", "dotprod"}}
+    assert made | {"f32"} == {form for _, form in CASES}
+
+
+@pytest.mark.parametrize(("target", "form"), CASES)
+@pytest.mark.parametrize(("shape", "tile"), ODD, ids=[f"{i}" for i in range(len(ODD))])
+def test_shapes(target: str, form: str, shape: Shape, tile: tuple[int, int]) -> None:
+    w = extremes(form, shape, "random")
+    problem = shape.problem(**types(form))
+    check(problem, forced(problem, w, form, tile), w, TARGETS[target], pad=1 if form.startswith("bit") else 0)
+
+
+@pytest.mark.parametrize(("target", "form"), CASES)
+@pytest.mark.parametrize("kind", ["low", "high"])
+def test_extreme_operands(target: str, form: str, kind: str) -> None:
+    shape = Shape(48, 16, 3, 3, kernel=(3, 3), padding=(1, 1, 1, 1))
+    w = extremes(form, shape, kind)
+    problem = shape.problem(**types(form))
+    size = (1, 3, 3, 48)
+    x = np.full(size, 1.0, np.float32) if form == "f32" else np.full(size, problem.act_max)
+    x[0, 1, 1] = 0
+    check(problem, forced(problem, w, form, (4, 16)), w, TARGETS[target], x=x)
+
+
+# the largest |w| at which this many products of 255 - 128 or -128 fit int16: one takes any, 0 is the whole K
+@pytest.mark.parametrize(("depth", "limit"), [(1, 128), (2, 127), (3, 85), (4, 63), (8, 31), (32, 7), (64, 3), (0, 1)])
+def test_depths_at_their_limit(depth: int, limit: int) -> None:
+    shape = Shape(2 * 160 + 2, 16, 2, 3)
+    rng = np.random.default_rng(depth)
+    w = rng.integers(-limit, min(limit, 127) + 1, shape.weight_shape)
+    w[0], w[1] = -limit, min(limit, 127)
+    problem = shape.problem("u8", "i8", 255)
+    choice = choose(problem, w, TARGETS["raspberry-pi-4"])
+    assert (choice.spec.form, choice.spec.depth) == ("u8_smull", depth)
+    x = rng.integers(0, 256, (1, 2, 3, shape.c))
+    x[0, 0, 0], x[0, 0, 1] = 255, 0
+    check(problem, choice, w, TARGETS["raspberry-pi-4"], x=x)
+
+
+@pytest.mark.parametrize(("src", "limit", "parts"), [("i16", 127, 1), ("i16", 32767, 2), ("u8", 32767, 1)])
+def test_sixteen_bits(src: str, limit: int, parts: int) -> None:
+    shape = Shape(150, 20, 3, 4, kernel=(1, 2), padding=(0, 1, 0, 0), dst="i16", residual=True)
+    rng = np.random.default_rng(limit)
+    w = rng.integers(-limit, limit + 1, shape.weight_shape)
+    w[0], w[1] = -limit, limit
+    top = 32767 if src == "i16" else 255
+    problem = shape.problem("i16" if src == "i16" else "u8", "i16" if limit > 127 else "i8", top, src)
+    x = rng.integers(-top if src == "i16" else 0, top + 1, (1, 3, 4, 150))
+    x[0, 0] = top
+    check(problem, forced(problem, w, "i16_smlal", (2, 16), parts=parts), w, TARGETS["raspberry-pi-4"], x=x)
+
+
+@pytest.mark.parametrize("form", ["u8_smull", "u8_sdot"])
+@pytest.mark.parametrize("groups", [2, 12])
+def test_groups(form: str, groups: int) -> None:
+    shape = Shape(48, 24, 5, 5, kernel=(3, 3), padding=(1, 1, 1, 1), groups=groups)
+    w = np.random.default_rng(groups).integers(-128, 128, shape.weight_shape)
+    problem = shape.problem("u8", "i8", 255)
+    check(problem, forced(problem, w, form, (4, 16)), w, TARGETS["raspberry-pi-5"])
+
+
+def test_look_up_sums_at_their_limits() -> None:
+    shape = Shape(555, 80, 2, 4, kernel=(3, 3), padding=(1, 1, 1, 1))
+    w = np.where(np.arange(80) % 2, 1, -2)[:, None, None, None] * np.ones(shape.weight_shape, int)
+    problem = shape.problem("u2", "i2", 3)
+    x = np.random.default_rng(6).integers(0, 4, (1, 2, 4, 555))
+    x[0, :1] = 3
+    check(problem, forced(problem, w, "lut_tbl", (3, 64)), w, TARGETS["raspberry-pi-4"], x=x, pad=2)

@@ -1,0 +1,49 @@
+"""The table of targets, and which of them a host is."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowbit.errors import UnknownTarget
+from lowbit.targets import TARGETS, find_target, table
+
+BOARDS = {"raspberry-pi-3": "cortex-a53", "raspberry-pi-4": "cortex-a72", "raspberry-pi-5": "cortex-a76"}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_boards_have_what_reports_need(name: str) -> None:
+    board = find_target(name)
+    assert board.machine == "aarch64"
+    assert board.mcpu == board.qemu_cpu == BOARDS[name]
+    assert min(board.clock_hz, board.cores, board.memory_bytes) > 0
+    assert board.mca_cpu
+
+
+def test_only_the_pi_5_has_dot_products() -> None:
+    assert [t.name for t in TARGETS.values() if "dotprod" in t.features] == ["raspberry-pi-5"]
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(UnknownTarget, match="'commodore-64'; known targets: native, x86-64, .*raspberry-pi-4"):
+        find_target("commodore-64")
+
+
+@pytest.mark.parametrize(
+    ("machine", "features", "name"),
+    [
+        ("aarch64", "neon fp crc32", "aarch64"),
+        ("aarch64", "neon fp crc32 lse dotprod", "raspberry-pi-5"),
+        ("x86_64", "sse2 ssse3", "x86-64"),
+        ("x86_64", "sse2 ssse3 sse4.1 avx2 fma neon dotprod", "x86-64-v3"),
+    ],
+)
+def test_native_goes_by_the_host(monkeypatch: pytest.MonkeyPatch, machine: str, features: str, name: str) -> None:
+    monkeypatch.setattr(table, "host_machine", lambda: machine)
+    monkeypatch.setattr(table, "host_features", lambda: frozenset(features.split()))
+    assert find_target("native").name == name
+
+
+def test_no_native_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "host_machine", lambda: "riscv64")
+    with pytest.raises(UnknownTarget, match="no native target for a riscv64 host"):
+        find_target("native")

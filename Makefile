@@ -14,19 +14,20 @@ REPORT   ?= report
 # Compiling is the slow part of the tests and uses every core by itself, so few workers do.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test check bench tools clean help
+.PHONY: demo test check bench tools emulators clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   ResNet-50, float32 and 16/8/4/2/1 bits: compiled, checked, timed; table and $(REPORT)/"
 	@echo "make test   the tests"
 	@echo "make check  ruff and mypy"
-	@echo "make bench  the demo's table beside onnxruntime and openvino, 1 and 2 threads, into benchmarks/results"
+	@echo "make bench  five networks beside onnxruntime and openvino, and what each technique gives, into docs/benchmarks.md;"
+	@echo "            BENCH=--quick for a smoke run, BENCH=--resume to go on, BENCH='--only resnet50' for a part"
 
 demo: tools $(VENV)/.installed
 	$(BIN)/lowbit bench resnet50 --configs $(CONFIGS) --threads $(THREADS) --runs $(RUNS) --report $(REPORT)
 
-test: tools $(VENV)/.installed
+test: tools emulators $(VENV)/.installed
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 check: $(VENV)/.installed
@@ -34,7 +35,7 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 
 bench: tools $(VENV)/.installed-peers
-	$(BIN)/python benchmarks/run.py --runs $(RUNS)
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 # A venv that is already there is kept; pip then only adds what is missing.
 $(BIN)/python:
@@ -56,6 +57,15 @@ tools:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y --no-install-recommends gcc libc6-dev binutils; \
 	else echo "gcc and objdump are needed: apt-get install gcc libc6-dev binutils" >&2; exit 1; fi
+
+# Networks for the Raspberry Pi are tested under QEMU.  Without it those tests are skipped, and say so.
+EMULATORS := qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross llvm-19
+emulators:
+	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null && command -v llvm-mca-19 >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y --no-install-recommends $(EMULATORS) && exit 0; \
+	fi; \
+	echo "note: without QEMU the tests of the Raspberry Pi are skipped: apt-get install $(EMULATORS)" >&2
 
 clean:
 	rm -rf $(REPORT) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 import subprocess
 import sys
@@ -212,15 +211,14 @@ def main() -> None:
         todo = subjects(options.network, options.configs.split(","), peers, options.threads, Path(folder))
         rows = rows_of(todo, options.repeats)
     print(table(rows))
-    from lowbit.measure.machine import commit, machine, versions
+    from lowbit.measure.machine import commit, file_name, machine, versions
 
     where = machine()
-    name = re.sub(r"[^a-z0-9]+", "-", where.split(", Linux")[0].lower()).strip("-")
     report: dict[str, Any] = {"network": options.network, "threads": options.threads, "machine": where}
     report |= {"versions": versions(), "commit": commit(), "rows": rows}
     folder_of_results = ROOT / "benchmarks" / "results"
     folder_of_results.mkdir(exist_ok=True)
-    (folder_of_results / f"{name}-load.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder_of_results / f"{file_name()}-load.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

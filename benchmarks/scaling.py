@@ -1,8 +1,9 @@
 """Does time grow with the work?  Batches and image sizes of one network against their multiplications.
 
-    python benchmarks/scaling.py [--network resnet18] [--configs fp32,8/int8] [--threads 2] [--runs 8]
-                                 [--batches 1,2,4,8,16,32] [--sizes 64,96,128,160,224,320,384,512]
+    python benchmarks/scaling.py [--network resnet18] [--configs fp32,8/int8] [--threads 2] [--runs 4]
+                                 [--batches 1,4,32] [--sizes 64,128,224,320,512] [--full]
 
+Seven shapes; ``--full`` measures thirteen, twice as often.
 Fits  ms = fixed + GMAC * slope  to all points of a configuration (least squares of relative errors) and prints each
 point beside its fit.  Writes docs/images/scaling.svg (both axes logarithmic) and benchmarks/results/<machine>-scaling.json.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +25,9 @@ from lowbit.errors import LowbitError
 
 ROOT = Path(__file__).resolve().parents[1]
 NATURAL_SIZE = 224  # of the batches
+CALIBRATION_INPUTS = 4
+RUNS, BATCHES, SIZES = 4, [1, 4, 32], [64, 128, 224, 320, 512]
+FULL_RUNS, FULL_BATCHES, FULL_SIZES = 8, [1, 2, 4, 8, 16, 32], [64, 96, 128, 160, 224, 320, 384, 512]
 FAR = 1.25  # a point this many times off its fit is marked
 
 
@@ -63,23 +66,29 @@ def fit(config: str, points: Sequence[Point]) -> Fit:
 
 
 def measure(name: str, configs: Sequence[str], shapes: Sequence[tuple[int, int]], threads: int, runs: int) -> list[Point]:
-    """All points; their runs take turns, so that a busy minute falls on all of them."""
+    """All points; their runs take turns, so that a busy minute falls on all of them.  Ranges of values are those of
+    images of NATURAL_SIZE, one at a time, for all shapes: they do not depend on the shape, and this is fast."""
     from lowbit.compiler import compile as compile_network
     from lowbit.compiler import trace
     from lowbit.measure.latency import measure_latency
-    from lowbit.quantization import parse_config
+    from lowbit.quantization import calibrate, parse_config, quantize_graph
     from lowbit.zoo import load_network
     from lowbit.zoo.samples import smooth_samples
 
+    natural = (1, 3, NATURAL_SIZE, NATURAL_SIZE)
+    model, examples = load_network(name, natural)
+    seen = calibrate(trace(model, examples, name=name), [(smooth_samples(natural, seed),) for seed in range(CALIBRATION_INPUTS)])
     networks: dict[tuple[str, int, int], Any] = {}
     calls = {}
     for batch, size in shapes:
-        model, examples = load_network(name, (1, 3, size, size), batch)
+        _, examples = load_network(name, (batch, 3, size, size))
         shape = tuple(examples[0].shape)
         x = smooth_samples(shape, 0).numpy()
         graph = trace(model, examples, name=name)
         for config in configs:
-            network = compile_network(graph, config=parse_config(config), calibration=[(x,)], threads=threads, name=name)
+            chosen = parse_config(config)
+            quantized = graph if chosen is None else quantize_graph(graph, seen, chosen)
+            network = compile_network(quantized, threads=threads, name=name)
             key = config, batch, size
             networks[key], calls[json.dumps(key)] = network, partial(network, x)
         print(f"compiled {name} {shape}", file=sys.stderr, flush=True)
@@ -123,13 +132,18 @@ def main() -> None:
     parser.add_argument("--network", default="resnet18")
     parser.add_argument("--configs", default="fp32,8/int8")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=8)
-    parser.add_argument("--batches", type=numbers, default="1,2,4,8,16,32")
-    parser.add_argument("--sizes", type=numbers, default="64,96,128,160,224,320,384,512")
+    parser.add_argument("--runs", type=int)
+    parser.add_argument("--batches", type=numbers)
+    parser.add_argument("--sizes", type=numbers)
+    parser.add_argument("--full", action="store_true", help="thirteen shapes instead of seven, eight runs instead of four")
     options = parser.parse_args()
-    shapes = dict.fromkeys([*((batch, NATURAL_SIZE) for batch in options.batches), *((1, size) for size in options.sizes)])
+    runs, batches, sizes = (FULL_RUNS, FULL_BATCHES, FULL_SIZES) if options.full else (RUNS, BATCHES, SIZES)
+    runs = runs if options.runs is None else options.runs
+    batches = batches if options.batches is None else options.batches
+    sizes = sizes if options.sizes is None else options.sizes
+    shapes = dict.fromkeys([*((batch, NATURAL_SIZE) for batch in batches), *((1, size) for size in sizes)])
     configs = options.configs.split(",")
-    points = measure(options.network, configs, list(shapes), options.threads, options.runs)
+    points = measure(options.network, configs, list(shapes), options.threads, runs)
     fits = [fit(config, [p for p in points if p.config == config]) for config in configs]
     for line in fits:
         print(
@@ -141,7 +155,7 @@ def main() -> None:
             mark = " far" if not 1 / FAR < ratio < FAR else ""
             print(f"| {p.batch} | {p.size} | {p.macs / 1e9:.3f} | {p.ms:.2f} | {p.macs / p.ms / 1e6:.0f} | {ratio:.2f}{mark} |")
 
-    from lowbit.measure.machine import commit, machine, versions
+    from lowbit.measure.machine import commit, file_name, machine, versions
 
     where = machine()
     title = f"{options.network}, {options.threads} threads, {where.split(', Linux')[0]}"
@@ -149,10 +163,9 @@ def main() -> None:
     report: dict[str, Any] = {"network": options.network, "threads": options.threads, "machine": where}
     report |= {"versions": versions(), "commit": commit()}
     report |= {"fits": [asdict(line) for line in fits], "points": [asdict(p) for p in points]}
-    name = re.sub(r"[^a-z0-9]+", "-", where.split(", Linux")[0].lower()).strip("-")
     folder = ROOT / "benchmarks" / "results"
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}-scaling.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / f"{file_name()}-scaling.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

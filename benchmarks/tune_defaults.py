@@ -5,26 +5,31 @@
 
 The machine must do nothing else meanwhile.  Every network is tuned in every configuration with every number of
 threads; what the user's database of this machine holds already is not measured again, so an interrupted run goes on
-where it stopped.  Entries of other problems in the file are kept unless ``--fresh`` is given.
+where it stopped.  Entries of other problems in the file are kept unless ``--fresh`` is given.  What tuning gained is
+kept in benchmarks/results/<machine>-tuning.json, for docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from pathlib import Path
 
 from lowbit.compiler import quantize, trace
+from lowbit.measure.machine import file_name
 from lowbit.quantization import parse_config
 from lowbit.targets import Target, find_target
 from lowbit.targets.host import cpu_model
 from lowbit.tuning.database import user_database
 from lowbit.tuning.defaults import read_defaults, write_defaults
 from lowbit.tuning.lookup import best_by_key
-from lowbit.tuning.session import tune_graph
+from lowbit.tuning.session import TuneReport, tune_graph
 from lowbit.tuning.trial import Trial
 from lowbit.zoo.building import load_network
 from lowbit.zoo.samples import smooth_samples
 
+RESULTS = Path(__file__).resolve().parent / "results"
 NETWORKS = ("resnet18", "resnet50", "mobilenet_v1", "mobilenet_v2", "squeezenet1_1")
 CONFIGS = ("8/int8", "4/int4", "2/int2", "1/int1", "16/int16", "fp32")
 
@@ -41,6 +46,19 @@ def tune(network: str, config: str, target: Target, threads: int, seconds: float
         f"untuned takes {report.gap:.1f} % longer; {len(report.untuned)} layers not reached",
         flush=True,
     )
+    if report.rows:
+        keep_gain(network, config, target, report)
+
+
+def keep_gain(network: str, config: str, target: Target, report: TuneReport) -> None:
+    """Put what tuning gained into the file of this machine, in place of what it said about the same."""
+    path = RESULTS / f"{file_name()}-tuning.json"
+    key = {"network": network, "config": config, "target": target.name, "threads": report.threads}
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    others = [row for row in rows if any(row[name] != value for name, value in key.items())]
+    gained = {"default_us": report.default_us, "tuned_us": report.tuned_us, "gap": report.gap, "untuned": len(report.untuned)}
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"rows": [*others, key | gained]}, indent=1) + "\n")
 
 
 def collected(target: Target, fresh: bool) -> list[Trial]:

@@ -24,7 +24,7 @@ from lowbit.measure.size import bytes_on_disk
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
 
-__all__ = ["CHECKED_INPUTS", "BenchPlan", "oracle_inputs", "run_bench"]
+__all__ = ["CALIBRATION_INPUTS", "CHECKED_INPUTS", "BenchPlan", "float64_outputs", "layer_outputs", "oracle_inputs", "run_bench"]
 
 CALIBRATION_INPUTS = 4
 CHECKED_INPUTS = 8  # compared with the float network
@@ -93,7 +93,7 @@ def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> t
     shape = tuple(examples[0].shape)
     pictures = [smooth_samples(shape, seed).numpy() for seed in range(CALIBRATION_INPUTS + CHECKED_INPUTS)]
     calibration, inputs = pictures[:CALIBRATION_INPUTS], pictures[CALIBRATION_INPUTS:]
-    reference = _float64_outputs(model, inputs)
+    reference = float64_outputs(model, inputs)
     graph = trace(model, examples, name=plan.network)
     subjects: dict[str, _Subject] = {}
     networks: dict[str, Compiled] = {}
@@ -129,7 +129,8 @@ def _notes(plan: BenchPlan) -> tuple[str, ...]:
     )
 
 
-def _float64_outputs(model: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+def float64_outputs(model: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What ``model`` answers in float64: what float rows are compared with."""
     import torch
 
     exact = copy.deepcopy(model).double().eval()
@@ -159,14 +160,12 @@ def _check(
     path = folder / "network.lowbit"
     network.save(path)
     outputs = [np.array(network(x)) for x in inputs]
-    layers, oracle = _layer_outputs(network.graph(), inputs[: oracle_inputs(network.manifest["macs"])])
+    layers, oracle = layer_outputs(network.graph(), inputs[: oracle_inputs(network.manifest["macs"])])
     checked = check_outputs(outputs, reference, oracle=oracle, layers=layers)
     return _Subject(network, bytes_on_disk(path), checked, seconds)
 
 
-def _layer_outputs(
-    graph: Graph, inputs: Sequence[np.ndarray]
-) -> tuple[dict[str, list[np.ndarray]], list[np.ndarray] | None]:
+def layer_outputs(graph: Graph, inputs: Sequence[np.ndarray]) -> tuple[dict[str, list[np.ndarray]], list[np.ndarray] | None]:
     """Outputs of every convolution and linear layer, and the network's outputs as the oracle has them;
     the latter None for a float network, which has no oracle."""
     import torch

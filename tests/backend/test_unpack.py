@@ -51,11 +51,12 @@ def reference(weights: Weights) -> np.ndarray:
         table = np.array([*starts, *offsets], "<i4").view(np.uint8)
         return np.concatenate([panels, np.zeros(-len(panels) % 64, np.uint8), table])
     if p.element == "bit":
-        fields = np.where(run > 0, 1, 0).reshape(p.blocks, p.nr, p.steps, 32).transpose(0, 2, 1, 3)
+        fields = np.where(run > 0, 1, 0).reshape(p.blocks, p.nr, p.steps, p.k_group).transpose(0, 2, 1, 3)
         return np.packbits(fields.astype(np.uint8).reshape(-1), bitorder="little")
     if p.element == "index":
         places = run.reshape(p.blocks, p.nr, p.runs, p.k_group, -1).astype(np.int64)  # step i: weights i + j * steps
-        fields = sum((places[:, :, :, j] & 3) << 2 * j for j in range(p.k_group)).reshape(p.blocks, p.nr, p.steps)
+        codes = np.where(places > 0, 1, 0) if p.bits == 1 else places & 3
+        fields = sum(codes[:, :, :, j] << p.bits * j for j in range(p.k_group)).reshape(p.blocks, p.nr, p.steps)
         return np.ascontiguousarray(fields.transpose(0, 2, 1)).astype(np.uint8).reshape(-1)
     return raw(split(steps[:, :, None], p.parts, axis=2), p)
 
@@ -170,24 +171,27 @@ def test_bits(text: str) -> None:
     layers = []
     for n, runs, length in [(1, 1, 1), (17, 3, 31), (16, 2, 64), (33, 9, 100)]:
         for container in (1, 4, 8):
-            packing = Packing("panels", "bit", n, runs, length, -(-length // 32) * 32, 16, 32)
-            layers.append(Weights(f"{n}-{container}", random_values(rng, qtype, n, runs, length), text, container, packing, 0))
+            for group in (8, 32):
+                packing = Packing("panels", "bit", n, runs, length, -(-length // group) * group, 16, group)
+                name = f"{n}-{container}-{group}"
+                layers.append(Weights(name, random_values(rng, qtype, n, runs, length), text, container, packing, 0))
     grouped = random_values(rng, qtype, 32, 9, 20)
     packing = Packing("panels", "bit", 32, 9, 20, 64, 16, 32, groups=4, window=40, window_start=np.array([0, 40], np.int32))
     layers.append(Weights("grouped", grouped, text, 1, packing, 0))
     check(layers)
 
 
-@pytest.mark.parametrize("text", ["i2", "b1"])
-@pytest.mark.parametrize("fields", [2, 3])
-def test_indices(text: str, fields: int) -> None:
+@pytest.mark.parametrize(
+    ("text", "fields", "bits"), [("i2", 2, 2), ("i2", 3, 2), ("b1", 2, 2), ("b1", 3, 2), ("b1", 4, 1), ("b1", 6, 1)]
+)
+def test_indices(text: str, fields: int, bits: int) -> None:
     """Runs shorter than a byte's weights, of every remainder, and beyond the stretch decoded at a time."""
     rng = np.random.default_rng(6)
     qtype = QType.parse(text)
     layers = []
     for n, runs, length in [(1, 1, 1), (70, 9, 2), (64, 4, 64), (33, 2, 65), (17, 1, 1700)]:
         for container in (qtype.bits, 4, 8):
-            packing = Packing("panels", "index", n, runs, length, -(-length // fields) * fields, 64, fields)
+            packing = Packing("panels", "index", n, runs, length, -(-length // fields) * fields, 64, fields, bits=bits)
             layers.append(Weights(f"{n}-{container}", random_values(rng, qtype, n, runs, length), text, container, packing, 0))
     check(layers)
 
@@ -232,6 +236,6 @@ def test_split_steps(text: str) -> None:
     values = random_values(rng, qtype, n, runs, length)
     layers = [Weights(f"split{i}", values, text, qtype.bits, packing, 0) for i in range(2)]
     check(layers)
-    starts = packing.table[: 6]
+    starts = packing.table[:6]
     assert starts.tolist() == [0, *np.cumsum(15 + split.sum(1))]
     assert packing.table[6:][starts[1] : starts[2]].tolist() == offsets.tolist()

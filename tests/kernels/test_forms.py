@@ -23,6 +23,6 @@ def test_arithmetic_agrees_with_the_table() -> None:
             ops = choose_arithmetic(conv(form.name, k_group=form.k_group), target)
             dtype, elements = ops.weight
             assert ops.lanes == form_lanes(form.name, target)
-            bits = elements * int("".join(c for c in dtype if c.isdigit()))
+            bits = ops.rows * elements * int("".join(c for c in dtype if c.isdigit()))
             group_bits = {"bit": form.k_group, "index": 8}.get(form.element) or 8 * form.k_group * width[form.element]
             assert bits == ops.lanes * group_bits, (target.name, form.name)

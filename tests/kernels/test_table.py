@@ -49,7 +49,7 @@ SPECS: list[KernelSpec] = [
     InputSpec(Layout(1, 4, 20, 3, 3), (240, 20, 1, 80)),
     OutputSpec(_BYTES, (2560, 20, 1, 80)),
     PackBitsSpec(_BYTES, Layout(1, 4, 20, 32, 4, "bits")),
-    PackFieldsSpec(_BYTES, Layout(1, 4, 20, 11, 16), 3),
+    PackFieldsSpec(_BYTES, Layout(1, 4, 20, 11, 16), 3, 2),
     SoftmaxSpec(_WORDS, _BYTES),
     SoftmaxSpec(_FLOATS, _FLOATS),
     DepthwiseSpec(_HALO, _BYTES, _BYTES, (3, 3), (1, 1), (1, 1), (1, 1), "u8", "i8", "i8"),

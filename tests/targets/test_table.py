@@ -35,6 +35,7 @@ def test_an_unknown_name_lists_the_known() -> None:
         ("aarch64", "neon fp crc32 lse dotprod", "raspberry-pi-5"),
         ("x86_64", "sse2 ssse3", "x86-64"),
         ("x86_64", "sse2 ssse3 sse4.1 avx2 fma neon dotprod", "x86-64-v3"),
+        ("x86_64", "sse2 ssse3 sse4.1 avx2 fma avxvnni", "x86-64-v3-vnni"),
     ],
 )
 def test_native_goes_by_the_host(monkeypatch: pytest.MonkeyPatch, machine: str, features: str, name: str) -> None:

@@ -51,6 +51,7 @@ def generator_version() -> str:
 def entry_path(spec: KernelSpec, target: Target) -> Path:
     """Where the object of ``spec`` for ``target`` is kept."""
     machine = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in asdict(target).items()}
+    del machine["without"]  # decides which specs there are, not what becomes of them
     key = json.dumps([spec.digest(), machine, generator_version()], sort_keys=True)
     name = hashlib.sha256(key.encode()).hexdigest()
     return cache_folder() / "kernels" / name[:2] / f"{name[2:]}.o"

@@ -75,7 +75,7 @@ def _weights(weights: Weights, place: WeightsPlace) -> str:
     tables = ", ".join(f"{place.tables[name]}u" for name in ("window_start", "split", "offsets", "group_scale"))
     return (
         f"{{{place.source}u, {weights.offset}u, {_field(weights)}, {_ELEMENT_BYTES[p.element]}, {p.n}, {runs}, {length}, {pad}, "
-        f"{p.nr}, {group}, {p.parts}, {p.groups}, {scale}, {tables}}}"
+        f"{p.nr}, {group}, {p.parts}, {p.groups}, {scale}, {p.bits}, {tables}}}"
     )
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from lowbit.backend.cache import cache_folder
-from lowbit.emulate.tools import qemu_major
+from lowbit.emulate.tools import qemu_version
 from lowbit.errors import ToolMissing
 
 __all__ = ["FETCHED_QEMU", "LEAST_QEMU", "SETUP", "board_folder", "find_kernel", "find_system_qemu"]
@@ -29,9 +29,9 @@ def find_system_qemu() -> str:
     if fetched.exists():
         return str(fetched)
     installed = shutil.which("qemu-system-aarch64")
-    if installed and qemu_major(installed) >= LEAST_QEMU:
+    if installed and qemu_version(installed)[0] >= LEAST_QEMU:
         return installed
-    have = f"{installed} is version {qemu_major(installed)}" if installed else "it is not installed"
+    have = f"{installed} is version {'.'.join(map(str, qemu_version(installed)))}" if installed else "it is not installed"
     raise ToolMissing(f"qemu-system-aarch64 of version {LEAST_QEMU} or newer emulates the board; {have}: {SETUP}")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from lowbit.backend.cache import cache_folder, read_entry, write_entry
 from lowbit.backend.toolchain import C_FLAGS, compiler_for
 from lowbit.emulate.blocks import Block
-from lowbit.emulate.tools import qemu_major, run
+from lowbit.emulate.tools import qemu_version, run
 from lowbit.errors import LowbitError
 from lowbit.targets.host import host_machine
 
@@ -37,7 +37,8 @@ class Counts:
 
 def _plugin(qemu: str) -> bytes:
     compiler = compiler_for(host_machine())
-    flags = (*C_FLAGS, f"-DQEMU_MAJOR={qemu_major(qemu)}", "-shared")
+    major, minor = qemu_version(qemu)
+    flags = (*C_FLAGS, f"-DQEMU_VERSION={100 * major + minor}", "-shared")
     key = hashlib.sha256(repr((compiler, flags)).encode() + _SOURCE.read_bytes()).hexdigest()
     path = cache_folder() / "emulate" / f"{key}.so"
     if (known := read_entry(path)) is not None:
@@ -76,7 +77,8 @@ def count_run(
         command = [*qemu, "-plugin", folder / "count.so", program, "--threads", "1", "--runs", "1", *arguments]
         done = run(command, timeout, {**os.environ, "LOWBIT_COUNT": str(folder / "count.json")}, folder)
         if not (folder / "count.json").exists():
-            raise NoPlugin(f"{Path(qemu[0]).name} takes no plugins, so instructions are not counted: apt-get install qemu-user")
+            said = done.stderr.strip()[-200:] or "no message"
+            raise NoPlugin(f"instructions are not counted: {qemu[0]} takes no plugins, as static builds do not ({said})")
         if done.returncode:
             raise LowbitError(f"{program.name} failed under QEMU (exit {done.returncode}): {done.stderr.strip()[-500:]}")
         data = json.loads((folder / "count.json").read_text())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lowbit.errors import LowbitError, ToolMissing
 
-__all__ = ["LEAST_LLVM", "Finished", "find_llvm", "find_qemu_user", "qemu_major", "run"]
+__all__ = ["LEAST_LLVM", "Finished", "find_llvm", "find_qemu_user", "qemu_version", "run"]
 
 LEAST_LLVM = 17  # older ones model the Neoverse N1, which stands for the Cortex-A76, as a Cortex-A57
 Finished = subprocess.CompletedProcess[str]
@@ -33,16 +33,16 @@ def find_qemu_user(machine: str) -> str:
 
 
 @cache
-def qemu_major(path: str) -> int:
-    """7 for QEMU 7.2.  Raises ToolMissing if it does not run."""
+def qemu_version(path: str) -> tuple[int, int]:
+    """(7, 2) for QEMU 7.2.  Raises ToolMissing if it does not run."""
     try:
         text = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60).stdout
     except (OSError, subprocess.TimeoutExpired):
         text = ""
-    found = re.search(r"version (\d+)\.", text)
+    found = re.search(r"version (\d+)\.(\d+)", text)
     if found is None:
         raise ToolMissing(f"{path} --version does not name a version of QEMU")
-    return int(found[1])
+    return int(found[1]), int(found[2])
 
 
 @cache

@@ -16,7 +16,7 @@ from lowbit.emulate.blocks import Block, count_classes, instructions
 from lowbit.emulate.counter import Counts, NoPlugin, count_run
 from lowbit.emulate.estimate import can_estimate, total_cycles
 from lowbit.emulate.result import Emulation, LayerFigures, judge
-from lowbit.emulate.tools import LEAST_LLVM, find_qemu_user, qemu_major, run
+from lowbit.emulate.tools import LEAST_LLVM, find_qemu_user, qemu_version, run
 from lowbit.errors import ConfigError, InputError, LowbitError
 from lowbit.runtime.rebuild import rebuild
 from lowbit.targets import Target, find_target
@@ -116,7 +116,7 @@ def emulate_user(
     if counts is not None and not can_estimate():
         notes.append(f"no estimate: llvm-mca {LEAST_LLVM} or newer is not installed: apt-get install llvm-19")
     return Emulation(
-        where=f"qemu-{target.machine} {qemu_major(emulated.qemu[0])}, {emulated.qemu[2]}",
+        where=f"qemu-{target.machine} {'.'.join(map(str, qemu_version(emulated.qemu[0])))}, {emulated.qemu[2]}",
         target=target.name,
         clock_hz=target.clock_hz,
         outputs=outputs,

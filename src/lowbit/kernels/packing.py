@@ -23,8 +23,9 @@ class Packing:
       (int32) follows the panels in memory, at ``table_at``; ``offsets`` (int32) has the offset of each step.
     ``scheme`` "taps" (depthwise): disk order [C][taps]; result [tap][part][lanes], lanes = nr.
     ``element``: "i8", "i16", "f32", "bit" (k_group 32: little-endian dwords, bit j = field j) or "index":
-      a byte of k_group weights of two bits, weight i + j * steps of the run (steps = run_pad / k_group)
-      at bit 2j of step i, so that k_group stretches of a pixel make its bytes without shuffling.
+      a byte of k_group weights of ``bits`` bits, weight i + j * steps of the run (steps = run_pad / k_group)
+      at bit ``bits`` * j of step i, so that k_group stretches of a pixel make its bytes without shuffling.
+      One bit is w > 0 of weights -1 and +1 (and of 0 outside, whose inputs are 0); two are w's two's complement.
     ``parts`` 2: part 0 = high, part 1 = low of w = 256 * high + low, low in [-128, 127].
     ``group_scale`` (uint8 [N][ceil(run channels / group_size)]): values are multiplied by it
       (per-group weights); groups run along the input channels, in each tap.
@@ -47,6 +48,7 @@ class Packing:
     group_size: int = 0
     channels: int = 0  # input channels a tap (for group_scale)
     group_scale: np.ndarray | None = None
+    bits: int = 0  # of a weight in an "index"
 
     @property
     def blocks(self) -> int:

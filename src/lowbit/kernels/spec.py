@@ -28,7 +28,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
-from lowbit.kernels.layout import Layout
+from lowbit.kernels.forms import FORMS
+from lowbit.kernels.layout import ELEMENT_BYTES, Layout
 
 __all__ = [
     "BinarySpec",
@@ -100,7 +101,7 @@ class ConvSpec(KernelSpec):
     channels; each run is padded to ``k_group`` with zero weights.  Weight panels
     ``[block][step][lane nr][k_group]`` (see pack.py).  ``window``: for grouped convolutions each block of
     ``nr`` output channels reads ``window`` input channels from t[block] on; 0 = all.
-    Look-up forms (lut_*): src holds bytes of 3 or 2 channels (PackFieldsSpec), k_group = 1 such byte, t = the
+    Look-up forms (lut*): src holds bytes of several channels (PackFieldsSpec), k_group = 1 such byte, t = the
     table of look_up.py, panels [block][step][lane nr] of bytes.
     Forms of signed bytes: acc = sum_k (stored_x[k] - start) * w[n, k]; b holds the rest.
     form ``u8_split``: K-steps come from t = [start[blocks + 1] | activation offset of each entry] (packing.py).
@@ -227,15 +228,21 @@ class WinogradSpec(KernelSpec):
         return -(-self.tiles // self.tb) * self.groups
 
     @property
+    def element(self) -> str:
+        """dtype of V, as in Layout; that of U is signed."""
+        return {"i8": "u8"}.get(FORMS[self.form].element, FORMS[self.form].element)
+
+    @property
     def words(self) -> int:
         """32-bit words of one tile's V at one position."""
-        return self.src.stride // self.k_group
+        return self.src.stride * ELEMENT_BYTES[self.element] // 4
 
     @property
     def pitches(self) -> tuple[int, int, int]:
         """32-bit words from one position to the next in U (of one block), V and M.  A cache line more than
         needed: 36 positions a multiple of 4096 bytes apart would share one set of a level-1 cache."""
-        return (self.steps + (2 if self.pairs else 1)) * self.nr, self.tb * self.words + 16, self.tb * self.nr + 16
+        row = self.nr * self.k_group * ELEMENT_BYTES[self.element] // 4
+        return (self.steps + (2 if self.pairs else 1)) * row, self.tb * self.words + 16, self.tb * self.nr + 16
 
     @property
     def scratch_words(self) -> tuple[int, int, int, int]:
@@ -505,19 +512,20 @@ class PackBitsSpec(KernelSpec):
 
 @dataclass(frozen=True)
 class PackFieldsSpec(KernelSpec):
-    """u8 values 0 .. 3 -> bytes of ``fields`` channels: o[i] = sum_j x[i + j * dst.c] << (shift + 2j) for
-    i < dst.c = ceil(src.c / fields), channels >= src.c being 0; shift = 8 - 2 * fields, which makes a byte
-    of two fields the offset of a 16-byte table.  dst has src's halo, which is packed too; its
+    """u8 values of ``bits`` bits -> bytes of ``fields`` channels: o[i] = sum_j x[i + j * dst.c] << (shift + bits * j)
+    for i < dst.c = ceil(src.c / fields), channels >= src.c being 0; shift = 8 - bits * fields, which makes a byte
+    of four bits the offset of a 16-byte table.  dst has src's halo, which is packed too; its
     stride is a multiple of 16.  units = n * hp rows."""
 
     kind: ClassVar[str] = "pack_fields"
     src: Layout
     dst: Layout
     fields: int
+    bits: int
 
     @property
     def shift(self) -> int:
-        return 8 - 2 * self.fields
+        return 8 - self.bits * self.fields
 
     @property
     def units(self) -> int:

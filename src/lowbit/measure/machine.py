@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from importlib import metadata
@@ -12,7 +13,7 @@ from pathlib import Path
 from lowbit.targets.host import cpu_model, host_features, host_machine
 from lowbit.version import __version__
 
-__all__ = ["TOOLS", "VERSIONED", "commit", "cpu_features", "find_tools", "machine", "versions"]
+__all__ = ["TOOLS", "VERSIONED", "commit", "cpu_features", "file_name", "find_tools", "machine", "versions"]
 
 # distributions whose version may move a figure
 VERSIONED = ("numpy", "torch", "apache-tvm", "apache-tvm-ffi", "onnxruntime", "openvino")
@@ -21,7 +22,7 @@ VERSIONED = ("numpy", "torch", "apache-tvm", "apache-tvm-ffi", "onnxruntime", "o
 TOOLS = {
     "gcc": ("builds the C runtime and links the artifact", "apt-get install gcc libc6-dev"),
     "objdump": ("reads the machine code back for inspect and --verify", "apt-get install binutils"),
-    "aarch64-linux-gnu-gcc": ("links networks for the Raspberry Pi", "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+    "aarch64-linux-gnu-gcc": ("links for the Raspberry Pi", "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
     "qemu-aarch64": ("runs them here, for emulate and bench", "apt-get install qemu-user"),
 }
 
@@ -30,6 +31,11 @@ def machine() -> str:
     """CPU model, cores this process may use, architecture and kernel: one line."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{cpu_model()}, {cores} cores, {host_machine()}, {platform.system()} {platform.release()}"
+
+
+def file_name() -> str:
+    """:func:`machine` without its kernel, as a name for files: lower case, words joined by "-"."""
+    return re.sub(r"[^a-z0-9]+", "-", machine().rpartition(", ")[0].lower()).strip("-")
 
 
 def cpu_features() -> list[str]:

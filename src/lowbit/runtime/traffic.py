@@ -65,11 +65,12 @@ def _known(spec: Mapping[str, Any]) -> KernelSpec | None:
 
 
 def _scratch(spec: Mapping[str, Any]) -> int:
+    from lowbit.kernels.forms import FORMS
     from lowbit.kernels.layout import ELEMENT_BYTES
 
     known = _known(spec)
     own = known.scratch_bytes if known else 0
     if spec["kind"] == "lut":
         return own + 256 ** ELEMENT_BYTES[spec["src"]["dtype"]] * ELEMENT_BYTES[spec["dst"]["dtype"]]
-    fields = {"lut_permute": 3, "lut_shuffle": 2}.get(str(spec.get("form")), 0)
-    return own + (16**fields if fields else 0)
+    form = FORMS.get(str(spec.get("form")))
+    return own + (4 ** (form.bits * form.k_group) if form and form.bits else 0)  # the table of sums of products

@@ -1,5 +1,5 @@
 """What a machine can do."""
 
-from lowbit.targets.table import TARGETS, Target, find_target
+from lowbit.targets.table import TARGETS, TECHNIQUES, Target, find_target, techniques
 
-__all__ = ["TARGETS", "Target", "find_target"]
+__all__ = ["TARGETS", "TECHNIQUES", "Target", "find_target", "techniques"]

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
-from lowbit.errors import UnknownTarget
+from lowbit.errors import ConfigError, UnknownTarget
 from lowbit.targets.host import host_features, host_machine
 
-__all__ = ["TARGETS", "Target", "find_target"]
+__all__ = ["TARGETS", "TECHNIQUES", "Target", "find_target", "techniques"]
+
+# ways to compute a convolution that experiments may switch off (``Target.without``)
+TECHNIQUES = {
+    "winograd": "Winograd's algorithm for 3 x 3 kernels",
+    "pairs": "two products in one multiplication",
+    "look-up": "products of narrow numbers out of tables",
+    "bits": "products of single bits by logic and counting",
+    "vnni": "the instruction that sums four products of bytes",
+}
 
 
 @dataclass(frozen=True)
@@ -16,7 +26,9 @@ class Target:
     ``vector_bytes`` size the tiles; ``march`` is what a C compiler is told for the runtime.
 
     What reports need to estimate a machine that is not here, 0 or "" where the target is no certain machine:
-    ``clock_hz``, ``cores``, ``memory_bytes`` of the board, and the CPU's names in llvm-mca and in QEMU."""
+    ``clock_hz``, ``cores``, ``memory_bytes`` of the board, and the CPU's names in llvm-mca and in QEMU.
+
+    ``without``: names in TECHNIQUES that no kernel may use; for experiments."""
 
     name: str
     triple: str
@@ -32,6 +44,7 @@ class Target:
     memory_bytes: int = 0
     mca_cpu: str = ""
     qemu_cpu: str = ""
+    without: frozenset[str] = frozenset()
 
     @property
     def machine(self) -> str:
@@ -45,6 +58,7 @@ class Target:
 
 _SSE2 = frozenset({"sse2"})
 _AVX2 = _SSE2 | {"avx2", "fma", "ssse3", "sse4.1"}
+_AVX_VNNI = _AVX2 | {"avxvnni"}
 _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 _VNNI = _AVX512 | {"avx512vnni"}
 _POPCNT = _VNNI | {"avx512vpopcntdq", "avx512vbmi"}
@@ -59,6 +73,7 @@ TARGETS: dict[str, Target] = {
         #      name              triple  mcpu         features  vec regs  L1      L2       march
         Target("x86-64", _LINUX, "x86-64", _SSE2, 16, 16, 32768, 262144, "x86-64"),
         Target("x86-64-v3", _LINUX, "x86-64-v3", _AVX2, 32, 16, 32768, 524288, "x86-64-v3"),
+        Target("x86-64-v3-vnni", _LINUX, "x86-64-v3", _AVX_VNNI, 32, 16, 32768, 1048576, "x86-64-v3"),
         Target("x86-64-v4", _LINUX, "x86-64-v4", _AVX512, 64, 32, 32768, 1048576, "x86-64-v4"),
         Target("x86-64-v4-vnni", _LINUX, "x86-64-v4", _VNNI, 64, 32, 32768, 1048576, "x86-64-v4"),
         Target("x86-64-v4-vnni-popcnt", _LINUX, "x86-64-v4", _POPCNT, 64, 32, 32768, 1048576, "x86-64-v4"),
@@ -80,11 +95,25 @@ TARGETS: dict[str, Target] = {
 }  # fmt: skip
 
 
+def techniques(text: str) -> frozenset[str]:
+    """Names of TECHNIQUES, separated by commas.  Raises ConfigError for another name."""
+    names = frozenset(name.strip() for name in text.split(",") if name.strip())
+    if unknown := names - set(TECHNIQUES):
+        raise ConfigError(f"no technique {', '.join(sorted(unknown))}; those that can be switched off: {', '.join(TECHNIQUES)}")
+    return names
+
+
 def find_target(name: str = "native") -> Target:
     """The target of this name; ``native`` is the most capable one this CPU can run, by the features it reports.
 
-    Raises UnknownTarget with the list of known names.
+    The environment variable LOWBIT_WITHOUT, e.g. "winograd,pairs", switches techniques off, for experiments.
+    Raises UnknownTarget with the list of known names, ConfigError for an unknown technique.
     """
+    without = techniques(os.environ.get("LOWBIT_WITHOUT", ""))
+    return replace(_named(name), without=without) if without else _named(name)
+
+
+def _named(name: str) -> Target:
     if name == "native":
         runnable = [t for t in TARGETS.values() if t.machine == host_machine() and t.features <= host_features()]
         if runnable:

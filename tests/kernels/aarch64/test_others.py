@@ -51,7 +51,7 @@ def test_tables(dtype: str) -> None:
 @pytest.mark.parametrize("channels", [31, 64])
 def test_packing(channels: int) -> None:
     test_pack_bits.test_pack(PI, channels, (1, 2, 1, 0))
-    test_pack_fields.test_pack(PI, channels, (1, 2, 1, 0), 2)
+    test_pack_fields.test_pack(PI, channels, (1, 2, 1, 0), 2, 2)
 
 
 @pytest.mark.parametrize("dtype", ["u8", "i16", "f32"])

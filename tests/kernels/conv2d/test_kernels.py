@@ -40,6 +40,8 @@ def types(form: str) -> dict[str, object]:
         return {"act": "f32", "weight": "f32", "act_max": 0, "src": "f32"}
     if form.startswith("bit"):
         return {"act": "b1", "weight": "b1", "act_max": 1, "acc_shift": 1}
+    if form == "lut_shuffle_bits":
+        return {"act": "b1", "weight": "b1", "act_max": 1, "acc_shift": 1}
     if form.startswith("lut"):
         return {"act": "u2", "weight": "i2", "act_max": 3}
     if form.startswith("i16"):
@@ -51,7 +53,7 @@ def extremes(form: str, shape: Shape, kind: str) -> np.ndarray:
     """Weights at or around what the form can hold: random, all lowest, all highest."""
     if form == "f32":
         return np.random.default_rng(3).standard_normal(shape.weight_shape).astype(np.float32)
-    if form.startswith("bit"):
+    if form.startswith("bit") or form == "lut_shuffle_bits":
         choices = {"random": [-1, 1], "low": [-1], "high": [1]}[kind]
         return np.random.default_rng(3).choice(choices, shape.weight_shape)
     lo, hi = {"u8_maddubs": (-64, 64), "lut_permute": (-2, 1), "lut_shuffle": (-2, 1), "lut_tbl": (-2, 1)}.get(form, (-128, 127))
@@ -65,7 +67,7 @@ def extremes(form: str, shape: Shape, kind: str) -> np.ndarray:
 def test_shapes(target: Target, form: object, shape: Shape, tile: tuple[int, int]) -> None:
     w = extremes(form.name, shape, "random")
     problem = shape.problem(**types(form.name))
-    check(problem, forced(problem, w, form.name, tile), w, target, pad=1 if form.name.startswith("bit") else 0)
+    check(problem, forced(problem, w, form.name, tile), w, target, pad=1 if problem.act == "b1" else 0)
 
 
 @pytest.mark.parametrize(("target", "form"), TARGET_FORMS)
@@ -180,3 +182,17 @@ def test_look_up_sums_at_their_limits(target: Target, form: str, kind: str) -> N
     x = rng.integers(0, 4, (1, 3, 4, 555))
     x[0, :2] = 3
     check(problem, forced(problem, w, form, (3, 64)), w, target, x=x, pad=2)
+
+
+@pytest.mark.parametrize("target", [t for t in runnable_targets() if "avx2" in t.features], ids=lambda t: t.name)
+@pytest.mark.parametrize("kind", ["random", "low", "high", "both"])
+def test_look_up_of_bits_at_its_limits(target: Target, kind: str) -> None:
+    """Bytes reach 0 and 255 - range, words wrap in a K of 5000, and depths are those of the worst channels."""
+    shape = Shape(555, 70, 3, 4, kernel=(3, 3), padding=(1, 1, 1, 1))
+    w = extremes("bit_shuffle", shape, "random" if kind == "both" else kind)
+    if kind == "both":
+        w[0], w[1] = -1, 1
+    problem = shape.problem("u1", "b1", 1)
+    x = np.random.default_rng(7).integers(0, 2, (1, 3, 4, 555))
+    x[0, :2] = 1
+    check(problem, forced(problem, w, "lut_shuffle_bits", (3, 64)), w, target, x=x, pad=1)

@@ -54,23 +54,34 @@ def test_bits() -> None:
         assert word == sum(1 << j for j in range(32) if elements[32 * i + j] > 0)
 
 
-@pytest.mark.parametrize("fields", [2, 3])
-def test_index(fields: int) -> None:
-    """Weight i + j * steps of a run lies at bit 2j of byte i; channels that are not there are 0."""
-    values = np.random.default_rng(1).integers(-2, 2, (18, 2, 7))
+@pytest.mark.parametrize(("fields", "bits"), [(2, 2), (3, 2), (4, 1), (6, 1)])
+def test_index(fields: int, bits: int) -> None:
+    """Weight i + j * steps of a run lies at bit bits * j of byte i; channels that are not there are 0."""
+    values = np.random.default_rng(1).choice([-1, 1] if bits == 1 else [-2, -1, 0, 1], (18, 2, 7))
     steps = -(-7 // fields)
-    p = Packing("panels", "index", 18, 2, 7, steps * fields, 16, fields)
+    p = Packing("panels", "index", 18, 2, 7, steps * fields, 16, fields, bits=bits)
     packed = pack_weights(values, p)
     assert len(packed) == p.nbytes
     panels = np.frombuffer(packed, np.uint8).reshape(2, 2, steps, 16)
     for n, run, i in np.ndindex(32, 2, steps):
         chosen = [values[n, run, i + j * steps] if n < 18 and i + j * steps < 7 else 0 for j in range(fields)]
-        assert panels[n // 16, run, i, n % 16] == sum((int(w) & 3) << 2 * j for j, w in enumerate(chosen))
+        assert panels[n // 16, run, i, n % 16] == sum(
+            (w > 0 if bits == 1 else int(w) & 3) << bits * j for j, w in enumerate(chosen)
+        )
 
 
-def test_index_of_weights_beyond_two_bits() -> None:
-    with pytest.raises(NumericsError, match="do not fit two bits"):
-        pack_weights(np.full((1, 3), 2), Packing("panels", "index", 1, 1, 3, 3, 16, 3))
+@pytest.mark.parametrize(("bits", "weight"), [(2, 2), (2, -3), (1, 0), (1, 2)])
+def test_index_of_weights_beyond_its_bits(bits: int, weight: int) -> None:
+    with pytest.raises(NumericsError, match=f"do not fit an index of {bits} bits"):
+        pack_weights(np.array([[1, weight, 1]]), Packing("panels", "index", 1, 1, 3, 3, 16, 3, bits=bits))
+
+
+def test_index_of_scaled_weights_beyond_its_bits() -> None:
+    packing = Packing(
+        "panels", "index", 1, 1, 3, 3, 16, 3, channels=3, group_size=3, group_scale=np.array([[2]], np.uint8), bits=1
+    )
+    with pytest.raises(NumericsError, match="do not fit an index of 1 bits"):
+        pack_weights(np.array([[1, -1, 1]]), packing)
 
 
 def test_split_steps() -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from lowbit.errors import UnsupportedPrecision
+from lowbit.kernels.conv2d.problem import Choice
 from lowbit.kernels.conv2d.select import choose, describe
 from lowbit.kernels.forms import FORMS
+from lowbit.kernels.spec import PackFieldsSpec
 from lowbit.targets import TARGETS, Target
 from tests.kernels.conv2d.cases import Shape, check
 from tests.kernels.harness import runnable_targets
@@ -27,6 +29,7 @@ def weights(shape: Shape, low: int, high: int) -> np.ndarray:
     ("target", "act", "weight", "limit", "act_max", "form", "depth"),
     [
         ("x86-64-v4-vnni", "u8", "i8", 127, 255, "u8_vnni", 1),
+        ("x86-64-v3-vnni", "u8", "i8", 127, 255, "u8_vnni", 1),
         ("x86-64-v3", "u8", "i7", 63, 255, "u8_maddubs", 1),
         ("x86-64-v3", "u8", "i6", 32, 255, "u8_maddubs", 2),
         ("x86-64-v3", "u8", "i4", 8, 255, "u8_maddubs", 8),
@@ -51,22 +54,47 @@ def test_few_unsafe_steps_are_split_and_many_are_not() -> None:
     assert 0 < choice.split < 0.05
     assert len(choice.table) == choice.spec.blocks + 1 + len(choice.packing.entries)
     dense = choose(problem, weights(MIDDLE, -127, 127), TARGETS["x86-64-v3"])
-    assert dense.spec.form == "i16_maddwd"
+    assert dense.spec.form in ("i16_maddwd", "i16_maddwd_pairs")
 
 
-@pytest.mark.parametrize(
-    ("target", "form"),
-    [("x86-64-v4-vnni-popcnt", "bit_popcount"), ("x86-64-v4-vnni", "bit_shuffle"), ("x86-64-v3", "bit_shuffle")],
-)
-def test_bits_where_they_pay(target: str, form: str) -> None:
-    w = 2 * weights(MIDDLE, 0, 1) - 1
-    choice = choose(MIDDLE.problem("b1", "b1", 1, acc_shift=1), w, TARGETS[target])
-    assert choice.spec.form == form
+NO_PACKING = Shape(3, 16, 30, 30, kernel=(3, 3))
+
+
+def one_bit(shape: Shape, target: str, w: np.ndarray | None = None) -> Choice:
+    w = 2 * weights(shape, 0, 1) - 1 if w is None else w
+    return choose(shape.problem("b1", "b1", 1, acc_shift=1), w, TARGETS[target])
+
+
+def test_bits_are_counted_where_one_instruction_does() -> None:
+    target, w = "x86-64-v4-vnni-popcnt", 2 * weights(MIDDLE, 0, 1) - 1
+    choice = one_bit(MIDDLE, target, w)
+    assert choice.spec.form == "bit_popcount"
     assert choice.pack is not None
     assert choice.spec.src == replace(MIDDLE.problem("b1", "b1", 1).src, dtype="bits", stride=16)
     assert (choice.bias_offset == 2 * (w > 0).sum((1, 2, 3))).all()
-    few = Shape(3, 16, 30, 30, kernel=(3, 3))
-    assert not choose(few.problem("b1", "b1", 1, acc_shift=1), 2 * weights(few, 0, 1) - 1, TARGETS[target]).pack
+    assert not one_bit(NO_PACKING, target).pack
+
+
+@pytest.mark.parametrize("target", ["x86-64-v4-vnni", "x86-64-v4", "x86-64-v3-vnni", "x86-64-v3"])
+def test_bits_are_looked_up_elsewhere(target: str) -> None:
+    problem, choice = MIDDLE.problem("b1", "b1", 1, acc_shift=1), one_bit(MIDDLE, target)
+    assert choice.spec.form == "lut_shuffle_bits"
+    assert choice.spec.src == replace(problem.src, c=32, stride=32)
+    assert choice.pack == PackFieldsSpec(problem.src, choice.spec.src, 4, 1)
+    assert (choice.packing.element, choice.packing.bits) == ("index", 1)
+    assert not choice.bias_offset.any()
+    assert not one_bit(NO_PACKING, target).pack
+
+
+def test_bits_whose_sums_leave_int16_are_not_looked_up() -> None:
+    shape = Shape(33000, 64, 2, 2)
+    assert one_bit(shape, "x86-64-v3", np.ones(shape.weight_shape, int)).spec.form == "bit_shuffle"
+
+
+def test_weights_of_one_bit_that_may_be_zero_are_looked_up_as_two() -> None:
+    problem, w = MIDDLE.problem("u1", "i2", 1), weights(MIDDLE, -1, 1)
+    assert choose(problem, w, TARGETS["x86-64-v3"]).spec.form == "lut_shuffle"
+    assert choose(problem, np.where(w == 0, 1, w), TARGETS["x86-64-v3"]).spec.form == "lut_shuffle_bits"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +127,7 @@ def test_two_bits_are_looked_up_where_it_pays(target: str, form: str, fields: in
 def test_two_bits_that_are_not_looked_up(target: str, shape: Shape, act_max: int, low: int, high: int) -> None:
     choice = choose(shape.problem("u2", "i2", act_max), weights(shape, low, high), TARGETS[target])
     assert choice.spec.form.startswith(("u8", "i16"))
-    assert choice.pack is None
+    assert not isinstance(choice.pack, PackFieldsSpec)
 
 
 @pytest.mark.parametrize("form", ["lut_permute", "lut_shuffle"])

@@ -16,6 +16,7 @@ from lowbit.kernels.winograd.select import tilings, winograd_choices
 from lowbit.kernels.winograd.transforms import MATRICES, REACH, Ring, input_1d, output_1d, transform_2d, weights_1d
 from lowbit.targets import TARGETS, Target
 from tests.kernels.conv2d.cases import Shape, check
+from tests.kernels.emulated import emulated_targets, missing_tools
 from tests.kernels.harness import runnable_targets
 
 WHOLE = Ring(lambda a, b: a + b, lambda a, b: a - b, lambda a, k: a * k)
@@ -105,6 +106,20 @@ def test_floats_are_within_their_bound(target: Target, shape: Shape) -> None:
     assert set(choices) == {"4f32", "2f32"}
     for choice in choices.values():
         check(problem, choice, w, target)
+
+
+@pytest.mark.parametrize("target", emulated_targets(), ids=lambda t: t.name)
+@pytest.mark.parametrize("kind", [*KINDS[:1], ("f32", "f32", 0, 0, 0)], ids=lambda k: k[0])
+def test_under_emulation(target: Target, kind: tuple[str, str, int, int, int]) -> None:
+    if missing_tools():
+        pytest.skip(missing_tools())
+    act, weight, low, high, act_max = kind
+    problem = ODD.problem(act, weight, act_max, "f32" if act == "f32" else "u8")
+    w = weights(ODD, low, high) if act_max else np.random.default_rng(1).standard_normal(ODD.weight_shape).astype(np.float32)
+    choices = found(problem, w, target)
+    assert {"4", "2"} <= {name[0] for name in choices}
+    for choice in choices.values():
+        check(problem, choice, w, target, pad=min(act_max, 3))
 
 
 def test_largest_inputs_and_weights_wrap_and_come_back() -> None:

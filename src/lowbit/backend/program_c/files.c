@@ -119,11 +119,10 @@ static void write_header(FILE *file, const struct tensor *tensor) {
     fprintf(file, "%s%*s\n", text, (int)(length - at - 1), "");
 }
 
-int write_tensor(const char *path, const struct tensor *tensor, const float *values) {
-    size_t length = strlen(path);
+int write_tensor(const char *path, int npy, const struct tensor *tensor, const float *values) {
     FILE *file = fopen(path, "wbe");
     if (!file) return refuse(path, "cannot be written: %s", strerror(errno));
-    if (length > 4 && !strcmp(path + length - 4, ".npy")) write_header(file, tensor);
+    if (npy) write_header(file, tensor);
     int written = fwrite(values, sizeof *values, tensor->elements, file) == tensor->elements;
     if (fclose(file) || !written) return refuse(path, "cannot be written: %s", strerror(errno));
     return 0;

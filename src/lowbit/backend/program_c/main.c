@@ -116,6 +116,8 @@ static int run(struct lb_network *net, const float *const *inputs, float *const 
 }
 
 static int write_outputs(const char *path, float *const *outputs) {
+    size_t length = path ? strlen(path) : 0;
+    int npy = length > 4 && !strcmp(path + length - 4, ".npy");
     for (uint32_t i = 0; i < program.outputs; i++) {
         if (!path) {
             print_largest(&program.output[i], outputs[i]);
@@ -123,7 +125,7 @@ static int write_outputs(const char *path, float *const *outputs) {
         }
         char *name;
         if ((i ? asprintf(&name, "%s.%u", path, i) : asprintf(&name, "%s", path)) < 0) return NO_MEMORY;
-        int failed = write_tensor(name, &program.output[i], outputs[i]);
+        int failed = write_tensor(name, npy, &program.output[i], outputs[i]);
         free(name);
         if (failed) return failed;
     }

@@ -44,7 +44,7 @@ const char *lb_missing_feature(const char *const *features);
 /* files.c: .npy files (format 1 to 3, little-endian float32, C order) and raw float32 values.  0 or BAD_FILE, the
  * reason on standard error. */
 int read_tensor(const char *path, const struct tensor *tensor, float *values);
-int write_tensor(const char *path, const struct tensor *tensor, const float *values);
+int write_tensor(const char *path, int npy, const struct tensor *tensor, const float *values);
 /* "[1, 3, 224, 224]"; the text lives until the next call. */
 const char *shape_text(const struct tensor *tensor);
 

@@ -102,9 +102,11 @@ void print_largest(const struct tensor *tensor, const float *values) {
     enum { SHOWN = 5 };
     size_t best[SHOWN], found = 0;
     for (size_t i = 0; i < tensor->elements; i++) {
-        size_t at = found < SHOWN ? found++ : SHOWN - 1;
-        if (at == SHOWN - 1 && found == SHOWN && i >= SHOWN && !(values[i] > values[best[at]])) continue;
-        for (; at > 0 && values[i] > values[best[at - 1]]; at--) best[at] = best[at - 1];
+        size_t at = found;
+        while (at > 0 && values[i] > values[best[at - 1]]) at--;
+        if (at == SHOWN) continue;
+        if (found < SHOWN) found++;
+        for (size_t k = found - 1; k > at; k--) best[k] = best[k - 1];
         best[at] = i;
     }
     printf("%s %s, largest:", tensor->name, shape_text(tensor));

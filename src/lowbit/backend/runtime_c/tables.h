@@ -37,13 +37,13 @@ struct lb_field {
 
 /* One layer's weights, on disk [n][runs][run_len] fields from byte `source` of the weight file on; in
  * memory [block][step][part][lane nr][k_group] elements (`element` bytes, 0 = one bit, 3 = all
- * k_group, of two bits, in a byte) from byte `target` on.  The four tables are byte offsets in the file, 0 = absent.
+ * k_group, of `bits` bits, in a byte) from byte `target` on.  The four tables are byte offsets in the file, 0 = absent.
  * split: a bit for each step of each block, 1 = in memory the step is two, its weights in halves; the panels are
  * then followed, on a multiple of 64 bytes, by int32 [first step of each block, blocks + 1 | offset of each step]. */
 struct lb_weights {
     uint64_t source, target;
     struct lb_field field;
-    uint32_t element, n, runs, run_len, run_pad, nr, k_group, parts, groups, group_size, channels;
+    uint32_t element, n, runs, run_len, run_pad, nr, k_group, parts, groups, group_size, channels, bits;
     uint64_t window_start, split, offsets, group_scale;
 };
 

@@ -190,16 +190,17 @@ static void lane_bits(const struct layer *l, struct channel c, uint32_t run, int
     }
 }
 
-/* Bytes of k_group weights of two bits: weight s + j * steps_run of the run at bit 2j of byte s. */
+/* Bytes of k_group weights of `bits` bits: weight s + j * steps_run of the run at bit bits * j of byte s.
+ * One bit is w > 0 (of -1, +1 and 0 outside). */
 static void lane_index(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t steps,
                        uint8_t *out, size_t stride) {
-    const int32_t fields = (int32_t)l->w->k_group;
+    const int32_t fields = (int32_t)l->w->k_group, bits = (int32_t)l->w->bits;
     int32_t some[STRETCH];
     uint8_t bytes[STRETCH] = {0};
     (void)count;
     for (int32_t j = 0; j < fields; j++) {
         integers(l, c, run, from / fields + j * l->steps_run, steps, some);
-        for (int32_t s = 0; s < steps; s++) bytes[s] |= (uint8_t)((some[s] & 3) << 2 * j);
+        for (int32_t s = 0; s < steps; s++) bytes[s] |= (uint8_t)((bits == 1 ? some[s] > 0 : some[s] & 3) << bits * j);
     }
     scatter(bytes, steps, 1, out, stride);
 }

@@ -2,7 +2,7 @@
  * lowbit_mark (before and after each run of the network) and run_units (once before each operation).
  *
  * QEMU's distributions ship no header for plugins, so the functions used are declared here; they are the same
- * from QEMU 4.2 to 10, but for qemu_plugin_insn_data.  QEMU_MAJOR comes from the build.
+ * from QEMU 4.2 to 10, but for two.  QEMU_VERSION, 702 for QEMU 7.2, comes from the build.
  *
  * Written to the file $LOWBIT_COUNT as JSON:
  *   {"blocks": [[symbol, address, "instruction words in hexadecimal"], ...],
@@ -33,9 +33,9 @@ const char *qemu_plugin_insn_symbol(const struct qemu_plugin_insn *instruction);
 
 #define EXPORT __attribute__((visibility("default")))
 
-#if QEMU_MAJOR < 9
-EXPORT int qemu_plugin_version = 1;
-void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, int operation, void *counter, uint64_t add);
+EXPORT int qemu_plugin_version = QEMU_VERSION < 900 ? 1 : QEMU_VERSION < 901 ? 2 : 3;
+
+#if QEMU_VERSION < 901
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *instruction);
 static uint32_t word_of(const struct qemu_plugin_insn *instruction) {
     uint32_t word;
@@ -43,16 +43,26 @@ static uint32_t word_of(const struct qemu_plugin_insn *instruction) {
     return word;
 }
 #else
-EXPORT int qemu_plugin_version = 3;
 size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *instruction, void *to, size_t size);
 static uint32_t word_of(const struct qemu_plugin_insn *instruction) {
     uint32_t word = 0;
     qemu_plugin_insn_data(instruction, &word, sizeof word);
     return word;
 }
-static void count_one(unsigned vcpu, void *counter) {
+#endif
+
+#if QEMU_VERSION < 900
+void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, int operation, void *counter, uint64_t add);
+static void count_block(struct qemu_plugin_tb *tb, uint64_t *times) {
+    qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, times, 1); /* 0: add a 64-bit number */
+}
+#else
+static void count_one(unsigned vcpu, void *times) {
     (void)vcpu;
-    ++*(uint64_t *)counter;
+    ++*(uint64_t *)times;
+}
+static void count_block(struct qemu_plugin_tb *tb, uint64_t *times) {
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, count_one, 0, times);
 }
 #endif
 
@@ -91,7 +101,7 @@ static void on_event(unsigned vcpu, void *data) {
     pthread_mutex_unlock(&lock);
 }
 
-/* The function's first block: the lowest address seen would do as well, but calls are what translates it first. */
+/* The first block of the function to be translated is the one that calls enter. */
 static int starts(const struct block *b, const char *function) {
     if (strcmp(b->symbol, function)) return 0;
     for (const struct block *other = first; other; other = other->next)
@@ -115,11 +125,7 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     last = &b->next;
     if (starts(b, "lowbit_mark") || starts(b, "run_units")) qemu_plugin_register_vcpu_tb_exec_cb(tb, on_event, 0, b);
     pthread_mutex_unlock(&lock);
-#if QEMU_MAJOR < 9
-    qemu_plugin_register_vcpu_tb_exec_inline(tb, 0, &b->times, 1); /* 0: add a 64-bit number */
-#else
-    qemu_plugin_register_vcpu_tb_exec_cb(tb, count_one, 0, &b->times);
-#endif
+    count_block(tb, &b->times);
 }
 
 static void finished(qemu_plugin_id_t id, void *data) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,8 @@ def _f32(spec: ConvSpec, nbytes: int) -> Arithmetic:
 
 
 def _u8_vnni(spec: ConvSpec, nbytes: int) -> Arithmetic:
-    return Arithmetic(16, "int32x16", ("int8", 64), _ints(16), _spread_bytes("uint8", 64), vpdpbusd)
+    lanes, step = nbytes // 4, partial(vpdpbusd, nbytes=nbytes)
+    return Arithmetic(lanes, f"int32x{lanes}", ("int8", nbytes), _ints(lanes), _spread_bytes("uint8", nbytes), step)
 
 
 def _u8_maddubs(spec: ConvSpec, nbytes: int) -> Arithmetic:
@@ -131,7 +133,8 @@ def _pairs(dtype: str, multiply: Callable[[Any, Any, Any], Any]) -> Callable[[Co
 
 
 def _i16_vnni(spec: ConvSpec, nbytes: int) -> Arithmetic:
-    return Arithmetic(16, "int32x16", ("int16", 32), _ints(16), _spread_words(spec, 64), vpdpwssd)
+    lanes, step = nbytes // 4, partial(vpdpwssd, nbytes=nbytes)
+    return Arithmetic(lanes, f"int32x{lanes}", ("int16", nbytes // 2), _ints(lanes), _spread_words(spec, nbytes), step)
 
 
 def _i16_maddwd(spec: ConvSpec, nbytes: int) -> Arithmetic:
@@ -197,10 +200,10 @@ def _bit_shuffle(spec: ConvSpec, nbytes: int) -> Arithmetic:
     return Arithmetic(lanes, f"uint8x{nbytes}", ("int32", lanes), splat(0, "uint8", nbytes), _spread_bits(lanes), step, total)
 
 
-def _lut(look_up: Callable[[Any, Any, int], Any], fields: int) -> Callable[[ConvSpec, int], Arithmetic]:
-    """One byte of x picks a table, one byte of w the entry: the sum of ``fields`` products (look_up.py)."""
-    entries = 4**fields
-    pitch = entries >> 8 - 2 * fields  # x holds the table's number in its upper bits
+def _lut(look_up: Callable[[Any, Any, int], Any], bits: int) -> Callable[[ConvSpec, int], Arithmetic]:
+    """One byte of x picks a table, one byte of w the entry, ``bits`` bits of it: a sum of products (look_up.py)."""
+    entries = 2**bits
+    pitch = entries >> 8 - bits  # x holds the table's number in its upper bits
 
     def make(spec: ConvSpec, nbytes: int) -> Arithmetic:
         def spread(kernel: Any, at: Any) -> Any:
@@ -226,13 +229,14 @@ _MAKERS: dict[str, Callable[[ConvSpec, int], Arithmetic]] = {
     "bit_popcount": _bit_popcount,
     "bit_shuffle": _bit_shuffle,
     "bit_portable": _bit_popcount,
-    "lut_permute": _lut(lambda table, index, nbytes: vpermb(table, index), 3),
-    "lut_shuffle": _lut(pshufb, 2),
-    "u8_vnni_pairs": lambda spec, nbytes: _pairs("int8", vpdpbusd)(spec, 64),
+    "lut_shuffle_bits": _lut(pshufb, 4),
+    "lut_permute": _lut(lambda table, index, nbytes: vpermb(table, index), 6),
+    "lut_shuffle": _lut(pshufb, 4),
+    "u8_vnni_pairs": lambda spec, nbytes: _pairs("int8", partial(vpdpbusd, nbytes=nbytes))(spec, nbytes),
     "u8_vnni": _u8_vnni,
     "u8_maddubs": _u8_maddubs,
     "u8_split": _u8_maddubs,
-    "i16_vnni_pairs": lambda spec, nbytes: _pairs("int16", vpdpwssd)(spec, 64),
+    "i16_vnni_pairs": lambda spec, nbytes: _pairs("int16", partial(vpdpwssd, nbytes=nbytes))(spec, nbytes),
     "i16_maddwd_pairs": lambda spec, nbytes: _pairs("int16", lambda acc, p, q: acc + maddwd(p, q, nbytes))(spec, nbytes),
     "i16_vnni": _i16_vnni,
     "i16_maddwd": _i16_maddwd,

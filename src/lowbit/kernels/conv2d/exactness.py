@@ -81,7 +81,7 @@ def int16_depth(w_blocks: np.ndarray, low: int, high: int, run_steps: int, batch
 
     if all(int(kind.sum((1, 2)).max(initial=0)) <= _INT16 for kind in (most, least)):
         return 0
-    return next(depth for depth in _DEPTHS_DOWN if depth == 1 or fits(depth))
+    return next(depth for depth in _SMULL_DEPTHS if depth == 1 or fits(depth))
 
 
 def pairs_depth(w_blocks: np.ndarray, low: int, high: int, run_steps: int, batch: int) -> int | None:
@@ -98,10 +98,12 @@ def pairs_depth(w_blocks: np.ndarray, low: int, high: int, run_steps: int, batch
 
     if int(products.sum((1, 2)).max(initial=0)) <= _INT16:
         return 0
-    return next(depth for depth in _DEPTHS_DOWN if depth == 1 or fits(depth))
+    return next(depth for depth in _PAIRS_DEPTHS if depth == 1 or fits(depth))
 
 
-_DEPTHS_DOWN = (128, 64, 32, 16, 8, 4, 3, 2, 1)
+# blocks within a batch keep everything in registers; those a little longer cost more than they save
+_SMULL_DEPTHS = (128, 64, 32, 4, 3, 2, 1)
+_PAIRS_DEPTHS = (128, 64, 32, 16, 8, 2, 1)
 
 
 def split_steps(w_blocks: np.ndarray, act_max: int) -> np.ndarray:

@@ -77,7 +77,8 @@ def _u8_smull_pairs(spec: ConvSpec, nbytes: int) -> Arithmetic:
         return lambda step: tuple(T.reinterpret("int8x16", lane(values, 2 * step + half, 8)) for half in range(2))
 
     def step(acc: Any, x: tuple[Any, Any], w: tuple[Any, Any]) -> Any:
-        product = smull(*(wrapping("add", x[half], w[1 - half], "int8", 16) for half in range(2)), 16)
+        first, second = (wrapping("add", x[half], w[1 - half], "int8", 16) for half in range(2))
+        product = smull(first, second, 16)
         return acc + (sadd_pairs(product) if spec.depth == 1 else product)
 
     wide = spec.depth == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit.errors import NumericsError
+from lowbit.kernels.conv2d.look_up import fits_index
 from lowbit.kernels.packing import Packing
 
 __all__ = ["pack_weights", "split_parts", "weight_blocks"]
@@ -46,9 +47,10 @@ def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
         # logical -1/+1 (0 outside): bit = w > 0; little-endian dwords, bit j = channel j
         return np.packbits(blocks > 0, axis=-1, bitorder="little").tobytes()
     if p.element == "index":
-        if blocks.min() < -2 or blocks.max() > 1:
-            raise NumericsError(f"weights from {blocks.min()} to {blocks.max()} do not fit two bits")
-        return ((blocks & 3) << (2 * np.arange(p.k_group))).sum(-1).astype(np.uint8).tobytes()
+        if not (fits_index(np.asarray(values), p.bits) and fits_index(blocks[blocks != 0], p.bits)):
+            raise NumericsError(f"weights from {blocks.min()} to {blocks.max()} do not fit an index of {p.bits} bits each")
+        fields = blocks > 0 if p.bits == 1 else blocks & 3
+        return (fields << (p.bits * np.arange(p.k_group))).sum(-1).astype(np.uint8).tobytes()
     if p.split is not None:
         block, step, mode = p.entries.T
         w, mode = blocks[block, step], mode[:, None, None]

@@ -9,7 +9,7 @@ import numpy as np
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.exactness import int16_depth, int32_depth, lut_depth, maddubs_depth, pairs_depth, split_steps
 from lowbit.kernels.conv2d.geometry import Runs, find_runs
-from lowbit.kernels.conv2d.look_up import ACT_MAX, WEIGHT_RANGE, product_table
+from lowbit.kernels.conv2d.look_up import fits_index, product_table
 from lowbit.kernels.conv2d.pack import split_parts, weight_blocks
 from lowbit.kernels.conv2d.pairs import PAIRS, pair_constants, pair_offsets
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
@@ -72,7 +72,7 @@ def best(found: list[Choice], problem: ConvProblem, weights: np.ndarray, target:
     return min(found, key=lambda choice: estimate(choice, target))
 
 
-_RELUCTANT = ("u8_split", "u8_smull_pairs",)
+_RELUCTANT = ("u8_split", "u8_smull_pairs")
 _PACK_COST = {"pack_bits": 0.25, "pack_fields": 0.1, "pack_pairs": 0.1}  # cycles an input value
 _PIXEL_COST = {"pack_pairs": 15.0}  # and an input pixel
 _CALL_COST = 3000.0  # cycles to hand out one more kernel
@@ -114,8 +114,8 @@ def _fits(form: Form, problem: ConvProblem, weights: np.ndarray) -> bool:
         bits = problem.weight == "b1" and problem.act in ("u1", "b1") and problem.src.dtype == "u8"
         return bits and problem.groups == 1  # a bit is -1 or +1: no zeros outside a group
     if form.element == "index":
-        small = weights.min(initial=0) >= WEIGHT_RANGE[0] and weights.max(initial=0) <= WEIGHT_RANGE[1]
-        return bool(small) and problem.act_max <= ACT_MAX and problem.src.dtype == "u8" and problem.groups == 1
+        small = problem.act_max < 2**form.bits and fits_index(weights, form.bits)
+        return small and problem.src.dtype == "u8" and problem.groups == 1
     if problem.src.dtype not in form.storage or (problem.wide and form.element == "i8"):
         return False
     if form.name in PAIRS:
@@ -191,8 +191,8 @@ def _look_up(form: Form, spec: ConvSpec, packing: Packing, problem: ConvProblem,
     if safe is None:
         raise UnsupportedPrecision(f"{problem.layer} ({problem.op}): form {form.name} could overflow with these weights")
     spec = replace(spec, depth=safe[0], start=safe[1])
-    pack = PackFieldsSpec(problem.src, spec.src, form.k_group)
-    return Choice(spec, packing, product_table(form.k_group), pack, np.zeros(packing.n, np.int64))
+    pack = PackFieldsSpec(problem.src, spec.src, form.k_group, form.bits)
+    return Choice(spec, packing, product_table(form.k_group, form.bits), pack, np.zeros(packing.n, np.int64))
 
 
 def _draft(form: Form, problem: ConvProblem, parts: int) -> ConvSpec:
@@ -233,7 +233,7 @@ def _packing(spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packi
     form = FORMS[spec.form]
     if form.element == "index":
         taps, padded = spec.kernel[0] * spec.kernel[1], spec.src.c * form.k_group
-        return Packing("panels", "index", n, taps, per_group, padded, spec.nr, form.k_group, channels=per_group)
+        return Packing("panels", "index", n, taps, per_group, padded, spec.nr, form.k_group, channels=per_group, bits=form.bits)
     if spec.form in PAIRS:  # a step is two rows of the panel
         taps = spec.kernel[0] * spec.kernel[1]
         return Packing("panels", form.element, n, taps, per_group, spec.src.c, spec.nr, form.k_group // 2, channels=per_group)

@@ -87,7 +87,8 @@ class Tile:
         total = load(self.sums[i, j, 0], 0, lanes) if self.blocked else self.ops.total(load(self.narrow[i, j, 0], 0, self.width))
         if not self.beside:
             return total
-        return total - splat(T.call_llvm_pure_intrin("int32", "llvm.vector.reduce.add", load(self.beside[i], 0, 4)), "int32", lanes)
+        beside = T.call_llvm_pure_intrin("int32", "llvm.vector.reduce.add", load(self.beside[i], 0, 4))
+        return total - splat(beside, "int32", lanes)
 
     def _clear(self) -> None:
         for buffer in self.narrow.values():

@@ -7,7 +7,6 @@ from itertools import product
 from math import ceil, gcd
 
 from lowbit.kernels.conv2d.neon_tiles import neon_lanes, neon_tiles
-from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import Layout
 from lowbit.targets import Target
 
@@ -31,8 +30,9 @@ _COSTS = {
     "bit_popcount": _Cost(1.5, 1),
     "bit_shuffle": _Cost(4.0, 6),
     "bit_portable": _Cost(12.0, 8),
+    "lut_shuffle_bits": _Cost(1.1, 2),
     "lut_permute": _Cost(1.05, 2, 3),
-    "lut_shuffle": _Cost(1.3, 2),
+    "lut_shuffle": _Cost(1.1, 2),
     "u8_vnni_pairs": _Cost(1.5, 7, rows=2),
     "u8_vnni": _Cost(1.0, 0),
     "u8_maddubs": _Cost(2.0, 2),
@@ -118,7 +118,7 @@ def tilings(
     beside = 0.45 if lut else 0.2  # how much of a load shows
 
     def tile_cycles(mr: int, nv: int, one_address: bool) -> float:
-        far = 2.0 if steps * nv * parts * half * 64 > target.l1_bytes * 0.75 else 1.0
+        far = 2.0 if not lut and steps * nv * parts * half * 64 > target.l1_bytes * 0.75 else 1.0
         loads = cost.rows * (mr * half * (1.5 if mr > (_WAYS - 1) * sets else 1.0) + nv * parts * half * far)
         step = max(mr * nv * work * parts * half + beside * loads, loads, _LATENCY)
         setup = 0 if one_address else mr * (8 + 2 * runs)
@@ -149,9 +149,7 @@ def form_lanes(form: str, target: Target) -> int:
     """Output channels a vector of this form holds."""
     if "neon" in target.features:
         return neon_lanes(form)
-    if form.startswith("lut"):
-        return 64 if FORMS[form].features & {"avx512vbmi"} else target.vector_bytes
-    return 16 if FORMS[form].features & {"avx512vnni", "avx512vpopcntdq"} else target.vector_bytes // 4
+    return target.vector_bytes // (1 if form.startswith("lut") else 4)
 
 
 _MAX_ADDRESSES = 9  # pixels with an address register each

@@ -1,4 +1,4 @@
-"""PackFieldsSpec -> TensorIR: two or three channels of two bits into a byte."""
+"""PackFieldsSpec -> TensorIR: several channels of one or two bits into a byte."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build(spec: PackFieldsSpec, target: Target) -> Any:
                 valid = LANES if first is None else min(src.c - j * dst.c - first, LANES)
                 if valid > 0:
                     field = load_channels(k.x, at_x + j * dst.c, valid)
-                    field = T.shift_left(field, splat(T.uint8(spec.shift + 2 * j), "uint8"))
+                    field = T.shift_left(field, splat(T.uint8(spec.shift + spec.bits * j), "uint8"))
                     packed = field if packed is None else packed | field
             store(k.o, at_o, packed)
 

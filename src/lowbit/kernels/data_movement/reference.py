@@ -66,9 +66,9 @@ def packed(spec: PackBitsSpec, pixels: np.ndarray) -> np.ndarray:
 
 
 def packed_fields(spec: PackFieldsSpec, pixels: np.ndarray) -> np.ndarray:
-    """pixels: (n, hp, wp, stride) of bytes 0 .. 3.  Returns (n, hp, wp, dst.c) bytes."""
+    """pixels: (n, hp, wp, stride) of bytes of ``spec.bits`` bits.  Returns (n, hp, wp, dst.c) bytes."""
     full = np.zeros((*pixels.shape[:3], spec.fields * spec.dst.c), np.uint8)
     full[..., : spec.src.c] = pixels[..., : spec.src.c]
     stretches = full.reshape(*pixels.shape[:3], spec.fields, spec.dst.c)
-    shifts = spec.shift + 2 * np.arange(spec.fields)
+    shifts = spec.shift + spec.bits * np.arange(spec.fields)
     return (stretches << shifts[:, None]).sum(-2).astype(np.uint8)

@@ -10,6 +10,8 @@ ky + 1 as int16 halves, ``pmaddwd`` with the two weights sums both products::
      | x[ky+1, col, c] | x[ky, col, c] |      lane of channel c
      | w[ky+1, kx,  c] | w[ky, kx,  c] |      acc[c] += both products, in int32
 
+NEON multiplies int16 of one row (``smlal``, ``smlal2``), eight channels at a time.
+
 u8 values are at most 255 and weights at most 8 bits, so int32 holds 2^16 taps; for ``i16`` the lowering
 proves the sum from the weights (arithmetic is modulo 2^32, so only the total has to fit).  ``wide``: weights
 are 256 * high + low with |high|, |low| <= 128, each part sums in int32 (|x| * 2^7 * taps < 2^31 up to
@@ -26,6 +28,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
 from lowbit.kernels.depthwise_conv2d.tile import column_readers, tile_width
 from lowbit.kernels.epilogue import Epilogue, epilogue_pointers
+from lowbit.kernels.intrinsics.neon import smull
 from lowbit.kernels.intrinsics.x86 import maddwd, vpdpwssd
 from lowbit.kernels.rows import row_position
 from lowbit.kernels.spec import DepthwiseSpec
@@ -43,8 +46,9 @@ class _Arithmetic:
     def __init__(self, spec: DepthwiseSpec, target: Target) -> None:
         self.floats = spec.form == "f32"
         self.paired = not self.floats and "sse2" in target.features
-        self.fused = self.paired and "avx512vnni" in target.features
-        self.lanes = min(LANES, target.vector_bytes // 4)
+        self.fused = self.paired and bool(target.features & {"avx512vnni", "avxvnni"})
+        self.halves = not self.floats and "neon" in target.features
+        self.lanes = 8 if self.halves else min(LANES, target.vector_bytes // 4)
         self.total = "float32" if self.floats else "int32"
 
     def groups(self, rows: int) -> list[tuple[int, ...]]:
@@ -54,6 +58,8 @@ class _Arithmetic:
 
     def join(self, values: list[Any]) -> Any:
         """One or two rows of loaded elements -> the vector that is multiplied."""
+        if self.halves:
+            return convert(values[0], "int16", self.lanes)
         signed = str(values[0].ty).startswith("int")
         first = convert(values[0], self.total, self.lanes)
         if not self.paired:
@@ -69,7 +75,10 @@ class _Arithmetic:
             halves = f"int16x{2 * self.lanes}"
             column, weight = T.reinterpret(halves, column), T.reinterpret(halves, weight)
         if self.fused:
-            return vpdpwssd(splat(0, "int32") if acc is None else acc, column, weight)
+            return vpdpwssd(splat(0, "int32", self.lanes) if acc is None else acc, column, weight, 4 * self.lanes)
+        if self.halves:
+            product = smull(column, weight, self.lanes)
+            return product if acc is None else acc + product
         product = maddwd(column, weight, 4 * self.lanes) if self.paired else column * weight
         return product if acc is None else acc + product
 

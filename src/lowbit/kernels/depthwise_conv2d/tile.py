@@ -16,8 +16,9 @@ def tile_width(spec: DepthwiseSpec, target: Target) -> int:
     width with the fewest instructions a row (the last tile overlaps the one before, and computes its
     pixels again)."""
     row, (kh, kw), parts = spec.dst.w, spec.kernel, 2 if spec.wide else 1
-    groups = kh if spec.form == "f32" else -(-kh // 2)
-    free = target.registers - groups * kw * parts - _SPARE
+    neon = "neon" in target.features and spec.form != "f32"  # a pixel's sums are two registers, rows are not paired
+    groups = kh if spec.form == "f32" or neon else -(-kh // 2)
+    free = (target.registers - groups * kw * parts - _SPARE) // (2 if neon else 1)
     most = min(row, max(4 // parts, min(8, free // parts)))
 
     def instructions(width: int) -> int:

@@ -8,8 +8,9 @@ from tvm import tirx
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
+from lowbit.kernels.intrinsics.neon import tbx4
 from lowbit.kernels.intrinsics.x86 import pshufb
-from lowbit.kernels.vectors import load, splat
+from lowbit.kernels.vectors import load, splat, wrapping
 from lowbit.targets import Target
 
 __all__ = ["ByteTable"]
@@ -22,14 +23,17 @@ class ByteTable:
     choice, then a shift to its even or odd byte.  21 instructions for 64 bytes.
     AVX2: sixteen registers of sixteen bytes; ``pshufb`` gives 0 where bit 7 of its index is set, and
     x - 16 k + 0x70 (saturated) has bit 7 clear only in register k's range.  64 instructions for 32 bytes.
+    NEON: sixteen registers; ``tbx`` looks up in four of them and leaves what is not there.  8 instructions for 16 bytes.
     """
 
     def __init__(self, table: Any, target: Target) -> None:
         """``table``: the kernel's buffer of 256 uint8; opened before the loops, it is loaded once."""
         self._table = table
-        self.lanes = 64 if "avx512bw" in target.features else 32 if "avx2" in target.features else 1
+        self.lanes = next((lanes for feature, lanes in _LANES.items() if feature in target.features), 1)
         if self.lanes == 64:
             self._words = [TB.Bind(T.reinterpret("uint16x32", load(table, 64 * i, 64))) for i in range(4)]
+        elif self.lanes == 16:
+            self._rows = [TB.Bind(load(table, 16 * i)) for i in range(16)]
         elif self.lanes == 32:
             rows = [load(table, 16 * i) for i in range(16)]
             order = [tirx.IntImm("int32", lane) for lane in range(32)]
@@ -39,7 +43,14 @@ class ByteTable:
         """Table entries of uint8 x lanes."""
         if self.lanes == 1:
             return self._table[T.cast(index, "int32")]
-        return self._lookup_words(index) if self.lanes == 64 else self._lookup_rows(index)
+        return {64: self._lookup_words, 32: self._lookup_rows, 16: self._lookup_quarters}[self.lanes](index)
+
+    def _lookup_quarters(self, index: Any) -> Any:
+        found: Any = splat(T.uint8(0), "uint8")
+        for first in range(0, 16, 4):
+            place = wrapping("sub", index, splat(T.uint8(16 * first), "uint8"), "uint8", 16) if first else index
+            found = TB.Bind(tbx4(found, self._rows[first : first + 4], place))
+        return found
 
     def _lookup_words(self, index: Any) -> Any:
         pairs = T.reinterpret("uint16x32", index)
@@ -64,6 +75,9 @@ class ByteTable:
             entry = pshufb(row, control, 32)
             found = TB.Bind(entry if found is None else found | entry)
         return found
+
+
+_LANES = {"avx512bw": 64, "avx2": 32, "neon": 16}
 
 
 def _u16(value: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["cnt", "fcvtns", "halves", "joined", "lane", "sadd_pairs", "sdot", "smull", "sum_of_products", "tbl"]
+__all__ = ["cnt", "fcvtns", "halves", "joined", "lane", "sadd_pairs", "sdot", "smull", "sum_of_products", "tbl", "tbx4"]
 
 
 def _call(dtype: str, name: str, *args: Any) -> Any:
@@ -39,14 +39,14 @@ def smull(a: Any, b: Any, lanes: int) -> Any:
     become ``smlal`` and ``smlal2`` where they are added to something."""
     half, wide = lanes // 2, 256 // lanes
     dtype, name = f"int{wide}x{half}", f"llvm.aarch64.neon.smull.v{half}i{wide}"
-    parts = [_call(dtype, name, x, y) for x, y in zip(halves(a, lanes), halves(b, lanes), strict=True)]
-    return joined(*parts, lanes)
+    low, high = (_call(dtype, name, x, y) for x, y in zip(halves(a, lanes), halves(b, lanes), strict=True))
+    return joined(low, high, lanes)
 
 
 def sadd_pairs(vector: Any) -> Any:
     """int32 x 8: sums of neighbouring lanes of int16 x 16 (``saddlp``; ``sadalp`` where they are added to something)."""
-    parts = [_call("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", half) for half in halves(vector, 16)]
-    return joined(*parts, 8)
+    low, high = (_call("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", half) for half in halves(vector, 16))
+    return joined(low, high, 8)
 
 
 def sum_of_products(words: Any, count: int) -> Any:
@@ -73,6 +73,11 @@ def tbl(table: Any, index: Any) -> Any:
     return _call("uint8x16", "llvm.aarch64.neon.tbl1.v16i8", table, index)
 
 
+def tbx4(found: Any, tables: list[Any], index: Any) -> Any:
+    """Bytes of four 16-byte tables, one after the other, at index; ``found`` where index >= 64."""
+    return _call("uint8x16", "llvm.aarch64.neon.tbx4.v16i8", found, *tables, index)
+
+
 def cnt(value: Any) -> Any:
     """Ones in each of 16 bytes."""
     return _call("uint8x16", "llvm.ctpop", value)
@@ -82,4 +87,5 @@ def fcvtns(value: Any, lanes: int) -> Any:
     """int32: rint of float32 lanes, half to even; ``lanes`` is a multiple of 4."""
     if lanes == 4:
         return _call("int32x4", "llvm.aarch64.neon.fcvtns.v4i32.v4f32", value)
-    return joined(*(fcvtns(half, lanes // 2) for half in halves(value, lanes)), lanes)
+    low, high = (fcvtns(half, lanes // 2) for half in halves(value, lanes))
+    return joined(low, high, lanes)

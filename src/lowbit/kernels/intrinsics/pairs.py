@@ -20,5 +20,5 @@ def add_products(acc: Any, values: Any, nbytes: int, wide: bool, vnni: bool) -> 
     shifted = T.shift_right(T.reinterpret(f"uint64x{nbytes // 8}", values), splat(T.uint64(32), "uint64", nbytes // 8))
     other = T.reinterpret(f"{dtype}x{lanes}", shifted)
     if vnni:
-        return (vpdpwssd if wide else vpdpbusd)(acc, values, other)
+        return (vpdpwssd if wide else vpdpbusd)(acc, values, other, nbytes)
     return acc + maddwd(values, other, nbytes)

@@ -8,6 +8,8 @@ __all__ = ["maddubs", "maddwd", "pshufb", "vpdpbusd", "vpdpwssd", "vpermb"]
 
 _MADDUBS = {32: "llvm.x86.avx2.pmadd.ub.sw", 64: "llvm.x86.avx512.pmaddubs.w.512"}
 _MADDWD = {16: "llvm.x86.sse2.pmadd.wd", 32: "llvm.x86.avx2.pmadd.wd", 64: "llvm.x86.avx512.pmaddw.d.512"}
+_VPDPBUSD = {32: "llvm.x86.avx512.vpdpbusd.256", 64: "llvm.x86.avx512.vpdpbusd.512"}
+_VPDPWSSD = {32: "llvm.x86.avx512.vpdpwssd.256", 64: "llvm.x86.avx512.vpdpwssd.512"}
 _PSHUFB = {32: "llvm.x86.avx2.pshuf.b", 64: "llvm.x86.avx512.pshuf.b.512"}
 
 
@@ -32,14 +34,14 @@ def pshufb(table: Any, index: Any, nbytes: int) -> Any:
     return _call(f"uint8x{nbytes}", _PSHUFB[nbytes], table, index)
 
 
-def vpdpbusd(acc: Any, unsigned: Any, signed: Any) -> Any:
-    """int32 x 16: acc + the four products u8 * i8 of each lane, no saturation (AVX-512 VNNI)."""
-    return _call("int32x16", "llvm.x86.avx512.vpdpbusd.512", acc, unsigned, signed)
+def vpdpbusd(acc: Any, unsigned: Any, signed: Any, nbytes: int) -> Any:
+    """int32: acc + the four products u8 * i8 of each lane, no saturation (AVX-512 VNNI, in 32 bytes also AVX-VNNI)."""
+    return _call(f"int32x{nbytes // 4}", _VPDPBUSD[nbytes], acc, unsigned, signed)
 
 
-def vpdpwssd(acc: Any, a: Any, b: Any) -> Any:
-    """int32 x 16: acc + the two products i16 * i16 of each lane, no saturation (AVX-512 VNNI)."""
-    return _call("int32x16", "llvm.x86.avx512.vpdpwssd.512", acc, a, b)
+def vpdpwssd(acc: Any, a: Any, b: Any, nbytes: int) -> Any:
+    """int32: acc + the two products i16 * i16 of each lane, no saturation (as :func:`vpdpbusd`)."""
+    return _call(f"int32x{nbytes // 4}", _VPDPWSSD[nbytes], acc, a, b)
 
 
 def vpermb(table: Any, index: Any) -> Any:

@@ -14,9 +14,10 @@ from lowbit.kernels.conv2d.arithmetic import Arithmetic, choose_arithmetic
 from lowbit.kernels.conv2d.geometry import Runs
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
+from lowbit.kernels.intrinsics.neon import smull
 from lowbit.kernels.intrinsics.pairs import add_products
 from lowbit.kernels.intrinsics.x86 import maddwd
-from lowbit.kernels.layout import Layout
+from lowbit.kernels.layout import ELEMENT_BYTES, Layout
 from lowbit.kernels.rows import divided
 from lowbit.kernels.spec import ConvSpec, WinogradSpec
 from lowbit.kernels.vectors import convert, load, repeated_bytes, splat, store, wrapping
@@ -27,13 +28,12 @@ from lowbit.targets import Target
 __all__ = ["build"]
 
 _INVERSE_OF_9 = 954437177  # modulo 2^32
-_V_DTYPE = {1: "float32", 2: "int16", 4: "uint8"}  # by k_group
 
 
 def build(spec: WinogradSpec, target: Target) -> Any:
     """The PrimFunc of ``spec``."""
     sums = _as_convolution(spec)
-    ops = _from_words(spec, choose_arithmetic(sums, target))
+    ops = _wrapping_sums(spec, choose_arithmetic(sums, target))
     channels = spec.blocks * spec.nr
     integer = spec.form != "f32"
     pointers = epilogue_pointers(channels, spec.dst, spec.residual, integer, False)
@@ -49,34 +49,20 @@ def build(spec: WinogradSpec, target: Target) -> Any:
 
 
 def _as_convolution(spec: WinogradSpec) -> ConvSpec:
-    """The sums over channels at one position: a 1x1 convolution whose inputs are 32-bit words of scratch memory."""
-    dtype = {1: "f32", 2: "i16", 4: "u8"}[spec.k_group]
-    words = Layout(1, 1, spec.tb, spec.steps, spec.words, dtype)
+    """The sums over channels at one position: a 1x1 convolution that reads V from scratch memory."""
+    tiles = Layout(1, 1, spec.tb, spec.steps * spec.k_group, spec.src.stride, spec.element)
     return ConvSpec(
-        "conv2d", words, spec.dst, None, (1, 1), (1, 1), (1, 1), (0, 0), spec.act, spec.weight, spec.form,
-        2 if spec.pairs else 1, spec.depth, spec.mr, spec.nr, 1, 1,
+        "conv2d", tiles, spec.dst, None, (1, 1), (1, 1), (1, 1), (0, 0), spec.act, spec.weight, spec.form,
+        spec.k_group * (2 if spec.pairs else 1), spec.depth, spec.mr, spec.nr, 1, 1,
     )  # fmt: skip
 
 
-def _from_words(spec: WinogradSpec, ops: Arithmetic) -> Arithmetic:
-    """``ops`` that read scratch words, and whose int32 sums may wrap."""
-    dtype, elements = {"int8": "uint8"}.get(ops.weight[0], ops.weight[0]), ops.weight[1]
-    if spec.form == "f32":
-        return replace(ops, spread=lambda kernel, at: T.broadcast(kernel.x[at], elements))
-    lanes = ops.lanes
-
-    def spread(kernel: Any, at: Any) -> Any:
-        return T.reinterpret(f"{dtype}x{elements}", T.broadcast(kernel.x[at], lanes))
-
-    if spec.pairs:
-        signed = ops.weight[0]
-        return replace(
-            ops, spread=lambda kernel, at: tuple(T.reinterpret(f"{signed}x{elements}", spread(kernel, at + i)) for i in range(2))
-        )
-    ops = replace(ops, spread=spread)
-    if spec.form == "i16_maddwd":
-        return replace(ops, step=lambda acc, a, w: wrapping("add", acc, maddwd(a, w, lanes * 4), "int32", lanes))
-    return ops
+def _wrapping_sums(spec: WinogradSpec, ops: Arithmetic) -> Arithmetic:
+    """``ops`` whose int32 sums may wrap; instructions that add by themselves do anyway."""
+    product = {"i16_maddwd": lambda a, w: maddwd(a, w, ops.lanes * 4), "i16_smlal": lambda a, w: smull(a, w, 8)}.get(spec.form)
+    if product is None:
+        return ops
+    return replace(ops, step=lambda acc, a, w: wrapping("add", acc, product(a, w), "int32", ops.lanes))
 
 
 class _Nest:
@@ -86,15 +72,16 @@ class _Nest:
         self, kernel: KernelFrame, spec: WinogradSpec, sums: ConvSpec, ops: Arithmetic, epilogue: Epilogue, target: Target
     ) -> None:
         self.kernel, self.spec, self.sums, self.ops, self.epilogue = kernel, spec, sums, ops, epilogue
-        self.dtype = _V_DTYPE[spec.k_group]
+        self.dtype, self.u_dtype = TIR_DTYPE[spec.element], ops.weight[0]
         self.word = "int32" if spec.form != "f32" else "float32"
-        u_words, v_words, m_words, _ = spec.scratch_words
-        self.inputs, self.products = u_words, u_words + v_words  # scratch: U, V, M, first sums
-        self.starts = self.products + m_words
+        u_words, v_words, m_words, _ = spec.scratch_words  # scratch: U, V, M, what the sums start from
+        self.products, self.starts = u_words + v_words, u_words + v_words + m_words
+        self.per_word = 4 // ELEMENT_BYTES[spec.element]
+        self.inputs = u_words * self.per_word
         self.words = kernel.view("t", self.word, sum(spec.scratch_words))
-        self.u_dtype = ops.weight[0]
-        self.u = kernel.view("t", self.u_dtype, u_words * spec.k_group)
-        self.inside = KernelFrame({**kernel.buffers, "x": self.words, "w": self.u})  # what the tiles of M read
+        self.v = kernel.view("t", self.dtype, (u_words + v_words) * self.per_word)
+        self.u = kernel.view("t", self.u_dtype, u_words * self.per_word)
+        self.inside = KernelFrame({**kernel.buffers, "x": self.v, "w": self.u})  # what the tiles of M read
         wide = target.vector_bytes // np.dtype(self.dtype).itemsize
         self.lanes = next(lanes for lanes in (wide, wide // 2, 16, 8, 4) if lanes <= wide and spec.src.stride % lanes == 0)
 
@@ -137,7 +124,7 @@ class _Nest:
         base = TB.Bind(src.offset(image, y - spec.padding[0], x - spec.padding[1], 0))
         ring = modular("int8", lanes) if dtype == "uint8" else plain(dtype, lanes)
         size = spec.m + 2
-        words = lanes // spec.k_group
+        words = lanes // self.per_word
         sums = [TB.alloc_buffer((words,), "int32", scope="global") for _ in range(spec.positions if spec.pairs else 0)]
         for total in sums:
             store(total, 0, splat(0, "int32", words), words)
@@ -149,7 +136,7 @@ class _Nest:
                 return TB.Bind(T.reinterpret(f"int8x{lanes}", stored) if dtype == "uint8" else convert(stored, dtype, lanes))
 
             result = transform_2d(lambda d: input_1d(ring, d), [[value(i, j) for j in range(size)] for i in range(size)])
-            to = TB.Bind(self.inputs + tile * spec.words + chunk * words)
+            to = TB.Bind(self.inputs + tile * src.stride + chunk * lanes)
             for i in range(size):
                 for j in range(size):
                     v = result[i][j]
@@ -160,9 +147,9 @@ class _Nest:
                         total = sums[i * size + j]
                         values = T.reinterpret(f"uint8x{lanes}", v) if dtype == "uint8" else v
                         store(total, 0, add_products(load(total, 0, words), values, 4 * words, dtype == "int16", True), words)
-                    if dtype != "float32":
-                        v = T.reinterpret(f"int32x{words}", v)
-                    store(self.words, to + (i * size + j) * spec.pitches[1], v, words)
+                    if dtype == "uint8":
+                        v = T.reinterpret(f"uint8x{lanes}", v)
+                    store(self.v, to + (i * size + j) * spec.pitches[1] * self.per_word, v, lanes)
         for position, total in enumerate(sums):
             summed = T.call_llvm_pure_intrin("int32", "llvm.vector.reduce.add", load(total, 0, words))
             store(self.words, self.starts + position * spec.tb + tile, T.int32(0) - summed, 1)
@@ -176,7 +163,7 @@ class _Nest:
         ring = plain(dtype, lanes)
         with TB.serial(spec.steps) as step, TB.serial(row // lanes) as part:
             at = TB.Bind(((start + n) * (9 * spec.steps) + step) * row + part * lanes)
-            between = spec.pitches[0] * spec.k_group
+            between = spec.pitches[0] * self.per_word
             to = TB.Bind(n * (spec.positions * between) + step * row + part * lanes)
             pitch = spec.steps * row
 
@@ -191,13 +178,17 @@ class _Nest:
     def _multiply(self, block: Any, position: Any, m0: Any) -> None:
         """M of ``mr`` tiles and ``nr`` channels, those of U's ``block``, at one position."""
         spec = self.spec
-        tile = Tile(self.inside, self.sums, self.ops, Runs(1, 1, spec.steps, spec.steps), spec.nr // self.ops.lanes, spec.mr)
+        tile = Tile(
+            self.inside, self.sums, self.ops, Runs(1, 1, self.sums.src.c, self.sums.src.c), spec.nr // self.ops.lanes, spec.mr
+        )
         _, v, m = spec.pitches
-        at, to = TB.Bind(self.inputs + position * v + m0 * spec.words), TB.Bind(self.products + position * m + m0 * spec.nr)
-        row = TB.Bind((block * spec.positions + position) * (spec.pitches[0] // (spec.nr * self.ops.rows)))
+        at = TB.Bind(self.inputs + position * (v * self.per_word) + m0 * spec.src.stride)
+        to = TB.Bind(self.products + position * m + m0 * spec.nr)
+        rows = spec.pitches[0] * self.per_word // (spec.nr * spec.k_group * self.ops.rows)
+        row = TB.Bind((block * spec.positions + position) * rows)
         start = TB.Bind(self.starts + position * spec.tb + m0)
         first = [TB.Bind(self.words[start + i]) for i in range(spec.mr)] if spec.pairs else None
-        tile.compute([at + i * spec.words for i in range(spec.mr)], row, block, first)
+        tile.compute([at + i * spec.src.stride for i in range(spec.mr)], row, block, first)
         for i in range(spec.mr):
             for lane, total in tile.results(i):
                 store(self.words, to + i * spec.nr + lane, total)

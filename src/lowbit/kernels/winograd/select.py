@@ -13,6 +13,7 @@ from lowbit.kernels.conv2d.pairs import pair_constants, pair_offsets
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.tiles import form_lanes
 from lowbit.kernels.forms import FORMS, Form
+from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES, REACH
@@ -20,7 +21,7 @@ from lowbit.targets import Target
 
 __all__ = ["tilings", "winograd_choices", "winograd_cycles"]
 
-_FORMS = ("u8_vnni_pairs", "u8_vnni", "u8_maddubs", "i16_vnni_pairs", "i16_vnni", "i16_maddwd", "f32")
+_FORMS = ("u8_vnni_pairs", "u8_vnni", "u8_maddubs", "u8_sdot", "i16_vnni_pairs", "i16_vnni", "i16_maddwd", "i16_smlal", "f32")
 _MIN_CHANNELS = 16
 
 
@@ -28,6 +29,8 @@ def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) 
     """Every admissible Winograd form of ``problem``, each with the tile of the cost model."""
     p = problem
     same = (p.op, p.kernel, p.stride, p.dilation, p.groups) == ("conv2d", (3, 3), (1, 1), (1, 1), 1)
+    if "winograd" in target.without:
+        return
     if not same or p.wide or p.src.dtype not in ("u8", "f32") or p.src.stride % 16 or min(p.src.c, p.dst.c) < _MIN_CHANNELS:
         return
     seen = set()  # elements: a later form of the same kind is slower
@@ -56,7 +59,11 @@ def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray) -> WinogradS
         u = MATRICES[m].weights(weights)
         if m != 2 or 4 * p.act_max > 255 or u.min() < -128 or u.max() > 127:
             return None
-        offset = 2 * p.act_max
+        if form.name == "u8_sdot":  # multiplies signed bytes
+            if 4 * p.act_max > 127:
+                return None
+        else:
+            offset = 2 * p.act_max
         if form.name == "u8_maddubs":
             found = _narrow_depth(u, p.act_max * 4)
             if found is None:
@@ -95,10 +102,9 @@ def _narrow_depth(u: np.ndarray, largest: int) -> int | None:
 
 
 def _finish(spec: WinogradSpec, p: ConvProblem, weights: np.ndarray) -> Choice:
-    element = {1: "f32", 2: "i16", 4: "i8"}[spec.k_group]
     n, c = weights.shape[0], weights.shape[3]
     packing = Packing(
-        "panels", "f32" if element == "f32" else "i8", n, 9, c, spec.steps * spec.k_group, spec.nr, spec.k_group, channels=c
+        "panels", "f32" if spec.element == "f32" else "i8", n, 9, c, spec.steps * spec.k_group, spec.nr, spec.k_group, channels=c
     )
     extra = np.zeros((0, n), np.int64)
     if spec.bias_rows:
@@ -124,7 +130,8 @@ _WORK = {
     "i16_vnni": 1.0,
     "i16_maddwd": 1.05,
     "f32": 1.0,
-}  # cycles: 64 bytes of weights
+}  # cycles: sixteen channels of one 64-byte vector of weights
+_NEON_WORK = {"i16_smlal": 4.0, "f32": 4.0, "u8_sdot": 2.0}  # the same channels in vectors of 16 bytes
 _INPUT = {2: 35.0, 4: 125.0}  # cycles: one tile, one vector of channels
 _OUTPUT = {2: 50.0, 4: 160.0}  # one tile, sixteen channels in 64-byte vectors
 _WEIGHTS = {2: 30.0, 4: 80.0}  # one vector of weights
@@ -142,7 +149,7 @@ def tilings(spec: WinogradSpec, target: Target) -> list[WinogradSpec]:
     """``spec`` in every size that fits the registers and the level-2 cache."""
     lanes = form_lanes(spec.form, target)
     temporaries = 8 if spec.pairs else 1 if spec.form in ("u8_vnni", "i16_vnni", "f32") else 2
-    held = 2 if spec.form == "u8_maddubs" and spec.depth in (2, 3, 4) else 1
+    held = 2 if spec.form == "i16_smlal" or (spec.form == "u8_maddubs" and spec.depth in (2, 3, 4)) else 1
     found = []
     channels = -(-spec.dst.c // 16) * 16
     for nr in (nr for nr in (16, 32) if channels % nr == 0):
@@ -172,16 +179,15 @@ def winograd_cycles(spec: WinogradSpec, target: Target) -> float:
     half = lanes / 16
     vectors = spec.nr // lanes
     parts = -(-spec.tiles // spec.tb)
-    work = _WORK[spec.form] if spec.form != "u8_maddubs" or spec.depth == 1 else 1.0 + 1.0 / (spec.depth or 64)
+    table = _NEON_WORK if "neon" in target.features else _WORK
+    work = table[spec.form] if spec.form != "u8_maddubs" or spec.depth == 1 else 1.0 + 1.0 / (spec.depth or 64)
     step = max(spec.mr * vectors * half * work + 0.2 * (spec.mr + vectors) * half, (spec.mr + vectors) * 0.5, 4.0)
     tile = spec.steps * step + 20 + 2 * spec.mr * vectors
-    if spec.pairs:
-        tile += 3 * spec.mr
     multiply = parts * -(-spec.tb // spec.mr) * spec.positions * spec.blocks * tile
-    wide = target.vector_bytes * spec.k_group // 4
+    wide = target.vector_bytes // ELEMENT_BYTES[spec.element]
     tiles = parts * spec.tb
-    given = spec.src.stride / wide * (_INPUT[spec.m] + 3 * spec.positions * spec.pairs) + 5 * spec.positions * spec.pairs
-    transforms = tiles * (given + spec.blocks * spec.nr / 16 * _OUTPUT[spec.m] / half)
+    given = spec.src.stride / wide * (_INPUT[spec.m] + 2 * spec.positions * spec.pairs) + 3 * spec.positions * spec.pairs
+    transforms = tiles * (given + spec.blocks * spec.nr / 16 * _OUTPUT[spec.m] * 64 / target.vector_bytes)
     excess = max(0.0, spec.scratch_bytes - 0.65 * target.l2_bytes) * spec.blocks * parts / 12  # cycles to fetch it again
     floating = spec.form == "f32"
     rows = spec.blocks * (parts if spec.groups > 1 else 1) * spec.steps * spec.nr * spec.k_group

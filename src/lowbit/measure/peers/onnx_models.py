@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["INPUT", "export_float", "quantize_int8"]
+__all__ = ["INPUT", "INT8", "export_float", "quantize_int8"]
 
 INPUT = "input"
+INT8 = "onnxruntime's static quantizer: QDQ, u8 activations, i8 weights per output channel, min-max"
 
 
 def export_float(model: Any, example: np.ndarray, path: Path) -> Path:

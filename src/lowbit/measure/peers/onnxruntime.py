@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit.measure.peers.onnx_models import INPUT
-from lowbit.measure.peers.table import Peer
+from lowbit.measure.peers.onnx_models import INPUT, INT8
+from lowbit.measure.peers.table import Peer, PeerModels
 from lowbit.measure.size import bytes_on_disk
 
 __all__ = ["build"]
 
 
-def build(float_model: Path, int8_model: Path, threads: int) -> list[Peer]:
+def build(models: PeerModels, threads: int) -> list[Peer]:
     """``onnxruntime/fp32`` and ``onnxruntime/int8``."""
     import onnxruntime
 
-    def load(config: str, path: Path) -> Peer:
+    def load(config: str, path: Path, note: str = "") -> Peer:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -27,6 +27,6 @@ def build(float_model: Path, int8_model: Path, threads: int) -> list[Peer]:
             output: np.ndarray = session.run(None, {INPUT: x})[0]
             return output
 
-        return Peer(config, run, bytes_on_disk(path))
+        return Peer(config, run, bytes_on_disk(path), note)
 
-    return [load("onnxruntime/fp32", float_model), load("onnxruntime/int8", int8_model)]
+    return [load("onnxruntime/fp32", models.float_model), load("onnxruntime/int8", models.int8_model, INT8)]

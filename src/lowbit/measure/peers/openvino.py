@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lowbit.measure.peers.table import Peer
+from lowbit.measure.peers.onnx_models import INT8
+from lowbit.measure.peers.table import Peer, PeerModels
 from lowbit.measure.size import bytes_on_disk
 
-__all__ = ["build"]
+__all__ = ["build", "load_model"]
 
 
-def build(float_model: Path, int8_model: Path, threads: int) -> list[Peer]:
+def load_model(config: str, model: Any, threads: int, size: int, note: str = "") -> Peer:
+    """An ``openvino.Model`` of ``size`` bytes on disk, compiled for latency; float arithmetic in float32."""
+    import openvino
+
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
+
+    def run(x: np.ndarray) -> np.ndarray:
+        return np.array(request.infer([x])[0])
+
+    return Peer(config, run, size, note)
+
+
+def build(models: PeerModels, threads: int) -> list[Peer]:
     """``openvino/fp32`` and ``openvino/int8``."""
     import openvino
 
     core = openvino.Core()
-    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-
-    def load(config: str, path: Path) -> Peer:
-        request = core.compile_model(core.read_model(str(path)), "CPU", options).create_infer_request()
-
-        def run(x: np.ndarray) -> np.ndarray:
-            return np.array(request.infer([x])[0])
-
-        return Peer(config, run, bytes_on_disk(path))
-
-    return [load("openvino/fp32", float_model), load("openvino/int8", int8_model)]
+    return [
+        load_model(config, core.read_model(str(path)), threads, bytes_on_disk(path), note)
+        for config, path, note in (("openvino/fp32", models.float_model, ""), ("openvino/int8", models.int8_model, INT8))
+    ]

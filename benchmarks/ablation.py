@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,12 +19,13 @@ from benchmarks.groups import Prepared, runs_within
 from benchmarks.page import ablation_text
 
 from lowbit.compiler import compile as compile_network
+from lowbit.kernels.forms import FORMS
 from lowbit.measure.latency import measure_latency
 from lowbit.measure.load import Load
 from lowbit.reporting.ratios import FLOAT_BOUND
 from lowbit.targets import TECHNIQUES, find_target
 
-__all__ = ["CONFIGS", "ablate", "variants"]
+__all__ = ["CONFIGS", "ablate", "techniques_of", "variants"]
 
 CONFIGS = ("fp32", "w8a8", "w7a7", "w4a4", "2/int2", "1/int1")
 SECONDS = 5.0  # of timed runs a configuration
@@ -71,11 +72,16 @@ def _row(prepared: Prepared, config: str, threads: int, seconds: float, most_run
     native = find_target()
     networks: dict[tuple[str, ...], Any] = {}  # kernels -> network
     kernels: dict[str, tuple[str, ...]] = {}
+    used: frozenset[str] = frozenset()
     for name, without in variants().items():
+        if without and not without & used:  # options that were not chosen: the choice stays
+            kernels[name] = kernels[""]
+            continue
         network = compile_network(
             graph, target=replace(native, without=without), threads=threads, name=prepared.network, tuning=False
         )
         kernels[name] = tuple(layer["kernel"] for layer in network.manifest["layers"])
+        used = used or techniques_of(network.manifest["layers"])
         if kernels[name] in networks:
             network.close()
         else:
@@ -101,6 +107,13 @@ def _row(prepared: Prepared, config: str, threads: int, seconds: float, most_run
     assert full is not None
     check = "exact" if answers.oracle is not None else f"within {FLOAT_BOUND:.0e}"
     return {"config": config, **full, "check": check, **busy, "without": {name: figures(name) for name in variants() if name}}
+
+
+def techniques_of(layers: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """What the kernels of a manifest's layers use, names in TECHNIQUES."""
+    specs = [layer["spec"] for layer in layers]
+    forms = [FORMS[spec["form"]].techniques for spec in specs if spec.get("form") in FORMS]
+    return frozenset({"winograd"} if any(spec["kind"] == "winograd" for spec in specs) else ()).union(*forms)
 
 
 def _right(

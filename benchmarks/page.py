@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.results_file import Results, beside
 
 from lowbit.measure.load import BUSY_CORES, is_busy
-from lowbit.reporting.peer_tables import Part, busy_text, group_table, markdown_table, summary_table
+from lowbit.reporting.peer_tables import Part, busy_text, group_table, groups_of, markdown_table, summary_table
 from lowbit.reporting.ratios import FLOAT_BOUND
 from lowbit.targets import TECHNIQUES
 
@@ -21,7 +21,8 @@ _HOW = f"""\
 `make bench` wrote this page; rerunning it needs no editing. Every table is one process: all its rows are compiled and
 checked first, then timed in turns, a few calls each, round after round, so that a busy moment falls on all of them.
 Times are medians of wall-clock time of one run of the whole network. Weights and inputs are random with fixed seeds: they
-show that the arithmetic is right and how fast it is, not how accurate a trained network would be.
+show that the arithmetic is right and how fast it is, not how accurate a trained network would be; of a random network's
+signal, two bits and one bit keep hardly anything.
 
 A table whose rows were timed while other work kept more than {BUSY_CORES} cores busy says so in bold.
 
@@ -51,21 +52,28 @@ def _facts(data: Mapping[str, Any]) -> str:
     )
 
 
+def _age(results: Results, part: Part) -> str:
+    """A line for a part that the last run did not measure; "" for those it did."""
+    if part["run"] == results.data["run"]:
+        return ""
+    return f"\nOf an earlier run, {part['run'][:10]}, commit {part['commit'] or 'unknown'}.\n"
+
+
 def _groups(results: Results) -> str:
-    parts = results.groups
+    parts = groups_of(results.parts)
     if not parts:
         return ""
     what = "Median ms of one run and, in brackets, how many times as fast as the fastest other runtime of the same table."
     text = f"## All networks\n\n{what}\n\n{summary_table(parts)}"
     for part in parts:
         threads = f"{part['threads']} thread{'s' if part['threads'] > 1 else ''}"
-        text += f"\n## {part['network']}, batch {part['batch']}, {threads}\n\n{group_table(part)}"
+        text += f"\n## {part['network']}, batch {part['batch']}, {threads}\n\n{group_table(part)}{_age(results, part)}"
     return text
 
 
 def _ablation(results: Results) -> str:
     part = results.parts.get("ablation")
-    return "" if part is None else f"## What each technique gives\n\n{ablation_text(part)}"
+    return "" if part is None else f"## What each technique gives\n\n{ablation_text(part)}{_age(results, part)}"
 
 
 def ablation_text(part: Part) -> str:
@@ -107,6 +115,7 @@ def _avx2(results: Results) -> str:
         f"## With AVX2 alone\n\n{part['network']}, batch {part['batch']}, {part['threads']} thread, in a process of its own: "
         f"lowbit compiled for `x86-64-v3`, OpenVINO with `ONEDNN_MAX_CPU_ISA=AVX2`. {verdict} onnxruntime cannot be held to "
         f"AVX2 and is left out. CPU and clock are those of this machine, which has more than AVX2.\n\n{group_table(part)}"
+        f"{_age(results, part)}"
     )
 
 

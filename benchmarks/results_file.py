@@ -36,11 +36,6 @@ class Results:
         parts: dict[str, Any] = self.data["parts"]
         return parts
 
-    @property
-    def groups(self) -> list[dict[str, Any]]:
-        """The parts that are groups of benchmarks/groups.py, by their keys."""
-        return [part for key, part in self.parts.items() if " threads " in key]
-
     def begin(self, facts: Mapping[str, Any], resume: bool) -> None:
         """A new run, or the continuation of the last one."""
         if not (resume and self.data["run"]):

@@ -38,7 +38,7 @@ GUESS = {
     "mobilenet_v1": 20.0,
     "mobilenet_v2": 22.0,
     "squeezenet1_1": 16.0,
-    "ablation": 130.0,
+    "ablation": 200.0,
     "avx2": 60.0,
 }
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from lowbit.reporting.bench_table import bench_markdown
 from lowbit.reporting.eval_table import eval_markdown
-from lowbit.reporting.peer_tables import group_table, summary_table
+from lowbit.reporting.peer_tables import group_table, groups_of, summary_table
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -47,8 +47,8 @@ def _bench(report: Mapping[str, Any]) -> str:
 
 
 def _groups(results: Mapping[str, Any]) -> str:
-    """The first network with one thread in full, and one line of every network."""
-    parts = [part for key, part in results["parts"].items() if " threads " in key]
+    """The largest network, one image, one thread, in full, and one line of every group."""
+    parts = groups_of(results["parts"])
     first, facts = parts[0], results["machine"]
     where = f"{first['network']}, batch {first['batch']}, {first['threads']} thread, {facts['machine']}"
     every = "All networks, in ms and, in brackets, times as fast as the fastest other runtime:"

@@ -14,7 +14,6 @@ if os.environ.get("PYTEST_XDIST_WORKER"):  # one worker a core: more threads wou
         os.environ.setdefault(_variable, "1")
 
 
-
 def _runs(find: Callable[[], object]) -> bool:
     from lowbit.errors import ToolMissing
 

@@ -14,7 +14,7 @@ from benchmarks.results_file import Results
 
 from lowbit.errors import ConfigError
 from lowbit.measure.load import Load, is_busy
-from lowbit.reporting.peer_tables import group_table, summary_table
+from lowbit.reporting.peer_tables import group_table, groups_of, summary_table
 from lowbit.reporting.ratios import checked, ratios
 from lowbit.targets import TARGETS, TECHNIQUES, find_target
 
@@ -96,6 +96,20 @@ def test_own_work_is_not_the_work_of_others() -> None:
     assert replace(load, all_s=None).stop()["other_cores"] is None
 
 
+def test_groups_are_in_order_of_their_work() -> None:
+    parts = [
+        part("small", macs=8, batch=8),
+        part("large", macs=16, batch=8),
+        part("large", macs=2),
+        part("large", macs=2, threads=2),
+    ]
+    keyed = {f"{p['network']} batch {p['batch']} threads {p['threads']}": p for p in parts}
+    found = groups_of(keyed | {"ablation": {}})
+    assert [(p["network"], p["batch"], p["threads"]) for p in found] == [
+        ("large", 1, 1), ("large", 1, 2), ("large", 8, 1), ("small", 8, 1),
+    ]  # fmt: skip
+
+
 def test_the_summary_finds_the_widths() -> None:
     text = summary_table([part(), part("wide", [row("fp32"), row("8/int8", config="w8a8")])])
     assert "| net | 1 | 1 | 10.00 (1.10) | 4.00 (1.12) | - | - | 1.00 (4.50) | 11.00 | 4.50 |" in text
@@ -147,6 +161,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, measured: l
     assert set(json.loads(path.read_text())["parts"]) == {
         *(f"{name} batch {batch} threads 1" for name in "ab" for batch in (1, 8)), "ablation", "avx2",
     }, "and keeps the figures of the others"  # fmt: skip
+    sections = document.read_text().split("\n## ")
+    old = [section.split("\n")[0] for section in sections if "\nOf an earlier run, 20" in section]
+    assert old == ["a, batch 1, 1 thread", "a, batch 8, 1 thread", "What each technique gives", "With AVX2 alone"]
 
 
 def test_the_page_has_a_section_for_all_there_is(tmp_path: Path, measured: list[str]) -> None:

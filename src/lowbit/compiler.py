@@ -112,8 +112,7 @@ def quantize(
 
     if calibration is None:
         warnings.warn(
-            "no calibration data: ranges come from a seeded random input, "
-            "good for timing but not for accuracy",
+            "no calibration data: ranges come from a seeded random input, good for timing but not for accuracy",
             stacklevel=3,
         )
         calibration = random_samples(graph, seed=0, count=1)

@@ -247,3 +247,16 @@ def test_results_belong_to_the_caller(toy: tuple[Compiled, np.ndarray]) -> None:
     network(X * 2)
     np.testing.assert_array_equal(first, kept)
     assert isinstance(network._network, NativeNetwork)
+
+
+def test_instructions_this_cpu_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Compiling for another CPU of this architecture gives a network that can be saved, not called."""
+    import torch
+
+    import lowbit
+
+    monkeypatch.setattr("lowbit.runtime.compiled.host_features", lambda: frozenset({"sse2"}))
+    net = lowbit.compile(torch.nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 8, 8), target="x86-64-v3")
+    path = net.save(tmp_path / "net.lowbit")
+    with pytest.raises(ArtifactError, match=r"compiled for x86-64-v3; this CPU lacks avx2, fma"):
+        lowbit.load(path)(np.zeros((1, 3, 8, 8), np.float32))

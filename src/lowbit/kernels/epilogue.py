@@ -2,6 +2,7 @@
 
 integer   f = fence(f32((acc << shift) + b[n]) * s[n]) + fence((f32(r) * r_step + r_shift) * r_multiplier)
           o = int(clamp(rint(f), lo, hi)) + zero,   or f >= 0 for ``sign``,   or clamp(f, lo, hi) for float dst
+          Multipliers s are positive: without r, f >= 0 where the accumulator with its bias is.
 float     o = clamp(acc + b[n] + r, lo, hi)
 
 The clamp comes before the conversion: lo and hi are whole numbers, so clamp and rint commute, and the
@@ -72,15 +73,22 @@ class Epilogue:
         bias = TB.Bind(load(self.kernel.b, channel, lanes))
         return bias, TB.Bind(load(self.kernel.s, channel, lanes)) if self.integer else None
 
+    def _whole(self, acc: Any, bias: Any, lanes: int) -> Any:
+        """(acc << shift) + bias: int32 or float64 x lanes."""
+        if self.acc_shift:
+            acc = acc * splat((T.float64 if self.wide else T.int32)(1 << self.acc_shift), "int32", lanes)
+        return acc + bias
+
+    def _zeros(self, lanes: int) -> Any:
+        return splat(0.0, "float64", lanes) if self.wide else splat(0, "int32", lanes)
+
     def _real(self, acc: Any, columns: tuple[Any, Any], residual_at: Any, lanes: int) -> Any:
         """f: float32 x lanes."""
         bias, scale = columns
         if not self.integer:
             value = acc + bias
             return value if self.residual is None else value + load(self.kernel.r, residual_at, lanes)
-        if self.acc_shift:
-            acc = acc * splat((T.float64 if self.wide else T.int32)(1 << self.acc_shift), "int32", lanes)
-        value = convert(acc + bias, "float32", lanes) * scale
+        value = convert(self._whole(acc, bias, lanes), "float32", lanes) * scale
         if self.residual is None:
             return value
         get = self._scalars
@@ -94,6 +102,10 @@ class Epilogue:
         ``acc``: int32 x lanes (float64 for ``wide``, float32 for float), ``columns``: of these channels;
         ``dst_at``, ``residual_at``: element offsets into o and r.
         """
+        if self.sign and self.integer and self.residual is None:
+            reached = self._whole(acc, columns[0], lanes) >= self._zeros(lanes)
+            store(self.kernel.o, dst_at, convert(reached, "uint8", lanes), lanes)
+            return
         value, get = self._real(acc, columns, residual_at, lanes), self._scalars
         if self.dst.dtype == "f32":
             value = clamp(value, splat(get["lo"], "float32", lanes), splat(get["hi"], "float32", lanes))

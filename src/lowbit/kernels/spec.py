@@ -128,7 +128,7 @@ class ConvSpec(KernelSpec):
     acc_shift: int = 0
     wide: bool = False  # accumulate in float64-exact blocks (16-bit operands)
     parts: int = 1  # 2: 16-bit weights as w = 256 * high + low, panels [step][part][nr][k_group]
-    sign: bool = False  # b1 output
+    sign: bool = False  # b1 output, or one of two values whose threshold is in b (without residual)
     window: int = 0
     start: int = 0  # look-up forms: what their byte sums start from; u8_sdot, u8_smull: what is subtracted from inputs
 

@@ -69,6 +69,12 @@ class _Layer:
         return self.x.step - 1
 
     @property
+    def reach(self) -> np.ndarray:
+        """int64[N]: a bound on the magnitude of each channel's sum."""
+        total = np.abs(np.asarray(self.effective, np.int64)).sum((1, 2, 3))
+        return np.asarray(total * self.act_max << self.acc_shift)
+
+    @property
     def weight_text(self) -> str:
         return "f32" if self.quant is None else str(self.quant.qtype)
 
@@ -86,7 +92,7 @@ class _Layer:
         total = np.asarray(self.effective, np.int64).sum(taps)
         bias = np.asarray(ctx.graph.constants[self.bias], np.int64) + (self.x.off - self.x.zero_point) * total + offset
         if not self.wide:
-            reach = np.abs(np.asarray(self.effective, np.int64)).sum(taps) * self.act_max << self.acc_shift
+            reach = self.reach
             if np.any(reach + np.abs(bias) >= 2**31):
                 raise UnsupportedPrecision(
                     f"{self.node.name} ({self.node.op}): {self.act_text} x {self.weight_text} sums of up to "
@@ -99,10 +105,8 @@ class _Layer:
 
     def integer_scales(self, ctx: Lowering, lanes: int) -> Ref:
         """s = [multiplier[lanes] | lo, hi, zero, r_step, r_shift, r_multiplier]."""
-        assert self.quant is not None
-        product = np.float64(self.x.scale) * np.broadcast_to(self.quant.scale, self.values.shape[:1]).astype(np.float64)
         factors = np.zeros(lanes, np.float32)
-        factors[: len(product)] = multiplier(product, self.out.scale)
+        factors[: self.dst.c] = self.multipliers()
         if self.out.quant is None:
             bounds = [*float_bounds(self.node), 0.0]
         else:
@@ -112,6 +116,22 @@ class _Layer:
             given: Stored = ctx.stored(self.node.inputs[3])
             residual = [*given.operand, float(multiplier(given.scale, self.out.scale))]
         return ctx.constants.floats(factors, bounds, residual)
+
+    def multipliers(self) -> np.ndarray:
+        """float32[N]: from an accumulator to units of the output scale."""
+        assert self.quant is not None
+        product = np.float64(self.x.scale) * np.broadcast_to(self.quant.scale, self.values.shape[:1]).astype(np.float64)
+        return np.asarray(multiplier(product, self.out.scale), np.float32)
+
+    def thresholds(self) -> np.ndarray | None:
+        """int64[N]: the least accumulator of each channel whose result is stored as 1, where all others are stored as
+        0.  None where there are other results, or where a threshold is not a number that float32 and int32 hold well."""
+        if self.out.quant is None or self.out.sign or self.wide or self.residual is not None:
+            return None
+        if self.reach.max(initial=0) >= _ROOM:
+            return None
+        lo, hi, zero = self.out.result(self.node.attrs["qlo"], self.node.attrs["qhi"])
+        return least_accumulators(self.multipliers(), hi) if (lo + zero, hi + zero) == (0, 1) else None
 
     def float_operands(self, ctx: Lowering, lanes: int) -> tuple[Ref, Ref]:
         bias = np.zeros(lanes, np.float32)
@@ -128,6 +148,27 @@ class _Layer:
     def weights(self, ctx: Lowering, packing: Packing) -> Ref:
         container = 32 if self.quant is None else self.quant.container
         return ctx.add_weights(self.node.name, self.values, self.weight_text, container, self.with_group_scale(packing))
+
+
+def least_accumulators(multipliers: np.ndarray, result: float) -> np.ndarray | None:
+    """int64[N]: the least acc with rint(f32(acc) * multiplier) >= ``result``, which then holds for all greater ones;
+    None where one is not between -2^24 and 2^24."""
+    below, least = (np.full(len(multipliers), side * _EXACT) for side in (-1, 1))
+
+    def reached(acc: np.ndarray) -> np.ndarray:
+        return np.asarray(np.rint(acc.astype(np.float32) * multipliers) >= result)
+
+    if reached(below).any() or not reached(least).all():
+        return None
+    while (least - below > 1).any():
+        middle = (below + least) // 2
+        above = reached(middle)
+        below, least = np.where(above, below, middle), np.where(above, middle, least)
+    return least
+
+
+_ROOM = 1 << 30  # of int32, for sums; the rest is for bias and threshold
+_EXACT = 1 << 24  # float32 holds every integer up to it
 
 
 def _geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
@@ -148,6 +189,7 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
     if is_depthwise(ctx.graph, node):
         _lower_depthwise(ctx, layer, macs)
         return
+    thresholds = None if layer.quant is None else layer.thresholds()
     stride, dilation, padding, groups = _geometry(node)
     problem = ConvProblem(
         layer=node.name,
@@ -164,14 +206,15 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
         weight=layer.weight_text,
         act_max=layer.act_max,
         acc_shift=layer.acc_shift,
-        sign=layer.out.sign,
+        sign=layer.out.sign or thresholds is not None,
     )
     choice, tuned = decide(problem, layer.effective, ctx.target, ctx.decisions)
     lanes = choice.spec.blocks * choice.spec.nr
     if layer.quant is None:
         b, s = layer.float_operands(ctx, lanes)
     else:
-        b, s = layer.integer_bias(ctx, lanes, choice.bias_offset, choice.bias_rows), layer.integer_scales(ctx, lanes)
+        offset = choice.bias_offset if thresholds is None else choice.bias_offset - thresholds
+        b, s = layer.integer_bias(ctx, lanes, offset, choice.bias_rows), layer.integer_scales(ctx, lanes)
     w, r = layer.weights(ctx, choice.packing), layer.residual or NULL
     emit_choice(
         ctx, node, choice, x=layer.source, r=r, w=w, b=b, s=s, o=layer.result, macs=macs, fill=layer.out.zero, tuned=tuned

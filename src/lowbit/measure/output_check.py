@@ -37,7 +37,7 @@ class OutputCheck:
 
     @property
     def verdict(self) -> str:
-        """"" when the network lives, else what is wrong with it."""
+        """ "" when the network lives, else what is wrong with it."""
         if self.exact is False:
             return "WRONG: differs from the oracle"
         if not self.finite:

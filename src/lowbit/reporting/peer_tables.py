@@ -8,12 +8,18 @@ from typing import Any
 from lowbit.measure.load import is_busy
 from lowbit.reporting.ratios import checked, fastest_peer, ratios
 
-__all__ = ["Part", "busy_text", "group_table", "markdown_table", "summary_table"]
+__all__ = ["Part", "busy_text", "group_table", "groups_of", "markdown_table", "summary_table"]
 
 Row = Mapping[str, Any]
 Part = Mapping[str, Any]
 """network, batch, threads, macs, what ``measure.load`` found, and rows as ``BenchRow.details()`` with ``runtime``,
 ``note`` and ``relative_error``."""
+
+
+def groups_of(parts: Mapping[str, Part]) -> list[Part]:
+    """Those of the parts that are groups, by their keys ("net batch 1 threads 2"): the largest network first."""
+    found = [part for key, part in parts.items() if " batch " in key]
+    return sorted(found, key=lambda part: (-part["macs"] / part["batch"], part["network"], part["batch"], part["threads"]))
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

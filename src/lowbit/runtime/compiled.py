@@ -13,7 +13,7 @@ import numpy as np
 from lowbit.errors import ArtifactError, InputError
 from lowbit.runtime.artifact import Artifact, read_artifact, write_artifact
 from lowbit.runtime.native import FilePart, NativeNetwork
-from lowbit.targets.host import host_machine
+from lowbit.targets.host import host_features, host_machine
 
 if TYPE_CHECKING:
     from lowbit.graph import Graph
@@ -30,8 +30,8 @@ class Compiled:
     arrays.  Thread-safe; runs do not hold Python's lock.  ``seconds``: time that each step of compiling
     took; not saved, so that the same network always gives the same file.
 
-    A network for a machine of another architecture can be read, saved and exported; running it raises
-    ArtifactError.
+    A network for another architecture, or for instructions that this CPU lacks, can be read, saved and
+    exported; running it raises ArtifactError.
     """
 
     def __init__(
@@ -40,17 +40,14 @@ class Compiled:
         self.manifest: dict[str, Any] = dict(manifest)
         self.seconds: dict[str, float] = {}
         self._sections = sections
-        here = self.manifest["target"]["triple"].startswith(f"{host_machine()}-")
-        self._native = NativeNetwork(self.section("library.so"), self._weights(), threads) if here else None
+        self._obstacle = _obstacle(self.manifest["target"])
+        runs_here = not self._obstacle
+        self._native = NativeNetwork(self.section("library.so"), self._weights(), threads) if runs_here else None
 
     @property
     def _network(self) -> NativeNetwork:
         if self._native is None:
-            target = self.manifest["target"]["name"]
-            raise ArtifactError(
-                f"{self.name} was compiled for {target}, which is no {host_machine()} machine: "
-                f"`lowbit emulate` runs it here, `lowbit export --executable` makes a program for {target}"
-            )
+            raise ArtifactError(f"{self.name} was compiled for {self.manifest['target']['name']}{self._obstacle}")
         return self._native
 
     def _weights(self) -> bytes | FilePart:
@@ -164,6 +161,17 @@ class Compiled:
         """Free the weights and stop the threads now; later calls raise LowbitError."""
         if self._native is not None:
             self._native.close()
+
+
+def _obstacle(target: Mapping[str, Any]) -> str:
+    """What follows "compiled for X" where the target's code cannot run here; "" where it can."""
+    if not target["triple"].startswith(f"{host_machine()}-"):
+        return (
+            f", which is no {host_machine()} machine: `lowbit emulate` runs it here, "
+            f"`lowbit export --executable` makes a program for {target['name']}"
+        )
+    missing = sorted(set(target["features"]) - host_features())
+    return f"; this CPU lacks {', '.join(missing)}" if missing else ""
 
 
 def load(path: str | os.PathLike[str], threads: int | None = None) -> Compiled:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -23,6 +24,7 @@ __all__ = ["tilings", "winograd_choices", "winograd_cycles"]
 
 _FORMS = ("u8_vnni_pairs", "u8_vnni", "u8_maddubs", "u8_sdot", "i16_vnni_pairs", "i16_vnni", "i16_maddwd", "i16_smlal", "f32")
 _MIN_CHANNELS = 16
+_Transformed = Callable[[int], np.ndarray]  # m -> U
 
 
 def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterator[Choice]:
@@ -33,19 +35,20 @@ def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) 
         return
     if not same or p.wide or p.src.dtype not in ("u8", "f32") or p.src.stride % 16 or min(p.src.c, p.dst.c) < _MIN_CHANNELS:
         return
+    transformed = cache(lambda m: MATRICES[m].weights(weights))
     seen = set()  # elements: a later form of the same kind is slower
     for name in _FORMS:
         form = FORMS[name]
         if not form.available(target) or (form.element == "f32") != (p.src.dtype == "f32") or form.element in seen:
             continue
-        found = [draft for m in (4, 2) if (draft := _draft(form, m, p, weights)) is not None]
+        found = [draft for m in (4, 2) if (draft := _draft(form, m, p, weights, transformed)) is not None]
         if found and form.name not in _PAIRS:
             seen.add(form.element)
         for spec in found:
-            yield _finish(_tiled(spec, target), p, weights)
+            yield _finish(_tiled(spec, target), p, weights, transformed)
 
 
-def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray) -> WinogradSpec | None:
+def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray, transformed: _Transformed) -> WinogradSpec | None:
     """The spec without its tile, or None where the form could not hold the numbers."""
     if min(p.dst.h, p.dst.w) < m:
         return None
@@ -56,7 +59,7 @@ def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray) -> WinogradS
         if reach >= REACH[m] or np.abs(wide).max(initial=0) > 128:
             return None
     if form.element == "i8":
-        u = MATRICES[m].weights(weights)
+        u = transformed(m)
         if m != 2 or 4 * p.act_max > 255 or u.min() < -128 or u.max() > 127:
             return None
         if form.name == "u8_sdot":  # multiplies signed bytes
@@ -73,7 +76,7 @@ def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray) -> WinogradS
         k_group = form.k_group // 2
         if p.src.stride % (16 * k_group):
             return None  # the products of neighbours take whole vectors
-        u = MATRICES[m].weights(weights)
+        u = transformed(m)
         if form.element == "i8":
             offsets = pair_offsets(form, u, 4 * p.act_max)
             if offsets is None:
@@ -101,16 +104,15 @@ def _narrow_depth(u: np.ndarray, largest: int) -> int | None:
     return None if None in depths else min((d for d in depths if d is not None), key=lambda d: d or 1 << 30)
 
 
-def _finish(spec: WinogradSpec, p: ConvProblem, weights: np.ndarray) -> Choice:
+def _finish(spec: WinogradSpec, p: ConvProblem, weights: np.ndarray, transformed: _Transformed) -> Choice:
     n, c = weights.shape[0], weights.shape[3]
     packing = Packing(
         "panels", "f32" if spec.element == "f32" else "i8", n, 9, c, spec.steps * spec.k_group, spec.nr, spec.k_group, channels=c
     )
     extra = np.zeros((0, n), np.int64)
     if spec.bias_rows:
-        matrices = MATRICES[spec.m]
-        u = matrices.weights(weights)
-        sums = spec.offset * u.sum(-1)  # (p, p, N)
+        matrices, u = MATRICES[spec.m], transformed(spec.m)
+        sums = spec.offset * u.sum(-1, dtype=np.int64)  # (p, p, N)
         sums[1, 1] = 0
         if spec.pairs:
             u = np.pad(u, ((0, 0), (0, 0), (0, 0), (0, spec.steps * spec.k_group - c)))

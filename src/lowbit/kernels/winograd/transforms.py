@@ -40,8 +40,11 @@ class Matrices:
     scale: int
 
     def weights(self, w: np.ndarray) -> np.ndarray:
-        """U = G w G^T, int64: (N, 3, 3, C) -> (p, p, N, C)."""
-        return np.einsum("ik,nklc,jl->ijnc", self.g, np.asarray(w, np.int64), self.g)
+        """U = G w G^T, int32: (N, 3, 3, C) -> (p, p, N, C), of whole numbers up to 32768; float32 holds 144 times that."""
+        n, _, _, c = w.shape
+        both = np.kron(self.g, self.g).astype(np.float32)
+        taps = np.asarray(w).transpose(1, 2, 0, 3).reshape(9, -1).astype(np.float32)
+        return (both @ taps).astype(np.int32).reshape(len(self.g), len(self.g), n, c)
 
 
 def _matrix(rows: str) -> np.ndarray:

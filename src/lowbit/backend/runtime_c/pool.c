@@ -11,6 +11,9 @@
  * One job runs at a time.  A caller that finds the pool busy does its job alone: with several callers
  * all threads are busy anyway.
  *
+ * A scheduler likes to wake a thread where its waker runs; but the waker goes on computing, and both would share
+ * that CPU for milliseconds.  Before workers are woken they are kept off the caller's CPU.
+ *
  * Where other programs want the CPUs, too, a worker is now and then descheduled for milliseconds with
  * units in its hands, or costs a wake-up and comes when all is done: two threads take longer than one.
  * A job whose last units come that late, or some time of jobs that nobody came to, halves `width`, the
@@ -34,10 +37,11 @@
 enum {
     SPINS = 2000,        /* pauses before sleeping: 40-100 us, more than the serial gaps between operations */
     LATE_NS = 200000,    /* nobody is late by less, nor by less than twice the caller's own part */
-    LONELY_NS = 400000,  /* of jobs that the caller did alone, less what it was helped with meanwhile */
+    LONELY_NS = 1000000, /* of jobs that the caller did alone, less what it was helped with meanwhile, */
+    GRACE_NS = 2000000,  /* and not so soon after workers were woken: an idle CPU takes its time */
     HEALTHY_NS = 16000000,
     LEAST_PATIENCE = 2000000,  /* ns: about a run of a small network, */
-    MOST_PATIENCE = 256000000, /* and many times what a descheduled thread costs */
+    MOST_PATIENCE = 32000000,  /* and many times what a descheduled thread costs */
     MAX_THREADS = 1024
 };
 
@@ -61,7 +65,8 @@ struct lb_pool {
     _Atomic uint32_t width;         /* <= threads; workers from this index on sleep on this word */
     _Alignas(64) _Atomic bool busy; /* a job, or a change of the pool, is under way; its owner has */
     uint64_t patience, changed;     /* ns; the time of the last change of width or patience */
-    uint64_t lonely;                /* ns */
+    uint64_t lonely, woken;         /* ns; the time when sleeping workers were last woken */
+    int avoided;                    /* the CPU that workers are kept off; -1: none */
     struct worker workers[MAX_THREADS - 1];
 };
 
@@ -147,6 +152,17 @@ static uint64_t now(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Workers may run where the caller may, but not on the CPU where it is now, unless there is no other. */
+static void keep_apart(struct lb_pool *pool) {
+    cpu_set_t allowed;
+    int cpu = sched_getcpu();
+    if (cpu < 0 || cpu == pool->avoided || sched_getaffinity(0, sizeof allowed, &allowed)) return;
+    pool->avoided = cpu;
+    if (CPU_COUNT(&allowed) > 1) CPU_CLR(cpu, &allowed);
+    for (int i = 1; i < atomic_load(&pool->threads); i++)
+        pthread_setaffinity_np(pool->workers[i - 1].thread, sizeof allowed, &allowed);
+}
+
 /* The threads from `width` on park, the others come back. */
 static void set_width(struct lb_pool *pool, uint32_t width) {
     atomic_store(&pool->width, width);
@@ -163,6 +179,7 @@ static void start(struct lb_pool *pool, int threads) {
     atomic_store(&pool->quit, false);
     atomic_store(&pool->width, MAX_THREADS);
     pool->patience = LEAST_PATIENCE;
+    pool->avoided = -1;
     sigfillset(&all); /* signals belong to the program's own threads */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     for (; started < threads; started++) {
@@ -236,7 +253,9 @@ static void adapt(struct lb_pool *pool, bool trouble) {
         set_width(pool, width / 2);
         if (pool->patience < MOST_PATIENCE) pool->patience *= 2;
     } else if (width < threads) {
-        if (now() - pool->changed >= pool->patience) set_width(pool, 2 * width < threads ? 2 * width : threads);
+        if (now() - pool->changed < pool->patience) return;
+        keep_apart(pool);
+        set_width(pool, 2 * width < threads ? 2 * width : threads);
     } else if (pool->patience > LEAST_PATIENCE && now() - pool->changed >= HEALTHY_NS) {
         pool->patience /= 2;
         pool->changed = now();
@@ -254,12 +273,16 @@ static bool run_together(struct lb_pool *pool, lb_job job, void *context, uint32
      * or this thread sees the sleeper. */
     atomic_store(&pool->ticket, (uint64_t)mine << 32 | units);
     atomic_store(&pool->wake, mine);
-    if (atomic_load(&pool->sleepers)) futex_wake(&pool->wake, (int)(units < width ? units : width) - 1);
-
     uint64_t start = now();
+    if (atomic_load(&pool->sleepers)) {
+        keep_apart(pool);
+        futex_wake(&pool->wake, (int)(units < width ? units : width) - 1);
+        pool->woken = start;
+    }
     uint32_t own = work(pool, mine, job, context, units, width);
     uint64_t end = now(), time = end - start;
     if (own == units) {
+        if (end - pool->woken < GRACE_NS) return false;
         pool->lonely += time;
         return pool->lonely > LONELY_NS;
     }

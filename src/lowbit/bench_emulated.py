@@ -47,7 +47,7 @@ def run_emulated_bench(
 ) -> tuple[list[EmulatedRow], dict[str, Compiled]]:
     """A row for each configuration of ``plan``, and the networks; ``say`` hears one line about each step.
 
-    Raises ConfigError for peers, which are not emulated, and what compiling and emulate_user raise.
+    Raises what compiling and emulate_user raise.
     """
     from lowbit.compiler import compile as compile_network
     from lowbit.compiler import trace
@@ -55,8 +55,6 @@ def run_emulated_bench(
     from lowbit.zoo import load_network
     from lowbit.zoo.samples import smooth_samples
 
-    if plan.peers:
-        raise ConfigError(f"peers ({', '.join(plan.peers)}) run on this machine only, not on {plan.target}")
     model, examples = load_network(plan.network, plan.input_shape, plan.batch)
     if len(examples) != 1:
         raise ConfigError(f"{plan.network} takes {len(examples)} inputs; bench measures networks of one input")

@@ -88,12 +88,14 @@ def test_a_busy_machine_is_told() -> None:
     assert "load average 99.0 before" in group_table(part(other_cores=None, load_before=99.0))
 
 
-def test_own_work_is_not_the_work_of_others() -> None:
-    load = Load.start()
-    found = replace(load, all_s=0.0, own_s=0.0, at=load.at - 10).stop()
-    if load.all_s is not None:
-        assert found["other_cores"] == pytest.approx((load.all_s - load.own_s) / 10, abs=0.2)
-    assert replace(load, all_s=None).stop()["other_cores"] is None
+def test_own_work_is_not_the_work_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds in which all spent 30 s of CPU time and this process 20."""
+    before = Load(0.5, at=100.0, all_s=1000.0, own_s=5.0)
+    monkeypatch.setattr("lowbit.measure.load.time.perf_counter", lambda: 110.0)
+    monkeypatch.setattr("lowbit.measure.load.time.process_time", lambda: 25.0)
+    monkeypatch.setattr("lowbit.measure.load._busy_seconds", lambda: 1030.0)
+    assert before.stop() == {"load_before": 0.5, "other_cores": pytest.approx(1.0)}
+    assert replace(before, all_s=None).stop()["other_cores"] is None
 
 
 def test_groups_are_in_order_of_their_work() -> None:

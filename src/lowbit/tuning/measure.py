@@ -48,7 +48,7 @@ class Measurer:
         float32 within twice the bound of form ``f32``, also for algorithms that are proven only to a larger one.
         None for a decision that is not admissible or whose output differs; the latter is a warning.
         """
-        realized = [realize(d, request.problem, request.weights, self.target) for d in decisions]
+        realized = [realize(d, request.problem, request.weights, self.target, request.found) for d in decisions]
         # the first of a run finds sleeping threads and cold code: the model's choice once more, untimed
         choices = [request.model, request.model, *(choice for choice in realized if choice is not None)]
         probe = make_probe(request.problem, choices, request.weights, self.target)

@@ -9,12 +9,13 @@ from itertools import chain
 
 import numpy as np
 
-from lowbit.kernels.conv2d.decision import Decision, decision_of, winograd_options
+from lowbit.kernels.conv2d.decision import Decision, decision_of
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.select import choose, option, tilings_of
 from lowbit.kernels.conv2d.tiles import Tiling, unit_of
 from lowbit.kernels.forms import FORMS
-from lowbit.kernels.winograd.select import winograd_cycles
+from lowbit.kernels.spec import WinogradSpec
+from lowbit.kernels.winograd.select import tilings, winograd_choices, winograd_cycles
 from lowbit.targets import Target
 
 __all__ = ["LIMIT", "SOURCES", "candidates"]
@@ -88,8 +89,9 @@ def _units(tiling: Tiling, problem: ConvProblem) -> list[tuple[int, int]]:
 
 def _winograd(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterator[tuple[float, Decision]]:
     """(cycles, decision): every size of each Winograd form."""
-    for choice, specs in winograd_options(problem, weights, target):
-        for spec in specs:
+    for choice in winograd_choices(problem, weights, target):
+        assert isinstance(choice.spec, WinogradSpec)
+        for spec in tilings(choice.spec, target):
             yield winograd_cycles(spec, target), decision_of(replace(choice, spec=spec))
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.conv2d.decision import Decision, decision_of, problem_key, winograd_options
+from lowbit.kernels.conv2d.decision import Decision, decision_of, problem_key
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.select import best, describe, option, options, tilings_of
 from lowbit.kernels.forms import FORMS
-from lowbit.kernels.spec import ConvSpec
+from lowbit.kernels.spec import ConvSpec, WinogradSpec
+from lowbit.kernels.winograd.select import tilings, winograd_choices
 from lowbit.targets import Target
 
 __all__ = ["REALIZERS", "Decisions", "Request", "decide", "realize"]
@@ -21,12 +22,13 @@ __all__ = ["REALIZERS", "Decisions", "Request", "decide", "realize"]
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A problem that asks for a decision.  ``model``: what the cost model chooses."""
+    """A problem that asks for a decision.  ``model``: what the cost model chooses; ``found``: what it chose from."""
 
     key: str
     problem: ConvProblem
     weights: np.ndarray
     model: Choice
+    found: Sequence[Choice] = ()
 
     @property
     def macs(self) -> int:
@@ -54,27 +56,41 @@ def decide(problem: ConvProblem, weights: np.ndarray, target: Target, decisions:
     model = best(found, problem, weights, target)
     if decisions is None:
         return model, False
-    request = Request(problem_key(problem, found), problem, weights, model)
+    request = Request(problem_key(problem, found), problem, weights, model, found)
     decision = decisions.find(request)
     if decision is None:
         return model, False
-    choice = realize(decision, problem, weights, target)
+    choice = realize(decision, problem, weights, target, found)
     if choice is None:
         decisions.refuse(request, decision)
         return model, False
     return choice, True
 
 
-def realize(decision: Decision, problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice | None:
-    """The choice that ``decision`` means for these weights, everything proven; None where it is not admissible."""
+def realize(
+    decision: Decision, problem: ConvProblem, weights: np.ndarray, target: Target, found: Sequence[Choice] = ()
+) -> Choice | None:
+    """The choice that ``decision`` means for these weights, everything proven; None where it is not admissible.
+
+    ``found``: what ``select.options`` gives for them, where it is known already: proofs are not repeated."""
     realizer = REALIZERS.get(decision.algorithm)
-    return None if realizer is None else realizer(decision, problem, np.asarray(weights), target)
+    return None if realizer is None else realizer(decision, problem, np.asarray(weights), target, found)
 
 
-def _direct(decision: Decision, problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice | None:
+def _of_kind(decision: Decision, found: Iterable[Choice]) -> Choice | None:
+    """The one of ``found`` with the decision's algorithm and form."""
+    kinds = ((choice, decision_of(choice)) for choice in found)
+    return next((c for c, d in kinds if (d.algorithm, d.form) == (decision.algorithm, decision.form)), None)
+
+
+def _direct(
+    decision: Decision, problem: ConvProblem, weights: np.ndarray, target: Target, found: Sequence[Choice]
+) -> Choice | None:
     form = FORMS.get(decision.form)
-    proven = None if form is None else option(form, problem, weights, target)
-    if form is None or proven is None:
+    if form is None:
+        return None
+    proven = _of_kind(decision, found) or option(form, problem, weights, target)
+    if proven is None:
         return None
     assert isinstance(proven.spec, ConvSpec)
     tile, unit = (decision.mr, decision.nr), (decision.m_tiles, decision.n_blocks)
@@ -89,16 +105,18 @@ def _direct(decision: Decision, problem: ConvProblem, weights: np.ndarray, targe
         return None
 
 
-def _winograd(decision: Decision, problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice | None:
-    for choice, specs in winograd_options(problem, weights, target):
-        for spec in specs:
-            sized = replace(choice, spec=spec, packing=replace(choice.packing, nr=spec.nr))
-            if decision_of(sized) == decision:
-                return sized
-    return None
+def _winograd(
+    decision: Decision, problem: ConvProblem, weights: np.ndarray, target: Target, found: Sequence[Choice]
+) -> Choice | None:
+    choice = _of_kind(decision, found or winograd_choices(problem, weights, target))
+    if choice is None:
+        return None
+    assert isinstance(choice.spec, WinogradSpec)
+    sized = (replace(choice, spec=spec, packing=replace(choice.packing, nr=spec.nr)) for spec in tilings(choice.spec, target))
+    return next((candidate for candidate in sized if decision_of(candidate) == decision), None)
 
 
-REALIZERS: dict[str, Callable[[Decision, ConvProblem, np.ndarray, Target], Choice | None]] = {
+REALIZERS: dict[str, Callable[[Decision, ConvProblem, np.ndarray, Target, Sequence[Choice]], Choice | None]] = {
     "direct": _direct,
     "winograd2": _winograd,
     "winograd4": _winograd,

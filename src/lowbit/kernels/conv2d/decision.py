@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
-
-import numpy as np
 
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import WinogradSpec
-from lowbit.kernels.winograd.select import tilings, winograd_choices
-from lowbit.targets import Target
 
-__all__ = ["Decision", "decision_of", "problem_key", "winograd_options"]
+__all__ = ["Decision", "decision_of", "problem_key"]
 
 
 @dataclass(frozen=True)
@@ -54,13 +50,6 @@ def decision_of(choice: Choice) -> Decision:
     if isinstance(spec, WinogradSpec):
         return Decision(f"winograd{spec.m}", spec.form, spec.mr, spec.nr, spec.tb, spec.n_blocks)
     return Decision("direct", spec.form, spec.mr, spec.nr, spec.m_tiles, spec.n_blocks)
-
-
-def winograd_options(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterator[tuple[Choice, list[WinogradSpec]]]:
-    """Every Winograd form that the weights allow, with the model's sizes and with all there are."""
-    for choice in winograd_choices(problem, weights, target):
-        assert isinstance(choice.spec, WinogradSpec)
-        yield choice, tilings(choice.spec, target)
 
 
 def problem_key(problem: ConvProblem, found: Sequence[Choice]) -> str:

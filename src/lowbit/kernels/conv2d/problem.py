@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,7 +54,7 @@ class Choice:
     ``pack``: the kernel that makes ``spec.src`` from the problem's src, where they differ.
     ``bias_offset``: int64[N] to add to the bias: the part of the sum that the kernel leaves out.
     ``split``: fraction of the steps that u8_split had to double.
-    ``bias_rows``: int64[rows][N], what a Winograd kernel with an ``offset`` finds behind the bias.
+    ``find_bias_rows``: what :attr:`bias_rows` is found by; None: there are none.
     """
 
     spec: ConvSpec | WinogradSpec
@@ -62,4 +63,9 @@ class Choice:
     pack: PackBitsSpec | PackFieldsSpec | PackPairsSpec | None = None
     bias_offset: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     split: float = 0.0
-    bias_rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.int64))
+    find_bias_rows: Callable[[], np.ndarray] | None = None
+
+    @property
+    def bias_rows(self) -> np.ndarray:
+        """int64[rows][N], what a Winograd kernel finds behind the bias (``WinogradSpec.bias_rows``)."""
+        return np.zeros((0, 1), np.int64) if self.find_bias_rows is None else self.find_bias_rows()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -24,7 +24,6 @@ __all__ = ["tilings", "winograd_choices", "winograd_cycles"]
 
 _FORMS = ("u8_vnni_pairs", "u8_vnni", "u8_maddubs", "u8_sdot", "i16_vnni_pairs", "i16_vnni", "i16_maddwd", "i16_smlal", "f32")
 _MIN_CHANNELS = 16
-_Transformed = Callable[[int], np.ndarray]  # m -> U
 
 
 def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterator[Choice]:
@@ -35,32 +34,49 @@ def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) 
         return
     if not same or p.wide or p.src.dtype not in ("u8", "f32") or p.src.stride % 16 or min(p.src.c, p.dst.c) < _MIN_CHANNELS:
         return
-    transformed = cache(lambda m: MATRICES[m].weights(weights))
+    facts = _Facts(weights)
     seen = set()  # elements: a later form of the same kind is slower
     for name in _FORMS:
         form = FORMS[name]
         if not form.available(target) or (form.element == "f32") != (p.src.dtype == "f32") or form.element in seen:
             continue
-        found = [draft for m in (4, 2) if (draft := _draft(form, m, p, weights, transformed)) is not None]
+        found = [draft for m in (4, 2) if (draft := _draft(form, m, p, facts)) is not None]
         if found and form.name not in _PAIRS:
             seen.add(form.element)
         for spec in found:
-            yield _finish(_tiled(spec, target), p, weights, transformed)
+            yield _finish(_tiled(spec, target), weights)
 
 
-def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray, transformed: _Transformed) -> WinogradSpec | None:
+class _Facts:
+    """What the proofs ask of the weights, each found once."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self._weights = weights
+        self.transformed = cache(lambda m: MATRICES[m].weights(weights))
+
+    @cached_property
+    def reach(self) -> int:
+        """The largest |sum| of a channel for inputs 0 .. 1."""
+        wide = np.asarray(self._weights, np.int64)
+        return int(max(np.maximum(side * wide, 0).sum((1, 2, 3)).max(initial=0) for side in (1, -1)))
+
+    @cached_property
+    def largest(self) -> int:
+        return int(np.abs(np.asarray(self._weights, np.int64)).max(initial=0))
+
+
+def _draft(form: Form, m: int, p: ConvProblem, facts: _Facts) -> WinogradSpec | None:
     """The spec without its tile, or None where the form could not hold the numbers."""
     if min(p.dst.h, p.dst.w) < m:
         return None
     offset, depth, first, second, k_group = 0, 1, 0, 0, form.k_group
-    if form.element != "f32":
-        wide = np.asarray(weights, np.int64)
-        reach = p.act_max * np.maximum(np.maximum(wide, 0).sum((1, 2, 3)), np.maximum(-wide, 0).sum((1, 2, 3))).max(initial=0)
-        if reach >= REACH[m] or np.abs(wide).max(initial=0) > 128:
-            return None
+    if form.element != "f32" and (p.act_max * facts.reach >= REACH[m] or facts.largest > 128):
+        return None
     if form.element == "i8":
-        u = transformed(m)
-        if m != 2 or 4 * p.act_max > 255 or u.min() < -128 or u.max() > 127:
+        if m != 2 or 4 * p.act_max > 255:
+            return None
+        u = facts.transformed(m)
+        if u.min() < -128 or u.max() > 127:
             return None
         if form.name == "u8_sdot":  # multiplies signed bytes
             if 4 * p.act_max > 127:
@@ -76,7 +92,7 @@ def _draft(form: Form, m: int, p: ConvProblem, weights: np.ndarray, transformed:
         k_group = form.k_group // 2
         if p.src.stride % (16 * k_group):
             return None  # the products of neighbours take whole vectors
-        u = transformed(m)
+        u = facts.transformed(m)
         if form.element == "i8":
             offsets = pair_offsets(form, u, 4 * p.act_max)
             if offsets is None:
@@ -104,23 +120,28 @@ def _narrow_depth(u: np.ndarray, largest: int) -> int | None:
     return None if None in depths else min((d for d in depths if d is not None), key=lambda d: d or 1 << 30)
 
 
-def _finish(spec: WinogradSpec, p: ConvProblem, weights: np.ndarray, transformed: _Transformed) -> Choice:
+def _finish(spec: WinogradSpec, weights: np.ndarray) -> Choice:
     n, c = weights.shape[0], weights.shape[3]
     packing = Packing(
         "panels", "f32" if spec.element == "f32" else "i8", n, 9, c, spec.steps * spec.k_group, spec.nr, spec.k_group, channels=c
     )
-    extra = np.zeros((0, n), np.int64)
-    if spec.bias_rows:
-        matrices, u = MATRICES[spec.m], transformed(spec.m)
-        sums = spec.offset * u.sum(-1, dtype=np.int64)  # (p, p, N)
-        sums[1, 1] = 0
-        if spec.pairs:
-            u = np.pad(u, ((0, 0), (0, 0), (0, 0), (0, spec.steps * spec.k_group - c)))
-            flat = u.reshape(-1, 1, 1, u.shape[-1])
-            sums += pair_constants(flat, spec.k_group, spec.first, spec.second).reshape(sums.shape)
-        extra = np.einsum("ik,kln,jl->ijn", matrices.at, sums, matrices.at).reshape(-1, n)
-        extra = (extra + 2**31) % 2**32 - 2**31
-    return Choice(spec, packing, bias_offset=np.zeros(n, np.int64), bias_rows=extra)
+    find = (lambda: _bias_rows(spec, weights)) if spec.bias_rows else None
+    return Choice(spec, packing, bias_offset=np.zeros(n, np.int64), find_bias_rows=find)
+
+
+def _bias_rows(spec: WinogradSpec, weights: np.ndarray) -> np.ndarray:
+    """int64[m * m][N]: what ``offset`` and pairs add to A^T M A, modulo 2^32."""
+    matrices = MATRICES[spec.m]
+    u = matrices.weights(weights)
+    n, c = u.shape[2:]
+    sums = spec.offset * u.sum(-1, dtype=np.int64)  # (p, p, N)
+    sums[1, 1] = 0
+    if spec.pairs:
+        u = np.pad(u, ((0, 0), (0, 0), (0, 0), (0, spec.steps * spec.k_group - c)))
+        flat = u.reshape(-1, 1, 1, u.shape[-1])
+        sums += pair_constants(flat, spec.k_group, spec.first, spec.second).reshape(sums.shape)
+    rows = np.einsum("ik,kln,jl->ijn", matrices.at, sums, matrices.at).reshape(-1, n)
+    return np.asarray((rows + 2**31) % 2**32 - 2**31)
 
 
 _PAIRS = ("u8_vnni_pairs", "i16_vnni_pairs")

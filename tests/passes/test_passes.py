@@ -13,7 +13,7 @@ from torch import nn
 from lowbit import zoo
 from lowbit.errors import NumericsError
 from lowbit.frontend import evaluate, import_model
-from lowbit.graph import Graph, Node, TensorType
+from lowbit.graph import Graph, Node, TensorType, verify
 from lowbit.passes import PASSES, canonicalize
 from lowbit.passes.batch_norm_to_affine import batch_norm_to_affine
 from lowbit.passes.canonical_form import canonical_form
@@ -167,6 +167,28 @@ def test_clamp_moves_ahead_of_pooling_and_reshaping() -> None:
     assert _ops(moved) == ["conv2d", "max_pool2d", "reshape"]
     assert _ops(nn.Sequential(nn.MaxPool2d(2), nn.ReLU())) == ["max_pool2d", "clamp"]  # fewer elements behind the pool
     assert _ops(nn.Sequential(nn.Conv2d(6, 4, 3), nn.AvgPool2d(2), nn.ReLU())) == ["conv2d", "avg_pool2d", "clamp"]
+
+
+@pytest.mark.parametrize(
+    ("function", "ops"),
+    [
+        (lambda self, x: F.relu6(F.relu(F.max_pool2d(self.c(x), 2))), ["conv2d", "max_pool2d"]),
+        (lambda self, x: F.relu6(F.max_pool2d(F.relu(F.max_pool2d(self.c(x), 2)), 2)), ["conv2d", "max_pool2d", "max_pool2d"]),
+        (lambda self, x: F.relu6(F.relu(F.max_pool2d(x, 2))), ["max_pool2d", "clamp"]),
+        (lambda self, x: (y := F.relu(F.max_pool2d(self.c(x), 2)), F.relu6(F.relu(y.flatten(1)))), None),
+        (lambda self, x: (y := F.relu(F.max_pool2d(self.c(x), 2)), F.relu6(y).flatten(1), F.hardtanh(F.relu(y))), None),
+    ],
+)
+def test_several_clamps_behind_moves(function: Callable, ops: list[str] | None) -> None:
+    """Each clamp that moved ahead is where the next one ends; once the second one walked in a circle for ever."""
+    torch.manual_seed(0)
+    module, x = Lambda(function, c=nn.Conv2d(6, 4, 3)), torch.randn(X) * 5
+    traced = import_model(module, x)
+    graph = canonicalize(traced, lambda step, graph: verify(graph))
+    if ops is not None:
+        assert [node.op for node in graph.nodes] == ops
+    for got, want in zip(evaluate(graph, [x]), evaluate(traced, [x]), strict=True):
+        torch.testing.assert_close(got, want)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ _SELECTING = ("max_pool2d", "permute", "reshape", "slice")
 def hoist_clamp(graph: Graph) -> Graph:
     """clamp(select(x)) = select(clamp(x)): max is monotone, the others move values.
 
-    Done only where x is then computed by an operation that takes the clamp in, and everything on the
-    way has one reader; else the clamp would touch more elements than before.
+    Done only where x is then computed by an operation that takes the clamp in (another clamp also does),
+    and everything on the way has one reader; else the clamp would touch more elements than before.
     """
     edit = Edit(graph)
     for node in graph.nodes:
@@ -26,16 +26,18 @@ def hoist_clamp(graph: Graph) -> Graph:
             continue
         chain: list[Node] = []
         name = node.inputs[0]
-        while (move := edit.producer(name, _SELECTING)) is not None:
+        for _ in edit.steps("hoist_clamp"):
+            if (move := edit.producer(name, _SELECTING)) is None:
+                break
             chain.append(move)
             name = move.inputs[0]
-        if not chain or edit.producer(name, CLAMPED) is None:
+        if not chain or edit.producer(name, (*CLAMPED, "clamp")) is None:
             continue
         for moved in (*chain, node):
             del edit.nodes[moved.name]
-        edit.types[node.name] = edit.types[name]
-        edit.add(replace(node, inputs=(name,)))
+        ahead = edit.fresh(f"{node.name}.ahead", name)
+        edit.add(replace(node, name=ahead, inputs=(name,)))
         for index, move in enumerate(reversed(chain)):
-            edit.add(replace(move, inputs=(node.name if index == 0 else move.inputs[0],)))
+            edit.add(replace(move, inputs=(ahead if index == 0 else move.inputs[0],)))
         edit.redirect(node.name, chain[0].name)
     return edit.done()

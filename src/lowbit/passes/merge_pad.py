@@ -16,8 +16,13 @@ def merge_pad(graph: Graph) -> Graph:
     edit = Edit(graph)
     for node in graph.nodes:
         edit.add(node)
-        while node.op == "conv2d" and (pad := edit.nodes.get(edit.nodes[node.name].inputs[0])) is not None:
-            if pad.op != "pad" or pad.attrs["value"] != 0 or any((*pad.attrs["before"][:2], *pad.attrs["after"][:2])):
+        if node.op != "conv2d":
+            continue
+        for _ in edit.steps("merge_pad"):
+            pad = edit.nodes.get(edit.nodes[node.name].inputs[0])
+            if pad is None or pad.op != "pad" or pad.attrs["value"] != 0:
+                break
+            if any((*pad.attrs["before"][:2], *pad.attrs["after"][:2])):
                 break
             conv = edit.nodes[node.name]
             extra = (*pad.attrs["before"][2:], *pad.attrs["after"][2:])

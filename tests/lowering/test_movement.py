@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,66 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.graph import Graph, Node, TensorType
-from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import CopySpec, RunsSpec
+from lowbit.kernels.spec import RunsSpec
 from lowbit.lowering.context import Lowering
-from lowbit.lowering.copying import axis_strides
-from lowbit.lowering.movement import _refine, _strides_of, lower_concat, lower_pad, lower_permute, lower_reshape, lower_slice
-from lowbit.lowering.program import Call
+from lowbit.lowering.movement import _refine, _strides_of, lower_concat, lower_pad
 from lowbit.numerics import QParams, QType
 from lowbit.targets import TARGETS
-
-HANDLERS = {"reshape": lower_reshape, "permute": lower_permute, "slice": lower_slice, "pad": lower_pad, "concat": lower_concat}
-
-
-def _store(values: np.ndarray, layout: Layout) -> np.ndarray:
-    memory = np.full(layout.elements + 64, np.nan, np.float32)
-    strides = axis_strides(values.shape, layout)
-    for index in np.ndindex(*values.shape):
-        memory[layout.offset(0, 0, 0, 0) + sum(i * s for i, s in zip(index, strides, strict=True))] = values[index]
-    return memory
-
-
-def _load(memory: np.ndarray, shape: tuple[int, ...], layout: Layout) -> np.ndarray:
-    strides = axis_strides(shape, layout)
-    out = np.empty(shape, np.float32)
-    for index in np.ndindex(*shape):
-        out[index] = memory[layout.offset(0, 0, 0, 0) + sum(i * s for i, s in zip(index, strides, strict=True))]
-    return out
-
-
-def _moves(call: Call, constants: bytes) -> Iterator[tuple[int, int]]:
-    """(source, destination) of every element."""
-    spec = call.spec
-    if isinstance(spec, CopySpec):
-        begin, run, dims = (spec.src_offset, spec.dst_offset), 1, spec.dims
-    else:
-        assert isinstance(spec, RunsSpec)
-        assert not spec.rescale
-        table = np.frombuffer(constants, np.int32, 3 + 3 * spec.depth, call.args[5].offset).tolist()
-        begin, run = (table[0], table[1]), table[2]
-        dims = tuple(zip(table[3::3], table[4::3], table[5::3], strict=True))
-    assert call.units == dims[0][0]
-    for *index, i in itertools.product(*(range(extent) for extent, _, _ in dims), range(run)):
-        a, b = (begin[side] + i + sum(j * d[side + 1] for j, d in zip(index, dims, strict=True)) for side in range(2))
-        yield a, b
-
-
-def _execute(node: Node, inputs: dict[str, np.ndarray], out_shape: tuple[int, ...]) -> np.ndarray:
-    """Lower one node of a float graph and run its copies in Python."""
-    types = {name: TensorType(value.shape) for name, value in inputs.items()} | {node.name: TensorType(out_shape)}
-    graph = Graph("g", tuple(inputs), (node.name,), (node,), types)
-    ctx = Lowering(graph, TARGETS["x86-64"])
-    HANDLERS[node.op](ctx, node)
-    memory = {name: _store(value, ctx.layouts[name]) for name, value in inputs.items()}
-    for call, named, written in ctx._calls:
-        target = memory.setdefault(written, np.full(ctx.layouts[written].elements, np.nan, np.float32))
-        for fill in call.fills:
-            if fill.whole:
-                target[:] = np.int32(fill.value).view(np.float32)
-        for a, b in _moves(call, ctx.constants.bytes()):
-            target[b] = memory[named[0]][a]
-    return _load(memory[ctx.storage(node.name)], out_shape, ctx.layouts[node.name])
+from tests.lowering.simulate import execute
 
 
 def _values(shape: tuple[int, ...]) -> np.ndarray:
@@ -87,7 +32,7 @@ def _values(shape: tuple[int, ...]) -> np.ndarray:
 )  # fmt: skip
 def test_reshape(before: tuple[int, ...], after: tuple[int, ...]) -> None:
     x = _values(before)
-    np.testing.assert_array_equal(_execute(Node("y", "reshape", ("x",), {"shape": after}), {"x": x}, after), x.reshape(after))
+    np.testing.assert_array_equal(execute(Node("y", "reshape", ("x",), {"shape": after}), {"x": x}, after), x.reshape(after))
 
 
 @pytest.mark.parametrize("rank", [2, 3, 4, 5])
@@ -95,14 +40,14 @@ def test_permute(rank: int) -> None:
     x = _values((2, 3, 4, 5, 2)[:rank])
     for order in itertools.permutations(range(rank)):
         y = x.transpose(order)
-        np.testing.assert_array_equal(_execute(Node("y", "permute", ("x",), {"dims": order}), {"x": x}, y.shape), y)
+        np.testing.assert_array_equal(execute(Node("y", "permute", ("x",), {"dims": order}), {"x": x}, y.shape), y)
 
 
 def test_strided_slice() -> None:
     x = _values((2, 6, 5, 7))
     y = x[:, 1:5:2, ::2, 1::3]
     node = Node("y", "slice", ("x",), {"starts": (0, 1, 0, 1), "steps": (1, 2, 2, 3)})
-    np.testing.assert_array_equal(_execute(node, {"x": x}, y.shape), y)
+    np.testing.assert_array_equal(execute(node, {"x": x}, y.shape), y)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.5])
@@ -111,7 +56,7 @@ def test_pad(value: float) -> None:
     before, after = (0, 2, 1, 0), (1, 2, 0, 3)
     y = np.pad(x, list(zip(before, after, strict=True)), constant_values=value)
     node = Node("y", "pad", ("x",), {"before": before, "after": after, "value": value})
-    np.testing.assert_array_equal(_execute(node, {"x": x}, y.shape), y)
+    np.testing.assert_array_equal(execute(node, {"x": x}, y.shape), y)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
@@ -119,7 +64,7 @@ def test_concat(axis: int) -> None:
     shapes = [tuple(n + (i if d == axis else 0) for d, n in enumerate((2, 3, 4, 5))) for i in range(3)]
     parts = {f"x{i}": _values(shape) + 1000 * i for i, shape in enumerate(shapes)}
     y = np.concatenate(list(parts.values()), axis)
-    np.testing.assert_array_equal(_execute(Node("y", "concat", tuple(parts), {"axis": axis}), parts, y.shape), y)
+    np.testing.assert_array_equal(execute(Node("y", "concat", tuple(parts), {"axis": axis}), parts, y.shape), y)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.randoms(use_true_random=False))

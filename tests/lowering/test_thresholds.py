@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.tiny import network
 
 import lowbit
 from lowbit.graph.interpreter import interpret
 from lowbit.lowering.convolution import least_accumulators
 from lowbit.numerics.requantize import requantize
+from tests.tiny import network
 
 
 @given(st.lists(st.floats(2**-21, 100, width=32), min_size=1, max_size=8), st.integers(0, 3))

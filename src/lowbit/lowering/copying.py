@@ -14,7 +14,7 @@ from lowbit.lowering.program import NULL
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
 
-__all__ = ["axis_strides", "emit_copy", "emit_from_rows", "emit_to_rows", "row_layout"]
+__all__ = ["Dim", "axis_strides", "emit_copy", "emit_from_rows", "emit_to_rows", "row_layout"]
 
 
 def axis_strides(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:

@@ -75,37 +75,36 @@ def lower_affine(ctx: Lowering, node: Node) -> None:
 def _operand(ctx: Lowering, node: Node, name: str, index: int) -> tuple[str | Ref, Layout, str]:
     """An operand at the shape of the output, or at one pixel that serves all: (memory, layout, broadcast)."""
     out, shape, given = ctx.layouts[node.name], ctx.type(node.name).shape, ctx.type(name).shape
-    full = (out.n, out.h, out.w, out.c)
     n, h, w, c = canonical_shape((1,) * (len(shape) - len(given)) + tuple(given))
-    constant = name in ctx.graph.constants
-    pixel = index == 1 and h == w == 1 and out.pixels > 1 and n in (1, out.n) and (c == out.c or (constant and c == 1))
-    if constant:
-        return _constant(ctx, node, name, (n, 1, 1, out.c) if pixel else full), *_constant_layout(ctx, node, name, n, pixel)
+    pixel = index == 1 and h == w == 1 and out.pixels > 1
+    if name in ctx.graph.constants:
+        return _constant(ctx, node, name, pixel and c in (1, out.c))
     if given == shape:
         return name, ctx.layouts[name], "none"
-    if pixel and len(given) == len(shape):
+    if pixel and n in (1, out.n) and c == out.c and len(given) == len(shape):
         return name, ctx.layouts[name], "pixel"
     layout = out.without_halo(ctx.stored(name).dtype)
     return _expanded(ctx, node, name, index), layout, "none"
 
 
-def _constant_layout(ctx: Lowering, node: Node, name: str, n: int, pixel: bool) -> tuple[Layout, str]:
-    out, dtype = ctx.layouts[node.name], ctx.stored(name).dtype
+def _constant(ctx: Lowering, node: Node, name: str, pixel: bool) -> tuple[Ref, Layout, str]:
+    """A constant operand, repeated by numpy's rules to the output's shape (``pixel``: but for axes of height and
+    width, and the leading axes where none of them varies) and padded to physical channels."""
+    stored, out, shape = ctx.stored(name), ctx.layouts[node.name], ctx.type(node.name).shape
+    values = stored.of(ctx.graph.constants[name])
+    values = values.reshape((1,) * (len(shape) - values.ndim) + values.shape)
+    layout = out.without_halo(stored.dtype)
     if pixel:
-        return Layout(n, 1, 1, out.c, out.stride, dtype), "pixel"
-    return out.without_halo(dtype), "none"
-
-
-def _constant(ctx: Lowering, node: Node, name: str, place: tuple[int, int, int, int]) -> Ref:
-    """A constant operand, repeated to the canonical shape ``place`` and padded to physical channels."""
-    values = ctx.stored(name).of(ctx.graph.constants[name])
-    rank = len(ctx.type(node.name).shape)
-    values = values.reshape((1,) * (rank - values.ndim) + values.shape)
-    shape = canonical_shape(values.shape)
-    nhwc = values.transpose(0, 2, 3, 1) if rank == 4 else values.reshape(shape)
-    data = np.zeros((*place[:3], ctx.layouts[node.name].stride), values.dtype)
-    data[..., : place[3]] = nhwc
-    return ctx.constants.add(data)
+        varies = canonical_shape(values.shape)[0] > 1
+        layout = replace(layout, n=out.n if varies else 1, h=1, w=1)
+        channels = 1 if len(shape) == 4 else len(shape) - 1
+        lead = range(1 if len(shape) in (2, 3, 4) else max(len(shape) - 3, 0))
+        shape = tuple(n if d == channels or (varies and d in lead) else 1 for d, n in enumerate(shape))
+    values = np.broadcast_to(values, shape)
+    nhwc = values.transpose(0, 2, 3, 1) if len(shape) == 4 else values.reshape(canonical_shape(shape))
+    data = np.zeros((layout.n, layout.h, layout.w, layout.stride), values.dtype)
+    data[..., : layout.c] = nhwc
+    return ctx.constants.add(data), layout, "pixel" if pixel else "none"
 
 
 def _expanded(ctx: Lowering, node: Node, name: str, index: int) -> str:

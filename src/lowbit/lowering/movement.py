@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from lowbit.graph import Node
 from lowbit.kernels.layout import Layout
 from lowbit.lowering.context import Lowering
-from lowbit.lowering.copying import axis_strides, emit_copy
+from lowbit.lowering.copying import Dim, axis_strides, emit_copy
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import quantize
 
@@ -17,59 +18,65 @@ __all__ = ["lower_concat", "lower_pad", "lower_permute", "lower_reshape", "lower
 
 
 def _refine(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The coarsest shape that splits axes of both shapes, or None if their boundaries cross."""
-    i, j, out = len(a) - 1, len(b) - 1, []
-    x, y = (a[i] if a else 1), (b[j] if b else 1)
-    while i >= 0 or j >= 0:
-        if x == 1 and i >= 0:
-            i -= 1
-            x = a[i] if i >= 0 else 1
-        elif y == 1 and j >= 0:
-            j -= 1
-            y = b[j] if j >= 0 else 1
-        else:
-            step = math.gcd(x, y)
-            if step == 1 or (step != x and step != y):
-                return None
-            out.append(step)
-            x, y = x // step, y // step
-    return tuple(reversed(out))
+    """The coarsest shape, without extents of 1, that splits axes of both shapes (of equal counts), or None if
+    their boundaries cross: boundaries are suffix products, and each must divide the next one."""
+    bounds = sorted({math.prod(shape[i:]) for shape in (a, b) for i in range(len(shape) + 1)})
+    if any(large % small for small, large in itertools.pairwise(bounds)):
+        return None
+    return tuple(large // small for small, large in itertools.pairwise(bounds))[::-1]
 
 
 def _strides_of(fine: tuple[int, ...], shape: tuple[int, ...], strides: tuple[int, ...]) -> list[int]:
     """Strides of the axes of ``fine`` when ``shape`` (with ``strides``) is split into it."""
+    axes = [(extent, stride) for extent, stride in zip(shape, strides, strict=True) if extent > 1]
     out: list[int] = []
-    axis, left, unit = len(shape) - 1, 0, 0
+    left, unit = 1, 0
     for extent in reversed(fine):
-        while left <= 1:
-            left, unit = shape[axis], strides[axis]
-            axis -= 1
+        if left == 1:
+            left, unit = axes.pop()
         out.append(unit)
         left, unit = left // extent, unit * extent
     return out[::-1]
 
 
+def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides of a tensor without gaps, last axis fastest."""
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+def _flat(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether the elements lie one behind the other in their logical order."""
+    return all(n == 1 or stride == dense for n, stride, dense in zip(shape, strides, _dense(shape), strict=True))
+
+
+def _common(a: tuple[int, ...], sa: tuple[int, ...], b: tuple[int, ...], sb: tuple[int, ...]) -> list[Dim] | None:
+    """(extent, stride in ``a``, stride in ``b``) of axes that split both shapes: the address maps of both sides
+    over the same logical order.  None where no such axes exist."""
+    fine = _refine(a, b)
+    if fine is not None:
+        return list(zip(fine, _strides_of(fine, a, sa), _strides_of(fine, b, sb), strict=True))
+    return [(math.prod(a), 1, 1)] if _flat(a, sa) and _flat(b, sb) else None
+
+
 def lower_reshape(ctx: Lowering, node: Node) -> None:
-    """Nothing where the pixels keep their place; one strided copy where axes split or merge; else
+    """Nothing where every element keeps its address; one strided copy where axes split or merge; else
     two, through a flat buffer."""
     (source,), out = node.inputs, node.name
     src, dst = ctx.layouts[source], ctx.layouts[out]
-    if not src.halo and not dst.halo and src.c == dst.c and src.stride == dst.stride and src.pixels == dst.pixels:
-        ctx.alias(out, source)
-        return
     a, b = ctx.type(source).shape, ctx.type(out).shape
     sa, sb = axis_strides(a, src), axis_strides(b, dst)
-    fine = _refine(a, b)
+    dims = _common(a, sa, b, sb)
+    same = dims is not None and all(from_ == to for _, from_, to in dims)
+    if same and not src.halo and not dst.halo and src.elements == dst.elements and src.dtype == dst.dtype:
+        ctx.alias(out, source)
+        return
     zero = ctx.stored(out).zero
-    if fine is not None:
-        dims = list(zip(fine, _strides_of(fine, a, sa), _strides_of(fine, b, sb), strict=True))
+    if dims is not None:
         emit_copy(ctx, node, source, out, dims, fill=zero)
         return
     flat = ctx.temporary(f"{out}.flat", Layout(1, 1, 1, math.prod(a), -(-math.prod(a) // 16) * 16, dst.dtype))
-    dense_a = [math.prod(a[i + 1 :]) for i in range(len(a))]
-    dense_b = [math.prod(b[i + 1 :]) for i in range(len(b))]
-    emit_copy(ctx, node, source, flat, list(zip(a, sa, dense_a, strict=True)))
-    emit_copy(ctx, node, flat, out, list(zip(b, dense_b, sb, strict=True)), fill=zero)
+    emit_copy(ctx, node, source, flat, list(zip(a, sa, _dense(a), strict=True)))
+    emit_copy(ctx, node, flat, out, list(zip(b, _dense(b), sb, strict=True)), fill=zero)
 
 
 def lower_permute(ctx: Lowering, node: Node) -> None:

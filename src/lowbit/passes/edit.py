@@ -85,7 +85,7 @@ class Edit:
         Raises NumericsError where folding overflowed.
         """
         with np.errstate(over="ignore"):
-            array = np.ascontiguousarray(value, np.float32)
+            array = np.asarray(value, np.float32, order="C")
         if not np.isfinite(array).all():
             raise NumericsError(f"{node.name} [{node.source}]: folding constants into its {role} gives NaN or Inf")
         base = f"{node.name}.{role}"

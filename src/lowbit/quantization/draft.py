@@ -40,7 +40,7 @@ class Draft:
     def constant(self, name: str, values: np.ndarray, params: QParams | None = None) -> str:
         """Adds a constant under a free name made of ``name``; returns that name."""
         name = name if name in self.source.constants and name not in self.constants else self.fresh(name)
-        values = np.ascontiguousarray(values)
+        values = np.asarray(values, order="C")
         self.constants[name] = values
         self.types[name] = TensorType(values.shape, str(values.dtype), params)
         return name

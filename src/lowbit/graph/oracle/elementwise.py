@@ -22,11 +22,11 @@ def rescale(node: Node, values: list[np.ndarray], types: list[TensorType], out: 
 
 
 def binary(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
-    """add, sub: the products rounded, then the sum.  mul: one int32 product, one multiplier."""
+    """add, sub: the products rounded, then the sum.  mul: one exact product of integers, one multiplier."""
     if node.op == "mul":
         x, y = params_of(types[0]), params_of(types[1])
         factor = multiplier(x.scale.astype(np.float64) * y.scale.astype(np.float64), params_of(out).scale)
-        f = (offsets(values[0], x) * offsets(values[1], y)).astype(np.float32) * factor
+        f = (offsets(values[0], x).astype(np.int64) * offsets(values[1], y)).astype(np.float32) * factor
     else:
         left, right = (_scaled(q, t, out) for q, t in zip(values, types, strict=True))
         f = left + right if node.op == "add" else left - right

@@ -35,13 +35,13 @@ def reshape(node: Node, values: list[np.ndarray], types: list[TensorType], out: 
 
 
 def permute(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
-    return np.ascontiguousarray(values[0].transpose(node.attrs["dims"]))
+    return np.asarray(values[0].transpose(node.attrs["dims"]), order="C")
 
 
 def slice_(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
     starts, steps = node.attrs["starts"], node.attrs["steps"]
     index = tuple(slice(a, a + (n - 1) * s + 1, s) for a, s, n in zip(starts, steps, out.shape, strict=True))
-    return np.ascontiguousarray(values[0][index])
+    return np.asarray(values[0][index], order="C")
 
 
 def pad(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:

@@ -19,7 +19,13 @@ Value: TypeAlias = "str | torch.Tensor"
 """An activation, by its name in the graph, or a constant, as a tensor."""
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-_TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+_WORDS = {"__getitem__": "indexing", "__setitem__": "assignment to a part", "__get__": ""}
+_NOT_THE_USERS = (
+    os.path.dirname(os.path.abspath(torch.__file__)) + os.sep,
+    os.path.dirname(os.path.abspath(__file__)) + os.sep,
+    "<string>",  # torch's decorators
+    "<eval_with_key>",
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class Call:
     filled in, tensors replaced by :data:`Value`.  ``shape``: of the (first) result, like ``dtype``.
     ``shapes``: of every result.  ``layer``: whether ``module`` is a layer of ``torch.nn`` or holds this one call
     alone, so that its path is a good name for the node.  ``readers``: names of the aten operations
-    that read the result.
+    that read the result.  ``layers``: classes of the ``torch.nn`` layers around it, outermost first; ``function``: the torch
+    function that the user called, which may be made of several operations.
     """
 
     op: str
@@ -42,6 +49,8 @@ class Call:
     source: str = ""
     layer: bool = False
     readers: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    function: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -52,14 +61,19 @@ class Call:
         """``features.3 (model.py:41)``, whatever of it is known."""
         return " ".join(part for part in (self.module or "the model", self.source and f"({self.source})") if part)
 
+    @property
+    def word(self) -> str:
+        """What the user wrote, as far as the trace tells: ``nn.LSTM``, ``normalize``, ``indexing``."""
+        return f"nn.{self.layers[0]}" if self.layers else _WORDS.get(self.function, self.function.strip("_")) or self.op
+
     def refuse(self, why: str) -> NoReturn:
         """Raises UnsupportedOperation: the operation, where it stands, what is allowed."""
-        raise UnsupportedOperation(f"{self.target} in {self.where}: {why}")
+        raise UnsupportedOperation(f"{self.word} ({self.target}) in {self.where}: {why}")
 
 
 def source_line(trace: str | None) -> str:
-    """``file.py:line`` of the innermost frame outside torch, "" if there is none."""
-    frames = [(file, line) for file, line in _FRAME.findall(trace or "") if not file.startswith(_TORCH)]
+    """``file.py:line`` of the innermost frame of the user's, neither torch's nor this package's; "" if there is none."""
+    frames = [(file, line) for file, line in _FRAME.findall(trace or "") if not file.startswith(_NOT_THE_USERS)]
     return f"{os.path.basename(frames[-1][0])}:{frames[-1][1]}" if frames else ""
 
 

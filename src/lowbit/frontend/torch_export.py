@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import operator
-import sys
-import traceback
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,12 +17,20 @@ from lowbit.frontend.aliases import is_write, writes_through_views
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, bind, schema_of, source_line
 from lowbit.frontend.handlers.table import HANDLERS
+from lowbit.frontend.refusals import instead
+from lowbit.frontend.tracing import export
 from lowbit.graph import Graph
 
 __all__ = ["import_model"]
 
+_NN, _CONTAINERS = "torch.nn.modules.", "torch.nn.modules.container."
 _NO_VALUE = frozenset({"_assert_tensor_metadata", "_assert_async", "_assert_scalar"})
 """Checks that tracing leaves in the program; shapes and dtypes are fixed here."""
+
+_NO_STATE = "a compiled network has no state: make it an input and an output"
+
+_WIDENED = frozenset({"add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "true_divide", "neg"})
+"""Arithmetic that float64 constants (means from numpy) make float64; it is computed in float32, which holds what follows."""
 
 _SUPPORTED = ", ".join(sorted(name for name in HANDLERS if not name.startswith("_")))
 
@@ -41,9 +46,11 @@ def import_model(
     """
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
+    while hasattr(model, "_orig_mod"):  # torch.compile's wrapper
+        model = model._orig_mod
     examples = _checked(example_inputs)
     with _evaluation_mode(model), torch.no_grad():
-        program = _export(model, examples)
+        program = export(model, examples)
         if writes_through_views(program.graph):
             program = program.run_decompositions({})
         return _Walk(program, name or type(model).__name__).run()
@@ -74,34 +81,6 @@ def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
             module.training = training
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Failures of tracing are logged and printed at length; the error that is raised says it once.
-
-    What the model prints goes to the standard error, since the standard output belongs to the caller.
-    """
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        logging.disable(level)
-
-
-def _export(model: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
-    try:
-        with _quiet():
-            return torch.export.export(model, examples, strict=False)
-    except Exception as error:
-        where = source_line("".join(traceback.format_tb(error.__traceback__)))
-        why = str(error).strip().split("\n")[0]
-        raise UnsupportedOperation(
-            f"{type(model).__name__} cannot be traced{f' at {where}' if where else ''}: {type(error).__name__}: {why}; "
-            "the network must run on these inputs, with control flow that does not depend on values"
-        ) from error
-
-
 class _Walk:
     """One pass over the traced program: ``env`` holds the value of every node so far."""
 
@@ -111,7 +90,7 @@ class _Walk:
         self.env: dict[fx.Node, Any] = {}
         self.kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
         self.tensors = {**program.state_dict, **program.constants}
-        names = {id(tensor): name for name, tensor in self.tensors.items() if isinstance(tensor, torch.Tensor)}
+        names = {id(tensor): _path(name) for name, tensor in self.tensors.items() if isinstance(tensor, torch.Tensor)}
         self.builder = Builder(names)
         calls = Counter(_module(node)[0] for node in program.graph.nodes if node.op == "call_function")
         parents = {path.rpartition(".")[0] for path in calls}
@@ -140,12 +119,16 @@ class _Walk:
         values: list[str] = []
         for spec, output in zip(self.program.graph_signature.output_specs, node.args[0], strict=True):
             if spec.kind == OutputKind.BUFFER_MUTATION:
-                raise UnsupportedOperation(f"the model changes its buffer {spec.target}; a compiled network has no state")
+                raise UnsupportedOperation(f"the model changes its buffer {_path(spec.target)}; {_NO_STATE}")
             value = self.env[output] if isinstance(output, fx.Node) else output
             if spec.kind == OutputKind.USER_OUTPUT and not isinstance(value, str):
                 what = f"output {len(values)} of {self.name}"
                 raise UnsupportedOperation(f"{what} does not depend on the inputs; remove it from the model's outputs")
             if spec.kind == OutputKind.USER_OUTPUT:
+                dtype = output.meta["val"].dtype
+                if dtype != torch.float32:
+                    what = f"output {len(values)} of {self.name} is {dtype}"
+                    raise UnsupportedOperation(f"{what}; outputs are torch.float32: end with .float(), or make buffers float32")
                 values.append(value)
         return values
 
@@ -157,15 +140,19 @@ class _Walk:
             return None
         operands = [self.env[operand] for operand in node.all_input_nodes]
         if is_write(node) and not isinstance(self.env[node.args[0]], str) and node.args[0].op == "placeholder":
-            call.refuse("it changes a parameter or buffer; a compiled network has no state")
+            state = _path(self.kinds[node.args[0].name].target)
+            call.refuse(f"it changes {state}, a parameter or buffer; {_NO_STATE}")
         if not any(map(_has_activation, operands)):
             if torch.Tag.nondeterministic_seeded in node.target.tags:
                 call.refuse("random numbers in evaluation mode; a compiled network always gives the same output")
             result = node.target(*fx.map_arg(node.args, self._copy), **fx.map_arg(node.kwargs, self._copy))
         elif call.op not in HANDLERS:
-            call.refuse(f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
-        elif call.dtype != torch.float32:
-            call.refuse(f"it gives {call.dtype}; activations are torch.float32 until lowbit quantizes them")
+            call.refuse(instead(call) or f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
+        elif call.dtype != torch.float32 and not (call.dtype == torch.float64 and call.op in _WIDENED):
+            call.refuse(
+                f"it gives {call.dtype}; activations are torch.float32 until lowbit quantizes them: leave the conversion out, "
+                "and make buffers and parameters float32 (model.float())"
+            )
         else:
             result = HANDLERS[call.op](self.builder, call)
         if isinstance(result, tuple) and not isinstance(node.meta["val"], (list, tuple)):
@@ -181,7 +168,10 @@ class _Walk:
         if index < len(values):
             return values[index]
         if node.users:
-            call.refuse(f"result {index} of {node.args[0].target} (indices or statistics) is not supported, only its values")
+            call.refuse(
+                f"result {index} of {node.args[0].target} (indices or statistics) is not supported, only its values; leave "
+                "positions to the caller, and for unpooling write pixel_shuffle"
+            )
         return None
 
     def _copy(self, node: fx.Node) -> Any:
@@ -195,7 +185,7 @@ class _Walk:
         schema = schema_of(node)
         if schema is None:
             target = getattr(node.target, "__name__", str(node.target))
-            return Call(target, target, {}, ((),), module=module, source=source)
+            return Call(target, target, {}, ((),), module=module, source=source, layers=_layers(node), function=_function(node))
         op = schema.name.split("::")[-1]
         value = node.meta["val"]
         results = [each for each in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(each, torch.Tensor)]
@@ -209,17 +199,40 @@ class _Walk:
             source=source,
             layer=layer or module in self.single,
             readers=tuple(_reader(user) for user in node.users),
+            layers=_layers(node),
+            function=_function(node),
         )
 
 
 def _module(node: fx.Node) -> tuple[str, bool]:
     """Path of the innermost module, and whether that is a layer of ``torch.nn``."""
-    stack = node.meta.get("nn_module_stack") or {}
+    stack = _stack(node)
     if not stack:
         return "", False
-    path, kind = list(stack.values())[-1]
-    kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    return path, bool(path) and kind.startswith("torch.nn.modules.")
+    path, kind = stack[-1]
+    return path, bool(path) and kind.startswith(_NN)
+
+
+def _path(name: str) -> str:
+    """A module's path or a parameter's without what ``torch.compile`` put into it."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
+
+
+def _stack(node: fx.Node) -> list[tuple[str, str]]:
+    """(path, class) of every module around the call, outermost first."""
+    stack = (node.meta.get("nn_module_stack") or {}).values()
+    return [(_path(path), kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}") for path, kind in stack]
+
+
+def _layers(node: fx.Node) -> tuple[str, ...]:
+    """Classes of the layers of ``torch.nn`` around the call, outermost first, containers left out."""
+    kinds = [kind for _, kind in _stack(node)]
+    return tuple(kind.rpartition(".")[2] for kind in kinds if kind.startswith(_NN) and not kind.startswith(_CONTAINERS))
+
+
+def _function(node: fx.Node) -> str:
+    """The torch function that was called: ``normalize`` for the ``linalg_vector_norm`` in it, "" if unknown."""
+    return str((node.meta.get("torch_fn") or ("", ""))[1]).rpartition(".")[2]
 
 
 def _reader(user: fx.Node) -> str:

@@ -11,7 +11,7 @@ from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
 
-__all__ = ["clamp", "elu", "gelu", "log_softmax", "prelu", "softmax", "unary"]
+__all__ = ["clamp", "elu", "gelu", "prelu", "softmax", "unary"]
 
 Bounds = Callable[[Call], tuple[Any, Any]]
 
@@ -74,8 +74,3 @@ def softmax(b: Builder, call: Call) -> Value:
     """y = exp(x) / sum exp(x) along one axis."""
     x = activation(call, call.args["self"])
     return b.emit(call, "softmax", [x], b.shape(x), axis=call.args["dim"] % len(b.shape(x)))
-
-
-def log_softmax(b: Builder, call: Call) -> Value:
-    """Refused: its range has no bottom, so no scale fits it."""
-    call.refuse("end the network with softmax, or with the values before it (their order is the same)")

@@ -17,7 +17,7 @@ def _join(b: Builder, call: Call, values: list[Value], axis: int) -> str:
     last = next(index for index in reversed(range(len(values))) if isinstance(values[index], str))
     inner = values[first : last + 1]
     if not all(isinstance(value, str) for value in inner):
-        call.refuse("a constant between the joined activations is not supported")
+        call.refuse("a constant between the joined activations is not supported; put it first or last, or make it an input")
     shape = list(b.shape(inner[0]))
     shape[axis] = sum(b.shape(value)[axis] for value in inner)
     x = inner[0] if len(inner) == 1 else b.emit(call, "concat", inner, shape, axis=axis)
@@ -30,7 +30,10 @@ def _join(b: Builder, call: Call, values: list[Value], axis: int) -> str:
 def _padded(b: Builder, call: Call, x: str, constant: torch.Tensor, axis: int, side: str) -> str:
     fill = constant.reshape(-1)[0]
     if not bool((constant == fill).all()):
-        call.refuse("joining an activation with a constant is supported only where the constant holds one value")
+        call.refuse(
+            "joining an activation with a constant is supported only where the constant holds one value; "
+            "make it an input of the network"
+        )
     shape, amount = list(b.shape(x)), [0] * constant.dim()
     amount[axis] = constant.shape[axis]
     shape[axis] += constant.shape[axis]

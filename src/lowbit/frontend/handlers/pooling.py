@@ -8,8 +8,9 @@ from math import prod
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
+from lowbit.frontend.refusals import INSTEAD
 
-__all__ = ["adaptive_pool", "avg_pool", "max_pool", "mean", "reduce_max", "total"]
+__all__ = ["adaptive_pool", "avg_pool", "largest", "max_pool", "mean", "reduce_max", "total"]
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -144,3 +145,11 @@ def total(b: Builder, call: Call) -> Value:
 def reduce_max(b: Builder, call: Call) -> Value:
     """``amax`` over any axes."""
     return _reduce(b, call, "max_pool2d")
+
+
+def largest(b: Builder, call: Call) -> Value | tuple[Value, ...]:
+    """``max`` of one tensor: over all axes, or values and indices over one, of which only the values can be read."""
+    if "other" in call.args:
+        call.refuse(INSTEAD["maximum"])
+    value = reduce_max(b, call)
+    return (value,) if "dim" in call.args else value

@@ -30,7 +30,7 @@ _BROADCASTS = frozenset({"add", "sub", "mul"})
 def identity(b: Builder, call: Call) -> Value:
     """The value itself: copies, layout hints, dropout in evaluation, conversion to float32."""
     if call.args.get("train"):
-        call.refuse("dropout in training mode; call model.eval(), or pass training=False")
+        call.refuse("dropout is active although the model is in evaluation mode; pass training=self.training, or leave it out")
     return call.args["input"] if "input" in call.args else call.args["self"]
 
 

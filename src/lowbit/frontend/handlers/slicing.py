@@ -70,7 +70,7 @@ def pad(b: Builder, call: Call) -> Value:
     """Constant padding, last axis first in ``pad``; negative amounts cut."""
     x = activation(call, call.args["self"])
     if call.args.get("mode", "constant") != "constant":
-        call.refuse(f"padding mode {call.args['mode']!r}; only 'constant' is supported")
+        call.refuse(f"padding mode {call.args['mode']!r}; only 'constant' is supported (padding_mode='zeros')")
     rank, amounts = len(b.shape(x)), list(call.args["pad"])
     before, after = [0] * rank, [0] * rank
     for index in range(len(amounts) // 2):

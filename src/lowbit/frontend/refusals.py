@@ -1,0 +1,133 @@
+"""What lowbit does not compile, and what to write instead."""
+
+from __future__ import annotations
+
+from lowbit.frontend.call import Call
+
+__all__ = ["INSTEAD", "instead"]
+
+_ENLARGE = "enlarging is supported only as pixel_shuffle(r), behind a conv2d with r * r times the channels"
+_SMALLER = "the smaller of two activations is not supported; write a - torch.relu(a - b)"
+
+_ROWS = (
+    (
+        "its statistics are taken from each input; use batch norm (nn.BatchNorm2d), whose statistics are fixed, "
+        "or write the norm out with mean, sub, mul, sqrt and div",
+        "GroupNorm LayerNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d RMSNorm group_norm layer_norm instance_norm "
+        "rms_norm native_group_norm native_layer_norm",
+    ),
+    ("it is not supported; train with batch norm (nn.BatchNorm2d) instead", "LocalResponseNorm local_response_norm"),
+    (
+        "recurrent layers are not supported; compile the layers before it as a network of their own and run it outside",
+        "LSTM GRU RNN LSTMCell GRUCell RNNCell lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
+    ),
+    (
+        "attention (a product of two activations) is not supported; compile the layers before it as a network of their own",
+        "MultiheadAttention TransformerEncoderLayer TransformerDecoderLayer Transformer multi_head_attention_forward "
+        "scaled_dot_product_attention _transformer_encoder_layer_fwd _native_multi_head_attention",
+    ),
+    (
+        "products of two activations, or of stacks of matrices, are not supported; for a constant one write F.linear or conv2d",
+        "bmm baddbmm einsum outer mv dot bilinear",
+    ),
+    (
+        "3 spatial axes (video, volumes); supported are 1 and 2: fold one axis into the batch or the channels",
+        "conv3d max_pool3d max_pool3d_with_indices avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d",
+    ),
+    (
+        "transposed convolution is not supported; write a conv2d with r * r times the channels and pixel_shuffle(r)",
+        "conv_transpose1d conv_transpose2d conv_transpose3d",
+    ),
+    ("mode nearest: " + _ENLARGE, "upsample_nearest1d upsample_nearest2d upsample_nearest3d"),
+    ("mode nearest-exact: " + _ENLARGE, "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d"),
+    *(
+        (
+            f"mode {mode[:-2]} with align_corners={{align_corners}} is not supported; {_ENLARGE}",
+            f"upsample_{mode} _upsample_{mode}_aa",
+        )
+        for mode in ("linear1d", "bilinear2d", "trilinear3d", "bicubic2d")
+    ),
+    ("unpooling by indices is not supported; " + _ENLARGE, "max_unpool1d max_unpool2d max_unpool3d"),
+    (
+        "it divides by a length taken from the input; return the values before it and normalise outside the network",
+        "normalize norm linalg_vector_norm cosine_similarity pairwise_distance cdist dist",
+    ),
+    (
+        "drop it: end the network with softmax, or with the values before it (their order is the same)",
+        "log_softmax _log_softmax LogSoftmax",
+    ),
+    (
+        "its result are positions (torch.int64), not activations; return the values before it (logits) and do this outside",
+        "argmax argmin argsort nonzero bucketize searchsorted",
+    ),
+    (
+        "the order of its result depends on the values; return the values before it and do this outside the network",
+        "sort topk kthvalue median nanmedian mode quantile unique _unique2",
+    ),
+    ("the larger of two activations is not supported; write b + torch.relu(a - b)", "maximum fmax"),
+    (_SMALLER, "minimum fmin"),
+    ("for the smallest value of one activation write -torch.amax(-x, axes); " + _SMALLER, "min amin aminmax"),
+    (
+        "reading by a list of positions, or backwards, is not supported; write slices joined by torch.cat",
+        "index index_select gather take take_along_dim masked_select flip fliplr roll",
+    ),
+    ("repeating an activation is not supported; write torch.cat([x, x], axis)", "repeat tile repeat_interleave"),
+    (
+        "writing into a part of a tensor (y[...] = value, or an in-place operation on a slice) is not supported; "
+        "join the changed and the unchanged parts with torch.cat, or multiply by a constant mask",
+        "slice_scatter select_scatter diagonal_scatter copy index_put index_fill fill masked_scatter scatter scatter_add "
+        "index_add index_copy",
+    ),
+    (
+        "choosing by a condition is not supported; with a constant mask write mask * a + (1 - mask) * b",
+        "where masked_fill",
+    ),
+    (
+        "its result is a condition (torch.bool), not an activation; decide outside the network",
+        "eq ne lt le gt ge isnan isinf isfinite logical_not logical_and logical_or logical_xor any all signbit",
+    ),
+    ("a number taken from an activation is known only at run time; keep it a tensor", "item _local_scalar_dense"),
+    (
+        "rounding inside the network is not supported; quantization rounds: leave it out, or do it outside",
+        "round floor ceil trunc fix frac fmod remainder floor_divide",
+    ),
+    (
+        "write it out: ((x - x.mean(axes, keepdim=True)) ** 2).mean(axes) is the variance, torch.sqrt of it the deviation",
+        "var std var_mean std_mean",
+    ),
+    (
+        "reading at positions computed at run time is not supported; do it outside the network",
+        "grid_sampler grid_sampler_2d grid_sampler_3d affine_grid_generator deform_conv2d",
+    ),
+    ("boxes are worked on outside the network; return the values before it", "roi_align roi_pool nms"),
+    (
+        "complex numbers are not supported; compute the spectrum outside and give it as input",
+        "fft_fft fft_rfft fft_ifft fft_irfft fft_fft2 fft_rfft2 stft istft view_as_complex",
+    ),
+    (
+        "the network is quantized already; give lowbit the float network",
+        "quantize_per_tensor quantize_per_channel fake_quantize_per_tensor_affine fake_quantize_per_channel_affine "
+        "_fused_moving_avg_obs_fq_helper",
+    ),
+    ("write a * b.sigmoid() with a, b = x.chunk(2, axis)", "glu"),
+    ("write alpha * F.elu(x / alpha)", "celu"),
+    ("write x - x.clamp(-lambd, lambd)", "softshrink"),
+    ("write x - torch.tanh(x)", "tanhshrink"),
+    ("write (-x).softmax(axis)", "softmin"),
+    ("write x.exp() - 1", "expm1"),
+    ("write (x * 0.6931471805599453).exp()", "exp2"),
+    ("write x.log() * 1.4426950408889634", "log2"),
+    ("write x.log() * 0.4342944819032518", "log10"),
+)
+
+INSTEAD = {name: text for text, names in _ROWS for name in names.split()}
+"""Layer of ``torch.nn``, function of torch or aten operation, as the user or the trace names it -> why it is not compiled and
+what to write instead; ``{argument}`` stands for an argument of the operation."""
+
+
+def instead(call: Call) -> str | None:
+    """The line of the table for this call: its layer's, its function's or its operation's; None where there is none."""
+    for name in (*call.layers, call.function):
+        if name in INSTEAD:
+            return INSTEAD[name]
+    return INSTEAD[call.op].format_map(call.args) if call.op in INSTEAD else None

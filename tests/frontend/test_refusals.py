@@ -1,0 +1,193 @@
+"""What is refused says in the user's words what it is, where it stands and what to write instead; what it says to write works."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lowbit.errors import UnsupportedOperation
+from lowbit.frontend import evaluate, import_model
+from lowbit.frontend.handlers.table import HANDLERS
+from lowbit.frontend.refusals import INSTEAD
+
+Function = Callable[[Tensor], Tensor]
+X = torch.randn((2, 4, 6, 6), generator=torch.Generator().manual_seed(3))
+
+
+class Written(nn.Module):
+    def __init__(self, function: Callable[..., Any], **parts: Any) -> None:
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            if isinstance(part, nn.Module):
+                setattr(self, name, part)
+            else:
+                self.register_buffer(name, part)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
+def refusal(model: nn.Module, x: Tensor = X) -> str:
+    with pytest.raises(UnsupportedOperation) as error:
+        import_model(model, x)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_nothing_is_both_compiled_and_refused() -> None:
+    assert not set(INSTEAD) & set(HANDLERS)
+
+
+# What to write instead: refused and accepted spelling, with the same values
+
+
+def _group_norm_by_hand(x: Tensor) -> Tensor:
+    y = x.reshape(2, 2, 72)
+    y = y - y.mean(2, keepdim=True)
+    return (y / torch.sqrt((y * y).mean(2, keepdim=True) + 1e-5)).reshape(2, 4, 6, 6)
+
+
+def _variance_by_hand(x: Tensor) -> Tensor:
+    return ((x - x.mean((2, 3), keepdim=True)) ** 2).mean((2, 3))
+
+
+_STACKED = torch.randn((1, 5, 4), generator=torch.Generator().manual_seed(4))
+
+REWRITTEN: dict[str, tuple[Function, Function]] = {
+    "norm out with mean, sub, mul, sqrt": (lambda x: F.group_norm(x, 2), _group_norm_by_hand),
+    r"\*\* 2\).mean\(axes\) is the variance": (lambda x: x.var((2, 3), unbiased=False), _variance_by_hand),
+    r"write b \+ torch.relu\(a - b\)": (lambda x: torch.maximum(x, 2 * x), lambda x: 2 * x + torch.relu(x - 2 * x)),
+    r"larger of two .*write b \+ torch.relu": (lambda x: torch.max(x, 2 * x), lambda x: 2 * x + torch.relu(x - 2 * x)),
+    r"write a - torch.relu\(a - b\)": (lambda x: torch.minimum(x, 2 * x), lambda x: x - torch.relu(x - 2 * x)),
+    r"write -torch.amax\(-x, axes\)": (lambda x: x.amin(1), lambda x: -torch.amax(-x, 1)),
+    r"write slices joined by torch.cat": (lambda x: x[:, [1, 0]], lambda x: torch.cat([x[:, 1:2], x[:, 0:1]], 1)),
+    r"backwards.* slices joined": (lambda x: x[..., :2].flip(3), lambda x: torch.cat([x[..., 1:2], x[..., 0:1]], 3)),
+    r"write torch.cat\(\[x, x\], axis\)": (lambda x: x.repeat(1, 2, 1, 1), lambda x: torch.cat([x, x], 1)),
+    r"mask \* a \+ \(1 - mask\) \* b": (
+        lambda x: torch.where(torch.eye(6) > 0, x, 2 * x),
+        lambda x: torch.eye(6) * x + (1 - torch.eye(6)) * (2 * x),
+    ),
+    r"for a constant one write F.linear or conv2d": (
+        lambda x: torch.bmm(_STACKED, x[:1].flatten(2)),
+        lambda x: F.conv2d(x[:1], _STACKED[0, :, :, None, None]).flatten(2),
+    ),
+    r"a \* b.sigmoid\(\) with a, b = x.chunk": (lambda x: F.glu(x, 1), lambda x: x.chunk(2, 1)[0] * x.chunk(2, 1)[1].sigmoid()),
+    r"alpha \* F.elu\(x / alpha\)": (lambda x: F.celu(x, 0.5), lambda x: 0.5 * F.elu(x / 0.5)),
+    r"x - x.clamp\(-lambd, lambd\)": (lambda x: F.softshrink(x, 0.3), lambda x: x - x.clamp(-0.3, 0.3)),
+    r"x.exp\(\) - 1": (torch.expm1, lambda x: x.exp() - 1),
+    r"\(x \* 0.6931471805599453\).exp\(\)": (torch.exp2, lambda x: (x * 0.6931471805599453).exp()),
+    r"x.log\(\) \* 1.4426950408889634": (lambda x: torch.log2(x.abs() + 1), lambda x: (x.abs() + 1).log() * 1.4426950408889634),
+    r"x.log\(\) \* 0.4342944819032518": (lambda x: torch.log10(x.abs() + 1), lambda x: (x.abs() + 1).log() * 0.4342944819032518),
+}
+
+
+@pytest.mark.parametrize("advice", REWRITTEN)
+def test_what_to_write_instead_is_the_same_and_works(advice: str) -> None:
+    refused, accepted = REWRITTEN[advice]
+    with pytest.raises(UnsupportedOperation, match=advice):
+        import_model(Written(refused), X)
+    graph = import_model(Written(accepted), X)
+    (got,) = evaluate(graph, [X])
+    torch.testing.assert_close(got, refused(X), rtol=1e-5, atol=1e-5)
+
+
+def _write(x: Tensor) -> Tensor:
+    y = x * 2
+    y[..., :2] = 0.0
+    return y
+
+
+def _write_through_a_slice(x: Tensor) -> Tensor:
+    y = x * 2
+    y[:, 1::2].clamp_(max=0.5)
+    return y
+
+
+WORDS: dict[str, Callable[[Tensor], Any]] = {
+    r"normalize \(aten.linalg_vector_norm.* return the values before it and normalise outside": lambda x: F.normalize(x, dim=1),
+    r"norm \(aten.linalg_vector_norm.* normalise outside": lambda x: x / torch.norm(x, 2, 1, True),
+    r"local_response_norm \(aten.avg_pool3d": lambda x: F.local_response_norm(x, 3),
+    r"layer_norm .* batch norm \(nn.BatchNorm2d\)": lambda x: F.layer_norm(x, (6,)),
+    r"instance_norm .* batch norm": lambda x: F.instance_norm(x),
+    r"log_softmax .* drop it: end the network with softmax": lambda x: F.log_softmax(x, 1),
+    r"argmax .*torch.int64.* return the values before it \(logits\)": lambda x: (x, x.argmax(1)),
+    r"topk .* order of its result depends on the values": lambda x: torch.topk(x, 2, 1)[0],
+    r"sort .* order of its result": lambda x: torch.sort(x, 1)[0],
+    r"mode bilinear with align_corners=True": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
+    r"mode bilinear with align_corners=False": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    r"mode bicubic with align_corners=False": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"),
+    r"mode nearest: .* pixel_shuffle\(r\)": lambda x: F.interpolate(x, size=(9, 11)),
+    r"mode nearest-exact: ": lambda x: F.interpolate(x, size=(9, 11), mode="nearest-exact"),
+    r"result 1 of .* leave positions to the caller, and for unpooling write": lambda x: F.max_unpool2d(
+        *F.max_pool2d(x, 2, return_indices=True), 2
+    ),
+    r"result 1 of aten.max.dim": lambda x: torch.max(x, 1)[1] * 1.0,
+    r"scaled_dot_product_attention .* attention": lambda x: F.scaled_dot_product_attention(x, x, x),
+    r"writing into a part of a tensor": _write,
+    r"in-place operation on a slice": _write_through_a_slice,
+    r"gt .* condition \(torch.bool\)": lambda x: (x > 0).float() * x,
+    r"item .* known only at run time; keep it a tensor": lambda x: x + x.mean().item(),
+    r"round .* quantization rounds": lambda x: torch.round(x),
+    r"grid_sample.* positions computed at run time": lambda x: F.grid_sample(
+        x, x[:, :2].permute(0, 2, 3, 1), align_corners=False
+    ),
+    r"fft_rfft2? .* compute the spectrum outside": lambda x: torch.fft.rfft2(x).abs(),
+    r"dropout2d \(aten.feature_dropout.* active .* pass training=self.training": lambda x: F.dropout2d(x, 0.1),
+    r"cat .* constant holds one value; make it an input": lambda x: torch.cat([x, torch.arange(72.0).reshape(2, 1, 6, 6)], 1),
+    r"output 1 of Written is torch.float64; outputs are torch.float32": lambda x: (x, x * torch.ones(6, dtype=torch.float64)),
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_in_the_words_of_the_user(words: str) -> None:
+    with pytest.raises(UnsupportedOperation, match=words):
+        import_model(Written(WORDS[words]), X)
+
+
+LAYERS: dict[str, nn.Module] = {
+    "nn.LSTM (aten.lstm.input) in inner.0 ": nn.LSTM(6, 5),
+    "nn.GRU (aten.gru.input) in inner.0 ": nn.GRU(6, 5),
+    "nn.LocalResponseNorm (aten.avg_pool3d.default) in inner.0 ": nn.LocalResponseNorm(3),
+    "nn.GroupNorm (aten.group_norm.default) in inner.0 ": nn.GroupNorm(2, 4),
+    "nn.LayerNorm (aten.layer_norm.default) in inner.0 ": nn.LayerNorm((4, 6, 6)),
+    "nn.InstanceNorm2d (aten.instance_norm.default) in inner.0 ": nn.InstanceNorm2d(4),
+    "nn.ConvTranspose2d (aten.conv_transpose2d.input) in inner.0 ": nn.ConvTranspose2d(4, 2, 2, 2),
+    "nn.Upsample (aten.upsample_nearest2d.vec) in inner.0 ": nn.Upsample(scale_factor=2),
+    "nn.MultiheadAttention (aten.": nn.MultiheadAttention(6, 2),
+    "nn.Conv2d (aten.pad.default) in inner.0 ": nn.Conv2d(4, 2, 3, padding=1, padding_mode="reflect"),
+    "nn.LogSoftmax (aten.log_softmax.int) in inner.0 ": nn.LogSoftmax(1),
+}
+
+
+class Around(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(layer)
+
+    def forward(self, x: Tensor) -> Any:
+        if isinstance(self.inner[0], nn.MultiheadAttention):
+            return self.inner[0](x[0], x[0], x[0])[0]
+        return self.inner[0](x[0] if isinstance(self.inner[0], nn.RNNBase) else x)  # the line
+
+
+@pytest.mark.parametrize("start", LAYERS)
+def test_a_layer_is_named_with_its_path_and_line(start: str) -> None:
+    source, first = inspect.getsourcelines(Around)
+    line = first + next(index for index, text in enumerate(source) if "# the line" in text) - (1 if "Multihead" in start else 0)
+    message = refusal(Around(LAYERS[start]))
+    assert message.startswith(start)
+    assert f"in inner.0 (test_refusals.py:{line}): " in message
+    assert "supported are abs" not in message
+
+
+def test_three_spatial_axes() -> None:
+    message = refusal(nn.Sequential(nn.Conv3d(3, 4, 3)), torch.zeros(1, 3, 4, 8, 8))
+    assert message.startswith("nn.Conv3d (aten.conv3d.default) in 0: 3 spatial axes")

@@ -7,7 +7,9 @@ import pytest
 
 from lowbit.errors import GraphError, LowbitError, UnsupportedOperation, UnsupportedPrecision
 from lowbit.graph import Graph, Node, TensorType
+from lowbit.kernels.packing import Packing
 from lowbit.lowering import lower
+from lowbit.lowering.context import Lowering
 from lowbit.lowering.lower import HANDLERS
 from lowbit.numerics import QParams, QType
 from lowbit.targets import TARGETS
@@ -70,3 +72,35 @@ def test_sums_that_do_not_fit_the_accumulator() -> None:
     nodes = (Node("q", "quantize", ("x",)), Node("y", "linear", ("q", "w", "b"), {"lo": None, "hi": None}))
     message = r"y \(linear\): u8 x i8 sums of up to \d{10} do not fit the int32 accumulator; use 16-bit activations"
     _refused(Graph("g", ("x",), ("y",), nodes, types, constants), UnsupportedPrecision, message)
+
+
+def test_parts_of_depthwise_weights_that_do_not_fit_int32() -> None:
+    """23 x 23 products of 16-bit values and halves of 128."""
+    types = {
+        "x": TensorType((1, 2, 23, 23)),
+        "q": _integers("i16", 1, 2, 23, 23),
+        "w": _integers("i16", 2, 1, 23, 23, axis=0),
+        "b": TensorType((2,), "int64"),
+        "y": TensorType((1, 2, 1, 1)),
+    }
+    attrs = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 2, "lo": None, "hi": None}
+    constants = {"w": np.full((2, 1, 23, 23), 127 * 256 - 128, np.int16), "b": np.zeros(2, np.int64)}
+    nodes = (Node("q", "quantize", ("x",)), Node("y", "conv2d", ("q", "w", "b"), attrs))
+    message = r"y \(conv2d\): i16 x i16 sums of a part of up to \d{10} do not fit the int32 accumulator; use a smaller kernel"
+    _refused(Graph("g", ("x",), ("y",), nodes, types, constants), UnsupportedPrecision, message)
+
+
+def test_buffers_beyond_32_bits() -> None:
+    """Three channels take sixteen."""
+    types = {"x": TensorType((150, 3, 1000, 1000)), "y": TensorType((150, 3, 1000, 1000))}
+    graph = Graph("g", ("x",), ("y",), (Node("y", "unary", ("x",), {"fn": "exp"}),), types)
+    _refused(
+        graph, UnsupportedOperation, r"x: 2400000000 elements in memory \(150 x 1000 x 1000 pixels of 16 channels\), kernels"
+    )
+
+
+def test_weights_beyond_32_bits() -> None:
+    ctx = Lowering(Graph("g", ("x",), ("x",), (), {"x": TensorType((1, 4))}), TARGETS["x86-64-v3"])
+    packing = Packing("panels", "f32", 40_000, 1, 40_000, 40_000, 16, 1)
+    with pytest.raises(UnsupportedOperation, match=r"fc: 6400000000 bytes of weights; kernels address"):
+        ctx.add_weights("fc", np.zeros(0, np.float32), "f32", 32, packing)

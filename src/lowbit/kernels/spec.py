@@ -369,8 +369,9 @@ class PoolSpec(KernelSpec):
     """Pooling over explicit windows: t = [y0[h] | y1[h] | x0[w] | x1[w]] (half-open, within src).
 
     max: stored maximum, dst dtype = src dtype.   (quantized tensors keep their parameters)
-    avg: integer  f = f32(sum of stored * step + shift, in int32) * m,  s = [step, shift, lo, hi, zero | m[h*w]]
+    avg: integer  f = f32(sum of stored * step + shift, exact) * m,  s = [step, shift, lo, hi, zero | m[h*w]]
          float    f = (sum of x) * m,  s = [m[h*w]]
+    ``wide``: the sum is float64 (integers: exact up to 2^53), else int32 or float32.
     units = output rows (n * h).
     """
 
@@ -379,6 +380,7 @@ class PoolSpec(KernelSpec):
     src: Layout
     dst: Layout
     sign: bool = False
+    wide: bool = False
 
     @property
     def units(self) -> int:
@@ -386,7 +388,7 @@ class PoolSpec(KernelSpec):
 
     @property
     def label(self) -> str:
-        return f"{self.fn}_pool2d_{self.src.dtype}_{self.dst.dtype}"
+        return f"{self.fn}_pool2d_{self.src.dtype}_{self.dst.dtype}{'_f64' if self.wide else ''}"
 
 
 @dataclass(frozen=True)

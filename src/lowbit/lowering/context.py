@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node, TensorType
 from lowbit.kernels.conv2d.decide import Decisions
 from lowbit.kernels.layout import Layout
@@ -28,7 +29,7 @@ class Lowering:
         self.graph = graph
         self.target = target
         self.decisions = decisions
-        self.layouts: dict[str, Layout] = choose_layouts(graph)
+        self.layouts: dict[str, Layout] = {name: _addressable(name, held) for name, held in choose_layouts(graph).items()}
         self.constants = ConstantPool()
         self._alias: dict[str, str] = {}
         self._calls: list[tuple[Call, dict[int, str], str]] = []  # call, argument index -> buffer, written buffer
@@ -53,7 +54,7 @@ class Lowering:
 
     def temporary(self, name: str, layout: Layout) -> str:
         """A buffer that is no value of the graph."""
-        self.layouts[name] = layout
+        self.layouts[name] = _addressable(name, layout)
         return name
 
     def written(self, name: str) -> bool:
@@ -61,6 +62,8 @@ class Lowering:
         return name in self._filled
 
     def add_weights(self, layer: str, values: np.ndarray, qtype: str, container: int, packing: Packing) -> Ref:
+        if packing.nbytes > _MOST_ELEMENTS:
+            raise UnsupportedOperation(f"{layer}: {packing.nbytes} bytes of weights; kernels address {_MOST_ELEMENTS}")
         offset = self._weight_bytes
         self._weights.append(Weights(layer, values, qtype, container, packing, offset))
         self._weight_bytes += align(packing.nbytes + 64)
@@ -130,6 +133,18 @@ class Lowering:
             input_names=graph.inputs,
             output_names=graph.outputs,
         )
+
+
+_MOST_ELEMENTS = 2**31 - 2**16  # offsets are int32, and vectors may start behind the last element
+
+
+def _addressable(name: str, layout: Layout) -> Layout:
+    if layout.elements > _MOST_ELEMENTS:
+        raise UnsupportedOperation(
+            f"{name}: {layout.elements} elements in memory ({layout.n} x {layout.hp} x {layout.wp} pixels of {layout.stride} "
+            f"channels), kernels address {_MOST_ELEMENTS}; use a smaller batch or a smaller input"
+        )
+    return layout
 
 
 def _resolve(call: Call, named: dict[int, str], out: str, offsets: dict[str, int]) -> Call:

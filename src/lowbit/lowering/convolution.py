@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from lowbit.errors import UnsupportedPrecision
 from lowbit.graph import Node
+from lowbit.graph.bounds import require
 from lowbit.kernels.conv2d.decide import decide
+from lowbit.kernels.conv2d.pack import split_parts
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import DepthwiseSpec
@@ -92,12 +93,9 @@ class _Layer:
         total = np.asarray(self.effective, np.int64).sum(taps)
         bias = np.asarray(ctx.graph.constants[self.bias], np.int64) + (self.x.off - self.x.zero_point) * total + offset
         if not self.wide:
-            reach = self.reach
-            if np.any(reach + np.abs(bias) >= 2**31):
-                raise UnsupportedPrecision(
-                    f"{self.node.name} ({self.node.op}): {self.act_text} x {self.weight_text} sums of up to "
-                    f"{int(np.max(reach + np.abs(bias)))} do not fit the int32 accumulator; use 16-bit activations for this layer"
-                )
+            where, what = f"{self.node.name} ({self.node.op})", f"{self.act_text} x {self.weight_text} sums"
+            largest = int((self.reach + np.abs(bias)).max(initial=0))
+            require(where, what, largest, "int32", "use 16-bit activations for this layer")
         padded = np.zeros((1 + len(rows), lanes), np.float64 if self.wide else np.int32)
         for row, values in zip(padded, (bias, *rows), strict=True):
             row[: len(values)] = values
@@ -258,6 +256,10 @@ def _lower_depthwise(ctx: Lowering, layer: _Layer, macs: int) -> None:
     if layer.quant is None:
         b, s = layer.float_operands(ctx, lanes)
     else:
+        if layer.wide:
+            sums = max(int(np.abs(part).sum((1, 2, 3)).max(initial=0)) for part in split_parts(layer.effective.astype(np.int64)))
+            where, what = f"{layer.node.name} ({layer.node.op})", f"{layer.act_text} x {layer.weight_text} sums of a part"
+            require(where, what, layer.act_max * sums, "int32", "use a smaller kernel, or 8-bit weights and activations")
         b, s = layer.integer_bias(ctx, lanes), layer.integer_scales(ctx, lanes)
     w = layer.weights(ctx, packing)
     r, out = layer.residual or NULL, layer.node.name

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node
+from lowbit.graph.bounds import check_bounds
 from lowbit.kernels.conv2d.decide import Decisions
 from lowbit.lowering import boundary, convolution, elementwise, movement, pooling
 from lowbit.lowering.context import Lowering
@@ -41,8 +42,9 @@ def lower(graph: Graph, target: Target, decisions: Decisions | None = None) -> P
     where that was measured; without it the cost model decides.
 
     The program of an integer graph equals ``graph.interpreter.interpret`` integer for integer.
-    Raises UnsupportedOperation / UnsupportedPrecision naming the layer.
+    Raises UnsupportedOperation / UnsupportedPrecision / NumericsError naming the layer.
     """
+    check_bounds(graph)
     ctx = Lowering(graph, target, decisions)
     boundary.lower_inputs(ctx)
     for node in graph.nodes:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit.graph import Node
+from lowbit.graph.bounds import CAPACITY, largest_pool_sum
 from lowbit.kernels.spec import PoolSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Ref
 from lowbit.numerics import multiplier
 
 __all__ = ["lower_avg_pool", "lower_max_pool"]
+
+_FLOATS = 1024  # float32 sums up to here are as good as their elements
 
 
 def _windows(ctx: Lowering, node: Node) -> Ref:
@@ -24,16 +27,26 @@ def lower_max_pool(ctx: Lowering, node: Node) -> None:
     ctx.emit(node, spec, x=source, o=node.name, t=_windows(ctx, node), fill=ctx.stored(node.name).zero)
 
 
+def _elements(node: Node) -> int:
+    """Elements of the largest window."""
+    rows, columns = (max(b - a for a, b in node.attrs[axis]) for axis in ("windows", "columns"))
+    return int(rows * columns)
+
+
 def lower_avg_pool(ctx: Lowering, node: Node) -> None:
-    """Integer: the sum of stored * step + shift over a window, times s_in / (s_out * divisor)."""
+    """Integer: the sum of stored * step + shift over a window, times s_in / (s_out * divisor).  Sums that int32 might not
+    hold, and floats of more than 1,024 elements, whose rounding errors would show, are float64."""
     (source,), stored = node.inputs, ctx.stored(node.name)
     divisors = np.asarray(node.attrs["divisors"], np.float64)
     given = ctx.stored(source)
     if stored.quant is None:
         s = ctx.constants.floats(1.0 / divisors)
+        wide = _elements(node) > _FLOATS
     else:
+        assert given.quant is not None
         qtype = stored.quant.qtype
         factors = multiplier(np.float64(given.scale), np.float64(stored.scale) * divisors)
         s = ctx.constants.floats(*given.operand, stored.result(qtype.qmin, qtype.qmax), factors)
-    spec = PoolSpec("avg", ctx.layouts[source], ctx.layouts[node.name], stored.sign)
+        wide = largest_pool_sum(node, given.quant) > CAPACITY["int32"]
+    spec = PoolSpec("avg", ctx.layouts[source], ctx.layouts[node.name], stored.sign, wide)
     ctx.emit(node, spec, x=source, o=node.name, s=s, t=_windows(ctx, node), fill=stored.zero)

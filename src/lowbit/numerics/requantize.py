@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowbit.errors import NumericsError
 from lowbit.numerics.qparams import QParams
 
 __all__ = ["dequantize", "multiplier", "quantize", "requantize"]
@@ -38,8 +39,14 @@ def dequantize(q: np.ndarray, params: QParams) -> np.ndarray:
 
 
 def multiplier(scale_in: np.ndarray | float, scale_out: np.ndarray | float) -> np.ndarray:
-    """float32(scale_in / scale_out), the division in float64.  ``scale_in`` may be a float64 product."""
-    return (np.asarray(scale_in, np.float64) / np.asarray(scale_out, np.float64)).astype(np.float32)
+    """float32(scale_in / scale_out), the division in float64.  ``scale_in`` may be a float64 product.
+
+    Raises NumericsError for one that is not finite in float32."""
+    with np.errstate(over="ignore"):
+        factor = (np.asarray(scale_in, np.float64) / np.asarray(scale_out, np.float64)).astype(np.float32)
+    if not np.isfinite(factor).all():
+        raise NumericsError(f"the multiplier {np.max(scale_in):.4g} / {np.min(scale_out):.4g} is not finite in float32")
+    return factor
 
 
 def requantize(acc: np.ndarray, factor: np.ndarray | np.floating, lo: int, hi: int, zero_point: int) -> np.ndarray:

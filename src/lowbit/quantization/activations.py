@@ -12,7 +12,7 @@ from lowbit.quantization.observers import Histogram, observed_range
 
 __all__ = ["SMALLEST_SCALE", "activation_params", "activation_type"]
 
-SMALLEST_SCALE = 2.0**-100  # keeps s_x * s_w / s_out finite in float32 whatever the tensor
+SMALLEST_SCALE = 2.0**-126  # the smallest float32 of full precision
 
 
 def activation_type(requested: QType, minimum: float, dictated: bool) -> QType:

@@ -11,7 +11,7 @@ from lowbit.graph import Node
 from lowbit.numerics import QParams, QType, dequantize
 from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.draft import Draft, clamp_bounds
-from lowbit.quantization.weights import quantize_weights, round_weights
+from lowbit.quantization.weights import SMALLEST_WEIGHT_SCALE, quantize_weights, round_weights
 
 __all__ = ["integer_layer", "quantize_parameters"]
 
@@ -64,6 +64,8 @@ def quantize_parameters(
     if not np.isfinite(bias).all():
         raise NumericsError("the bias is NaN or infinite")
     q, params = quantize_weights(w, qtype, container, config)
+    if config.fixed_scale(qtype.bits) is None:
+        q, params = _with_room(w, q, params, bias, x)
     span = 2 if x.qtype.bipolar else x.qtype.qmax - x.qtype.qmin
     wide = max(x.qtype.bits, qtype.bits) > 8
     limit = 2**52 if wide else 2**30
@@ -82,6 +84,24 @@ def quantize_parameters(
             raise NumericsError(f"{w[0].size} products per output can overflow the accumulator")
         params = replace(params, scale=np.where(over, 2 * params.scale, params.scale))
         q = np.where(over.reshape((-1,) + (1,) * (q.ndim - 1)), round_weights(w, params), q)
+
+
+_LEAST_UNIT = 2.0**-140  # of an accumulator: float32 still has nine bits there
+_FINE = 2.0**-20
+
+
+def _with_room(w: np.ndarray, q: np.ndarray, params: QParams, bias: np.ndarray, x: QParams) -> tuple[np.ndarray, QParams]:
+    """Scales that do not vanish once they are multiplied by s_x, and in channels whose weights are all 0 do not swallow the
+    bias either: s_x * s_w >= 2^-140, and there <= |bias| * 2^-20 (2^-28 then)."""
+    s_x, scale = float(x.scale), params.scale.astype(np.float64)
+    size = np.abs(bias.astype(np.float64))
+    swallowed = ~q.reshape(len(q), -1).any(1) & (s_x * scale > size * _FINE) & (size > 0)
+    wanted = np.where(swallowed, size * 2.0**-28 / s_x, scale)
+    wanted = np.maximum(wanted, max(_LEAST_UNIT / s_x, SMALLEST_WEIGHT_SCALE)).astype(np.float32)
+    if np.array_equal(wanted, params.scale):
+        return q, params
+    params = replace(params, scale=wanted)
+    return round_weights(w, params), params
 
 
 def _mean_error(w: np.ndarray, q: np.ndarray, params: QParams, means: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lowbit.errors import CalibrationError, UnsupportedOperation
 from lowbit.graph import Graph, Node, verify
+from lowbit.graph.bounds import check_bounds
 from lowbit.numerics import QParams
 from lowbit.quantization import layer_rules, other_rules
 from lowbit.quantization.activations import activation_params
@@ -43,7 +44,8 @@ def quantize_graph(graph: Graph, calibration: Calibration, config: QuantizationC
     Every value gets scale, zero point and integer type (graph types' ``quant``); weights, biases,
     multipliers and tables become constants.  Raises CalibrationError for a value that was not
     observed, UnsupportedOperation for one that has no integer form, ConfigError and
-    UnsupportedPrecision for an impossible configuration, NumericsError for non-finite weights.
+    UnsupportedPrecision for an impossible configuration or sums that no accumulator holds, NumericsError for
+    non-finite weights and for scales whose products leave float32.
     """
     plan = make_plan(graph, config)
     draft = Draft(graph, config, plan, _value_params(graph, plan, calibration, config), calibration.input_means)
@@ -65,7 +67,7 @@ def quantize_graph(graph: Graph, calibration: Calibration, config: QuantizationC
             outputs[name] = draft.fresh(f"{name}.dequantize")
             draft.emit(Node(outputs[name], "dequantize", (name,), source=graph.node(name).source), None)
     names = tuple(outputs[name] for name in graph.outputs)
-    return verify(Graph(graph.name, graph.inputs, names, tuple(draft.nodes), draft.types, draft.constants))
+    return check_bounds(verify(Graph(graph.name, graph.inputs, names, tuple(draft.nodes), draft.types, draft.constants)))
 
 
 def _value_params(graph: Graph, plan: Plan, calibration: Calibration, config: QuantizationConfig) -> dict[str, QParams | None]:

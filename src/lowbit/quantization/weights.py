@@ -8,12 +8,14 @@ from lowbit.errors import NumericsError
 from lowbit.numerics import QParams, QType
 from lowbit.quantization.config import QuantizationConfig
 
-__all__ = ["ZERO_CHANNEL_SCALE", "quantize_weights", "round_weights"]
+__all__ = ["SMALLEST_WEIGHT_SCALE", "ZERO_CHANNEL_SCALE", "quantize_weights", "round_weights"]
 
 _SEARCHED = 4  # up to this width the scale is searched; above, min-max is as good
 _STARTS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
 _REFINEMENTS = 4
 _CACHED = 1 << 15  # weights whose temporaries fit a level-2 cache
+SMALLEST_WEIGHT_SCALE = 2.0**-126
+"""The smallest number of full precision: weights below half of it count as 0."""
 ZERO_CHANNEL_SCALE = 2.0**-40
 """Scale of a channel whose weights are all 0: small, so that its bias keeps its precision (the
 overflow rule of the bias then raises it as far as needed), and so that b1, which has no 0, adds nothing."""
@@ -63,13 +65,17 @@ def _search(rows: np.ndarray, largest: np.ndarray, qtype: QType) -> np.ndarray:
 
 def _scales(rows: np.ndarray, qtype: QType, config: QuantizationConfig) -> np.ndarray:
     """(R, K) weights -> (R,) float32 scales: mean|w| for b1 (Rastegari et al. 2016, eq. 6),
-    least squared error up to 4 bits, max|w| / qmax above (so -qmax - 1 never occurs)."""
+    least squared error up to 4 bits, max|w| / qmax above (so -qmax - 1 never occurs).
+
+    Rows are first brought to 1 <= max|w| < 2, exactly, so that no square leaves float32 whatever their size."""
     dictated = config.fixed_scale(qtype.bits)
     if dictated is not None:
         return np.full(len(rows), dictated, np.float32)
     largest = np.abs(rows).max(1, initial=0)
-    zero = largest < 2.0**-80
-    largest = np.where(zero, np.float32(1), largest)
+    zero = largest < SMALLEST_WEIGHT_SCALE
+    exponent = np.frexp(np.where(zero, np.float32(1), largest))[1] - 1
+    rows = np.ldexp(rows, -exponent[:, None])
+    largest = np.where(zero, np.float32(1), np.ldexp(largest, -exponent))
     if qtype.bipolar:
         scale = np.abs(rows).mean(1)
     elif qtype.bits <= _SEARCHED:
@@ -80,6 +86,7 @@ def _scales(rows: np.ndarray, qtype: QType, config: QuantizationConfig) -> np.nd
         with np.errstate(divide="ignore"):
             below = np.exp2(np.floor(np.log2(np.where(zero, 1, scale)))).astype(np.float32)
         scale = np.where(_error(rows, below, qtype) < _error(rows, 2 * below, qtype), below, 2 * below)
+    scale = np.maximum(np.ldexp(scale.astype(np.float32), exponent), np.float32(SMALLEST_WEIGHT_SCALE))
     return np.where(zero, np.float32(ZERO_CHANNEL_SCALE), scale).astype(np.float32)
 
 
@@ -91,7 +98,7 @@ def _grouped(w: np.ndarray, qtype: QType, config: QuantizationConfig, size: int)
     groups = -(-w.shape[1] // size)
     most = 127 // max(-_levels(qtype)[0], qtype.qmax)
     own = np.stack([_scales(w[:, g * size : (g + 1) * size].reshape(len(w), -1), qtype, config) for g in range(groups)], axis=1)
-    scale = own.max(1) / np.float32(most)
+    scale = np.maximum(own.max(1) / np.float32(most), np.float32(SMALLEST_WEIGHT_SCALE))
     return scale, np.clip(np.rint(own / scale[:, None]), 1, most).astype(np.uint8)
 
 

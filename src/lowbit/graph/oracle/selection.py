@@ -6,7 +6,7 @@ import numpy as np
 
 from lowbit.graph.ir import Node, TensorType
 from lowbit.graph.oracle.result import offsets, params_of, to_integers
-from lowbit.numerics import quantize
+from lowbit.numerics import multiplier, quantize
 
 __all__ = ["avg_pool2d", "max_pool2d", "pad", "permute", "reshape", "slice_"]
 
@@ -24,9 +24,9 @@ def max_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], ou
 def avg_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
     """f = f32(sum (q - z)) * m[pos], m = f32(s_x / (s_out * divisor[pos]))."""
     x = params_of(types[0])
-    acc = _windows(offsets(values[0], x), node, np.add)
+    acc = _windows(offsets(values[0], x).astype(np.int64), node, np.add)
     divisors = np.asarray(node.attrs["divisors"], np.float64).reshape(acc.shape[2:])
-    factor = (x.scale.astype(np.float64) / (params_of(out).scale.astype(np.float64) * divisors)).astype(np.float32)
+    factor = multiplier(x.scale, params_of(out).scale.astype(np.float64) * divisors)
     return to_integers(acc.astype(np.float32) * factor, node, out)
 
 

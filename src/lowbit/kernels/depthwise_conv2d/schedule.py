@@ -15,7 +15,7 @@ NEON multiplies int16 of one row (``smlal``, ``smlal2``), eight channels at a ti
 u8 values are at most 255 and weights at most 8 bits, so int32 holds 2^16 taps; for ``i16`` the lowering
 proves the sum from the weights (arithmetic is modulo 2^32, so only the total has to fit).  ``wide``: weights
 are 256 * high + low with |high|, |low| <= 128, each part sums in int32 (|x| * 2^7 * taps < 2^31 up to
-511 taps), and the parts meet in float64, exactly.
+511 taps; the lowering proves it from the weights), and the parts meet in float64, exactly.
 """
 
 from __future__ import annotations

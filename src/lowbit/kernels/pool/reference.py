@@ -31,5 +31,5 @@ def pool(spec: PoolSpec, x: np.ndarray, t: np.ndarray, s: np.ndarray | None = No
         return (out * s.reshape(h, w)[None, :, :, None]).astype(np.float32)
     step, shift, lo, hi, zero = s[:5]
     acc = out * int(step) + count[None, :, :, None] * int(shift)
-    f = acc.astype(np.int32).astype(np.float32) * s[5:].reshape(h, w)[None, :, :, None]
+    f = (acc if spec.wide else acc.astype(np.int32)).astype(np.float32) * s[5:].reshape(h, w)[None, :, :, None]
     return integer_result(f, lo, hi, zero, np.int16 if spec.dst.dtype == "i16" else np.uint8, spec.sign)

@@ -19,7 +19,7 @@ __all__ = ["build"]
 def _group(chunks: int, dtype: str) -> int:
     """Vectors of 16 channels that share one walk over a window: their accumulators fill registers,
     and the bounds of the window are read once for all of them."""
-    widest = 4 if dtype == "uint8" else 8
+    widest = {"uint8": 4, "float64": 2}.get(dtype, 8)
     return max(g for g in range(1, widest + 1) if chunks % g == 0)
 
 
@@ -28,7 +28,7 @@ def build(spec: PoolSpec, target: Target) -> Any:
     src, dst = spec.src, spec.dst
     dtype = TIR_DTYPE[src.dtype]
     maximum = spec.fn == "max"
-    total = dtype if maximum or dtype == "float32" else "int32"
+    total = "float64" if spec.wide else dtype if maximum or dtype == "float32" else "int32"
     header = 0 if dtype == "float32" else 5
     chunks, filled = divmod(min(src.stride, dst.stride), LANES)
     chunks += 1 if filled else 0
@@ -43,16 +43,16 @@ def build(spec: PoolSpec, target: Target) -> Any:
     }
     with kernel_function(spec.symbol(target.name), **pointers) as k:
         zero = TB.Bind(T.cast(k.s[4], "int32")) if not maximum and header else None
-        step = TB.Bind(T.cast(k.s[0], "int32")) if not maximum and header else None
-        shift = TB.Bind(T.cast(k.s[1], "int32")) if not maximum and header else None
+        step = TB.Bind(T.cast(k.s[0], total)) if not maximum and header else None
+        shift = TB.Bind(T.cast(k.s[1], total)) if not maximum and header else None
 
         def result(acc: Any, count: Any, position: Any) -> Any:
             if maximum:
                 return acc
             multiplier = splat(k.s[header + position], "float32")
             if not header:
-                return acc * multiplier
-            exact = acc * splat(step, "int32") + splat(shift * count, "int32")
+                return convert(acc, "float32") * multiplier
+            exact = acc * splat(step, total) + splat(shift * T.cast(count, total), total)
             f = convert(exact, "float32") * multiplier
             return integer_result(f, k.s[2], k.s[3], zero, TIR_DTYPE[dst.dtype], spec.sign)
 

@@ -49,7 +49,7 @@ class Histogram:
     def _start(self) -> None:
         span = self.maximum - self.minimum
         self.origin = self.minimum
-        self.width = max(span, abs(self.maximum) * 1e-6, 1e-30) / BINS
+        self.width = max(span, abs(self.maximum) * 1e-6, 1e-45) / BINS
 
     def _grow(self) -> None:
         while self.minimum < self.origin or self.maximum > self.origin + self.width * BINS:

@@ -1,0 +1,165 @@
+"""How large the accumulators and the results of an integer graph can become, whatever its inputs.
+
+Bounds follow from shapes and types; where those do not suffice, from the weights.  docs/numerics.md has the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from lowbit.errors import NumericsError, UnsupportedPrecision
+from lowbit.graph.ir import Graph, Node
+from lowbit.graph.oracle.layers import effective_weights
+from lowbit.graph.oracle.result import params_of
+from lowbit.numerics import QParams
+
+__all__ = ["CAPACITY", "check_bounds", "is_wide", "largest_layer_sum", "largest_pool_sum", "require", "span"]
+
+CAPACITY = {"int32": 2**31 - 1, "float64": 2**53}
+"""Accumulator -> the largest magnitude up to which it holds every integer."""
+
+_REAL = 2.0**127  # float32 holds everything below
+_TINY = 2.0**-149  # its smallest number
+
+
+def require(where: str, what: str, largest: int, accumulator: str, advice: str) -> None:
+    """Raises UnsupportedPrecision where ``largest`` does not fit."""
+    if largest > CAPACITY[accumulator]:
+        raise UnsupportedPrecision(f"{where}: {what} of up to {largest} do not fit the {accumulator} accumulator; {advice}")
+
+
+def span(params: QParams) -> int:
+    """A bound on |q - zero_point|, and on both terms of stored * step + shift, which make it."""
+    qtype, z = params.qtype, params.zero_point
+    if qtype.bits == 16:
+        return max(-qtype.qmin, qtype.qmax) + abs(z)
+    return qtype.qmax - qtype.qmin
+
+
+def is_wide(x: QParams, weight: QParams) -> bool:
+    """Whether a layer's sums are held in float64 (operands of 16 bits) instead of int32."""
+    return max(x.qtype.bits, weight.qtype.bits) > 8
+
+
+def largest_layer_sum(graph: Graph, node: Node) -> int:
+    """Bound on the magnitude of every partial sum of conv2d or linear, with its bias.
+
+    K products of at most span * 2^(bits - 1), if that is enough (wide: w = 256 * high + low, whose parts are at most
+    |w| + 256 together); else the largest sum of |w| of a channel."""
+    x, weight = (params_of(graph.types[name]) for name in node.inputs[:2])
+    w = graph.constants[node.inputs[1]]
+    wide = is_wide(x, weight)
+    bias = int(np.abs(graph.constants[node.inputs[2]].astype(np.int64)).max(initial=0))
+    products, most = w[0].size, 1 << max(weight.qtype.bits - 1, 7)
+    largest = products * span(x) * (most + (256 if wide else 0)) + bias
+    if largest <= CAPACITY["float64" if wide else "int32"]:
+        return largest
+    sums = np.abs(effective_weights(w, graph.types[node.inputs[1]]).astype(np.int64)).reshape(len(w), -1).sum(1)
+    return span(x) * (int(sums.max(initial=0)) + (256 * products if wide else 0)) + bias
+
+
+def largest_pool_sum(node: Node, x: QParams) -> int:
+    """Bound on the sum over any window, and on both of its terms, of stored values and of shifts."""
+    rows, columns = (max(b - a for a, b in node.attrs[axis]) for axis in ("windows", "columns"))
+    return int(rows * columns * span(x))
+
+
+def _scales(graph: Graph, node: Node) -> tuple[list[float], float]:
+    """Scales of the quantized inputs (the largest of each) and of the output (1 for float32), in float64."""
+    quants = [graph.types[name].quant for name in node.inputs]
+    out = graph.types[node.name].quant
+    return [float(q.scale.max()) for q in quants if q is not None], 1.0 if out is None else float(out.scale)
+
+
+def _layer(graph: Graph, node: Node) -> float:
+    """Largest |acc| * m + |v_r| * m_r."""
+    x, weight = (params_of(graph.types[name]) for name in node.inputs[:2])
+    (s_x, s_w, *s_r), s_out = _scales(graph, node)
+    wide, largest = is_wide(x, weight), largest_layer_sum(graph, node)
+    advice = "split the layer" if wide else "use 16-bit activations for this layer"
+    require(_where(node), f"{x.qtype} x {weight.qtype} sums", largest, "float64" if wide else "int32", advice)
+    f = largest * (s_x * s_w / s_out)
+    smallest = s_x * float(weight.scale.min()) / s_out
+    out = graph.types[node.name].quant
+    if smallest < _TINY and (out is None or out.qtype.bipolar):
+        raise NumericsError(
+            f"{_where(node)}: the product of the scales {s_x:.4g} (input) and {weight.scale.min():.4g} (weights) is 0 in "
+            "float32, and so would be all results; scale the layer's weights or inputs up"
+        )
+    return f + (span(params_of(graph.types[node.inputs[-1]])) * (s_r[0] / s_out) if s_r else 0.0)
+
+
+def _binary(graph: Graph, node: Node) -> float:
+    (a, b), s_out = _scales(graph, node)
+    first, second = (span(params_of(graph.types[name])) for name in node.inputs)
+    if node.op == "mul":
+        return first * second * (a * b / s_out)
+    return first * (a / s_out) + second * (b / s_out)
+
+
+def _affine(graph: Graph, node: Node) -> float:
+    scale, shift = (np.abs(graph.constants[name].astype(np.float64)).max(initial=0) for name in node.inputs[1:])
+    return float(span(params_of(graph.types[node.inputs[0]])) * scale + shift)
+
+
+def _rescaled(graph: Graph, node: Node) -> float:
+    scales, s_out = _scales(graph, node)
+    return max(span(params_of(graph.types[name])) * (s / s_out) for name, s in zip(node.inputs, scales, strict=True))
+
+
+def _pool(graph: Graph, node: Node) -> float:
+    largest = largest_pool_sum(node, params_of(graph.types[node.inputs[0]]))
+    require(_where(node), "sums over a window", largest, "float64", "pool in two steps")
+    (s_x,), s_out = _scales(graph, node)
+    return largest * (s_x / (s_out * min(node.attrs["divisors"])))
+
+
+def _softmax(graph: Graph, node: Node) -> float:
+    entry = int(graph.constants[node.inputs[1]].max(initial=0))
+    largest = entry * graph.types[node.name].shape[node.attrs["axis"]]
+    require(_where(node), "sums of exponentials", largest, "int32", "the table must be smaller")
+    return 1.0 / _scales(graph, node)[1]
+
+
+_LARGEST: dict[str, Callable[[Graph, Node], float]] = {
+    "add": _binary,
+    "affine": _affine,
+    "avg_pool2d": _pool,
+    "clamp": _rescaled,
+    "concat": _rescaled,
+    "conv2d": _layer,
+    "linear": _layer,
+    "mul": _binary,
+    "softmax": _softmax,
+    "sub": _binary,
+}
+"""Operation -> the largest |f| of its results, in units of the output's scale; checks its accumulator on the way."""
+
+
+def _where(node: Node) -> str:
+    return f"{node.name} ({node.op}{f', {node.source}' if node.source else ''})"
+
+
+def _integer_nodes(graph: Graph) -> Iterator[Node]:
+    for node in graph.nodes:
+        if node.op in _LARGEST and graph.types[node.inputs[0]].quant is not None:
+            yield node
+
+
+def check_bounds(graph: Graph) -> Graph:
+    """The graph, if every accumulator of its integer operations holds every sum, and every result is finite in float32.
+
+    Raises UnsupportedPrecision naming layer, bound and accumulator; NumericsError where scales are so far apart that a
+    result leaves float32, or all results of a last layer vanish."""
+    for node in _integer_nodes(graph):
+        largest = _LARGEST[node.op](graph, node)
+        if not largest < _REAL:
+            scales, s_out = _scales(graph, node)
+            given = " and ".join(f"{s:.4g}" for s in scales)
+            raise NumericsError(
+                f"{_where(node)}: results of up to {largest:.3g} steps of the output are not finite in float32: "
+                f"the inputs have scale {given}, the output {s_out:.4g}; bring these scales closer together"
+            )
+    return graph

@@ -1,0 +1,32 @@
+"""Averages and sums over large maps: their sums leave int32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lowbit
+from lowbit.graph.interpreter import interpret
+
+
+@pytest.mark.parametrize("config", ["16/int16", "8/int8", "fp32"])
+def test_means_and_sums_near_the_maximum(config: str) -> None:
+    import torch
+
+    class Network(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.mean((2, 3)), x.sum((2, 3)), -x.mean((2, 3)), torch.nn.functional.avg_pool2d(x, (300, 310))
+
+    x = torch.rand((1, 2, 320, 320), generator=torch.Generator().manual_seed(0)) * 0.02 + 0.98
+    given = {} if config == "fp32" else {"calibration": [x]}
+    net = lowbit.compile(Network(), x, config=config, threads=1, progress=False, **given)
+    got = [np.asarray(value) for value in net(x.numpy())]
+    for value, right in zip(got, Network()(x.double()), strict=True):
+        np.testing.assert_allclose(
+            value, right.numpy(), rtol=5e-3 if config == "8/int8" else 1e-4 if config == "16/int16" else 1e-6
+        )
+    if given:
+        for value, integer in zip(got, interpret(net.graph(), [x.numpy()]), strict=True):
+            np.testing.assert_array_equal(value, integer)

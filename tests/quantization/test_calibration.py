@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,8 @@ def two_inputs():
         lambda x: [[x[:5], 3], [x[5:], 4]],
         lambda x: [{"x": x, "label": 1}],
         lambda x: [{"image": x}],
+        lambda x: [torch.from_numpy(x).to_sparse()],
+        lambda x: [torch.from_numpy(x).double().requires_grad_()],
     ],
 )
 def test_kinds_of_samples(samples) -> None:
@@ -80,6 +84,42 @@ def test_several_inputs() -> None:
         assert calibrate(graph, [sample]).histograms["x"].maximum == 1
 
 
+def test_dicts_are_matched_by_name_or_refused() -> None:
+    x, y = np.ones((2, 4)), np.full((2, 4), 5.0)
+    assert calibrate(two_inputs(), [{"label": 0, "y": y, "x": x}]).histograms["x"].maximum == 1
+    for sample in ({"a": x, "b": y}, {"X": x, "y": y}, {"x": x}):
+        with pytest.raises(CalibrationError, match=r"sample 0 has no '[xy]'.* the inputs of net are x, y"):
+            calibrate(two_inputs(), [sample])
+
+
+def test_bfloat16_samples_are_read_exactly() -> None:
+    x = torch.from_numpy(rows(3)).bfloat16()
+    assert same(calibrate(residual_network(), [x]), calibrate(residual_network(), [x.float()]))
+
+
+def test_what_is_observed_does_not_depend_on_the_batch() -> None:
+    """To the last bit, for every observer: seven images one by one, or in fours of which the last is filled up."""
+    x = rows(7, seed=3)
+    one, four = (calibrate(residual_network(batch=batch), [x]) for batch in (1, 4))
+    for name, seen in one.histograms.items():
+        other = four.histograms[name]
+        assert (seen.minimum, seen.maximum, seen.width, seen.origin) == (other.minimum, other.maximum, other.width, other.origin)
+        np.testing.assert_array_equal(seen.counts, other.counts)
+    for layer, means in one.input_means.items():
+        np.testing.assert_array_equal(means, four.input_means[layer])
+
+
+def test_an_input_that_never_changes_is_told() -> None:
+    black = np.zeros((2, *SHAPE))
+    with pytest.warns(UserWarning, match="input 'x' was 0 everywhere in all calibration samples"):
+        calibrate(residual_network(), [black, black])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first, last = calibrate(residual_network(), [black, rows(2)]), calibrate(residual_network(), [rows(2), black])
+    assert [h.minimum for h in first.histograms.values()] == [h.minimum for h in last.histograms.values()]
+    assert [h.maximum for h in first.histograms.values()] == [h.maximum for h in last.histograms.values()]
+
+
 def test_padding_values_widen_the_range() -> None:
     b = Build()
     x = b.input("x", 1, 2, 4, 4)
@@ -97,7 +137,15 @@ def test_padding_values_widen_the_range() -> None:
         ([rows(2), np.full((2, *SHAPE), np.nan)], "sample 1: input 'x' holds NaN or infinity"),
         ([np.full(SHAPE, np.inf)], "sample 0: input 'x' holds NaN or infinity"),
         (["abc"], "must be numbers"),
-        ([()], "has 0 inputs, net takes 1"),
+        ([()], "has 0 inputs, net takes 1: x"),
+        (
+            [rows(1), {"image": rows(1), "label": 1}],
+            "sample 1 has no 'x' among its keys 'image', 'label'; the inputs of net are x",
+        ),
+        ([[[1.0], [1.0, 2.0]]], "sample 0: input 'x' has shape"),
+        ([{"x": [[1.0], [1.0, 2.0]]}], "sample 0: input 'x' cannot be read as an array: "),
+        ([torch.zeros((2, *SHAPE), dtype=torch.complex64)], "sample 0: input 'x' is complex64, must be numbers"),
+        ([rows(1).astype(np.float64) * 1e300], "sample 0: input 'x' holds NaN or infinity"),
     ],
 )
 def test_refused_samples(samples: list, match: str) -> None:

@@ -26,8 +26,9 @@ def evaluate(
     """Outputs of the float graph, before or after the passes, computed in ``dtype``.
 
     ``observe(name, value)`` is called for every input and every node, in order; ``value`` must not be
-    changed.  Values are dropped after their last reader.  Raises InputError for inputs whose number
-    or shapes are not the graph's.
+    changed.  A row's values do not depend on how many rows there are, to the last bit.  Values are
+    dropped after their last reader.  Raises InputError for inputs whose number or shapes are not the
+    graph's.
     """
     _check(graph, inputs)
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
@@ -73,6 +74,11 @@ def _finish(node: Node, value: Tensor, extras: Sequence[Tensor] = ()) -> Tensor:
     return value if lo is None and hi is None else value.clamp_(lo, hi)
 
 
+def _each_row(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``function`` of every row by itself: torch sums in an order that depends on the batch, and ranges shall not."""
+    return function(x) if x.shape[0] == 1 else torch.cat([function(row) for row in x.split(1)])
+
+
 def _conv2d(node: Node, _: Shape, x: Tensor, weight: Tensor, *extras: Tensor) -> Tensor:
     top, left, bottom, right = node.attrs["padding"]
     padding: tuple[int, int] = (top, left)
@@ -80,7 +86,8 @@ def _conv2d(node: Node, _: Shape, x: Tensor, weight: Tensor, *extras: Tensor) ->
         x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
     bias = _bias(node, extras)
     attrs = node.attrs
-    return _finish(node, F.conv2d(x, weight, bias, attrs["stride"], padding, attrs["dilation"], attrs["groups"]), extras)
+    steps = (attrs["stride"], padding, attrs["dilation"], attrs["groups"])
+    return _finish(node, _each_row(lambda row: F.conv2d(row, weight, bias, *steps), x), extras)
 
 
 def _bias(node: Node, extras: Sequence[Tensor]) -> Tensor | None:
@@ -89,7 +96,13 @@ def _bias(node: Node, extras: Sequence[Tensor]) -> Tensor | None:
 
 
 def _linear(node: Node, _: Shape, x: Tensor, weight: Tensor, *extras: Tensor) -> Tensor:
-    return _finish(node, F.linear(x, weight, _bias(node, extras)), extras)
+    bias = _bias(node, extras)
+    return _finish(node, _each_row(lambda row: F.linear(row, weight, bias), x), extras)
+
+
+def _avg_pool2d(node: Node, _: Shape, x: Tensor) -> Tensor:
+    attrs = node.attrs
+    return _each_row(lambda row: windows.avg_pool(row, attrs["windows"], attrs["columns"], attrs["divisors"]), x)
 
 
 def _batch_norm(node: Node, _: Shape, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
@@ -128,7 +141,7 @@ _OPS: dict[str, Callable[..., Tensor]] = {
     "mul": lambda node, _, x, y: _finish(node, x * y),
     "concat": lambda node, _, *xs: torch.cat(xs, node.attrs["axis"]),
     "max_pool2d": lambda node, _, x: windows.max_pool(x, node.attrs["windows"], node.attrs["columns"]),
-    "avg_pool2d": lambda node, _, x: windows.avg_pool(x, node.attrs["windows"], node.attrs["columns"], node.attrs["divisors"]),
+    "avg_pool2d": _avg_pool2d,
     "reshape": lambda node, shape, x: x.reshape(shape),
     "permute": lambda node, _, x: x.permute(node.attrs["dims"]),
     "slice": _slice,

@@ -43,14 +43,21 @@ class Recorder:
         if not np.isfinite(values).all():
             last = self.rows + self.real - 1
             raise CalibrationError(f"value {name!r} is NaN or infinite for calibration rows {self.rows} to {last}")
-        weight = self.real / self.batch
+        weight = 1.0
         if values.ndim and values.shape[0] == self.batch:
-            values, weight = values[: self.real], 1.0
+            values = values[: self.real]
+            rows, count = np.split(values, self.real), 1
+        else:
+            rows, weight, count = [values], self.real / self.batch, self.real
+        for row in rows:  # one at a time: what is kept does not depend on how rows were gathered
+            self._add(name, row, weight, count)
+
+    def _add(self, name: str, values: np.ndarray, weight: float, rows: int) -> None:
         if name in self.histograms:
             self.histograms[name].add(values, weight)
         for layer, axis in self._readers.get(name, ()):
             others = tuple(d for d in range(values.ndim) if d != axis)
-            self._sums[layer] = self._sums.get(layer, 0.0) + values.mean(others, dtype=np.float64) * self.real
+            self._sums[layer] = self._sums.get(layer, 0.0) + values.mean(others, dtype=np.float64) * rows
 
     def input_means(self) -> dict[str, np.ndarray]:
         return {layer: total / self.rows for layer, total in self._sums.items()}

@@ -77,6 +77,10 @@ def make_config(
     ``weights`` alone gets activations u8 (i16 for 16-bit weights); ``activations`` alone gets weights i8.
     ``layers``: pattern -> "i4/u8" (weights/activations) or LayerPrecision.
     """
+    if layers is not None and not isinstance(layers, Mapping):
+        raise ConfigError(
+            f'layers is {type(layers).__name__}; write a dict of patterns to precisions, such as {{"layer1.*": "i8/u8"}}'
+        )
     if weights is None and activations is None:
         if layers or options:
             given = ", ".join([*options, *(["layers"] if layers else [])])

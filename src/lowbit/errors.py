@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ArtifactError",
     "CalibrationError",
+    "CalibrationWarning",
     "ConfigError",
     "GraphError",
     "InputError",
@@ -35,6 +36,10 @@ class NumericsError(LowbitError, ValueError):
 
 class CalibrationError(LowbitError, ValueError):
     """Calibration data is empty, has the wrong shape, or is not finite."""
+
+
+class CalibrationWarning(UserWarning):
+    """Calibration data from which no useful range follows: a value that never varied, ..."""
 
 
 class GraphError(LowbitError):

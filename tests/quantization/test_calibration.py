@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowbit.errors import CalibrationError, ConfigError
+from lowbit.errors import CalibrationError, CalibrationWarning, ConfigError
 from lowbit.quantization import LayerPrecision, QuantizationConfig, calibrate, random_samples
 from tests.graph.build import Build, residual_network
 
@@ -51,6 +51,63 @@ def two_inputs():
 def test_kinds_of_samples(samples) -> None:
     graph, x = residual_network(batch=1), rows(7)
     assert same(calibrate(graph, samples(x)), calibrate(graph, [x]))
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x.bfloat16(),
+        lambda x: x.half(),
+        lambda x: torch.quantize_per_tensor(x, 0.02, 128, torch.quint8),
+        lambda x: x.bfloat16().to_sparse(),
+    ],
+)
+def test_kinds_of_rounded_samples(convert) -> None:
+    x = convert(torch.from_numpy(rows(4)))
+    seen = calibrate(residual_network(), [x])
+    assert seen.histograms["x"].maximum == (x.dequantize() if x.is_quantized else x.to_dense()).max()
+    assert seen.rows == 4
+
+
+def test_inputs_without_axes() -> None:
+    b = Build()
+    x = b.input("x")
+    seen = calibrate(b.graph(b.node("y", "add", x, x, lo=None, hi=None)), [2.0, np.float32(3), torch.tensor(-1.0)])
+    assert (seen.histograms["x"].minimum, seen.histograms["x"].maximum, seen.rows) == (-1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("sample", "match"),
+    [
+        (
+            {"y": np.ones((2, 4)), "z": np.ones((2, 4))},
+            r"sample 0 has no 'x' among its keys 'y', 'z'; the inputs of .* are x, y",
+        ),
+        ({"a": np.ones((2, 4)), "b": np.ones((2, 4))}, r"sample 0 has no 'x', 'y' among its keys 'a', 'b'"),
+        ({}, "has no 'x', 'y' among its keys"),
+        ((np.ones((0, 4)), np.ones((0, 4))), r"input 'x' has shape \(0, 4\).*any batch size from 1 on"),
+        ((torch.ones(2, 4, device="meta"), np.ones((2, 4))), "input 'x' cannot be read as an array"),
+        ((torch.ones(2, 4, dtype=torch.complex64), np.ones((2, 4))), "input 'x' is complex64, must be numbers"),
+        (([[1, 2], [3]], np.ones((2, 4))), "input 'x' cannot be read as an array"),
+    ],
+)
+def test_samples_that_do_not_fit_two_inputs(sample, match) -> None:
+    with pytest.raises(CalibrationError, match=match):
+        calibrate(two_inputs(), [sample])
+
+
+def test_inputs_that_never_vary_are_a_warning() -> None:
+    with pytest.warns(CalibrationWarning, match=r"never varied in 4 calibration rows: 'x' was 0.*check what the loader yields"):
+        calibrate(residual_network(), [np.zeros((4, *SHAPE))])
+
+
+def test_values_that_never_vary_are_a_warning() -> None:
+    b = Build()
+    x = b.input("x", 2, 4)
+    dead = b.node("dead", "clamp", x, lo=-1.0, hi=-1.0)
+    graph = b.graph(b.linear("fc", dead, 3))
+    with pytest.warns(CalibrationWarning, match=r"never varied in 2 .*: 'dead' was -1; what follows them carries no signal"):
+        calibrate(graph, [np.random.default_rng(0).normal(size=(2, 4))])
 
 
 def test_the_last_batch_is_filled_up_without_counting_the_filling() -> None:
@@ -111,7 +168,7 @@ def test_what_is_observed_does_not_depend_on_the_batch() -> None:
 
 def test_an_input_that_never_changes_is_told() -> None:
     black = np.zeros((2, *SHAPE))
-    with pytest.warns(UserWarning, match="input 'x' was 0 everywhere in all calibration samples"):
+    with pytest.warns(UserWarning, match="never varied in 4 calibration rows: 'x' was 0"):
         calibrate(residual_network(), [black, black])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

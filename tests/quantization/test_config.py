@@ -1,5 +1,9 @@
+from dataclasses import fields
+
+import numpy as np
 import pytest
 
+from lowbit.compiler import make_config
 from lowbit.errors import ConfigError, UnsupportedPrecision
 from lowbit.numerics import QType
 from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
@@ -63,6 +67,48 @@ def test_other_forms_are_refused_with_the_list(text: str) -> None:
 def test_refused_fields(fields: dict, error: type, match: str) -> None:
     with pytest.raises(error, match=match):
         QuantizationConfig(**{"weights": "i4", "activations": "u8", **fields})
+
+
+KINDS = {
+    "first_last_bits": "write 1..8, 16 or None", "weight_container": "None for packed", "activation_container": "None for packed",
+    "observer": "write auto, minmax", "percentile": "a number above 50", "granularity": "write per_channel, per_tensor",
+    "scale": "write float, power_of_two", "bias_correction": "True or False", "overrides": "a dict of patterns",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("value", [None, 8.0, "a", b"a", True, [], {"a": 1}, object(), float("nan"), -1], ids=repr)
+def test_wrong_types_are_refused(name: str, value: object) -> None:
+    """Every field with every kind of value is taken or refused, by name or by what it would have to be."""
+    allowed = {
+        "first_last_bits": [None], "weight_container": [None], "activation_container": [None], "bias_correction": [True],
+    }  # fmt: skip
+    if any(value is v for v in allowed.get(name, [])):
+        QuantizationConfig(weights="i4", activations="u8", **{name: value})
+        return
+    with pytest.raises(ConfigError, match=rf"{name}|{KINDS[name]}|container of"):
+        QuantizationConfig(weights="i4", activations="u8", **{name: value})
+
+
+def test_every_field_has_a_kind() -> None:
+    assert {f.name for f in fields(QuantizationConfig)} == {*KINDS, "weights", "activations"}
+
+
+def test_whole_numbers_of_numpy_become_int() -> None:
+    config = QuantizationConfig("i4", "u8", first_last_bits=np.int64(8), weight_container=np.uint8(4))
+    assert (type(config.first_last_bits), type(config.weight_container)) == (int, int)
+
+
+@pytest.mark.parametrize("layers", [["a"], "i4", 5])
+def test_plans_that_are_no_dict(layers: object) -> None:
+    with pytest.raises(ConfigError, match=r'layers is .*; write a dict of patterns to precisions, such as \{"layer1'):
+        make_config("i4", layers=layers)
+
+
+@pytest.mark.parametrize("container", [8.0, "8", True, []], ids=repr)
+def test_containers_that_are_no_number(container: object) -> None:
+    with pytest.raises(ConfigError, match="container .* is of type"):
+        LayerPrecision("i4", container=container)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowbit.errors import CalibrationError, UnsupportedOperation
+from lowbit.errors import CalibrationError, CalibrationWarning, UnsupportedOperation
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph, interpret
 from lowbit.quantization import LayerPrecision, QuantizationConfig, calibrate, parse_config, quantize_graph, random_samples
@@ -153,3 +153,18 @@ def test_out_of_domain_table_entries() -> None:
     table = integer.constants[integer.node("root").inputs[1]]
     assert table[0] == 0  # log(0) = -inf is the lowest value
     assert (np.diff(table.astype(int)) >= 0).all()
+
+
+def test_activations_of_which_one_integer_is_left_are_a_warning() -> None:
+    """99 to 101 in steps of 6.7 are all 15."""
+    b = Build()
+    x = b.input("x", 8, 4)
+    far = b.node("far", "clamp", x, lo=99.0, hi=101.0)
+    graph = b.graph(b.linear("fc", far, 3))
+    x = np.random.default_rng(0).uniform(98, 102, (8, 4))
+    ranges = calibrate(graph, [x])
+    config = QuantizationConfig("i4", "u4", first_last_bits=None, observer="minmax")
+    with pytest.warns(
+        CalibrationWarning, match=r"constant at this precision: .*'far' \(99 to 101 are all 15 in u4 of step 6\.733\)"
+    ):
+        quantize_graph(graph, ranges, config)

@@ -35,7 +35,7 @@ class QType:
     bipolar: bool = False
 
     def __post_init__(self) -> None:
-        if self.bits not in WIDTHS:
+        if not isinstance(self.bits, int) or self.bits not in WIDTHS:
             raise ConfigError(f"no {self.bits}-bit integer type; widths are 1..8 and 16")
         if self.bipolar and (self.bits != 1 or not self.signed):
             raise ConfigError("only 1 bit is bipolar: b1 = {-1, +1}")

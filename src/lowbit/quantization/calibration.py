@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.errors import CalibrationError
+from lowbit.errors import CalibrationError, CalibrationWarning
 from lowbit.graph import Graph
 from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.observers import Histogram
@@ -52,8 +52,8 @@ def calibrate(
     are not counted.
     ``config`` changes nothing of what is observed; a configuration that does not fit the graph is
     refused before the samples are run.  ``progress(rows)`` is called after each
-    batch.  What is observed does not depend on the batch size.  Warns of an input that was the same
-    number throughout.  Raises CalibrationError: no samples, a missing input, a wrong shape, a sample
+    batch.  What is observed does not depend on the batch size.  Warns (CalibrationWarning) of
+    values that were the same number throughout.  Raises CalibrationError: no samples, a missing input, a wrong shape, a sample
     that is not finite (naming its index), or one for which a value inside the network is not.
     """
     import torch
@@ -71,22 +71,31 @@ def calibrate(
             progress(recorder.rows)
     if not recorder.rows:
         raise CalibrationError(f"{graph.name}: no calibration samples; give at least one batch")
+    _warn_of_constants(graph, recorder)
     grid, histograms = value_grids(graph), recorder.histograms
-    for name in graph.inputs:
-        _warn_if_constant(name, histograms.get(name))
     for node in graph.nodes:
         if node.op == "pad" and grid[node.name] in histograms and np.isfinite(node.attrs["value"]):
             histograms[grid[node.name]].add(np.array([node.attrs["value"]], np.float32), 0.0)  # its range shall hold the padding
     return Calibration(histograms, recorder.input_means(), recorder.rows)
 
 
-def _warn_if_constant(name: str, seen: Histogram | None) -> None:
-    if seen is not None and seen.minimum == seen.maximum and seen.counts.sum() > 1:
-        warnings.warn(
-            f"input {name!r} was {seen.minimum:g} everywhere in all calibration samples, so no range in the network means "
-            "anything; check what the loader yields",
-            stacklevel=5,
-        )
+def _warn_of_constants(graph: Graph, recorder: Recorder) -> None:
+    """Values that no sample changed have no range to speak of: data that failed to load is black."""
+    seen = {name: h for name, h in recorder.histograms.items() if h.minimum == h.maximum and h.counts.sum() > 1}
+    if not seen:
+        return
+    inputs = [name for name in seen if name in graph.inputs]
+    first = [f"{name!r} was {h.minimum:g}" for name, h in sorted(seen.items(), key=lambda item: item[0] not in inputs)]
+    more = f" and {len(first) - _NAMED} more" if len(first) > _NAMED else ""
+    warnings.warn(
+        f"{graph.name}: values that never varied in {recorder.rows} calibration rows: {', '.join(first[:_NAMED])}{more}; "
+        + ("check what the loader yields: an input is constant" if inputs else "what follows them carries no signal"),
+        CalibrationWarning,
+        stacklevel=5,
+    )
+
+
+_NAMED = 5
 
 
 def random_samples(graph: Graph, seed: int, count: int) -> list[tuple[np.ndarray, ...]]:

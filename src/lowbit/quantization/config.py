@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
 from types import MappingProxyType
+from typing import Any
 
 from lowbit.errors import ConfigError, UnsupportedPrecision
 from lowbit.numerics import QType
@@ -40,6 +42,41 @@ def _container(container: int | None, *qtypes: QType | None) -> int | None:
     return container
 
 
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "first_last_bits": (lambda v: v is None or _whole(v), "1..8, 16 or None"),
+    "weight_container": (lambda v: v is None or _whole(v), "a whole number of bits, or None for packed"),
+    "activation_container": (lambda v: v is None or _whole(v), "a whole number of bits, or None for packed"),
+    "container": (lambda v: v is None or _whole(v), "a whole number of bits, or None for packed"),
+    "observer": (lambda v: isinstance(v, str), f"auto, {', '.join(OBSERVERS)}"),
+    "percentile": (lambda v: isinstance(v, Real) and not isinstance(v, bool), "a number above 50 and up to 100"),
+    "granularity": (lambda v: isinstance(v, str), "per_channel, per_tensor or per_group:<input channels>"),
+    "scale": (lambda v: isinstance(v, str), "float, power_of_two, fixed:<fraction bits> or global:<range>"),
+    "bias_correction": (lambda v: isinstance(v, bool), "True or False"),
+    "overrides": (
+        lambda v: isinstance(v, Mapping) and all(isinstance(k, str) and isinstance(p, LayerPrecision) for k, p in v.items()),
+        "a dict of patterns (text) to LayerPrecision",
+    ),
+}
+"""Field -> whether a value is of its kind, and what may be written instead."""
+
+
+def _check_kinds(config: object) -> None:
+    """Raises ConfigError for a field of a wrong type; whole numbers of other libraries become int."""
+    for item in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, item.name)
+        known = _KINDS.get(item.name)
+        if known is None:
+            continue
+        if not known[0](value):
+            raise ConfigError(f"{item.name} {value!r} is of type {type(value).__name__}; write {known[1]}")
+        if _whole(value):
+            object.__setattr__(config, item.name, int(value))
+
+
 @dataclass(frozen=True)
 class LayerPrecision:
     """What one layer (or all that a pattern matches) gets instead of the defaults; None: keep.
@@ -52,6 +89,7 @@ class LayerPrecision:
     container: int | None = None
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         if self.weights is not None:
             object.__setattr__(self, "weights", _weight_type(self.weights))
         if self.activations is not None:
@@ -94,6 +132,7 @@ class QuantizationConfig:
     overrides: Mapping[str, LayerPrecision] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         if self.weights is None or self.activations is None:
             raise ConfigError("weights and activations both need a type; a float network needs no QuantizationConfig")
         object.__setattr__(self, "weights", _weight_type(self.weights))

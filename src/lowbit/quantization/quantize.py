@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
-from lowbit.errors import CalibrationError, UnsupportedOperation
+import numpy as np
+
+from lowbit.errors import CalibrationError, CalibrationWarning, UnsupportedOperation
 from lowbit.graph import Graph, Node, verify
 from lowbit.graph.bounds import check_bounds
-from lowbit.numerics import QParams
+from lowbit.numerics import QParams, quantize
 from lowbit.quantization import layer_rules, other_rules
 from lowbit.quantization.activations import activation_params
 from lowbit.quantization.calibration import Calibration
@@ -48,7 +51,9 @@ def quantize_graph(graph: Graph, calibration: Calibration, config: QuantizationC
     non-finite weights and for scales whose products leave float32.
     """
     plan = make_plan(graph, config)
-    draft = Draft(graph, config, plan, _value_params(graph, plan, calibration, config), calibration.input_means)
+    chosen = _value_params(graph, plan, calibration, config)
+    _warn_of_constants(graph, chosen, calibration)
+    draft = Draft(graph, config, plan, chosen, calibration.input_means)
     read = {name for node in graph.nodes for name in node.inputs}
     for name in graph.inputs:
         draft.types[name] = graph.types[name]
@@ -81,3 +86,28 @@ def _value_params(graph: Graph, plan: Plan, calibration: Calibration, config: Qu
             raise CalibrationError(f"{root!r} was not observed; calibrate the graph that is quantized ({graph.name})")
         grids[root] = activation_params(calibration.histograms[root], requested, config)
     return {name: grids[root] for name, root in plan.grid.items()}
+
+
+def _warn_of_constants(graph: Graph, params: dict[str, QParams | None], calibration: Calibration) -> None:
+    """Values that varied while calibrating, but of which one integer is left."""
+    lost = []
+    for name, held in params.items():
+        seen = calibration.histograms.get(name)
+        if held is None or seen is None or not seen.minimum < seen.maximum:
+            continue
+        low, high = (int(quantize(np.float32(value), held)) for value in (seen.minimum, seen.maximum))
+        if low == high:
+            lost.append(
+                f"{name!r} ({seen.minimum:g} to {seen.maximum:g} are all {low} in {held.qtype} of step {float(held.scale):.4g})"
+            )
+    if lost:
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        warnings.warn(
+            f"{graph.name}: activations that are constant at this precision: {', '.join(lost[:_NAMED])}{more}; "
+            "give the layers that read them more bits, or another scale",
+            CalibrationWarning,
+            stacklevel=3,
+        )
+
+
+_NAMED = 3

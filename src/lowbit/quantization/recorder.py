@@ -25,7 +25,7 @@ class Recorder:
 
     def __init__(self, graph: Graph) -> None:
         self.histograms = {name: Histogram() for name in quantized_values(graph)}
-        self.batch = graph.types[graph.inputs[0]].shape[0]
+        self.batch = (*graph.types[graph.inputs[0]].shape, 1)[0]
         self.rows = 0  # seen in earlier batches
         self.real = self.batch
         self._readers: dict[str, list[tuple[str, int]]] = {}

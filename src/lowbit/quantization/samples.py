@@ -17,9 +17,10 @@ def batches(graph: Graph, samples: Iterable[Any], batch: int) -> Iterator[tuple[
     """(inputs with exactly ``batch`` rows, how many of them are real)."""
     pending: list[list[np.ndarray]] = []
     waiting = 0
-    common = len({graph.types[name].shape[:1] for name in graph.inputs}) == 1
+    leading = {graph.types[name].shape[:1] for name in graph.inputs}
+    common = len(leading) == 1 and leading != {()}
     for index, sample in enumerate(samples):
-        if not common:  # inputs of different lengths have no batch axis: a sample is one whole run
+        if not common:  # inputs of different lengths, or without axes, have no batch axis: a sample is one whole run
             yield _whole_run(graph, sample, index), batch
             continue
         pending.append(_sample_rows(graph, sample, index))
@@ -56,11 +57,12 @@ def _sample_inputs(graph: Graph, sample: Any, index: int) -> list[np.ndarray]:
     for name, value in zip(graph.inputs, _in_order(graph, sample, index), strict=False):
         shape = tuple(graph.types[name].shape)
         array = _array(value, name, index)
-        if array.shape == shape[1:]:
+        if shape and array.shape == shape[1:]:
             array = array[None]
-        if array.shape[1:] != shape[1:] or array.ndim != len(shape):
+        if array.shape[1:] != shape[1:] or array.ndim != len(shape) or 0 in array.shape[:1]:
             raise CalibrationError(
-                f"calibration sample {index}: input {name!r} has shape {array.shape}, the network takes {shape} (any batch size)"
+                f"calibration sample {index}: input {name!r} has shape {array.shape}, "
+                f"the network takes {shape} (any batch size from 1 on)"
             )
         if not np.isfinite(array).all():
             raise CalibrationError(f"calibration sample {index}: input {name!r} holds NaN or infinity")
@@ -97,7 +99,8 @@ def _array(value: Any, name: str, index: int) -> np.ndarray:
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
-            value = value if str(value.layout) == "torch.strided" else value.to_dense()
+            value = value.dequantize() if value.is_quantized else value
+            value = (value if str(value.layout) == "torch.strided" else value.to_dense()).resolve_neg()
             value = value.float() if value.is_floating_point() else value  # numpy has no bfloat16
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:

@@ -30,6 +30,7 @@ class Histogram:
         if not x.size:
             return
         lo, hi = float(x.min()), float(x.max())
+        constant = self.minimum if self.minimum == self.maximum else None
         self.minimum, self.maximum = min(self.minimum, lo), max(self.maximum, hi)
         step = -(-x.size // _MOST)
         if step > 1:
@@ -37,6 +38,10 @@ class Histogram:
         x = x[::step].astype(np.float64)
         if self.width == 0.0:
             self._start()
+        elif constant is not None and self.minimum < self.maximum:  # bins of a range, not of what was no range
+            held, self.counts = self.counts.sum(), np.zeros(BINS)
+            self._start()
+            self.counts[int(min((constant - self.origin) / self.width, BINS - 1))] = held
         else:
             self._grow()
         index = np.clip((x - self.origin) / self.width, 0, BINS - 1).astype(np.int64)

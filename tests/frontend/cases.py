@@ -36,6 +36,7 @@ def _trained(module: nn.Module) -> nn.Module:
     return module
 
 
+INF, NAN = float("inf"), float("nan")
 IMAGE = (2, 6, 11, 13)
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[tuple[int, ...], ...]]] = {}
 
@@ -75,6 +76,11 @@ _case(
     lambda: Lambda(lambda self, x: torch.addmm(self.c.bias, x, self.c.weight.t(), beta=0.5, alpha=2), c=nn.Linear(5, 7)),
     (3, 5),
 )
+_function("linear_rank_1", lambda x: F.linear(x, torch.arange(15.0).reshape(3, 5).to(x), torch.ones(3).to(x)), (5,))
+_function("linear_bias_of_activation", lambda x: F.linear(x, torch.eye(5).to(x), x[0]), (3, 5))
+_function("addmm_beta_0", lambda x: torch.addmm(torch.full((2,), NAN).to(x), x, x.new_ones(5, 2), beta=0, alpha=0.5), (3, 5))
+_function("addmm_matrix_bias", lambda x: torch.addmm(torch.arange(6.0).reshape(3, 2).to(x), x, x.new_ones(5, 2), beta=2), (3, 5))
+_function("addmm_activation_bias", lambda x: torch.addmm(x[:, :2], x, x.new_ones(5, 2), beta=2), (3, 5))
 _case("one_by_one", lambda: nn.Sequential(nn.Conv2d(6, 1, 1), nn.Conv2d(1, 1, 1), nn.Flatten(), nn.Linear(143, 1)))
 
 # Batch norm
@@ -105,6 +111,8 @@ _function("act_clamp", lambda x: torch.clamp(x, -0.2) + torch.clamp(x, max=0.3) 
 _function("act_clamp_min_max", lambda x: x.clamp_min(-0.5).clamp_max(0.5))
 _case("act_clamp_chain", lambda: nn.Sequential(nn.Conv2d(6, 4, 1), nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-1, 0.5)))
 _case("act_clamp_apart", lambda: nn.Sequential(nn.Hardtanh(-1, -0.5), nn.ReLU()))
+_function("act_clamp_inside_out", lambda x: x.clamp(2, 1) + x.clamp(torch.tensor(-0.5), torch.tensor([0.5])) + x.clamp(-INF, 1))
+_function("act_softplus_threshold", lambda x: F.softplus(x, 1.0, 0.5) + F.softplus(x, 3.0, -2))
 _function("act_softmax", lambda x: F.softmax(x, -1) + torch.softmax(x, 1))
 _case("act_softmax_head", lambda: nn.Sequential(nn.Flatten(), nn.Linear(858, 10), nn.Softmax(dim=1)))
 _function("act_pointwise", lambda x: torch.exp(x) + torch.abs(x) + torch.sqrt(torch.abs(x)) + torch.sin(x) + torch.erf(x))
@@ -115,12 +123,24 @@ _case("act_reused", lambda: Lambda(lambda self, x: self.r(self.c(self.r(self.c(x
 _function("add_scaled", lambda x, y: torch.add(x, y, alpha=0.5) - torch.sub(y, x, alpha=2), IMAGE, IMAGE)
 _function("constants_both_sides", lambda x: (2 - x) * 3 + (1 + x) - (x - 0.5) + torch.rsub(x, 2, alpha=3))
 _function("negation_and_squares", lambda x: -x + x**2 + torch.square(x) * x + x.abs() ** 0.5 + x**1)
+_function("powers", lambda x: x**3 - x**-2 + x.abs() ** 0.7 + x**0 + x**-1 + x.abs() ** -0.5 + x ** torch.full((13,), 3.0))
+_function("exponentials", lambda x: 2**x + torch.pow(torch.full((6, 1, 1), 0.3), x) + torch.tensor(1.5) ** x)
+_function("powers_of_two_bases", lambda x: x.pow_(2).sub_(1) + x**5.0)
 _function("division", lambda x: x / 4 + x / torch.tensor([2.0]) + torch.div(x, 0.5))
 _function("division_by_activation", lambda x: x / (x.abs() + 2) + 1 / (x.abs() + 1))
 _function("normalize_input", lambda x: (x - torch.arange(6.0).reshape(1, 6, 1, 1)) / torch.full((6, 1, 1), 0.25))
 _function("constant_full_shape", lambda x: x + torch.arange(143.0).reshape(11, 13))
 _function("constant_grows", lambda x: x + torch.arange(6.0).reshape(1, 6, 1, 1), (2, 1, 4, 4))
 _function("in_place", lambda x: (x * 1.5).add_(1).mul_(2).sub_(0.5).div_(2).clamp_(0, 3))
+_function("expanded", lambda x: x[:, :1].expand(-1, 6, -1, -1) + 1.0)
+_function("expanded_twice", lambda x: (e := x.expand(4, 3)) * e + x.expand_as(e).sum(0), (1, 3))
+_function("expanded_in_front", lambda x: x.expand(2, 1, 3, 5) * torch.ones(4, 1, 1) + x.broadcast_to(2, 4, 3, 5), (3, 5))
+_function("expanded_output", lambda x: x.mean((2, 3), keepdim=True).expand(2, 6, 3, 3))
+_function("expanded_scalar", lambda x: x.mean().expand(3) + x.amax().expand(2, 3), (2, 3))
+_function("repeated", lambda x: x.repeat(1, 2, 1, 1) - x.tile(1, 2, 1, 1) * x.repeat(2, 1, 1, 3).sum(), (1, 2, 3, 2))
+_function("repeated_in_front", lambda x: x.repeat(2, 1, 3) + x.repeat(3), (4,))
+_function("interleaved", lambda x: x.repeat_interleave(2, 1) + x.repeat_interleave(2, -2).sum() + x.repeat_interleave(3).sum())
+_function("rsub_of_constant", lambda x: torch.rsub(torch.full((13,), 2.0), x, alpha=3) + torch.rsub(x, torch.ones(13), alpha=2))
 _function("in_place_seen_later", lambda x: (y := x * 2) + y.add_(1) + y)
 _function("in_place_relu_seen_later", lambda x: F.relu((y := x + 1), inplace=True) + y)
 _function("in_place_on_input", lambda x: F.relu(x.flatten(2) * 2, inplace=True).sum(1) + x.relu_().sum((1, 3)).mean())
@@ -242,7 +262,14 @@ _function("matrix_t", lambda x: x.t() @ torch.eye(3, dtype=x.dtype), (3, 5))
 _function("no_operations", lambda x: F.dropout(x.contiguous().clone().detach().float().to(torch.float32), training=False) * 2)
 _function("channel_shuffle", lambda x: x.view(2, 3, 2, 11, 13).transpose(1, 2).contiguous().view(2, 6, 11, 13))
 _case("channel_shuffle_layer", lambda: nn.ChannelShuffle(3))
+_function("pixel_shuffle_rank_3", lambda x: F.pixel_shuffle(x, 3) + 1, (18, 3, 5))
+_function("pixel_unshuffle_rank_5", lambda x: F.pixel_unshuffle(x, 2), (2, 3, 2, 4, 6))
 _function("pixel_shuffle", lambda x: F.pixel_unshuffle(F.pixel_shuffle(x, 2) * 2, 2), (2, 8, 3, 5))
+_function("empty_parts", lambda x: torch.cat([x[:, :0], x, x[:, 6:] * 2, x[:, :0].sum(1, keepdim=True).expand(-1, 0, -1, -1)], 1))
+_function("empty_splits", lambda x: torch.cat([p + 1 for p in x.split([0, 2, 0, 4], 1)] + list(x.narrow(1, 6, 0).chunk(2, 1)), 1))
+_function("tensor_split_anywhere", lambda x: torch.cat([p * k for k, p in enumerate(x.tensor_split((4, 2, -1), 1))], 1))
+_function("scalars", lambda x: _scalars(x), (2, 3))
+_function("scalar_results", lambda x: x @ x.new_ones(5) + x.select(0, 0) @ torch.arange(5.0).to(x), (3, 5))
 _function("slices", lambda x: x[:, 1:5:2, ::2, -7:-1] + x[:, ::3, :6, 5:11])
 _function("slices_of_slices", lambda x: x[:, :, 1:10][:, :, ::2][:, :, 1:4])
 _function("select_unbind", lambda x: x[:, 2] + x.select(1, -1) + x.unbind(1)[3] + x.narrow(1, 1, 1).squeeze(1))
@@ -252,6 +279,12 @@ _function("cat_rows", lambda x: torch.cat((x, F.relu(x)), dim=-2))
 _function("cat_zeros", lambda x: torch.cat([torch.zeros_like(x), x, x.new_zeros(2, 1, 11, 13), torch.zeros(2, 1, 11, 13)], 1))
 _function("option_a_shortcut", lambda x: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 3, 3)))
 _function("pad_value", lambda x: F.pad(x, (1, 2, 0, 3), value=1.5))
+_function("pad_cuts_all", lambda x: F.pad(x, (2, -1), value=3.0) + x.sum() * 0, (2, 1))
+_function("pad_cuts_and_grows", lambda x: F.pad(x, (2, -3, -1, 4), value=3.0))
+_function(
+    "cat_constants_anywhere",
+    lambda x: torch.cat([torch.ones(2, 1, 11, 13), x, torch.zeros(2, 2, 11, 13), x * 2, x[:, :1] * 0], 1),
+)
 _function("pad_negative", lambda x: F.pad(x, (-1, 2, -3, 0)))
 _case("pad_into_conv", lambda: nn.Sequential(nn.ZeroPad2d((0, 1, 2, 3)), nn.Conv2d(6, 4, 3, 2, padding=1)))
 _case("pad_twice_into_conv", lambda: nn.Sequential(nn.ZeroPad2d(1), nn.ConstantPad2d((0, 1, 0, 1), 0.0), nn.Conv2d(6, 4, 3)))
@@ -279,6 +312,13 @@ _case(
 _case(
     "dead_branch", lambda: Lambda(lambda self, x: (self.d(x), F.relu(self.c(x)))[1], c=nn.Conv2d(6, 4, 3), d=nn.Conv2d(6, 4, 3))
 )
+
+
+def _scalars(x: Tensor) -> Tensor:
+    s = x.sum()
+    s = s.sum(0) + s.mean(-1) + s.amax(0) + F.softmax(s, 0) + F.softmax(s, -1) + s.transpose(0, -1) + s.permute(()) + s.t()
+    s = s + s.movedim(0, -1) + s.reshape(()) + s.view(1).squeeze() + s.sigmoid().unsqueeze(0)[0] + s.expand(()) + s.repeat(2)[1]
+    return torch.stack([s, s * 2]) * x.mean() + F.relu(s)
 
 
 def _through_view(x: Tensor) -> Tensor:

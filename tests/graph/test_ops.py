@@ -7,7 +7,12 @@ from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Node
 from lowbit.graph.ops import OPS, UNARY, apply_unary
 
-EXTRA = {"elu": [{}, {"alpha": 0.3}], "leaky_relu": [{}, {"alpha": 0.3}], "softplus": [{}, {"beta": 2.5}]}
+EXTRA = {
+    "elu": [{}, {"alpha": 0.3}],
+    "leaky_relu": [{}, {"alpha": 0.3}],
+    "pow": [{"exponent": p} for p in (3.0, -2.0, 0.7, -1.0, 5.0)],
+    "softplus": [{}, {"beta": 2.5}, {"beta": 2.0, "threshold": 0.5}, {"threshold": -3.0}],
+}
 
 
 @pytest.mark.parametrize(("fn", "extra"), [(fn, extra) for fn in UNARY for extra in EXTRA.get(fn, [{}])], ids=str)

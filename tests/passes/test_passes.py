@@ -191,6 +191,13 @@ def test_several_clamps_behind_moves(function: Callable, ops: list[str] | None) 
         torch.testing.assert_close(got, want)
 
 
+def test_expansions_vanish_ahead_of_arithmetic_that_broadcasts_alike() -> None:
+    assert _ops(lambda self, x: x * x.mean((2, 3), keepdim=True).expand_as(x)) == ["avg_pool2d", "mul"]
+    assert _ops(lambda self, x: x[:, :1].expand(-1, 6, -1, -1) + 1.0) == ["slice", "expand", "affine"]
+    assert _ops(lambda self, x: (y := x.expand(4, 5)) * y, (1, 5)) == ["expand", "mul"]
+    assert _ops(lambda self, x: x.expand(4, 1).expand(4, 5), (1, 1)) == ["expand"]
+
+
 @pytest.mark.parametrize(
     ("inner", "outer", "both"),
     [

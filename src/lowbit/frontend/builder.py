@@ -63,6 +63,14 @@ class Builder:
             return value
         return self.emit(call, "permute", [value], [old[d] for d in dims], dims=dims)
 
+    def number(self, call: Call, what: str, value: Any) -> float:
+        """A number of the call for an attribute; raises NumericsError where float32 cannot hold it."""
+        number = float(value)
+        with np.errstate(over="ignore"):
+            if not np.isfinite(np.float32(number)):
+                raise NumericsError(f"{what} of {call.target} in {call.where} is {number}, which is not a finite float32 number")
+        return number
+
     def graph(self, name: str, outputs: Sequence[str]) -> Graph:
         return Graph(name, tuple(self.inputs), tuple(outputs), tuple(self.nodes), self.types, self.constants)
 
@@ -77,7 +85,10 @@ class Builder:
         if id(tensor) in self._emitted:
             return self._emitted[id(tensor)][0]
         path = self._parameters.get(id(tensor))
-        array = np.array(tensor.detach().to(torch.float32).numpy(), order="C")
+        if tensor.is_complex() or tensor.is_quantized or tensor.layout != torch.strided or tensor.is_meta:
+            what = f"parameter {path}" if path else "a constant"
+            call.refuse(f"{what} it reads is {tensor.dtype}, {tensor.layout} on {tensor.device}; it must hold plain real numbers")
+        array = np.array(tensor.detach().cpu().to(torch.float32).numpy(), order="C")
         if not np.isfinite(array).all():
             what = f"parameter {path}" if path else "a constant"
             bad = int(array.size - np.isfinite(array).sum())

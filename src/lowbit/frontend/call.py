@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
@@ -12,8 +12,9 @@ import torch
 from torch import fx
 
 from lowbit.errors import UnsupportedOperation
+from lowbit.frontend.arguments import Arguments
 
-__all__ = ["Call", "Value", "bind", "schema_of", "source_line"]
+__all__ = ["Call", "Value", "bind", "operation", "schema_of", "source_line"]
 
 Value: TypeAlias = "str | torch.Tensor"
 """An activation, by its name in the graph, or a constant, as a tensor."""
@@ -35,20 +36,18 @@ class Call:
     ``target``: the full name, for messages.  ``args``: every argument of the schema by name, defaults
     filled in, tensors replaced by :data:`Value`.  ``shape``: of the (first) result, like ``dtype``.
     ``shapes``: of every result.  ``layer``: whether ``module`` is a layer of ``torch.nn`` or holds this one call
-    alone, so that its path is a good name for the node.  ``readers``: names of the aten operations
-    that read the result.  ``layers``: classes of the ``torch.nn`` layers around it, outermost first; ``function``: the torch
-    function that the user called, which may be made of several operations.
+    alone, so that its path is a good name for the node.  ``layers``: classes of the ``torch.nn`` layers around it,
+    outermost first; ``function``: the torch function that the user called, which may be made of several operations.
     """
 
     op: str
     target: str
-    args: Mapping[str, Any]
+    args: Arguments
     shapes: tuple[tuple[int, ...], ...]
     dtype: torch.dtype | None = None
     module: str = ""
     source: str = ""
     layer: bool = False
-    readers: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     function: str = ""
 
@@ -82,11 +81,17 @@ def schema_of(node: fx.Node) -> Any:
     return getattr(node.target, "_schema", None)
 
 
-def bind(node: fx.Node, read: Callable[[fx.Node], Any]) -> dict[str, Any]:
+def operation(node: fx.Node) -> str:
+    """The aten name without namespace and overload; "" for what is not an operator."""
+    schema = schema_of(node)
+    return "" if schema is None else str(schema.name.split("::")[-1])
+
+
+def bind(node: fx.Node, read: Callable[[fx.Node], Any]) -> Arguments:
     """Arguments by schema name with defaults; ``read`` gives the value of a node."""
     schema = schema_of(node)
     names = [argument.name for argument in schema.arguments]
     args = {argument.name: argument.default_value for argument in schema.arguments}
     args.update(zip(names, fx.map_arg(node.args, read), strict=False))
     args.update(fx.map_arg(node.kwargs, read))
-    return args
+    return Arguments(args, {each.name: each.default_value for each in schema.arguments if each.has_default_value()})

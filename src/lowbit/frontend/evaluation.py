@@ -115,7 +115,7 @@ def _affine(node: Node, _: Shape, x: Tensor, scale: Tensor, shift: Tensor) -> Te
 
 
 def _unary(node: Node, _: Shape, x: Tensor) -> Tensor:
-    return POINTWISE[node.attrs["fn"]](x, **{key: node.attrs[key] for key in ("alpha", "beta") if key in node.attrs})
+    return POINTWISE[node.attrs["fn"]](x, **{key: value for key, value in node.attrs.items() if key != "fn"})
 
 
 def _slice(node: Node, shape: Shape, x: Tensor) -> Tensor:
@@ -142,6 +142,7 @@ _OPS: dict[str, Callable[..., Tensor]] = {
     "concat": lambda node, _, *xs: torch.cat(xs, node.attrs["axis"]),
     "max_pool2d": lambda node, _, x: windows.max_pool(x, node.attrs["windows"], node.attrs["columns"]),
     "avg_pool2d": _avg_pool2d,
+    "expand": lambda node, shape, x: x.expand(shape),
     "reshape": lambda node, shape, x: x.reshape(shape),
     "permute": lambda node, _, x: x.permute(node.attrs["dims"]),
     "slice": _slice,

@@ -26,6 +26,7 @@ POINTWISE: dict[str, Callable[..., Tensor]] = {
     "logsigmoid": F.logsigmoid,
     "mish": F.mish,
     "neg": torch.neg,
+    "pow": lambda x, exponent=1.0: torch.pow(x, exponent),
     "reciprocal": torch.reciprocal,
     "rsqrt": torch.rsqrt,
     "selu": F.selu,

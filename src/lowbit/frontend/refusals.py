@@ -71,11 +71,10 @@ _ROWS = (
         "reading by a list of positions, or backwards, is not supported; write slices joined by torch.cat",
         "index index_select gather take take_along_dim masked_select flip fliplr roll",
     ),
-    ("repeating an activation is not supported; write torch.cat([x, x], axis)", "repeat tile repeat_interleave"),
     (
         "writing into a part of a tensor (y[...] = value, or an in-place operation on a slice) is not supported; "
         "join the changed and the unchanged parts with torch.cat, or multiply by a constant mask",
-        "slice_scatter select_scatter diagonal_scatter copy index_put index_fill fill masked_scatter scatter scatter_add "
+        "slice_scatter select_scatter diagonal_scatter index_put index_fill masked_scatter scatter scatter_add "
         "index_add index_copy",
     ),
     (

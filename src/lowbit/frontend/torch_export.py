@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +13,14 @@ from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
 from lowbit.errors import InputError, UnsupportedOperation
-from lowbit.frontend.aliases import is_write, writes_through_views
+from lowbit.frontend.arguments import Arguments
 from lowbit.frontend.builder import Builder
-from lowbit.frontend.call import Call, bind, schema_of, source_line
+from lowbit.frontend.call import Call, bind, operation, schema_of, source_line
 from lowbit.frontend.handlers.table import HANDLERS
+from lowbit.frontend.memory import Memory, shares_memory
+from lowbit.frontend.parameters import check_parameters
 from lowbit.frontend.refusals import instead
+from lowbit.frontend.scatter import merge
 from lowbit.frontend.tracing import export
 from lowbit.graph import Graph
 
@@ -32,6 +35,9 @@ _NO_STATE = "a compiled network has no state: make it an input and an output"
 _WIDENED = frozenset({"add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "true_divide", "neg"})
 """Arithmetic that float64 constants (means from numpy) make float64; it is computed in float32, which holds what follows."""
 
+_STATISTICS = frozenset({"_native_batch_norm_legit", "batch_norm_with_update", "_batch_norm_with_update"})
+"""Batch norms whose schema says that they write statistics; in evaluation they do not, in training they are refused."""
+
 _SUPPORTED = ", ".join(sorted(name for name in HANDLERS if not name.startswith("_")))
 
 
@@ -41,19 +47,17 @@ def import_model(
     """The network as it computes in evaluation mode on inputs of exactly these shapes.
 
     The model keeps its training flags and its weights.  Node names are module paths.  Raises
-    InputError for inputs that are not float32 tensors, UnsupportedOperation for what cannot be
-    compiled, NumericsError for weights that are not finite.
+    InputError for inputs that are not float32 tensors and for weights without plain values,
+    UnsupportedOperation for what cannot be compiled, NumericsError for weights that are not finite.
     """
     if not isinstance(model, torch.nn.Module):
         raise InputError(f"model is a {type(model).__name__}; it must be a torch.nn.Module")
     while hasattr(model, "_orig_mod"):  # torch.compile's wrapper
         model = model._orig_mod
     examples = _checked(example_inputs)
+    check_parameters(model)
     with _evaluation_mode(model), torch.no_grad():
-        program = export(model, examples)
-        if writes_through_views(program.graph):
-            program = program.run_decompositions({})
-        return _Walk(program, name or type(model).__name__).run()
+        return _Walk(export(model, examples), name or type(model).__name__).run()
 
 
 def _checked(example_inputs: Any) -> tuple[torch.Tensor, ...]:
@@ -67,7 +71,7 @@ def _checked(example_inputs: Any) -> tuple[torch.Tensor, ...]:
             raise InputError(f"example input {index} is {example.dtype}; inputs must be torch.float32 tensors")
         if not example.numel():
             raise InputError(f"example input {index} has shape {tuple(example.shape)}; every extent must be at least 1")
-    return tuple(examples)
+    return tuple(example.detach().clone() for example in examples)  # inputs do not share memory with each other
 
 
 @contextmanager
@@ -82,12 +86,12 @@ def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
 
 
 class _Walk:
-    """One pass over the traced program: ``env`` holds the value of every node so far."""
+    """One pass over the traced program: ``memory`` holds the value of every node so far."""
 
     def __init__(self, program: torch.export.ExportedProgram, name: str) -> None:
         self.program = program
         self.name = name
-        self.env: dict[fx.Node, Any] = {}
+        self.memory = Memory(lambda node, base, value: self._compute(node, {base: value}))
         self.kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
         self.tensors = {**program.state_dict, **program.constants}
         names = {id(tensor): _path(name) for name, tensor in self.tensors.items() if isinstance(tensor, torch.Tensor)}
@@ -100,11 +104,11 @@ class _Walk:
         outputs: list[str] = []
         for node in self.program.graph.nodes:
             if node.op == "placeholder":
-                self.env[node] = self._placeholder(node)
+                self.memory.define(node, self._placeholder(node))
             elif node.op == "get_attr":
-                self.env[node] = operator.attrgetter(node.target)(self.program.graph_module)
+                self.memory.define(node, operator.attrgetter(node.target)(self.program.graph_module))
             elif node.op == "call_function":
-                self.env[node] = self._call(node)
+                self._step(node)
             else:
                 outputs = self._outputs(node)
         return self.builder.graph(self.name, outputs)
@@ -112,7 +116,7 @@ class _Walk:
     def _placeholder(self, node: fx.Node) -> Any:
         spec = self.kinds[node.name]
         if spec.kind == InputKind.USER_INPUT:
-            return self.builder.add_input(node.name, node.meta["val"].shape)
+            return self.builder.add_input(node.name, node.meta["val"].shape) if "val" in node.meta else None
         return self.tensors[spec.target]
 
     def _outputs(self, node: fx.Node) -> list[str]:
@@ -120,7 +124,7 @@ class _Walk:
         for spec, output in zip(self.program.graph_signature.output_specs, node.args[0], strict=True):
             if spec.kind == OutputKind.BUFFER_MUTATION:
                 raise UnsupportedOperation(f"the model changes its buffer {_path(spec.target)}; {_NO_STATE}")
-            value = self.env[output] if isinstance(output, fx.Node) else output
+            value = self.memory[output] if isinstance(output, fx.Node) else output
             if spec.kind == OutputKind.USER_OUTPUT and not isinstance(value, str):
                 what = f"output {len(values)} of {self.name}"
                 raise UnsupportedOperation(f"{what} does not depend on the inputs; remove it from the model's outputs")
@@ -132,20 +136,65 @@ class _Walk:
                 values.append(value)
         return values
 
-    def _call(self, node: fx.Node) -> Any:
-        call = self._describe(node)
+    def _step(self, node: fx.Node) -> None:
+        """The value of one operation, and what it changes."""
+        target = self._written(node)
+        result = self._compute(node, {})
+        if target is not None:
+            call = self._describe(node, {})
+            self.memory.write(target, result, lambda view, base, old, new: self._merge(call, view, base, old, new))
+        self.memory.define(node, result, target if target is not None else shares_memory(node), writes=target is not None)
+
+    def _written(self, node: fx.Node) -> fx.Node | None:
+        """The operand whose elements the operation changes; refused where that cannot be followed."""
+        schema = schema_of(node)
+        if schema is None or torch.Tag.inplace_view in node.target.tags:
+            return None
+        written = [argument.name for argument in schema.arguments if argument.alias_info and argument.alias_info.is_write]
+        if not written or operation(node) in _STATISTICS:
+            return None
+        call = self._describe(node, {})
+        operands = dict(zip((argument.name for argument in schema.arguments), node.args, strict=False)) | dict(node.kwargs)
+        target = operands.get(written[0])
+        returned = schema.returns[0].alias_info if len(schema.returns) == 1 else None
+        if len(written) > 1 or returned is None or not returned.is_write or not isinstance(target, fx.Node):
+            call.refuse(f"it writes to its operands {', '.join(written)}, which is not supported")
+        if tuple(target.meta["val"].shape) != call.shape:
+            call.refuse(f"it changes the shape of what it writes to, {tuple(target.meta['val'].shape)}, to {call.shape}")
+        root = self.memory.root(target)
+        if root.op == "get_attr" or (root.op == "placeholder" and self.kinds[root.name].kind != InputKind.USER_INPUT):
+            name = _path(self.kinds[root.name].target if root.name in self.kinds else str(root.target))
+            call.refuse(f"it changes {name}, a parameter or buffer; {_NO_STATE}")
+        return target
+
+    def _merge(self, call: Call, view: fx.Node, base: fx.Node, old: Any, new: Any) -> Any:
+        arguments = {} if schema_of(view) is None else dict(bind(view, lambda node: old if node is base else self.memory[node]))
+        return merge(self.builder, call, view, arguments, old, new)
+
+    def _compute(self, node: fx.Node, other: dict[fx.Node, Any]) -> Any:
+        """The result of one operation; ``other``: values of operands other than those in memory now."""
+        call = self._describe(node, other)
         if node.target is operator.getitem:
-            return self._item(node, call)
+            return self._item(node, call, other)
         if call.op in _NO_VALUE:
             return None
-        operands = [self.env[operand] for operand in node.all_input_nodes]
-        if is_write(node) and not isinstance(self.env[node.args[0]], str) and node.args[0].op == "placeholder":
-            state = _path(self.kinds[node.args[0].name].target)
-            call.refuse(f"it changes {state}, a parameter or buffer; {_NO_STATE}")
-        if not any(map(_has_activation, operands)):
+        if schema_of(node) is None:
+            call.refuse(instead(call) or f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
+        read = self._reader(other)
+        if not any(_has_activation(read(operand)) for operand in node.all_input_nodes):
             if torch.Tag.nondeterministic_seeded in node.target.tags:
                 call.refuse("random numbers in evaluation mode; a compiled network always gives the same output")
-            result = node.target(*fx.map_arg(node.args, self._copy), **fx.map_arg(node.kwargs, self._copy))
+
+            def copy(operand: fx.Node) -> Any:
+                """A constant that an in-place operation may overwrite without reaching the model.  Dense, so that every
+                ``view`` of it exists, whatever the strides it has been given here."""
+                value = read(operand)
+                dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
+                return value.clone(memory_format=torch.contiguous_format) if dense else value
+
+            if call.op == "as_strided":
+                call.refuse("it depends on how the tensor lies in memory")
+            result = node.target(*fx.map_arg(node.args, copy), **fx.map_arg(node.kwargs, copy))
         elif call.op not in HANDLERS:
             call.refuse(instead(call) or f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
         elif call.dtype != torch.float32 and not (call.dtype == torch.float64 and call.op in _WIDENED):
@@ -154,17 +203,25 @@ class _Walk:
                 "and make buffers and parameters float32 (model.float())"
             )
         else:
-            result = HANDLERS[call.op](self.builder, call)
+            result = self._handled(call)
         if isinstance(result, tuple) and not isinstance(node.meta["val"], (list, tuple)):
             (result,) = result
-        if is_write(node):
-            old = self.env[node.args[0]]
-            self.env.update({other: result for other, value in self.env.items() if value is old})
         return result
 
-    def _item(self, node: fx.Node, call: Call) -> Any:
+    def _handled(self, call: Call) -> Any:
+        if all(0 in shape for shape in call.shapes):  # no elements: nothing depends on the input
+            return tuple(torch.zeros(shape) for shape in call.shapes)
+        result = HANDLERS[call.op](self.builder, call)
+        for name, value in call.args.ignored().items():
+            call.refuse(f"its argument {name} = {value} is not supported")
+        return result
+
+    def _reader(self, other: dict[fx.Node, Any]) -> Callable[[fx.Node], Any]:
+        return lambda node: other[node] if node in other else self.memory[node]
+
+    def _item(self, node: fx.Node, call: Call, other: dict[fx.Node, Any]) -> Any:
         """One of several results; those that no handler gives may not be read."""
-        values, index = self.env[node.args[0]], node.args[1]
+        values, index = self._reader(other)(node.args[0]), node.args[1]
         if index < len(values):
             return values[index]
         if node.users:
@@ -174,31 +231,29 @@ class _Walk:
             )
         return None
 
-    def _copy(self, node: fx.Node) -> Any:
-        """A constant that an in-place operation may overwrite without reaching the model."""
-        value = self.env[node]
-        return value.clone() if isinstance(value, torch.Tensor) else value
-
-    def _describe(self, node: fx.Node) -> Call:
+    def _describe(self, node: fx.Node, other: dict[fx.Node, Any]) -> Call:
         module, layer = _module(node)
         source = source_line(node.meta.get("stack_trace"))
         schema = schema_of(node)
         if schema is None:
             target = getattr(node.target, "__name__", str(node.target))
-            return Call(target, target, {}, ((),), module=module, source=source, layers=_layers(node), function=_function(node))
-        op = schema.name.split("::")[-1]
+            none = Arguments({}, {})
+            return Call(target, target, none, ((),), module=module, source=source, layers=_layers(node), function=_function(node))
+        op = operation(node)
         value = node.meta["val"]
         results = [each for each in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(each, torch.Tensor)]
+        if not all(isinstance(size, int) for result in results for size in result.shape):
+            where = f"{node.target} in {module or 'the model'} ({source})"
+            raise UnsupportedOperation(f"{where}: the shape of its result depends on values; compiled networks have fixed shapes")
         return Call(
-            op=op.rstrip("_") if is_write(node) else op,
+            op=op.rstrip("_") if op not in HANDLERS else op,
             target=str(node.target),
-            args=bind(node, self.env.__getitem__),
+            args=bind(node, self._reader(other)),
             shapes=tuple(tuple(result.shape) for result in results) or ((),),
             dtype=results[0].dtype if results else None,
             module=module,
             source=source,
             layer=layer or module in self.single,
-            readers=tuple(_reader(user) for user in node.users),
             layers=_layers(node),
             function=_function(node),
         )
@@ -233,11 +288,6 @@ def _layers(node: fx.Node) -> tuple[str, ...]:
 def _function(node: fx.Node) -> str:
     """The torch function that was called: ``normalize`` for the ``linalg_vector_norm`` in it, "" if unknown."""
     return str((node.meta.get("torch_fn") or ("", ""))[1]).rpartition(".")[2]
-
-
-def _reader(user: fx.Node) -> str:
-    schema = schema_of(user)
-    return schema.name.split("::")[-1].rstrip("_") if schema is not None else user.op
 
 
 def _has_activation(value: Any) -> bool:

@@ -24,7 +24,7 @@ def export(model: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.
     Raises UnsupportedOperation (one line: what, where, what to change) where it has none.
     """
     try:
-        with _quiet():
+        with _quiet(), torch.compiler.set_stance("force_eager"):  # parts that went through torch.compile
             return torch.export.export(model, examples, strict=False)
     except Exception as error:
         where = source_line("".join(traceback.format_tb(error.__traceback__)))

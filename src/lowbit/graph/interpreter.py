@@ -22,6 +22,7 @@ _INTEGER: dict[str, _Run] = {
     "concat": elementwise.concat,
     "conv2d": layers.layer,
     "dequantize": elementwise.from_integers,
+    "expand": selection.expand,
     "linear": layers.layer,
     "max_pool2d": selection.max_pool2d,
     "mul": elementwise.binary,
@@ -34,7 +35,7 @@ _INTEGER: dict[str, _Run] = {
     "sub": elementwise.binary,
     "unary": elementwise.unary,
 }
-_FLOAT = ("max_pool2d", "pad", "permute", "quantize", "reshape", "slice")  # also defined on float32 values
+_FLOAT = ("expand", "max_pool2d", "pad", "permute", "quantize", "reshape", "slice")  # also defined on float32 values
 
 
 def interpret(

@@ -52,7 +52,7 @@ OPS: dict[str, Op] = {
         _op("batch_norm", 5, 5, shapes.batch_norm_shape, "eps", "", 1),
         _op("affine", 3, 3, shapes.affine_shape, "", _CLAMPED, 1),
         _op("clamp", 1, 1, shapes.same_shape, "lo hi", "qlo qhi"),
-        _op("unary", 1, 2, shapes.same_shape, "fn", "alpha beta", 1),
+        _op("unary", 1, 2, shapes.same_shape, "fn", "alpha beta exponent threshold", 1),
         _op("softmax", 1, 2, shapes.softmax_shape, "axis", "qlo qhi", 1),
         _op("add", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
         _op("sub", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
@@ -60,6 +60,7 @@ OPS: dict[str, Op] = {
         _op("concat", 1, None, shapes.concat_shape, "axis", "qlo qhi"),
         _op("max_pool2d", 1, 1, shapes.pool_shape, "windows columns"),
         _op("avg_pool2d", 1, 1, shapes.pool_shape, "windows columns divisors", "qlo qhi"),
+        _op("expand", 1, 1, shapes.expand_shape, "shape"),
         _op("reshape", 1, 1, shapes.reshape_shape, "shape"),
         _op("permute", 1, 1, shapes.permute_shape, "dims"),
         _op("slice", 1, 1, shapes.slice_shape, "starts steps"),
@@ -72,5 +73,5 @@ OPS: dict[str, Op] = {
 LAYERS = ("conv2d", "linear")
 """Operations with weights and multiplications: what precision is chosen for."""
 
-PASS_THROUGH = ("max_pool2d", "pad", "permute", "reshape", "slice")
+PASS_THROUGH = ("expand", "max_pool2d", "pad", "permute", "reshape", "slice")
 """Operations that only select values: their output has the scale and zero point of their input."""

@@ -14,6 +14,7 @@ __all__ = [
     "broadcast_shape",
     "concat_shape",
     "conv2d_shape",
+    "expand_shape",
     "linear_shape",
     "pad_shape",
     "permute_shape",
@@ -129,6 +130,14 @@ def pool_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
             f"needs {out[2] * out[3]} positive divisors, got {len(divisors)}",
         )
     return out
+
+
+def expand_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    shape = tuple(node.attrs["shape"])
+    (x,) = inputs
+    fits = len(x) == len(shape) and all(old in (1, new) and new >= 1 for old, new in zip(x, shape, strict=True))
+    _require(fits, f"cannot expand {x} to {shape}; only axes of extent 1 grow")
+    return shape
 
 
 def reshape_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:

@@ -24,8 +24,8 @@ def _erf(x: np.ndarray) -> np.ndarray:
     return np.asarray(_erf_of_object(x), np.float64)
 
 
-def _softplus(x: np.ndarray, beta: float = 1.0) -> np.ndarray:
-    return np.logaddexp(0, beta * x) / beta
+def _softplus(x: np.ndarray, beta: float = 1.0, threshold: float = 20.0) -> np.ndarray:
+    return np.where(beta * x > threshold, x, np.logaddexp(0, beta * x) / beta)
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:
@@ -60,6 +60,7 @@ UNARY: dict[str, Callable[..., np.ndarray]] = {
     "logsigmoid": lambda x: -_softplus(-x),
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "neg": np.negative,
+    "pow": lambda x, exponent=1.0: np.power(x, exponent),
     "reciprocal": np.reciprocal,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "selu": lambda x: _SELU_SCALE * _elu(x, _SELU_ALPHA),
@@ -67,13 +68,13 @@ UNARY: dict[str, Callable[..., np.ndarray]] = {
     "sign": np.sign,
     "silu": lambda x: x * _sigmoid(x),
     "sin": np.sin,
-    "softplus": _softplus,  # attr beta
+    "softplus": _softplus,  # attrs beta, threshold
     "softsign": lambda x: x / (1 + np.abs(x)),
     "sqrt": np.sqrt,
     "square": np.square,
     "tanh": np.tanh,
 }
-"""Name -> function of a float64 array; extra node attrs (alpha, beta) are keyword arguments."""
+"""Name -> function of a float64 array; extra node attrs (alpha, beta, exponent, threshold) are keyword arguments."""
 
 
 def apply_unary(fn: str, x: np.ndarray, **attrs: float) -> np.ndarray:

@@ -32,6 +32,7 @@ HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
     "concat": movement.lower_concat,
     "reshape": movement.lower_reshape,
     "permute": movement.lower_permute,
+    "expand": movement.lower_expand,
     "slice": movement.lower_slice,
     "pad": movement.lower_pad,
 }

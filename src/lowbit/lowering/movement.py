@@ -14,7 +14,7 @@ from lowbit.lowering.copying import Dim, axis_strides, emit_copy
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import quantize
 
-__all__ = ["lower_concat", "lower_pad", "lower_permute", "lower_reshape", "lower_slice"]
+__all__ = ["lower_concat", "lower_expand", "lower_pad", "lower_permute", "lower_reshape", "lower_slice"]
 
 
 def _refine(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -85,6 +85,16 @@ def lower_permute(ctx: Lowering, node: Node) -> None:
     src = axis_strides(ctx.type(source).shape, ctx.layouts[source])
     dst = axis_strides(shape, ctx.layouts[node.name])
     dims = [(shape[i], src[order[i]], dst[i]) for i in range(len(shape))]
+    emit_copy(ctx, node, source, node.name, dims, fill=ctx.stored(node.name).zero)
+
+
+def lower_expand(ctx: Lowering, node: Node) -> None:
+    """A copy that does not move on in the source along the axes that are repeated."""
+    (source,) = node.inputs
+    given, shape = ctx.type(source).shape, ctx.type(node.name).shape
+    src = axis_strides(given, ctx.layouts[source])
+    dst = axis_strides(shape, ctx.layouts[node.name])
+    dims = [(n, s if n == old else 0, d) for n, old, s, d in zip(shape, given, src, dst, strict=True)]
     emit_copy(ctx, node, source, node.name, dims, fill=ctx.stored(node.name).zero)
 
 

@@ -1,4 +1,4 @@
-"""Neighbouring reshapes, permutations and slices become one."""
+"""Neighbouring expansions, reshapes, permutations and slices become one."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def _slices(inner: Attrs, outer: Attrs) -> dict[str, Any]:
 
 
 _MERGE: dict[str, Callable[[Attrs, Attrs], dict[str, Any]]] = {
+    "expand": lambda inner, outer: dict(outer),
     "reshape": lambda inner, outer: dict(outer),
     "permute": _permutes,
     "slice": _slices,

@@ -8,6 +8,7 @@ from lowbit.graph import Graph
 from lowbit.passes.batch_norm_to_affine import batch_norm_to_affine
 from lowbit.passes.canonical_form import canonical_form
 from lowbit.passes.constants_to_affine import constants_to_affine
+from lowbit.passes.drop_expand import drop_expand
 from lowbit.passes.fold_into_next import fold_into_next
 from lowbit.passes.fold_into_previous import fold_into_previous
 from lowbit.passes.fuse_clamp import fuse_clamp
@@ -27,6 +28,7 @@ PASSES: tuple[Pass, ...] = (
     canonical_form,
     merge_moves,
     remove_identities,
+    drop_expand,
     merge_pad,
     remove_dead,
     batch_norm_to_affine,

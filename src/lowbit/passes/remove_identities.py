@@ -33,6 +33,7 @@ def _unit_affine(edit: Edit, node: Node) -> bool:
 
 
 _IDENTITY: dict[str, Callable[[Edit, Node], bool]] = {
+    "expand": _same_shape,
     "reshape": _same_shape,
     "slice": _same_shape,
     "pad": _same_shape,

@@ -33,6 +33,7 @@ _RULES: dict[str, Callable[[Draft, Node], None]] = {
     "pad": other_rules.select,
     "permute": other_rules.select,
     "reshape": other_rules.select,
+    "expand": other_rules.select,
     "slice": other_rules.select,
     "softmax": other_rules.softmax,
     "sub": other_rules.binary,

@@ -19,7 +19,7 @@ from ..pieces import run_in_pieces
 from ..tensors import place, random_values
 
 TARGETS = pytest.mark.parametrize("target", distinct_targets(), ids=lambda t: t.name)
-VALUES = {"alpha": 0.3, "beta": 2.5, "lo": -1.5, "hi": 2.25}
+VALUES = {"alpha": 0.3, "beta": 2.5, "exponent": 3.0, "threshold": 20.0, "lo": -1.5, "hi": 2.25}
 
 # 1e-6 relative of float64 (4 units in the last place are 2.4e-7 to 4.8e-7), and below the smallest normal
 # float32 only its spacing
@@ -90,6 +90,7 @@ def test_precision(target, fn):
         ("reciprocal", [0, 4, np.inf], [np.inf, 0.25, 0]),
         ("sin", [0, 3e9], [0, np.nan]),
         ("elu", [-np.inf, -200, 0, np.inf], [-0.3, -0.3, 0, np.inf]),
+        ("pow", [0, -2, 2.5, np.inf, -np.inf, np.nan], [0, -8, 15.625, np.inf, -np.inf, np.nan]),
         ("sign", [-np.inf, -2, 0, 3], [-1, -1, 0, 1]),
         ("hardswish", [-100, -3, 0, 3, 100], [0, 0, 0, 3, 100]),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,16 +22,18 @@ def clamp(bounds: Bounds) -> Callable[[Builder, Call], Value]:
 
     def handle(b: Builder, call: Call) -> Value:
         x = activation(call, call.args["self"])
-        lo, hi = bounds(call)
-        if any(isinstance(bound, (str, torch.Tensor)) for bound in (lo, hi)):
-            call.refuse("the bounds must be numbers, not tensors")
-        return b.emit(call, "clamp", [x], b.shape(x), lo=_number(lo), hi=_number(hi))
+        lo, hi = (_bound(b, call, bound, open_end) for bound, open_end in zip(bounds(call), (-math.inf, math.inf), strict=True))
+        if lo is not None and hi is not None:
+            lo = min(lo, hi)  # torch: hi wins
+        return b.reshape(call, b.emit(call, "clamp", [x], b.shape(x), lo=lo, hi=hi), call.shape)
 
     return handle
 
 
-def _number(bound: float | None) -> float | None:
-    return None if bound is None else float(bound)
+def _bound(b: Builder, call: Call, bound: Any, open_end: float) -> float | None:
+    if isinstance(bound, str) or (isinstance(bound, torch.Tensor) and bound.numel() != 1):
+        call.refuse("the bounds must be numbers, not tensors")
+    return None if bound is None or float(bound) == open_end else b.number(call, "a bound", bound)
 
 
 def unary(fn: str, **parameters: str) -> Callable[[Builder, Call], Value]:
@@ -38,7 +41,7 @@ def unary(fn: str, **parameters: str) -> Callable[[Builder, Call], Value]:
 
     def handle(b: Builder, call: Call) -> Value:
         x = activation(call, call.args["self"])
-        attrs = {attr: float(call.args[argument]) for attr, argument in parameters.items()}
+        attrs = {attr: b.number(call, argument, call.args[argument]) for attr, argument in parameters.items()}
         return b.emit(call, "unary", [x], b.shape(x), fn=fn, **attrs)
 
     return handle
@@ -63,7 +66,7 @@ def prelu(b: Builder, call: Call) -> Value:
         call.refuse("the slope must be a constant")
     shape = b.shape(x)
     if slope.numel() == 1:
-        return b.emit(call, "unary", [x], shape, fn="leaky_relu", alpha=float(slope))
+        return b.emit(call, "unary", [x], shape, fn="leaky_relu", alpha=b.number(call, "the slope", slope))
     slope = slope.reshape([-1 if axis == 1 else 1 for axis in range(len(shape))])
     positive = b.emit(call, "clamp", [x], shape, lo=0.0, hi=None)
     negative = b.emit(call, "clamp", [x], shape, lo=None, hi=0.0)
@@ -73,4 +76,7 @@ def prelu(b: Builder, call: Call) -> Value:
 def softmax(b: Builder, call: Call) -> Value:
     """y = exp(x) / sum exp(x) along one axis."""
     x = activation(call, call.args["self"])
-    return b.emit(call, "softmax", [x], b.shape(x), axis=call.args["dim"] % len(b.shape(x)))
+    call.args.without_effect("half_to_float")
+    shape = b.shape(x) or (1,)
+    y = b.emit(call, "softmax", [b.reshape(call, x, shape)], shape, axis=call.args["dim"] % len(shape))
+    return b.reshape(call, y, call.shape)

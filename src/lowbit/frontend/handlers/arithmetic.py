@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation, constant
+from lowbit.frontend.handlers.shape import expand_to
 
 __all__ = ["add", "div", "mul", "neg", "power", "rsub", "sub"]
 
@@ -46,6 +49,8 @@ def sub(b: Builder, call: Call) -> Value:
 def rsub(b: Builder, call: Call) -> Value:
     """y - alpha * x."""
     x, y, alpha = call.args["self"], call.args["other"], call.args["alpha"]
+    if not isinstance(x, str):
+        return b.emit(call, "add", [activation(call, y), constant(x) * -alpha], call.shape)
     scaled = x if alpha == 1 else b.emit(call, "mul", [x, constant(alpha)], b.shape(x))
     if isinstance(y, str):
         return b.emit(call, "sub", [y, scaled], call.shape)
@@ -75,12 +80,42 @@ def neg(b: Builder, call: Call) -> Value:
 
 
 def power(b: Builder, call: Call) -> Value:
-    """x * x (``square``, or ``pow`` with exponent 2); exponent 1 is x, 0.5 the square root."""
-    x, exponent = activation(call, call.args["self"]), call.args.get("exponent", 2)
-    if exponent not in (0.5, 1, 2):
-        call.refuse(f"exponent {exponent}; supported are 0.5, 1 and 2")
-    if exponent == 1:
+    """x ** p for one number p (``square``: 2), and c ** x = exp(x log c) for a positive constant c."""
+    x, exponent = call.args["self"], call.args.get("exponent", 2)
+    if isinstance(exponent, str):
+        return _exponential(b, call, x, exponent)
+    values = torch.as_tensor(exponent, dtype=torch.float64).unique()
+    if values.numel() != 1:
+        call.refuse(f"exponents of {values.numel()} values; supported is one number for all elements")
+    p, x = b.number(call, "the exponent", values), activation(call, x)
+    x = _grown(b, call, x)
+    if p == 0:
+        return torch.ones(call.shape)
+    if p == 1:
         return x
-    if exponent == 2:
+    if p == 2:
         return b.emit(call, "mul", [x, x], call.shape)
-    return b.emit(call, "unary", [x], call.shape, fn="sqrt")
+    if p in _ROOTS:
+        return b.emit(call, "unary", [x], call.shape, fn=_ROOTS[p])
+    if abs(p) >= _LARGEST:
+        call.refuse(f"exponent {p}; it must be below {_LARGEST}")
+    return b.emit(call, "unary", [x], call.shape, fn="pow", exponent=p)
+
+
+_LARGEST = 1 << 20
+_ROOTS = {0.5: "sqrt", -0.5: "rsqrt", -1.0: "reciprocal"}
+
+
+def _grown(b: Builder, call: Call, x: str) -> str:
+    """``x`` broadcast to the result's shape, which a tensor exponent may have grown."""
+    return expand_to(b, call, x, call.shape)
+
+
+def _exponential(b: Builder, call: Call, base: Any, exponent: str) -> str:
+    if isinstance(base, str):
+        call.refuse("both operands are computed from the network's input; one must be a constant")
+    constants = torch.as_tensor(base, dtype=torch.float64)
+    if not bool((constants > 0).all()):
+        call.refuse("the base must be positive")
+    scaled = b.emit(call, "mul", [exponent, constants.log()], call.shape)
+    return b.emit(call, "unary", [scaled], call.shape, fn="exp")

@@ -7,24 +7,31 @@ import torch
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 
-__all__ = ["cat", "stack"]
+__all__ = ["cat", "join", "stack"]
 
 
-def _join(b: Builder, call: Call, values: list[Value], axis: int) -> str:
-    """Concatenation along one axis; leading and trailing constants of one value are padding."""
-    values = [value for value in values if 0 not in b.shape(value)]
-    first = next(index for index, value in enumerate(values) if isinstance(value, str))
-    last = next(index for index in reversed(range(len(values))) if isinstance(values[index], str))
-    inner = values[first : last + 1]
-    if not all(isinstance(value, str) for value in inner):
-        call.refuse("a constant between the joined activations is not supported; put it first or last, or make it an input")
-    shape = list(b.shape(inner[0]))
-    shape[axis] = sum(b.shape(value)[axis] for value in inner)
-    x = inner[0] if len(inner) == 1 else b.emit(call, "concat", inner, shape, axis=axis)
-    for side, constants in (("before", values[:first]), ("after", values[last + 1 :])):
-        for constant in reversed(constants) if side == "before" else constants:
-            x = _padded(b, call, x, constant, axis, side)
-    return x
+def join(b: Builder, call: Call, values: list[Value], axis: int) -> Value:
+    """Concatenation along one axis; constants of one value are padding of the activation beside them."""
+    values = [value for value in values if 0 not in b.shape(value)] or values[:1]
+    if not any(isinstance(value, str) for value in values):
+        return torch.cat([value for value in values if isinstance(value, torch.Tensor)], axis)
+    padded: list[str] = []
+    leading: list[torch.Tensor] = []
+    for value in values:
+        if isinstance(value, str):
+            for constant in reversed(leading):
+                value = _padded(b, call, value, constant, axis, "before")
+            leading = []
+            padded.append(value)
+        elif padded:
+            padded[-1] = _padded(b, call, padded[-1], value, axis, "after")
+        else:
+            leading.append(value)
+    if len(padded) == 1:
+        return padded[0]
+    shape = list(b.shape(padded[0]))
+    shape[axis] = sum(b.shape(value)[axis] for value in padded)
+    return b.emit(call, "concat", padded, shape, axis=axis)
 
 
 def _padded(b: Builder, call: Call, x: str, constant: torch.Tensor, axis: int, side: str) -> str:
@@ -38,12 +45,12 @@ def _padded(b: Builder, call: Call, x: str, constant: torch.Tensor, axis: int, s
     amount[axis] = constant.shape[axis]
     shape[axis] += constant.shape[axis]
     sides = {"before": (0,) * constant.dim(), "after": (0,) * constant.dim(), side: tuple(amount)}
-    return b.emit(call, "pad", [x], shape, value=float(fill), **sides)
+    return b.emit(call, "pad", [x], shape, value=b.number(call, "the constant", fill), **sides)
 
 
 def cat(b: Builder, call: Call) -> Value:
     """Values one after another along an existing axis."""
-    return _join(b, call, list(call.args["tensors"]), call.args["dim"] % len(call.shape))
+    return join(b, call, list(call.args["tensors"]), call.args["dim"] % len(call.shape))
 
 
 def stack(b: Builder, call: Call) -> Value:
@@ -54,4 +61,4 @@ def stack(b: Builder, call: Call) -> Value:
         shape = list(b.shape(value))
         shape.insert(axis, 1)
         values.append(b.reshape(call, value, shape) if isinstance(value, str) else value.reshape(shape))
-    return _join(b, call, values, axis)
+    return join(b, call, values, axis)

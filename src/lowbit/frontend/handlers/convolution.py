@@ -65,6 +65,7 @@ def conv1d(b: Builder, call: Call) -> Value:
 
 def convolution(b: Builder, call: Call) -> Value:
     """The general operator: not transposed, and one or two spatial axes."""
+    call.args.without_effect("output_padding")
     if call.args["transposed"]:
         call.refuse("transposed convolution is not supported; supported are conv1d and conv2d")
     rank = len(call.args["weight"].shape) - 2

@@ -6,21 +6,32 @@ import torch
 
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
-from lowbit.frontend.handlers.operands import activation
+from lowbit.frontend.handlers.operands import activation, constant
 
 __all__ = ["addmm", "linear", "matmul"]
 
 
 def _linear(b: Builder, call: Call, x: Value, weight: Value, bias: Value | None) -> str:
+    """x W^T + bias, W (out, in) or, for one result that has no axis, (in,)."""
     x = activation(call, x)
-    if not isinstance(weight, torch.Tensor) or weight.dim() != 2:
+    if not isinstance(weight, torch.Tensor) or weight.dim() > 2:
         call.refuse("the second factor must be a constant matrix (products of two activations are not supported)")
-    if isinstance(bias, str) or (bias is not None and bias.dim() != 1):
-        call.refuse("the bias must be a constant vector")
-    if len(b.shape(x)) < 2:
-        call.refuse(f"the input has shape {b.shape(x)}; give it a batch axis")
-    inputs: list[Value] = [x, weight] if bias is None else [x, weight, bias]
-    return b.emit(call, "linear", inputs, call.shape)
+    weight = weight if weight.dim() == 2 else weight.unsqueeze(0)
+    features = b.shape(x)[-1]
+    x = x if len(b.shape(x)) >= 2 else b.reshape(call, x, (1, features))
+    inputs: list[Value] = [x, weight]
+    vector = _vector(bias, len(weight))
+    if vector is not None:
+        inputs.append(vector)
+    y = b.reshape(call, b.emit(call, "linear", inputs, (*b.shape(x)[:-1], len(weight))), call.shape)
+    return y if bias is None or vector is not None else b.emit(call, "add", [y, bias], call.shape)
+
+
+def _vector(bias: Value | None, features: int) -> torch.Tensor | None:
+    """``bias`` as one number per output, if it is constant along all other axes."""
+    if not isinstance(bias, torch.Tensor) or any(size != 1 for size in bias.shape[:-1]):
+        return None
+    return bias if bias.dim() == 1 and len(bias) == features else bias.reshape(-1).expand(features)
 
 
 def linear(b: Builder, call: Call) -> Value:
@@ -29,7 +40,7 @@ def linear(b: Builder, call: Call) -> Value:
 
 
 def matmul(b: Builder, call: Call) -> Value:
-    """y = x W with a constant W of shape (in, out)."""
+    """y = x W with a constant W of shape (in, out), or (in,)."""
     weight = call.args["mat2"] if "mat2" in call.args else call.args["other"]
     if isinstance(weight, torch.Tensor) and weight.dim() == 2:
         weight = weight.T.contiguous()
@@ -37,10 +48,12 @@ def matmul(b: Builder, call: Call) -> Value:
 
 
 def addmm(b: Builder, call: Call) -> Value:
-    """y = beta * bias + alpha * x W."""
-    bias, weight = call.args["self"], call.args["mat2"]
+    """y = beta * bias + alpha * x W; with beta 0 the bias is not looked at."""
+    bias, weight, alpha, beta = (call.args[name] for name in ("self", "mat2", "alpha", "beta"))
     if isinstance(weight, torch.Tensor) and weight.dim() == 2:
-        weight = weight.T.contiguous() if call.args["alpha"] == 1 else weight.T * call.args["alpha"]
-    if isinstance(bias, torch.Tensor) and call.args["beta"] != 1:
-        bias = bias * call.args["beta"]
+        weight = weight.T.contiguous() if alpha == 1 else weight.T.double() * alpha
+    if beta == 0:
+        bias = None
+    elif beta != 1:
+        bias = b.emit(call, "mul", [bias, constant(beta)], b.shape(bias)) if isinstance(bias, str) else bias.double() * beta
     return _linear(b, call, call.args["mat1"], weight, bias)

@@ -17,6 +17,7 @@ def batch_norm(b: Builder, call: Call) -> tuple[Value, ...]:
     ``native`` spellings return (y, save_mean, save_rstd); in evaluation nobody reads the last two.
     """
     args = call.args
+    args.without_effect("momentum", "exponential_average_factor", "cudnn_enabled")
     x = activation(call, args["input"])
     mean, var = args["running_mean"], args["running_var"]
     if args.get("training") or mean is None or var is None:
@@ -25,4 +26,5 @@ def batch_norm(b: Builder, call: Call) -> tuple[Value, ...]:
     bias = torch.zeros_like(mean) if args["bias"] is None else args["bias"]
     if not all(isinstance(value, torch.Tensor) for value in (weight, bias, mean, var)):
         call.refuse("weight, bias and statistics must be constants")
-    return (b.emit(call, "batch_norm", [x, weight, bias, mean, var], b.shape(x), eps=float(args["eps"])),)
+    eps = b.number(call, "eps", args["eps" if "eps" in args else "epsilon"])
+    return (b.emit(call, "batch_norm", [x, weight, bias, mean, var], b.shape(x), eps=eps),)

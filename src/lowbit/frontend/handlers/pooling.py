@@ -60,6 +60,7 @@ def max_pool(rank: int) -> Callable[[Builder, Call], tuple[Value, ...]]:
         if any(d != 1 for d in _per_axis(call.args["dilation"], rank)):
             call.refuse("dilated max pooling is not supported; dilation must be 1")
         x, shape = _spatial(b, call, rank)
+        call.args.shape_only("ceil_mode")
         kernel = _per_axis(call.args["kernel_size"], rank)
         stride = _per_axis(call.args["stride"], rank, kernel)
         padding = _per_axis(call.args["padding"], rank)
@@ -81,6 +82,7 @@ def avg_pool(rank: int) -> Callable[[Builder, Call], Value]:
 
     def handle(b: Builder, call: Call) -> Value:
         x, shape = _spatial(b, call, rank)
+        call.args.shape_only("ceil_mode")
         kernel = _per_axis(call.args["kernel_size"], rank)
         stride = _per_axis(call.args["stride"], rank, kernel)
         padding = _per_axis(call.args["padding"], rank)
@@ -105,6 +107,7 @@ def adaptive_pool(op: str, rank: int) -> Callable[[Builder, Call], tuple[Value, 
 
     def handle(b: Builder, call: Call) -> tuple[Value, ...]:
         x, shape = _spatial(b, call, rank)
+        call.args.shape_only("output_size")
         ranges = [_adaptive(size, out) for size, out in zip(shape[-rank:], call.shape[-rank:], strict=True)]
         rows, columns = ranges if rank == 2 else [((0, 1),), *ranges]
         return (_finish(b, call, op, x, rows, columns, _area(rows, columns)),)
@@ -118,6 +121,9 @@ def _reduce(b: Builder, call: Call, op: str, divide: bool = True) -> Value:
     shape = b.shape(x)
     rank = len(shape)
     dims = call.args.get("dim")
+    call.args.shape_only("keepdim")
+    if not rank:
+        return x
     axes = sorted({axis % rank for axis in ([dims] if isinstance(dims, int) else dims or range(rank))})
     if rank != 4 or not set(axes) <= {2, 3}:
         kept = [axis for axis in range(rank) if axis not in axes]

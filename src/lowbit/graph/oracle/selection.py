@@ -8,7 +8,7 @@ from lowbit.graph.ir import Node, TensorType
 from lowbit.graph.oracle.result import offsets, params_of, to_integers
 from lowbit.numerics import multiplier, quantize
 
-__all__ = ["avg_pool2d", "max_pool2d", "pad", "permute", "reshape", "slice_"]
+__all__ = ["avg_pool2d", "expand", "max_pool2d", "pad", "permute", "reshape", "slice_"]
 
 
 def _windows(x: np.ndarray, node: Node, reduce: np.ufunc) -> np.ndarray:
@@ -28,6 +28,10 @@ def avg_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], ou
     divisors = np.asarray(node.attrs["divisors"], np.float64).reshape(acc.shape[2:])
     factor = multiplier(x.scale, params_of(out).scale.astype(np.float64) * divisors)
     return to_integers(acc.astype(np.float32) * factor, node, out)
+
+
+def expand(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    return np.ascontiguousarray(np.broadcast_to(values[0], node.attrs["shape"]))
 
 
 def reshape(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:

@@ -20,7 +20,7 @@ from lowbit.kernels.elementwise.transcendental import (
     sine,
     tanh,
 )
-from lowbit.kernels.vectors import clamp, convert, splat
+from lowbit.kernels.vectors import clamp, convert, splat, to_integer
 
 __all__ = ["FUNCTIONS"]
 
@@ -67,7 +67,18 @@ def _softplus(x: Any) -> Any:
 
 def _softplus_beta(x: Any, s: Any) -> Any:
     beta = splat(T.cast(s[0], "float64"), "float64")
-    return convert(_softplus(convert(x, "float64") * beta) / beta, "float32")
+    soft = convert(_softplus(convert(x, "float64") * beta) / beta, "float32")
+    return T.Select(x * splat(s[0], "float32") > splat(s[1], "float32"), x, soft)
+
+
+def _pow(x: Any, s: Any) -> Any:
+    """x^p = e^(p log |x|) for |p| < 2^20; below 0 with the sign of (-1)^p for whole p, else NaN."""
+    p = splat(T.cast(s[0], "float64"), "float64")
+    size = exp(p * log(absolute(x, "float64")), "float64")
+    half = p * _d(0.5)
+    even, whole = convert(to_integer(half), "float64") == half, convert(to_integer(p), "float64") == p
+    below = T.Select(even, size, T.Select(whole, _d(0.0) - size, splat(T.float64(math.nan), "float64")))
+    return T.Select(x < _d(0.0), below, size)
 
 
 def _mish(x: Any) -> Any:
@@ -102,6 +113,7 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "logsigmoid": _in_float64(lambda x: _d(0.0) - _softplus(_d(0.0) - x)),
     "mish": _in_float64(_mish),
     "neg": lambda x, s: _f(-0.0) - x,
+    "pow": lambda x, s: convert(_pow(convert(x, "float64"), s), "float32"),
     "reciprocal": lambda x, s: _f(1.0) / x,
     "rsqrt": lambda x, s: _f(1.0) / _sqrt(x),
     "selu": lambda x, s: _f(_SELU_SCALE) * _elu(x, _f(_SELU_ALPHA)),

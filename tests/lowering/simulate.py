@@ -94,7 +94,7 @@ def run_nodes(graph: Graph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.nd
             if isinstance(call.spec, BinarySpec):
                 _binary(ctx, call, named, memory, target)
                 continue
-            source, places = _moved(call, ctx.constants.bytes())
+            source, places = _moved(call, ctx.tables.bytes())
             assert places.max() < ctx.layouts[written].elements
             target[places] = memory[named[0]][source]
         done = len(ctx._calls)

@@ -105,7 +105,7 @@ def test_integer_concat_is_one_call_per_input() -> None:
     copy, rescale = RunsSpec("u8", "u8", 1), RunsSpec("u8", "u8", 1, rescale=True)
     assert [call.spec for call in calls] == [copy, rescale, copy, rescale]
     assert [call.units for call in calls] == [14 * 14] * 4
-    tables = [np.frombuffer(ctx.constants.bytes(), np.int32, 6, call.args[5].offset).tolist() for call in calls]
+    tables = [np.frombuffer(ctx.tables.bytes(), np.int32, 6, call.args[5].offset).tolist() for call in calls]
     assert tables == [
         [0, 0, 32, 196, 32, 112], [0, 32, 16, 196, 16, 112], [0, 48, 20, 196, 32, 112], [0, 68, 40, 196, 48, 112]
     ]  # fmt: skip
@@ -121,4 +121,4 @@ def test_a_dense_copy_is_shared_among_threads() -> None:
     lower_pad(ctx, node)
     ((call, _, _),) = ctx._calls
     assert call.units == 3
-    assert np.frombuffer(ctx.constants.bytes(), np.int32, 6, call.args[5].offset).tolist() == [0, 0, 4096, 3, 4096, 4096]
+    assert np.frombuffer(ctx.tables.bytes(), np.int32, 6, call.args[5].offset).tolist() == [0, 0, 4096, 3, 4096, 4096]

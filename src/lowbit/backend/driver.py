@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 
+from lowbit.backend.address_tables import LAYER_TABLES, AddressTables, address_tables
 from lowbit.backend.runtime_object import RUNTIME_FOLDER
 from lowbit.backend.weight_file import WeightFilePlan, WeightsPlace, plan_weight_file
 from lowbit.kernels.layout import ELEMENT_BYTES
@@ -66,16 +68,16 @@ def _field(weights: Weights) -> str:
     return f"{{{weights.container}, 0, {sign}, {sign}}}"
 
 
-def _weights(weights: Weights, place: WeightsPlace) -> str:
+def _weights(weights: Weights, place: WeightsPlace, tables: dict[str, int]) -> str:
     p = weights.packing
     runs, length, pad, group = p.runs, p.run_len, p.run_pad, p.k_group
     if p.scheme == "taps":  # panels of one block, one tap a step
         runs, length, pad, group = 1, p.runs * p.run_len, p.runs * p.run_len, 1
     scale = f"{p.group_size}, {p.channels or p.run_len}" if p.group_scale is not None else "0, 0"
-    tables = ", ".join(f"{place.tables[name]}u" for name in ("window_start", "split", "offsets", "group_scale"))
+    addresses = ", ".join(f"ADDRESSES + {tables[name]}u" if name in tables else "0" for name in LAYER_TABLES)
     return (
         f"{{{place.source}u, {weights.offset}u, {_field(weights)}, {_ELEMENT_BYTES[p.element]}, {p.n}, {runs}, {length}, {pad}, "
-        f"{p.nr}, {group}, {p.parts}, {p.groups}, {scale}, {p.bits}, {tables}}}"
+        f"{p.nr}, {group}, {p.parts}, {p.groups}, {scale}, {p.bits}, {addresses}, {place.group_scale}u}}"
     )
 
 
@@ -87,11 +89,16 @@ def _sizes(program: Program, plan: WeightFilePlan) -> str:
     )
 
 
+def _layers(program: Program, plan: WeightFilePlan, addresses: AddressTables) -> list[str]:
+    return list(map(_weights, program.weights, plan.layers, addresses.layers))
+
+
 def identity(program: Program) -> int:
     """64 bits that tie a weight file to a library: a hash of all that both must agree on, which is
     everything but the values of weights and constants."""
     plan = plan_weight_file(program)
-    parts = [_sizes(program, plan), *map(_weights, program.weights, plan.layers)]
+    addresses = address_tables(program)
+    parts = [_sizes(program, plan), hashlib.sha256(addresses.data).hexdigest(), *_layers(program, plan, addresses)]
     for call in program.calls:
         parts += [call.spec.digest(), str(call.units), *map(_ref, call.args), *map(_fill, call.fills)]
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8], "little")
@@ -134,9 +141,16 @@ def _array(kind: str, name: str, rows: list[str]) -> str:
     return f"static const {kind} {name}[] = {{\n    {body},\n}};\n"
 
 
+def _address_array(data: bytes) -> str:
+    """The bytes as little-endian words; one zero stands in where there are none."""
+    words = [f"{word:#x}" for (word,) in struct.iter_unpack("<I", data)] or ["0"]
+    body = ",\n    ".join(",".join(words[i : i + 16]) for i in range(0, len(words), 16))
+    return f"static const uint32_t addresses[] __attribute__((aligned(64))) = {{\n    {body},\n}};\n"
+
+
 def driver_source(program: Program, target: Target, prefix: str) -> str:
     """The C source with the tables of ``program`` and its API under ``prefix``."""
-    plan = plan_weight_file(program)
+    plan, addresses = plan_weight_file(program), address_tables(program)
     fills = [_fill(fill) for call in program.calls for fill in call.fills]
     operations, first = [], 0
     for call in program.calls:
@@ -151,12 +165,14 @@ def driver_source(program: Program, target: Target, prefix: str) -> str:
 {declarations}
 {_array("struct lb_fill", "fills", fills)}
 {_array("struct lb_op", "operations", operations)}
-{_array("struct lb_weights", "weights", list(map(_weights, program.weights, plan.layers)))}
+{_address_array(addresses.data)}
+#define ADDRESSES (const uint8_t *)addresses
+{_array("struct lb_weights", "weights", _layers(program, plan, addresses))}
 {_array("char *const", "features", [*map(c_text, sorted(target.features)), "0"])}
 static const struct lb_tables network = {{
     {c_text(program.name)}, {c_text(target.name)},
     {_long_text(_info(program, target))},
-    features, operations, fills, weights,
+    features, operations, fills, weights, ADDRESSES,
     {_sizes(program, plan)}, {identity(program)}u,
 }};
 

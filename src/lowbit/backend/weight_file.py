@@ -1,9 +1,9 @@
-"""The weight file: bit-packed weights in disk order, constants, and the tables that unpack them.
+"""The weight file: bit-packed weights in disk order, constants, and the scales of groups.  Numbers only, no addresses.
 
 ::
 
     0   magic "LOWBITW" 0 | version u64 | bytes u64 | identity u64 | sum u64 | 0 ... (64 bytes)
-    64  constants | packing tables (int32, uint8), each on a multiple of 64 bytes
+    64  constants | group scales (uint8), each layer's on a multiple of 64 bytes
         weights: layer after layer, ceil(values * container / 8) bytes each, nothing between
         zeros: at least 64, to a multiple of 8
 
@@ -26,19 +26,18 @@ from lowbit.numerics.packing import packed_size
 __all__ = ["HEADER_BYTES", "VERSION", "WeightFilePlan", "WeightsPlace", "checksum", "plan_weight_file", "write_weight_file"]
 
 HEADER_BYTES = 64
-VERSION = 1
+VERSION = 2  # 1: also held tables of addresses
 _MAGIC = b"LOWBITW\0"
 _SPARE = 64  # the runtime reads bit fields with loads wider than the field
-_TABLES = ("window_start", "split", "offsets", "group_scale")
 
 
 @dataclass(frozen=True)
 class WeightsPlace:
-    """Byte offsets of one layer in the file; a table that the layer lacks has 0."""
+    """Byte offsets of one layer in the file; ``group_scale`` 0: it has none."""
 
     source: int
     nbytes: int
-    tables: dict[str, int]
+    group_scale: int
 
 
 @dataclass(frozen=True)
@@ -54,30 +53,26 @@ def _align(offset: int, to: int = 64) -> int:
     return -(-offset // to) * to
 
 
-def _table(weights: Weights, name: str) -> np.ndarray | None:
-    values = getattr(weights.packing, name)
-    if values is not None and name == "split":
-        return np.packbits(values, bitorder="little")
-    return None if values is None else np.ascontiguousarray(values, "u1" if name == "group_scale" else "<i4")
+def _scales(weights: Weights) -> np.ndarray | None:
+    values = weights.packing.group_scale
+    return None if values is None else np.ascontiguousarray(values, np.uint8)
 
 
 def plan_weight_file(program: Program) -> WeightFilePlan:
     """Offsets of the file of ``program``."""
     at = HEADER_BYTES + len(program.constants)
-    tables: list[dict[str, int]] = []
+    scales: list[int] = []
     for weights in program.weights:
-        places = dict.fromkeys(_TABLES, 0)
-        for name in _TABLES:
-            values = _table(weights, name)
-            if values is not None:
-                places[name] = at = _align(at)
-                at += values.nbytes
-        tables.append(places)
+        values = _scales(weights)
+        if values is not None:
+            at = _align(at)
+        scales.append(0 if values is None else at)
+        at += 0 if values is None else values.nbytes
     at = _align(at)
     layers = []
-    for weights, places in zip(program.weights, tables, strict=True):
+    for weights, scale in zip(program.weights, scales, strict=True):
         nbytes = packed_size(weights.values.size, weights.container)
-        layers.append(WeightsPlace(at, nbytes, places))
+        layers.append(WeightsPlace(at, nbytes, scale))
         at += nbytes
     return WeightFilePlan(HEADER_BYTES, tuple(layers), _align(at + _SPARE, 8))
 
@@ -102,10 +97,9 @@ def write_weight_file(program: Program, identity: int) -> bytes:
     data = np.zeros(plan.nbytes, np.uint8)
     data[plan.constants : plan.constants + len(program.constants)] = np.frombuffer(program.constants, np.uint8)
     for weights, place in zip(program.weights, plan.layers, strict=True):
-        for name, offset in place.tables.items():
-            values = _table(weights, name)
-            if values is not None:
-                data[offset : offset + values.nbytes] = values.reshape(-1).view(np.uint8)
+        values = _scales(weights)
+        if values is not None:
+            data[place.group_scale : place.group_scale + values.nbytes] = values.reshape(-1)
         if weights.qtype == "f32":
             packed = np.ascontiguousarray(weights.values, "<f4").reshape(-1).view(np.uint8)
         else:

@@ -1,4 +1,4 @@
-"""One block of read-only bytes for biases, multipliers and tables."""
+"""Blocks of read-only bytes: biases, multipliers and look-up tables; and tables of addresses."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ def align(size: int) -> int:
 
 
 class ConstantPool:
-    """Collects arrays; equal ones are stored once.  Every piece is aligned and padded to 64 bytes,
-    so that a kernel may read one whole vector past the end of the last piece's elements."""
+    """Collects arrays of ``space`` ("constants" or "tables", see Ref); equal ones are stored once.  Every piece is
+    aligned and padded to 64 bytes, so that a kernel may read one whole vector past the end of the last
+    piece's elements."""
 
-    def __init__(self) -> None:
+    def __init__(self, space: str = "constants") -> None:
+        self._space = space
         self._pieces: list[bytes] = []
         self._known: dict[bytes, int] = {}
         self._size = 0
@@ -31,7 +33,7 @@ class ConstantPool:
             self._known[data] = self._size
             self._pieces.append(padded)
             self._size += len(padded)
-        return Ref("constants", self._known[data])
+        return Ref(self._space, self._known[data])
 
     def floats(self, *values: object) -> Ref:
         """Concatenation of scalars and arrays as float32."""

@@ -31,6 +31,7 @@ class Lowering:
         self.decisions = decisions
         self.layouts: dict[str, Layout] = {name: _addressable(name, held) for name, held in choose_layouts(graph).items()}
         self.constants = ConstantPool()
+        self.tables = ConstantPool("tables")
         self._alias: dict[str, str] = {}
         self._calls: list[tuple[Call, dict[int, str], str]] = []  # call, argument index -> buffer, written buffer
         self._weights: list[Weights] = []
@@ -126,6 +127,7 @@ class Lowering:
             buffers=buffers,
             weights=tuple(self._weights),
             constants=self.constants.bytes(),
+            tables=self.tables.bytes(),
             arena_bytes=arena,
             weight_bytes=self._weight_bytes,
             input_shapes=tuple(graph.types[n].shape for n in graph.inputs),

@@ -238,7 +238,7 @@ def emit_choice(
     elif choice.packing.split is not None:  # the runtime makes the table behind the panels
         t = Ref("weights", w.offset + choice.packing.table_at)
     else:
-        t = NULL if choice.table is None else ctx.constants.add(choice.table)
+        t = NULL if choice.table is None else ctx.tables.add(choice.table)
     ctx.emit(node, choice.spec, x=x, r=r, w=w, b=b, s=s, t=t, o=o, macs=macs, fill=fill, tuned=tuned)
 
 

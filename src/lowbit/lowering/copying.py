@@ -103,7 +103,7 @@ def emit_copy(
     if rescale is not None and rescale.quant is not None:
         given, qtype = ctx.stored(source), rescale.quant.qtype
         s = ctx.constants.floats(*given.operand, multiplier(given.scale, rescale.scale), rescale.result(qtype.qmin, qtype.qmax))
-    t = ctx.constants.add(np.array([*begin, run, *(value for dim in loops for value in dim)], np.int32))
+    t = ctx.tables.add(np.array([*begin, run, *(value for dim in loops for value in dim)], np.int32))
     runs_spec = RunsSpec(src.dtype, dst.dtype, len(loops), rescale is not None, rescale is not None and rescale.sign)
     ctx.emit(node, runs_spec, x=source, o=out, s=s, t=t, extent=loops[0][0], fill=fill, fill_whole=whole)
 

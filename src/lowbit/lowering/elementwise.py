@@ -183,7 +183,11 @@ def lower_softmax(ctx: Lowering, node: Node) -> None:
         ctx.temporary(out, replace(ctx.layouts[x], dtype=ctx.layouts[node.name].dtype))
     w = s = NULL
     if ctx.stored(source).quant is not None:
-        w = ctx.constants.add(np.asarray(ctx.graph.constants[node.inputs[1]], np.int32))
+        values = ctx.graph.constants[node.inputs[1]]
+        # as long as the kernel may index, whatever is stored: bounds of values are numbers in the weight file
+        table = np.zeros(65536 if ctx.stored(source).dtype == "i16" else 256, np.int32)
+        table[: len(values)] = values
+        w = ctx.constants.add(table)
     if stored.quant is not None:
         qtype = stored.quant.qtype
         s = ctx.constants.floats(multiplier(1.0, stored.scale), stored.result(qtype.qmin, qtype.qmax))

@@ -18,7 +18,7 @@ _FLOATS = 1024  # float32 sums up to here are as good as their elements
 
 def _windows(ctx: Lowering, node: Node) -> Ref:
     rows, columns = np.asarray(node.attrs["windows"], np.int32), np.asarray(node.attrs["columns"], np.int32)
-    return ctx.constants.add(np.concatenate([rows[:, 0], rows[:, 1], columns[:, 0], columns[:, 1]]))
+    return ctx.tables.add(np.concatenate([rows[:, 0], rows[:, 1], columns[:, 0], columns[:, 1]]))
 
 
 def lower_max_pool(ctx: Lowering, node: Node) -> None:

@@ -24,7 +24,8 @@ def print_program(program: Program, symbol_target: str = "") -> str:
     """Buffers with their place in the arena, weights with their form, calls in order."""
     lines = [
         f"program {program.name}: {len(program.calls)} calls, {len(program.specs)} kernels, "
-        f"arena {program.arena_bytes} B, weights {program.weight_bytes} B in memory, constants {len(program.constants)} B"
+        f"arena {program.arena_bytes} B, weights {program.weight_bytes} B in memory, constants {len(program.constants)} B, "
+        f"tables {len(program.tables)} B"
     ]
     for b in program.buffers:
         lines.append(f"  buffer {b.name}: {_layout(b.layout)} = {b.layout.nbytes} B at {b.offset}, calls {b.first}..{b.last}")

@@ -15,7 +15,7 @@ __all__ = ["NULL", "SCRATCH", "Buffer", "Call", "Fill", "Packing", "Program", "R
 
 @dataclass(frozen=True)
 class Ref:
-    """A pointer the runtime forms: ``space`` "arena" / "constants" / "weights" + byte ``offset``,
+    """A pointer the runtime forms: ``space`` "arena" / "constants" / "tables" / "weights" + byte ``offset``,
     or "input" / "output" where ``offset`` is the index of the user's tensor, or "null", or (only for
     ``t``) "scratch": memory of the working thread, ``KernelSpec.scratch_bytes`` large, with any content."""
 
@@ -87,7 +87,9 @@ class Buffer:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """``constants``: one read-only block of bytes (biases, multipliers, tables), 64-byte aligned pieces."""
+    """``constants``: one read-only block of bytes (biases, multipliers, look-up tables), 64-byte aligned pieces: numbers
+    only, whatever they are no kernel leaves its buffers.  ``tables``: another of what kernels turn into addresses
+    (windows, offsets, extents), which is part of the library and not of the weight file."""
 
     name: str
     calls: tuple[Call, ...]
@@ -100,6 +102,7 @@ class Program:
     output_shapes: tuple[tuple[int, ...], ...]
     input_names: tuple[str, ...] = field(default_factory=tuple)
     output_names: tuple[str, ...] = field(default_factory=tuple)
+    tables: bytes = b""
 
     @property
     def scratch_bytes(self) -> int:

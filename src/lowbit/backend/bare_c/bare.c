@@ -138,6 +138,7 @@ static void *pointer(struct lb_ref ref) {
     case LB_ARENA: return arena + ref.offset;
     case LB_CONSTANTS: return (void *)(uintptr_t)(weights_file + tables->file_constants + ref.offset);
     case LB_WEIGHTS: return weights_memory + ref.offset;
+    case LB_TABLES: return (void *)(uintptr_t)(tables->addresses + ref.offset);
     case LB_INPUT: return (void *)(uintptr_t)input[ref.offset].values;
     case LB_OUTPUT: return output[ref.offset];
     case LB_SCRATCH: return scratch;

@@ -98,7 +98,7 @@ static int check(const struct lb_tables *t, const uint8_t *data, size_t size) {
     if (size < sizeof h) return lb_fail("%s: the weight file has %zu bytes, too few for its header", t->name, size);
     memcpy(&h, data, sizeof h);
     if (memcmp(h.magic, "LOWBITW", 8)) return lb_fail("%s: not a lowbit weight file", t->name);
-    if (h.version != 1) return lb_fail("%s: weight file of version %llu; this library reads version 1", t->name, (unsigned long long)h.version);
+    if (h.version != 2) return lb_fail("%s: weight file of version %llu; this library reads version 2", t->name, (unsigned long long)h.version);
     if (h.bytes != size)
         return lb_fail("%s: the weight file has %zu bytes but should have %llu", t->name, size, (unsigned long long)h.bytes);
     if (h.identity != t->identity || h.bytes != t->file_bytes)
@@ -274,6 +274,7 @@ static void *pointer(const struct lb_network *net, const struct area *area, cons
     case LB_ARENA: return area->arena + ref.offset;
     case LB_CONSTANTS: return net->memory + net->constants_at + ref.offset;
     case LB_WEIGHTS: return net->memory + ref.offset;
+    case LB_TABLES: return (void *)(uintptr_t)(net->tables->addresses + ref.offset); /* kernels only read it */
     case LB_INPUT: return (void *)(uintptr_t)inputs[ref.offset]; /* kernels only read it */
     case LB_OUTPUT: return outputs[ref.offset];
     default: return NULL;

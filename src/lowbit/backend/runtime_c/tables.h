@@ -8,8 +8,8 @@
 typedef void (*lb_kernel)(const void *x, const void *r, const void *w, const void *b, const float *s,
                           const int32_t *t, void *o, int32_t lo, int32_t hi);
 
-/* LB_SCRATCH: `scratch_bytes` of the thread that computes, with any content. */
-enum { LB_NULL, LB_ARENA, LB_CONSTANTS, LB_WEIGHTS, LB_INPUT, LB_OUTPUT, LB_SCRATCH };
+/* LB_SCRATCH: `scratch_bytes` of the thread that computes, with any content.  LB_TABLES: lb_tables.addresses. */
+enum { LB_NULL, LB_ARENA, LB_CONSTANTS, LB_WEIGHTS, LB_INPUT, LB_OUTPUT, LB_SCRATCH, LB_TABLES };
 
 /* A pointer to form: base of `space` + `offset` bytes; for input and output, the index of the tensor. */
 struct lb_ref {
@@ -37,14 +37,16 @@ struct lb_field {
 
 /* One layer's weights, on disk [n][runs][run_len] fields from byte `source` of the weight file on; in
  * memory [block][step][part][lane nr][k_group] elements (`element` bytes, 0 = one bit, 3 = all
- * k_group, of `bits` bits, in a byte) from byte `target` on.  The four tables are byte offsets in the file, 0 = absent.
+ * k_group, of `bits` bits, in a byte) from byte `target` on.  What becomes an address lies in lb_tables.addresses, NULL =
+ * absent; group_scale is a byte offset in the file, 0 = absent: numbers that weights are multiplied by.
  * split: a bit for each step of each block, 1 = in memory the step is two, its weights in halves; the panels are
  * then followed, on a multiple of 64 bytes, by int32 [first step of each block, blocks + 1 | offset of each step]. */
 struct lb_weights {
     uint64_t source, target;
     struct lb_field field;
     uint32_t element, n, runs, run_len, run_pad, nr, k_group, parts, groups, group_size, channels, bits;
-    uint64_t window_start, split, offsets, group_scale;
+    const uint8_t *window_start, *split, *offsets;
+    uint64_t group_scale;
 };
 
 struct lb_tables {
@@ -53,6 +55,7 @@ struct lb_tables {
     const struct lb_op *ops;
     const struct lb_fill *fills;
     const struct lb_weights *weights;
+    const uint8_t *addresses; /* on a multiple of 64 bytes */
     uint32_t op_count, weight_count, input_count, output_count;
     uint64_t arena_bytes, scratch_bytes, weight_bytes, constant_bytes;
     uint64_t file_bytes, file_constants, identity; /* of the weight file that belongs to this network */

@@ -51,7 +51,7 @@ static struct channel channel_of(const struct layer *l, uint32_t block, uint32_t
     struct channel c = {index, (uint64_t)index * w->runs * w->run_len, 0};
     if (w->window_start) {
         uint32_t group = index / (w->n / w->groups);
-        c.place = (int32_t)(group * w->run_len) - load32(l->file + w->window_start, block);
+        c.place = (int32_t)(group * w->run_len) - load32(w->window_start, block);
     }
     return c;
 }
@@ -249,7 +249,7 @@ static void panels(void *context, int32_t lo, int32_t hi) {
 
 static bool is_split(const struct layer *l, uint32_t block, uint32_t step) {
     uint64_t bit = (uint64_t)block * l->block_steps + step;
-    return l->file[l->w->split + bit / 8] >> bit % 8 & 1;
+    return l->w->split[bit / 8] >> bit % 8 & 1;
 }
 
 /* Where the table of steps lies, and its first part: which steps belong to which block. */
@@ -293,7 +293,7 @@ static void halved(void *context, int32_t lo, int32_t hi) {
                 if (twice)
                     for (uint32_t i = 0; i < elements; i++) some[i] = half ? some[i] - (some[i] >> 1) : some[i] >> 1;
                 narrow(some, (int32_t)elements, l->element, l->target + (uint64_t)at * elements * l->element);
-                l->table[blocks + 1 + (uint32_t)at] = load32(l->file + w->offsets, step);
+                l->table[blocks + 1 + (uint32_t)at] = load32(w->offsets, step);
             }
         }
     }

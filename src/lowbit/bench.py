@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowbit.errors import ConfigError
+from lowbit.files import scratch_folder
 from lowbit.graph import Graph
 from lowbit.measure.latency import measure_latency
 from lowbit.measure.output_check import OutputCheck, check_outputs
@@ -100,12 +100,12 @@ def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> t
     graph = trace(model, examples, name=plan.network)
     subjects: dict[str, _Subject] = {}
     networks: dict[str, Compiled] = {}
-    with tempfile.TemporaryDirectory(prefix="lowbit-bench-") as folder:
+    with scratch_folder() as folder:
         for name in plan.configs:
             networks[name], seconds = _compile(graph, name, plan, calibration)
-            subjects[name] = _check(networks[name], seconds, inputs, reference, Path(folder))
+            subjects[name] = _check(networks[name], seconds, inputs, reference, folder)
             say(f"{name}: compiled in {seconds:.1f} s{_warning(subjects[name].check)}")
-        for peer in build_peers(plan.peers, model, inputs[0], calibration, plan.threads, Path(folder)):
+        for peer in build_peers(plan.peers, model, inputs[0], calibration, plan.threads, folder):
             subjects[peer.config] = _peer(peer, inputs, reference)
             say(f"{peer.config}: loaded")
         say(f"timing {len(subjects)} configurations, {plan.runs} runs each, in turns")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowbit.bench import CALIBRATION_INPUTS, BenchPlan
 from lowbit.emulate.result import Emulation
 from lowbit.emulate.user import TIMEOUT, emulate_user
 from lowbit.errors import ConfigError
+from lowbit.files import scratch_folder
 from lowbit.measure.size import bytes_on_disk
 from lowbit.targets import find_target
 from lowbit.targets.host import host_machine
@@ -64,13 +63,13 @@ def run_emulated_bench(
     graph = trace(model, examples, name=plan.network)
     rows: list[EmulatedRow] = []
     networks: dict[str, Compiled] = {}
-    with tempfile.TemporaryDirectory(prefix="lowbit-bench-") as folder:
+    with scratch_folder() as folder:
         for name in plan.configs:
             network = compile_network(
                 graph, config=parse_config(name), calibration=calibration, target=plan.target, name=plan.network
             )
             networks[name] = network
-            size = bytes_on_disk(network.save(Path(folder) / "network.lowbit"))
+            size = bytes_on_disk(network.save(folder / "network.lowbit"))
             done = emulate_user(network, [picture], runs=plan.runs, threads=plan.threads, timeout=timeout)
             rows.append(EmulatedRow(name, size, network.manifest["macs"], done))
             say(f"{name}: {done.verdict}")

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowbit.errors import CalibrationError, ConfigError
+from lowbit.errors import CalibrationError, ConfigError, UnknownTarget
+from lowbit.files import as_path, check_folder, write_whole
 from lowbit.graph import Graph
 from lowbit.graph.printer import print_graph
 from lowbit.graph.verify import verify
@@ -42,8 +43,7 @@ class Observer:
             verify(graph)
             text = text or (print_graph(graph) if self.dump_dir else None)
         if self.dump_dir is not None and text is not None:
-            self.dump_dir.mkdir(parents=True, exist_ok=True)
-            (self.dump_dir / f"{len(self.seconds):02d}-{step}.txt").write_text(text)
+            write_whole(self.dump_dir / f"{len(self.seconds):02d}-{step}.txt", text)
         self._since = time.perf_counter()
 
 
@@ -172,14 +172,15 @@ def compile(  # the name users expect
     from lowbit.tuning.lookup import make_lookup, tuning_enabled
     from lowbit.tuning.session import SECONDS, tune_graph
 
-    machine = find_target(target) if isinstance(target, str) else target
+    machine = _machine(target)
     chosen = _chosen(config, weights, activations, layers, options)
     workers = thread_count(threads) or len(os.sched_getaffinity(0))
     tuning = tuning and tuning_enabled()
     if tune and not tuning:
         raise ConfigError("tune is given, but what it finds would not be used: tuning is off (tuning=False or LOWBIT_TUNING=off)")
+    name = _checked_name(name)
     find_compiler(machine)
-    watch = Observer(Path(dump_dir) if dump_dir else None)
+    watch = Observer(_folder(dump_dir))
 
     graph = traced = _float_graph(model, example_inputs, name, watch)
     if chosen is not None:
@@ -232,9 +233,10 @@ def tune(
     from lowbit.runtime.native import thread_count
     from lowbit.tuning.session import tune_graph
 
-    machine = find_target(target) if isinstance(target, str) else target
+    machine = _machine(target)
     chosen = _chosen(config, weights, activations, layers, options)
     workers = thread_count(threads) or len(os.sched_getaffinity(0))
+    name = _checked_name(name)
     find_compiler(machine)
     graph = _float_graph(model, example_inputs, name, Observer())
     if chosen is not None:
@@ -261,6 +263,35 @@ def _chosen(
     if not isinstance(config, QuantizationConfig):
         raise ConfigError(f'config is text such as "4/int8" or a QuantizationConfig, not {config!r}')
     return config
+
+
+def _machine(target: str | Target) -> Target:
+    if isinstance(target, str):
+        return find_target(target)
+    if not isinstance(target, Target):
+        raise UnknownTarget(f"target is a name of lowbit.targets.TARGETS or a Target, not {target!r}")
+    return target
+
+
+def _folder(path: str | os.PathLike[str] | None) -> Path | None:
+    """The folder to write stages into, made if need be."""
+    if path is None or path == "":
+        return None
+    folder = as_path(path, "dump_dir")
+    check_folder(folder)
+    return folder
+
+
+def _checked_name(name: str | None) -> str | None:
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(f"the name of a network is text, not {name!r}")
+    try:
+        if name is not None and "\0" in name:
+            raise ConfigError(f"the name {name!r} holds a zero character")
+        (name or "").encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"the name {name!r} is not Unicode text: {error.reason} at character {error.start}") from None
+    return name
 
 
 def _float_graph(model: Any, example_inputs: Any, name: str | None, watch: Observer) -> Graph:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowbit.cli.files import check_folder, check_writable, read_array, write_array
+from lowbit.cli.files import read_array, write_array
 from lowbit.errors import ConfigError, InputError
+from lowbit.files import check_folder, check_writable
 
 
 def test_writable(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from lowbit.backend.driver import driver_source, prefix_of
 from lowbit.backend.runtime_object import RUNTIME_FOLDER
 from lowbit.backend.toolchain import C_FLAGS, compiler_for
 from lowbit.errors import ConfigError
+from lowbit.files import scratch_folder
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Program
 from lowbit.targets import Target
@@ -92,8 +92,7 @@ def build_bare(
     if target.machine != "aarch64":
         raise ConfigError(f"{program.name} was compiled for {target.name}; bare metal is for AArch64 targets")
     compiler = compiler_for(target.machine, static=True)
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         (folder / "generated.c").write_text(driver_source(program, target, prefix_of(program.name)))
         (folder / "bare.h").write_text(_header(program, place, inputs, expected))
         (folder / "weights_file.bin").write_bytes(weights)

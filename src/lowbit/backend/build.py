@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from lowbit.backend.runtime_object import RUNTIME_FOLDER, runtime_object
 from lowbit.backend.toolchain import C_FLAGS, Compiler, find_compiler, find_objcopy
 from lowbit.backend.weight_file import write_weight_file
 from lowbit.errors import LowbitError
+from lowbit.files import scratch_folder
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Program
 from lowbit.targets import Target
@@ -49,8 +49,7 @@ def build_library(
     """
     compiler = find_compiler(target)
     prefix = prefix or prefix_of(program.name)
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         objects = lay_out(program, kernel_objects, target, prefix, compiler, folder)
         exports = "".join(f" {prefix}_{name};" for name in API)
         (folder / "exports.map").write_text(f"{{ global:{exports} lowbit_prefix; local: *; }};\n")
@@ -66,8 +65,7 @@ def build_object(
     several networks.  Link with ``-pthread -lm``.  Raises as build_library, and ToolMissing without objcopy."""
     compiler, objcopy = find_compiler(target), find_objcopy(target)
     prefix = prefix or prefix_of(program.name)
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         objects = lay_out(program, kernel_objects, target, prefix, compiler, folder)
         compiler.run(["-r", "-nostdlib", "-o", "whole.o", *objects], folder)
         keep = [f"--keep-global-symbol={prefix}_{name}" for name in API]

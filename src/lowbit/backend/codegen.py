@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
-import tempfile
+import resource
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from lowbit.errors import UnsupportedOperation
+from lowbit.errors import LowbitError, UnsupportedOperation
+from lowbit.files import scratch_folder, unwritable
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import Target
 
 __all__ = ["Generated", "compile_function", "generate", "prim_func"]
 
+_ROOM = 16 << 20  # bytes; the largest kernels take a tenth of it
 _ADDRESS = re.compile(r'"0x[0-9a-f]+')
 
 
@@ -72,10 +74,36 @@ def compile_function(func: Any, symbol: str, target: Target) -> Generated:
     for step in _passes(machine):
         lowered = step(lowered)
     module = tvm.get_global_func("target.build.llvm")(lowered, machine)
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
-        path = Path(folder) / "kernel.o"
+    return Generated(symbol, _object(module), func, module)
+
+
+def _object(module: Any) -> bytes:
+    """The ELF file of a module.  LLVM writes it itself, into a file, and ends the process where that fails; so the file is
+    one in memory, or, where the system has none, in a folder that has room for it.
+
+    Raises LowbitError: no room, or a limit on the size of files."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and limit < _ROOM:
+        raise LowbitError(f"files may have {limit} bytes (ulimit -f); compiling a kernel needs {_ROOM}")
+    try:
+        file = os.memfd_create("lowbit-kernel", os.MFD_CLOEXEC)
+    except (AttributeError, OSError):  # an old kernel, or a sandbox that forbids it
+        return _object_on_disk(module)
+    with os.fdopen(file, "rb") as memory:
+        path = f"/proc/self/fd/{memory.fileno()}"
+        if not os.path.exists(path):
+            return _object_on_disk(module)
+        module.write_to_file(path, "o")
+        return memory.read()
+
+
+def _object_on_disk(module: Any) -> bytes:
+    with scratch_folder() as folder:
+        path = folder / "kernel.o"
+        if problem := unwritable(folder, _ROOM):
+            raise problem
         module.write_to_file(str(path), "o")
-        return Generated(symbol, path.read_bytes(), func, module)
+        return path.read_bytes()
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from lowbit.backend.cache import cache_folder, read_entry, write_entry
 from lowbit.backend.driver import c_text, prefix_of, tensor_names
 from lowbit.backend.toolchain import C_FLAGS, Compiler, find_compiler
 from lowbit.backend.weight_file import HEADER_BYTES
+from lowbit.files import scratch_folder
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Program
 from lowbit.targets import Target
@@ -83,8 +83,7 @@ def _main_object(compiler: Compiler) -> bytes:
     path = cache_folder() / "runtime" / f"{key.hexdigest()}.o"
     if (known := read_entry(path)) is not None:
         return known
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         written = [source for source in sources if source.suffix == ".c"]
         for source in written:
             compiler.run([*C_FLAGS, "-c", source, "-o", f"{source.stem}.o"], folder)
@@ -104,8 +103,7 @@ def build_program(
     """
     compiler = find_compiler(target, static=True)
     prefix = prefix_of(program.name)
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         objects = lay_out(program, kernel_objects, target, prefix, compiler, folder)
         (folder / "weights.bin").write_bytes(weights)
         (folder / "weights.S").write_text(_WEIGHTS)

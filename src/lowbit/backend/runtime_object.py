@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from pathlib import Path
 
 from lowbit.backend.cache import cache_folder, read_entry, write_entry
 from lowbit.backend.toolchain import C_FLAGS, Compiler
+from lowbit.files import scratch_folder
 from lowbit.targets import Target
 
 __all__ = ["RUNTIME_FOLDER", "runtime_object"]
@@ -35,7 +35,7 @@ def runtime_object(compiler: Compiler, target: Target) -> bytes:
     path = cache_folder() / "runtime" / f"{key.hexdigest()}.o"
     if (known := read_entry(path)) is not None:
         return known
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
-        content = _compile(compiler, Path(folder))
+    with scratch_folder() as folder:
+        content = _compile(compiler, folder)
     write_entry(path, content)
     return content

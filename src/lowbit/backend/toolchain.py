@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lowbit.errors import LowbitError, ToolMissing
+from lowbit.files import no_room, unwritable
 from lowbit.targets import Target
 from lowbit.targets.host import host_machine
 
@@ -41,10 +42,15 @@ class Compiler:
         return () if "ziglang" in self.command else ("-Wl,--strip-debug",)
 
     def run(self, arguments: Sequence[str | Path], folder: Path) -> None:
-        """Run in ``folder``.  Raises LowbitError with the command and the compiler's own words."""
+        """Run in ``folder``.  Raises LowbitError with the command and the compiler's own words, or saying that
+        ``folder`` is full."""
         command = [*self.command, *map(str, arguments)]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
         if done.returncode:
+            if "No space left on device" in done.stderr:
+                raise no_room(folder, "No space left on device")
+            if problem := unwritable(folder):
+                raise problem
             said = "\n".join(done.stderr.strip().splitlines()[:20])
             raise LowbitError(f"the C compiler failed (exit {done.returncode}): {shlex.join(command)}\n{said}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowbit.cli.console import note, notes_for_warnings, results
-from lowbit.cli.files import check_folder, check_writable
+from lowbit.cli.files import write_json
 from lowbit.errors import ConfigError
+from lowbit.files import check_folder, check_writable
 
 if TYPE_CHECKING:
     from lowbit.bench import BenchPlan
@@ -75,7 +75,7 @@ def command(
     for text in measured.notes:
         results().print(text)
     if json:
-        json.write_text(json_format.dumps(measured.to_json(), indent=1) + "\n")
+        write_json(json, measured.to_json())
     if code_dir:
         write_code(networks, code_dir)
     if report:
@@ -95,7 +95,7 @@ def _emulated(plan: BenchPlan, json: Path | None, code_dir: Path | None) -> None
         results().print(text)
     if json:
         content = {"network": plan.network, "target": plan.target, "rows": [row.to_json() for row in rows]}
-        json.write_text(json_format.dumps(content, indent=1) + "\n")
+        write_json(json, content)
     if code_dir:
         write_code(networks, code_dir)
     if any(row.emulation.verdict.exact is False for row in rows):

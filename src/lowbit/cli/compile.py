@@ -9,7 +9,8 @@ import numpy as np
 import typer
 
 from lowbit.cli.console import notes_for_warnings, results
-from lowbit.cli.files import check_writable, read_array
+from lowbit.cli.files import read_array
+from lowbit.files import check_writable
 
 __all__ = ["command"]
 

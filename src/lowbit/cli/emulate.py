@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json as json_format
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lowbit.cli.console import note, results
-from lowbit.cli.files import check_writable, read_array, write_array
+from lowbit.cli.files import read_array, write_array, write_json
+from lowbit.files import check_writable
 
 __all__ = ["command"]
 
@@ -56,6 +56,6 @@ def command(
     if output is not None:
         write_array(output, done.outputs[0])
     if json is not None:
-        json.write_text(json_format.dumps(done.to_json(), indent=1) + "\n")
+        write_json(json, done.to_json())
     if done.verdict.exact is False:
         raise typer.Exit(1)

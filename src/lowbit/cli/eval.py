@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,8 @@ from typing import Annotated
 import typer
 
 from lowbit.cli.console import note, notes_for_warnings, results
-from lowbit.cli.files import check_writable
+from lowbit.cli.files import write_json
+from lowbit.files import check_writable
 
 __all__ = ["command"]
 
@@ -41,4 +41,4 @@ def command(
         rows = [row.to_json() for plan in plans for row in run_eval(plan, note)]
     results().print(eval_table(rows))
     if json:
-        json.write_text(json_format.dumps({"rows": rows}, indent=1) + "\n")
+        write_json(json, {"rows": rows})

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowbit.cli.console import note, results
-from lowbit.cli.files import check_writable, read_array
+from lowbit.cli.files import read_array
+from lowbit.files import check_writable, write_whole
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
@@ -67,7 +68,7 @@ def _bare(network: Compiled, board: str, path: Path, inputs: list[Path]) -> None
     from lowbit.errors import ToolMissing
 
     values = [read_array(file) for file in inputs] or list(random_inputs(network))
-    path.write_bytes(make_bare(network, board, values))
+    write_whole(path, make_bare(network, board, values), executable=True)
     results().print(f"{path}: {path.stat().st_size:,} bytes, for {board} without an operating system")
     try:
         command = bare_command(board, target_of(network), path)

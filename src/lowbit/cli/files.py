@@ -1,39 +1,19 @@
-"""Files the verbs read and write, checked before any work is done."""
+"""Arrays and JSON that the verbs read and write."""
 
 from __future__ import annotations
 
-import tempfile
+import io
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lowbit.errors import ConfigError, InputError
+from lowbit.errors import InputError
+from lowbit.files import write_whole
 
-__all__ = ["check_folder", "check_writable", "read_array", "write_array"]
-
-
-def check_writable(path: Path) -> None:
-    """Raise ConfigError now if ``path`` cannot be written later: hours of work may lie between."""
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"cannot write {path}: it is there and is not a regular file")
-    _probe(path.parent, path)
-
-
-def check_folder(path: Path) -> None:
-    """Make the folder ``path``; raise ConfigError if that fails or nothing can be written into it."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make the folder {path}: {error.strerror}") from None
-    _probe(path, path)
-
-
-def _probe(folder: Path, path: Path) -> None:
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: folder {folder}: {error.strerror}") from None
+__all__ = ["read_array", "write_array", "write_json"]
 
 
 def read_array(path: Path, key: str = "") -> np.ndarray:
@@ -43,8 +23,8 @@ def read_array(path: Path, key: str = "") -> np.ndarray:
         loaded = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a .npy or .npz file of numbers: {error}") from None
+    except Exception as error:  # numpy, zipfile and zlib each have their own for a broken file; a wrong size is MemoryError
+        raise InputError(f"{path} is not a .npy or .npz file of numbers: {error or type(error).__name__}") from None
     if isinstance(loaded, np.ndarray):
         return loaded
     with loaded:
@@ -55,11 +35,17 @@ def read_array(path: Path, key: str = "") -> np.ndarray:
             raise InputError(f"{path} holds the arrays {', '.join(names) or '(none)'}; expected {expected}")
         try:
             return loaded[wanted[0]]
-        except ValueError as error:
-            raise InputError(f"{path}: array {wanted[0]}: {error}") from None
+        except Exception as error:
+            raise InputError(f"{path}: array {wanted[0]}: {error or type(error).__name__}") from None
 
 
 def write_array(path: Path, values: np.ndarray) -> None:
     """Write ``values`` as ``.npy`` under exactly this name."""
-    with path.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
+    file = io.BytesIO()
+    np.save(file, values, allow_pickle=False)
+    write_whole(path, file.getbuffer())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write ``content`` as JSON, one line a value."""
+    write_whole(path, json.dumps(content, indent=1), "\n")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json as json_format
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lowbit.cli.console import note, results
-from lowbit.cli.files import check_writable, read_array
+from lowbit.cli.files import read_array, write_json
+from lowbit.files import check_writable
 
 if TYPE_CHECKING:
     from lowbit.measure.signal import Signal
@@ -69,7 +69,7 @@ def command(
         draw(profile, roofline)
         out.print(f"roofline: {roofline}")
     if json:
-        json.write_text(json_format.dumps({**data, "explanation": texts}, indent=1) + "\n")
+        write_json(json, {**data, "explanation": texts})
 
 
 _TEXT_WIDTH = 130

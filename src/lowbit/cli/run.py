@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from lowbit.cli.console import results
-from lowbit.cli.files import check_writable, read_array, write_array
+from lowbit.cli.files import read_array, write_array
+from lowbit.files import check_writable
 
 __all__ = ["command"]
 

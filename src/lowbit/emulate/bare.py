@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from lowbit.emulate.board_files import find_system_qemu
 from lowbit.emulate.tools import run
 from lowbit.emulate.user import check_inputs, target_of
 from lowbit.errors import ConfigError
+from lowbit.files import scratch_folder
 from lowbit.graph.interpreter import interpret
 from lowbit.runtime.rebuild import rebuild
 from lowbit.targets import Target
@@ -53,8 +53,8 @@ def run_bare(program: bytes, board: str, target: Target, timeout: float = 120.0)
 
     Raises ToolMissing, LowbitError when it does not end within ``timeout`` seconds.
     """
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        path = Path(name) / "bare.elf"
+    with scratch_folder() as folder:
+        path = folder / "bare.elf"
         path.write_bytes(program)
         done = run(bare_command(board, target, path), timeout)
     return done.returncode, (done.stdout + done.stderr).strip()

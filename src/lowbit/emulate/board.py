@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from lowbit.emulate.result import Emulation, LayerFigures, judge
 from lowbit.emulate.tools import run
 from lowbit.emulate.user import TIMEOUT, check_inputs, target_of
 from lowbit.errors import ConfigError, LowbitError
+from lowbit.files import scratch_folder
 from lowbit.runtime.rebuild import rebuild
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def _init() -> bytes:
     path = cache_folder() / "emulate" / f"{key}.init"
     if (known := read_entry(path)) is not None:
         return known
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        compiler.run([*C_FLAGS, "-static", _INIT, "-Wl,--strip-all", "-o", "init"], Path(name))
-        content = (Path(name) / "init").read_bytes()
+    with scratch_folder() as folder:
+        compiler.run([*C_FLAGS, "-static", _INIT, "-Wl,--strip-all", "-o", "init"], folder)
+        content = (folder / "init").read_bytes()
     write_entry(path, content)
     return content
 
@@ -100,8 +100,7 @@ def emulate_board(
         **{name: np.ascontiguousarray(values).tobytes() for name, values in zip(names, inputs, strict=True)},
     }
     cpu = machine.cpu or target.qemu_cpu
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         (folder / "initramfs").write_bytes(make_initramfs(content))
         command = [qemu, "-M", board, "-cpu", cpu, "-nographic", "-no-reboot", *SEMIHOSTING, *machine.options]
         command += ["-kernel", str(kernel), "-initrd", "initramfs", "-append", f"{machine.boot} quiet panic=-1"]

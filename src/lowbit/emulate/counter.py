@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from lowbit.backend.toolchain import C_FLAGS, compiler_for
 from lowbit.emulate.blocks import Block
 from lowbit.emulate.tools import qemu_version, run
 from lowbit.errors import LowbitError
+from lowbit.files import scratch_folder
 from lowbit.targets.host import host_machine
 
 __all__ = ["Counts", "NoPlugin", "count_run"]
@@ -43,9 +43,9 @@ def _plugin(qemu: str) -> bytes:
     path = cache_folder() / "emulate" / f"{key}.so"
     if (known := read_entry(path)) is not None:
         return known
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        compiler.run([*flags, _SOURCE, "-o", "count.so"], Path(name))
-        content = (Path(name) / "count.so").read_bytes()
+    with scratch_folder() as folder:
+        compiler.run([*flags, _SOURCE, "-o", "count.so"], folder)
+        content = (folder / "count.so").read_bytes()
     write_entry(path, content)
     return content
 
@@ -71,8 +71,7 @@ def count_run(
 
     Raises NoPlugin, and LowbitError if the program fails or two runs in a row differ.
     """
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         (folder / "count.so").write_bytes(_plugin(qemu[0]))
         command = [*qemu, "-plugin", folder / "count.so", program, "--threads", "1", "--runs", "1", *arguments]
         done = run(command, timeout, {**os.environ, "LOWBIT_COUNT": str(folder / "count.json")}, folder)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from lowbit.emulate.blocks import Block
 from lowbit.emulate.tools import find_llvm
 from lowbit.errors import LowbitError
+from lowbit.files import scratch_folder
 
 __all__ = ["block_cycles", "can_estimate", "total_cycles"]
 
@@ -30,8 +29,8 @@ def can_estimate() -> bool:
 
 
 def _tool(name: str, arguments: list[str], text: str) -> str:
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
-        path = Path(folder) / "input.s"
+    with scratch_folder() as folder:
+        path = folder / "input.s"
         path.write_text(text)
         command = [str(find_llvm(name)), _TRIPLE[name], *arguments, str(path)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from lowbit.emulate.estimate import can_estimate, total_cycles
 from lowbit.emulate.result import Emulation, LayerFigures, judge
 from lowbit.emulate.tools import LEAST_LLVM, find_qemu_user, qemu_version, run
 from lowbit.errors import ConfigError, InputError, LowbitError
+from lowbit.files import scratch_folder
 from lowbit.runtime.rebuild import rebuild
 from lowbit.targets import Target, find_target
 
@@ -108,8 +108,8 @@ def emulate_user(
     exit code if it fails, ConfigError, InputError.
     """
     target = target_of(network)
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        emulated = prepare(network, inputs, Path(name), cpu)
+    with scratch_folder() as folder:
+        emulated = prepare(network, inputs, folder, cpu)
         report, flat = emulated.run(runs, threads, timeout)
         counts, notes = _counts(emulated, [layer["kernel"] for layer in report["layers"]], timeout) if count else (None, [])
     outputs = tuple(values.reshape(shape) for values, shape in zip(flat, network.output_shapes, strict=True))

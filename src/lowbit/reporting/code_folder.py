@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lowbit.files import write_whole
 from lowbit.reporting.kernel_texts import KERNEL_STAGES, kernel_text
 from lowbit.reporting.layers import LayerReport, layer_reports
 from lowbit.reporting.stages import stage_text
@@ -32,19 +33,19 @@ def write_code(networks: Mapping[str, Compiled], folder: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         _write_kernels(compiled, reports, place)
         for stage in ("graph", "program"):
-            (place / f"{stage}.txt").write_text(stage_text(compiled, stage))
-        (place / "INDEX.md").write_text(_index(config, reports))
+            write_whole(place / f"{stage}.txt", stage_text(compiled, stage))
+        write_whole(place / "INDEX.md", _index(config, reports))
         kernels = len({r.symbol for r in reports})
         lines.append(f"| [{config}]({folder_name(config)}/INDEX.md) | {kernels} | {len(reports)} |")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "INDEX.md").write_text("\n".join(lines) + "\n")
+    write_whole(folder / "INDEX.md", "\n".join(lines), "\n")
 
 
 def _write_kernels(compiled: Compiled, reports: list[LayerReport], place: Path) -> None:
     target = find_target(compiled.manifest["target"]["name"])
     for spec, symbol in {r.spec: r.symbol for r in reports}.items():
         for stage, (_, ending) in KERNEL_STAGES.items():
-            (place / f"{symbol}{ending}").write_text(kernel_text(spec, target, stage))
+            write_whole(place / f"{symbol}{ending}", kernel_text(spec, target, stage))
 
 
 def _index(config: str, reports: list[LayerReport]) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lowbit.errors import ArtifactError, ToolMissing
+from lowbit.files import scratch_folder
 from lowbit.reporting.arm_instructions import ArmInstruction
 from lowbit.reporting.instructions import Instruction, loop_work
 from lowbit.targets.host import host_machine
@@ -94,8 +93,8 @@ def disassemble(library: bytes) -> Mapping[str, Function]:
     """Functions of an ELF file, by symbol.  Raises ToolMissing without an objdump for its architecture,
     ArtifactError if that cannot read the file."""
     objdump = _objdump(library)
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as folder:
-        path = Path(folder) / "library.so"
+    with scratch_folder() as folder:
+        path = folder / "library.so"
         path.write_bytes(library)
         done = subprocess.run([objdump, "-d", "--no-show-raw-insn", str(path)], capture_output=True, text=True)
     if done.returncode:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lowbit.errors import ToolMissing
+from lowbit.files import write_whole
 
 __all__ = ["check_plots", "latency_chart"]
 
@@ -43,4 +45,6 @@ def latency_chart(title: str, rows: Sequence[Mapping[str, Any]], path: Path) -> 
     size_axes.margins(x=0.15)
     time_axes.invert_yaxis()
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    image = io.BytesIO()
+    figure.savefig(image, dpi=120, format=path.suffix[1:])
+    write_whole(path, image.getbuffer())

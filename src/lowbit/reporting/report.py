@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lowbit.files import write_whole
 from lowbit.measure.rows import BenchReport
 from lowbit.reporting.bench_table import EXPLANATION, bench_markdown
 from lowbit.reporting.code_folder import folder_name, write_code
@@ -22,8 +23,8 @@ def write_report(report: BenchReport, networks: Mapping[str, Compiled], folder: 
     """``README.md``, ``bench.json`` (the stable schema), ``details.json`` (every sample), ``latency.png``, ``code/``."""
     folder.mkdir(parents=True, exist_ok=True)
     details = report.details()
-    (folder / "bench.json").write_text(json.dumps(report.to_json(), indent=1) + "\n")
-    (folder / "details.json").write_text(json.dumps(details, indent=1) + "\n")
+    write_whole(folder / "bench.json", json.dumps(report.to_json(), indent=1), "\n")
+    write_whole(folder / "details.json", json.dumps(details, indent=1), "\n")
     title = f"{report.network}, batch {report.batch}, {report.threads} threads"
     latency_chart(title, details["rows"], folder / "latency.png")
     write_code(networks, folder / "code")
@@ -49,4 +50,4 @@ def write_report(report: BenchReport, networks: Mapping[str, Compiled], folder: 
 
 {code}
 """
-    (folder / "README.md").write_text(text)
+    write_whole(folder / "README.md", text)

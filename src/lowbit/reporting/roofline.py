@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from lowbit.errors import ConfigError
+from lowbit.files import write_whole
 from lowbit.reporting.plots import check_plots
 from lowbit.runtime.profile import Profile
 
@@ -71,4 +73,6 @@ def roofline(profile: Profile, path: Path) -> None:
     axes.set_ylabel("GMAC/s")
     axes.legend(fontsize=8, loc="lower right")
     axes.set_title(f"{profile.name} for {profile.target}, threads: {profile.threads}, {profile.machine}", fontsize=10)
-    figure.savefig(path, dpi=120)
+    image = io.BytesIO()
+    figure.savefig(image, dpi=120, format=path.suffix[1:])
+    write_whole(path, image.getbuffer())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from lowbit.backend.build import build_object
 from lowbit.backend.program import build_program
 from lowbit.backend.toolchain import Compiler, find_ar
 from lowbit.errors import ArtifactError
+from lowbit.files import scratch_folder, write_whole
 from lowbit.runtime.rebuild import rebuild
 from lowbit.targets.host import host_machine
 
@@ -146,8 +146,7 @@ def export_static_library(network: Compiled, folder: Path) -> Path:
     """
     parts, prefix = rebuild(network), network.manifest["prefix"]
     ar = Compiler((find_ar(parts.target),), "")
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        scratch = Path(name)
+    with scratch_folder() as scratch:
         (scratch / f"{prefix}.o").write_bytes(build_object(parts.program, parts.kernels, parts.target, prefix))
         ar.run(["rcsD", f"lib{prefix}.a", f"{prefix}.o"], scratch)
         _write(folder, {f"lib{prefix}.a": (scratch / f"lib{prefix}.a").read_bytes()})
@@ -161,15 +160,14 @@ def export_executable(network: Compiled, path: Path, *, strip: bool = False) -> 
     """
     parts = rebuild(network)
     program = build_program(parts.program, parts.kernels, parts.weights, parts.target, strip=strip)
-    _write(path.parent, {path.name: program})
-    path.chmod(path.stat().st_mode | 0o111)
+    _write(path.parent, {path.name: program}, executable=True)
     return path
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def _write(folder: Path, files: Mapping[str, bytes], *, executable: bool = False) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            (folder / name).write_bytes(data)
+            write_whole(folder / name, data, executable=executable, error=ArtifactError)
     except OSError as error:
         raise ArtifactError(f"cannot write into {folder}: {error.strerror}") from None

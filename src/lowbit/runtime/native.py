@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.errors import ArtifactError, ConfigError, LowbitError
+from lowbit.files import scratch_folder
 
 __all__ = ["FilePart", "NativeNetwork", "thread_count"]
 
@@ -65,13 +66,11 @@ def _dlopen(library: bytes) -> ctypes.CDLL:
 
 
 def _dlopen_file(library: bytes) -> ctypes.CDLL:
-    import tempfile
-
-    with tempfile.NamedTemporaryFile(prefix="lowbit-", suffix=".so") as file:
-        file.write(library)
-        file.flush()
+    with scratch_folder() as folder:
+        file = folder / "library.so"
+        file.write_bytes(library)
         try:
-            return ctypes.CDLL(file.name, mode=os.RTLD_LOCAL | os.RTLD_NOW)
+            return ctypes.CDLL(str(file), mode=os.RTLD_LOCAL | os.RTLD_NOW)
         except OSError as error:
             raise ArtifactError(f"the network's library cannot be loaded: {error}") from None
 
@@ -183,6 +182,10 @@ class NativeNetwork:
     @threads.setter
     def threads(self, count: int | None) -> None:
         self._call(self._set_threads, thread_count(count))
+
+    @property
+    def closed(self) -> bool:
+        return not self._network
 
     def close(self) -> None:
         """Wait for runs in progress and free everything; later calls raise LowbitError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
+from lowbit.files import scratch_folder
 from lowbit.runtime.sequences import Finish, Sequence, plain_sequences
 from lowbit.targets import Target
 
@@ -153,8 +153,7 @@ def _load(probes: list[Probe], target: Target) -> ctypes.CDLL:
     from lowbit.backend.toolchain import find_compiler
 
     compiler = find_compiler(target)
-    with tempfile.TemporaryDirectory(prefix="lowbit-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         for probe in probes:
             (folder / f"{probe.symbol}.o").write_bytes(compile_function(probe.function, probe.symbol, target).object)
         compiler.run(["-shared", "-o", "probes.so", *(f"{probe.symbol}.o" for probe in probes)], folder)

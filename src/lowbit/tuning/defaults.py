@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from lowbit.files import write_whole
 from lowbit.targets import Target
 from lowbit.tuning.trial import Trial
 
@@ -33,5 +34,5 @@ def write_defaults(target: Target, cpu: str, trials: Iterable[Trial], folder: Pa
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(trial.to_json()) for trial in sorted(trials, key=lambda trial: (trial.key, trial.threads))]
     body = ",\n".join(lines)
-    path.write_text(f'{{"cpu": {json.dumps(cpu)}, "target": {json.dumps(target.name)}, "trials": [\n{body}\n]}}\n')
+    write_whole(path, f'{{"cpu": {json.dumps(cpu)}, "target": {json.dumps(target.name)}, "trials": [\n{body}\n]}}\n')
     return path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -47,9 +49,10 @@ def test_table_shows_every_layer(artifacts: Mapping[str, Path]) -> None:
 
 
 def test_matching_by_name_and_glob() -> None:
-    manifest = {"layers": [{"name": "layer1.0"}, {"name": "layer1.1"}, {"name": "fc"}]}
-    assert matching(manifest, "") == manifest["layers"]
-    assert matching(manifest, "fc") == [{"name": "fc"}]
+    layers, specs = [{"name": "layer1.0"}, {"name": "layer1.1"}, {"name": "fc"}], (1, 2, 3)
+    manifest: Any = SimpleNamespace(layers=layers, specs=specs)
+    assert matching(manifest, "") == list(zip(layers, specs, strict=True))
+    assert matching(manifest, "fc") == [({"name": "fc"}, 3)]
     assert len(matching(manifest, "layer1.*")) == 2
     with pytest.raises(ConfigError, match="no layer 'conv9'; layers: layer1.0, layer1.1, fc"):
         matching(manifest, "conv9")

@@ -25,7 +25,7 @@ def toy_graph(program: Program, values: np.ndarray) -> Graph:
         "w": TensorType(values.shape, "int8"),
         "y": TensorType(program.output_shapes[0]),
     }
-    node = Node("y", "linear", ("x", "w"), {"lo": None, "hi": 6.0, "pads": ((0, 1), (2, 3))}, "net.py:3")
+    node = Node("y", "linear", ("x", "w"), {"lo": None, "hi": 6.0}, "net.py:3")
     return Graph(program.name, ("x",), ("y",), (node,), types, {"w": values.astype(np.int8)})
 
 

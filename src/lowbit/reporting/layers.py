@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from lowbit.errors import ConfigError
-from lowbit.kernels.spec import KernelSpec, spec_from_json
+from lowbit.kernels.spec import KernelSpec
 from lowbit.reporting.instructions import LoopWork, loop_work
 from lowbit.reporting.machine_code import Function, disassemble
 from lowbit.targets import Target, find_target
@@ -75,21 +75,24 @@ def layer_reports(compiled: Compiled, pattern: str = "") -> list[LayerReport]:
     """
     functions = disassemble(compiled.section("library.so"))
     target = find_target(compiled.manifest["target"]["name"])
-    return [_report(entry, functions, target) for entry in matching(compiled.manifest, pattern)]
+    return [_report(entry, spec, functions, target) for entry, spec in matching(compiled, pattern)]
 
 
-def matching(manifest: Mapping[str, Any], pattern: str) -> list[Mapping[str, Any]]:
-    """Entries of the manifest's layers whose name is, or matches the glob, ``pattern``; "" = all.
-    Raises ConfigError naming the layers there are."""
-    layers = list(manifest["layers"])
-    chosen = [entry for entry in layers if not pattern or entry["name"] == pattern or fnmatchcase(entry["name"], pattern)]
+def matching(compiled: Compiled, pattern: str) -> list[tuple[dict[str, Any], KernelSpec]]:
+    """Entries of the manifest's layers whose name is, or matches the glob, ``pattern``, "" = all; and their specs.
+    Raises ConfigError naming the layers there are, ArtifactError as ``Compiled.specs``."""
+    layers = compiled.layers
+    chosen = [
+        (entry, spec)
+        for entry, spec in zip(layers, compiled.specs, strict=True)
+        if not pattern or entry["name"] == pattern or fnmatchcase(entry["name"], pattern)
+    ]
     if not chosen:
         raise ConfigError(f"no layer {pattern!r}; layers: {', '.join(dict.fromkeys(entry['name'] for entry in layers))}")
     return chosen
 
 
-def _report(entry: Mapping[str, Any], functions: Mapping[str, Function], target: Target) -> LayerReport:
-    spec = spec_from_json(entry["spec"])
+def _report(entry: Mapping[str, Any], spec: KernelSpec, functions: Mapping[str, Function], target: Target) -> LayerReport:
     symbol, weights = spec.symbol(target.name), entry["weights"]
     return LayerReport(
         name=entry["name"],

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from lowbit.errors import ConfigError
 from lowbit.graph.printer import print_graph
-from lowbit.kernels.spec import spec_from_json
 from lowbit.reporting.kernel_texts import KERNEL_STAGES, kernel_text
 from lowbit.reporting.layers import matching
 from lowbit.targets import find_target
@@ -24,7 +23,7 @@ def _lines_of(text: str, layer: str) -> str:
 
 
 def _graph(compiled: Compiled, layer: str) -> str:
-    return _lines_of(compiled.section("graph.txt").decode(), layer)
+    return _lines_of(compiled.text("graph.txt"), layer)
 
 
 def _quantized(compiled: Compiled, layer: str) -> str:
@@ -32,7 +31,7 @@ def _quantized(compiled: Compiled, layer: str) -> str:
 
 
 def _program(compiled: Compiled, layer: str) -> str:
-    return _lines_of(compiled.section("program.txt").decode(), layer)
+    return _lines_of(compiled.text("program.txt"), layer)
 
 
 def _kernels(stage: str) -> Callable[[Compiled, str], str]:
@@ -40,8 +39,7 @@ def _kernels(stage: str) -> Callable[[Compiled, str], str]:
         target = find_target(compiled.manifest["target"]["name"])
         users: dict[str, list[str]] = {}
         specs = {}
-        for entry in matching(compiled.manifest, layer):
-            spec = spec_from_json(entry["spec"])
+        for entry, spec in matching(compiled, layer):
             specs[spec.symbol(target.name)] = spec
             users.setdefault(spec.symbol(target.name), []).append(entry["name"])
         mark = ";" if stage == "llvm" else "#"
@@ -68,5 +66,5 @@ def stage_text(compiled: Compiled, stage: str, layer: str = "") -> str:
     if stage not in STAGES:
         raise ConfigError(f"unknown stage {stage!r}; stages: {', '.join(STAGES)}")
     if layer:
-        matching(compiled.manifest, layer)
+        matching(compiled, layer)
     return STAGES[stage](compiled, layer)

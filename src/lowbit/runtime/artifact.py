@@ -8,7 +8,8 @@
         sections in that order, each on a multiple of 64, zeros between; encoding "raw" or "zlib"
 
 All numbers little-endian.  A digest is BLAKE2b of 32 bytes, in the index as hexadecimal digits.  ``stored``
-bytes lie in the file, ``size`` once decoded; a section's digest is of its stored bytes.
+bytes lie in the file, ``size`` once decoded; a section's digest is of its stored bytes.  No section decodes to
+more than 64 times its stored bytes, or 1 MiB if that is more: what would, is stored raw.
 
 Opening a file checks all of it but the weights: the library does that when it unpacks them, by the sum in their
 header.  Whoever reads them as a section gets them checked by their digest.
@@ -22,26 +23,28 @@ import struct
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lowbit.errors import ArtifactError
+from lowbit.files import write_whole
 
 try:
     from _blake2 import blake2b  # importing hashlib loads OpenSSL: 4 MB and 4 ms for functions not used here
 except ImportError:
     from hashlib import blake2b
 
-__all__ = ["FORMAT", "Artifact", "Section", "read_artifact", "write_artifact"]
+__all__ = ["FORMAT", "Artifact", "Section", "data_digest", "file_digest", "pack_artifact", "read_artifact", "write_artifact"]
 
-FORMAT = 2
+FORMAT = 3
 _MAGIC = b"\x89LOWBIT\n"
 _HEADER = struct.Struct("<8sIIQQ32s")
 _ALIGN = 64
 _RAW = ("weights.bin",)  # bit fields: read in place, as long in the file as they are, with a sum of their own
 _DIGEST = 32
+_RATIO, _SMALL = 64, 1 << 20  # how much larger than its stored bytes a section may be; and what any may be
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ class Artifact(Mapping[str, bytes]):
             raise ArtifactError(f"{self.path}: the manifest is missing or malformed: it is no JSON object")
         object.__setattr__(self, "manifest", manifest)
 
+    def digest(self) -> str:
+        """:func:`file_digest` of the file as it is now."""
+        return file_digest(self.path, self.file)
+
     def place(self, name: str) -> Section:
         """Where a section lies.  Raises KeyError."""
         for section in self.sections:
@@ -101,7 +108,7 @@ class Artifact(Mapping[str, bytes]):
         return len(self.sections)
 
 
-def _digest(data: bytes | memoryview) -> bytes:
+def _digest(data: bytes | bytearray | memoryview) -> bytes:
     return blake2b(data, digest_size=_DIGEST).digest()
 
 
@@ -141,6 +148,11 @@ def _stored(path: Path, file: int, section: Section) -> bytes:
     return data
 
 
+def _most(stored: int) -> int:
+    """Bytes that a section of ``stored`` bytes may decode to."""
+    return max(_SMALL, _RATIO * stored)
+
+
 def _align(offset: int) -> int:
     return -(-offset // _ALIGN) * _ALIGN
 
@@ -150,12 +162,17 @@ def write_artifact(path: str | Path, manifest: Mapping[str, Any], sections: Mapp
 
     Raises ArtifactError where the file cannot be written.
     """
-    path = Path(path)
+    write_whole(path, pack_artifact(manifest, sections), error=ArtifactError)
+    return Path(path)
+
+
+def pack_artifact(manifest: Mapping[str, Any], sections: Mapping[str, bytes | memoryview]) -> bytearray:
+    """The bytes of the file."""
     content = {"manifest.json": json.dumps(manifest, indent=1).encode(), **sections}
     stored: dict[str, bytes | memoryview] = {}
     for name, data in content.items():
         packed = data if name in _RAW else zlib.compress(data, 6)
-        stored[name] = packed if len(packed) < len(data) else data
+        stored[name] = packed if len(packed) < len(data) <= _most(len(packed)) else data
 
     digests = {name: _digest(data).hex() for name, data in stored.items()}
 
@@ -173,47 +190,47 @@ def write_artifact(path: str | Path, manifest: Mapping[str, Any], sections: Mapp
     # Offsets have few digits more or less, so a little room behind the index settles where sections start.
     first = _align(_HEADER.size + len(index(0)[0]) + 24 * len(content))
     text, offsets = index(first)
-    body = bytearray(text)
+    file = bytearray(_HEADER.size) + text
     for data, offset in zip(stored.values(), offsets, strict=True):
-        body += bytes(offset - _HEADER.size - len(body))
-        body += data
-    head = _HEADER.pack(_MAGIC, FORMAT, 0, _HEADER.size + len(body), len(text), b"")[:32]
-    _replace(path, head + _digest(head + text), body)
-    return path
+        file += bytes(offset - len(file))
+        file += data
+    head = _HEADER.pack(_MAGIC, FORMAT, 0, len(file), len(text), b"")[:32]
+    file[: _HEADER.size] = head + _digest(head + text)
+    return file
 
 
-def _replace(path: Path, *pieces: bytes | bytearray) -> None:
-    import tempfile
+def file_digest(path: Path, file: int) -> str:
+    """BLAKE2b of 32 bytes of all bytes of an open file, in hexadecimal digits: what ``b2sum -l 256`` prints.
 
+    Raises ArtifactError where it cannot be read."""
+    total, at = blake2b(digest_size=_DIGEST), 0
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        while piece := os.pread(file, _PIECE, at):
+            total.update(piece)
+            at += len(piece)
     except OSError as error:
-        raise ArtifactError(f"cannot write {path}: {path.parent}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError):
-            raise ArtifactError(f"cannot write {path}: {error.strerror}") from None
-        raise
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from None
+    return total.hexdigest()
+
+
+def data_digest(data: bytes | bytearray) -> str:
+    """The same of bytes."""
+    return _digest(data).hex()
 
 
 def _sections(path: Path, text: bytes, start: int, total: int) -> tuple[Section, ...]:
     try:
         sections = tuple(Section(**entry) for entry in json.loads(text)["sections"])
+        if not all(isinstance(s.name, str) and isinstance(s.digest, str) for s in sections):
+            raise ValueError("a name or digest is no text")
+        if len({s.name for s in sections}) < len(sections):
+            raise ValueError("two sections have one name")
         for s in sections:
-            numbers = all(isinstance(n, int) and n >= 0 for n in (s.offset, s.stored, s.size))
+            numbers = all(type(n) is int and n >= 0 for n in (s.offset, s.stored, s.size))
             if not numbers or s.offset < start or s.offset + s.stored > total or s.encoding not in ("raw", "zlib"):
                 raise ValueError(f"section {s.name!r} lies outside the file or over another")
+            if s.size != s.stored if s.encoding == "raw" else s.size > _most(s.stored):
+                raise ValueError(f"section {s.name!r} would decode from {s.stored} bytes to {s.size}")
             start = s.offset + s.stored
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ArtifactError(f"{path}: the index is malformed: {error}") from None
@@ -254,11 +271,12 @@ def _checked(path: Path, file: int) -> tuple[Section, ...]:
     return sections
 
 
-def read_artifact(path: str | Path) -> Artifact:
-    """Open and check a file.
+def read_artifact(path: str | Path, expect: str | None = None) -> Artifact:
+    """Open and check a file; ``expect``: the :func:`file_digest` it must have.
 
     Raises ArtifactError: it cannot be read, is no artifact, has another format, is truncated, has bytes
-    too many, or a byte outside the weights differs from what was written (checksum).
+    too many, or a byte outside the weights differs from what was written (checksum); or it has another digest than
+    ``expect``, which is looked at before anything else in it.
     """
     path = Path(path)
     try:
@@ -267,6 +285,8 @@ def read_artifact(path: str | Path) -> Artifact:
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror}") from None
     try:
+        if expect is not None and (digest := file_digest(path, file)) != expect:
+            raise ArtifactError(f"{path} is not the file that was expected: its BLAKE2b-256 is {digest}, not {expect}")
         sections = _checked(path, file)
     except BaseException as error:
         os.close(file)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowbit.errors import ArtifactError, InputError
-from lowbit.runtime.artifact import Artifact, read_artifact, write_artifact
-from lowbit.runtime.native import FilePart, NativeNetwork
+from lowbit.errors import ArtifactError, ConfigError, InputError, LowbitError
+from lowbit.files import as_path
+from lowbit.runtime.artifact import Artifact, data_digest, pack_artifact, read_artifact, write_artifact
+from lowbit.runtime.native import FilePart, NativeNetwork, thread_count
+from lowbit.runtime.schema import MANIFEST
 from lowbit.targets.host import host_features, host_machine
 
 if TYPE_CHECKING:
     from lowbit.graph import Graph
+    from lowbit.kernels.spec import KernelSpec
     from lowbit.runtime.profile import Profile
 
 __all__ = ["Compiled", "load"]
@@ -37,12 +43,15 @@ class Compiled:
     def __init__(
         self, manifest: Mapping[str, Any], sections: Mapping[str, bytes | memoryview], threads: int | None = None
     ) -> None:
+        MANIFEST(manifest, "manifest.json")
         self.manifest: dict[str, Any] = dict(manifest)
         self.seconds: dict[str, float] = {}
         self._sections = sections
         self._obstacle = _obstacle(self.manifest["target"])
         runs_here = not self._obstacle
         self._native = NativeNetwork(self.section("library.so"), self._weights(), threads) if runs_here else None
+        if self._native is not None:
+            _check_belongs(self.manifest, self._native.info)
 
     @property
     def _network(self) -> NativeNetwork:
@@ -60,12 +69,55 @@ class Compiled:
 
     def __repr__(self) -> str:
         shapes = ", ".join("x".join(map(str, shape)) for shape in self.input_shapes)
-        threads = f"{self.threads} threads" if self._native else "runs elsewhere"
+        threads = "runs elsewhere" if self._native is None else "closed" if self._native.closed else f"{self.threads} threads"
         return f"<lowbit network {self.name} for {self.manifest['target']['name']}, input {shapes}, {threads}>"
 
     @property
     def name(self) -> str:
         return self.manifest["name"]
+
+    @property
+    def digest(self) -> str:
+        """BLAKE2b-256, in hexadecimal digits, of the file this was loaded from or that :meth:`save` writes: what
+        ``b2sum -l 256 NAME.lowbit`` prints and ``lowbit.load(expect=...)`` takes."""
+        if isinstance(self._sections, Artifact):
+            return self._sections.digest()
+        return data_digest(pack_artifact(self.manifest, self._without_manifest()))
+
+    def _without_manifest(self) -> dict[str, bytes | memoryview]:
+        return {name: data for name, data in self._sections.items() if name != "manifest.json"}
+
+    @cached_property
+    def layers(self) -> list[dict[str, Any]]:
+        """The manifest's layers.
+
+        Raises ArtifactError unless the library has the kernel of each, and the layer's spec is that kernel's."""
+        from hashlib import sha256
+
+        texts = frozenset(self.section("library.so").split(b"\0"))
+        for layer in self.manifest["layers"]:
+            try:
+                digest = sha256(json.dumps(layer["spec"], sort_keys=True).encode()).hexdigest()
+            except RecursionError:
+                digest = ""
+            if not layer["kernel"].endswith(f"__{digest[:8]}") or layer["kernel"].encode() not in texts:
+                raise ArtifactError(f"{layer['name']}: kernel {layer['kernel']} is not in the library, or not of this spec")
+        return list(self.manifest["layers"])
+
+    @cached_property
+    def specs(self) -> tuple[KernelSpec, ...]:
+        """The kernel of each of :attr:`layers`.  Raises ArtifactError where another version of lowbit made them."""
+        from lowbit.kernels.spec import spec_from_json
+
+        specs = []
+        for layer in self.layers:
+            try:
+                specs.append(spec_from_json(layer["spec"]))
+                if specs[-1].symbol(self.manifest["target"]["name"]) != layer["kernel"]:
+                    raise ValueError("it would have another name")
+            except Exception as error:  # whatever a spec of another version makes its class do
+                raise ArtifactError(f"{layer['name']}: this lowbit does not know its kernel ({error!r}); compile again") from None
+        return tuple(specs)
 
     @property
     def input_shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -141,26 +193,53 @@ class Compiled:
             raise ArtifactError(f"the artifact has no section {name!r}; it has {', '.join(self._sections)}")
 
     def graph(self) -> Graph:
-        """The integer graph this network computes, for the oracle and for reading."""
+        """The integer graph this network computes, for the oracle and for reading.  Raises ArtifactError for sections that
+        hold none, or one that graph/verify.py refuses."""
+        from lowbit.graph.verify import verify
         from lowbit.runtime.graph_store import decode_graph
 
-        self.section("graph.json")
-        return decode_graph(self._sections)
+        graph = decode_graph({name: self.section(name) for name in ("graph.json", "constants.bin", "weights.bin")})
+        try:
+            verify(graph)
+        except Exception as error:  # its rules of shapes and types meet what no compiler of ours wrote
+            why = error if isinstance(error, LowbitError) else repr(error)
+            raise ArtifactError(f"graph.json holds no valid graph: {why}") from None
+        for kind, names in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+            if [list(graph.types[name].shape) for name in names] != [tensor["shape"] for tensor in self.manifest[kind]]:
+                raise ArtifactError(f"{self.name}: graph.json has other {kind} than manifest.json")
+        return graph
+
+    def text(self, name: str) -> str:
+        """One section as text.  Raises ArtifactError."""
+        try:
+            return self.section(name).decode()
+        except UnicodeDecodeError as error:
+            raise ArtifactError(f"section {name} is not text: {error}") from None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the artifact; :func:`load` reads it.  Raises ArtifactError where it cannot be written."""
-        return write_artifact(Path(path), self.manifest, {k: v for k, v in self._sections.items() if k != "manifest.json"})
+        return write_artifact(as_path(path, "path"), self.manifest, self._without_manifest())
 
     def export_library(self, folder: str | os.PathLike[str]) -> Path:
         """Write the shared library, its header, the weight file and an example program into ``folder``."""
         from lowbit.runtime.export import export_library
 
-        return export_library(self, Path(folder))
+        return export_library(self, as_path(folder, "folder"))
 
     def close(self) -> None:
         """Free the weights and stop the threads now; later calls raise LowbitError."""
         if self._native is not None:
             self._native.close()
+
+
+def _check_belongs(manifest: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+    """Raise ArtifactError unless the manifest is of the network that the library says it is."""
+    for kind in ("inputs", "outputs"):
+        if manifest[kind] != info[kind]:
+            raise ArtifactError(f"manifest.json does not belong to the library: other {kind}")
+    kernels = [(layer["name"], layer["kernel"], layer["macs"]) for layer in manifest["layers"]]
+    if kernels != [(o["layer"], o["kernel"], o["macs"]) for o in info["operations"]]:
+        raise ArtifactError("manifest.json does not belong to the library: other layers")
 
 
 def _obstacle(target: Mapping[str, Any]) -> str:
@@ -174,14 +253,26 @@ def _obstacle(target: Mapping[str, Any]) -> str:
     return f"; this CPU lacks {', '.join(missing)}" if missing else ""
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None) -> Compiled:
-    """Open an artifact.  Needs numpy alone.
+def load(path: str | os.PathLike[str], threads: int | None = None, *, expect: str | None = None) -> Compiled:
+    """Open an artifact.  Needs numpy alone.  An artifact holds machine code: load those you trust (docs/security.md).
 
-    ``threads``: None = one per CPU.  Raises ArtifactError: not an artifact, damaged, of a newer format, or made
-    for CPU features this machine lacks.  One for another architecture opens, but does not run here.
+    ``threads``: None = one per CPU.  ``expect``: the BLAKE2b-256 of the whole file (:attr:`Compiled.digest`), compared
+    before anything in it is used.  Raises ArtifactError: not an artifact, damaged, of another format, not the one
+    expected, or made for CPU features this machine lacks; ConfigError: ``path``, ``threads`` or ``expect`` is none.  One
+    for another architecture opens, but does not run here.
     """
-    artifact = read_artifact(Path(path))
+    path = as_path(path, "path")
+    thread_count(threads)
+    artifact = read_artifact(path, _expected(expect))
     try:
         return Compiled(artifact.manifest, artifact, threads)
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from None
+
+
+def _expected(digest: str | None) -> str | None:
+    if digest is None:
+        return None
+    if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", digest.strip()):
+        raise ConfigError(f"expect is a BLAKE2b-256 of 64 hexadecimal digits, as `b2sum -l 256 FILE` prints it, not {digest!r}")
+    return digest.strip().lower()

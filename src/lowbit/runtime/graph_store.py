@@ -9,16 +9,19 @@ graph as [O][I][taps] (OIHW; for a linear layer behind a flattened image, taps =
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from lowbit.backend.fields import unpack_fields
+from lowbit.errors import ArtifactError, LowbitError
 from lowbit.graph import Graph
 from lowbit.graph.serialize import from_dict, to_dict
 from lowbit.numerics import QType
 from lowbit.numerics.packing import packed_size
+from lowbit.runtime.schema import GRAPH
 
 __all__ = ["decode_graph", "encode_graph"]
 
@@ -69,13 +72,27 @@ def encode_graph(graph: Graph, weights: Iterable[tuple[np.ndarray, Mapping[str, 
     return {"graph.json": json.dumps({"graph": structure, "arrays": entries}).encode(), "constants.bin": bytes(blob)}
 
 
-def _array(entry: Mapping[str, Any], constants: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _part(data: np.ndarray, at: int, nbytes: int, where: str) -> np.ndarray:
+    if at + nbytes > data.size:
+        raise ArtifactError(f"{where}: bytes {at} to {at + nbytes} of a section of {data.size}")
+    return data[at : at + nbytes]
+
+
+def _array(name: str, entry: Mapping[str, Any], constants: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    where = f"graph.json: array {name!r}"
     dtype, shape = np.dtype(entry["dtype"]), tuple(entry["shape"])
+    count = math.prod(shape)
+    if ("at" in entry) == ("weights" in entry):
+        raise ArtifactError(f"{where} lies in constants.bin or in weights.bin, one of them")
     place = entry.get("weights")
     if place is None:
-        count = int(np.prod(shape))
-        return constants[entry["at"] : entry["at"] + count * dtype.itemsize].copy().view(dtype).reshape(shape)
-    packed = weights[place["offset"] : place["offset"] + packed_size(place["values"], place["container"])]
+        return _part(constants, entry["at"], count * dtype.itemsize, where).copy().view(dtype).reshape(shape)
+    if place["values"] != count or count == 0 or count % (shape[0] * place["taps"]):
+        raise ArtifactError(f"{where} of shape {shape} is not {place['values']} weights of {place['taps']} taps")
+    bits = 32 if place["qtype"] == "f32" else QType.parse(place["qtype"]).bits
+    if bits > place["container"] or (bits == 32) != (place["container"] == 32):
+        raise ArtifactError(f"{where}: {place['qtype']} in {place['container']} bits")
+    packed = _part(weights, place["offset"], packed_size(count, place["container"]), where)
     if place["qtype"] == "f32":
         flat = packed.copy().view("<f4")
     else:
@@ -84,8 +101,18 @@ def _array(entry: Mapping[str, Any], constants: np.ndarray, weights: np.ndarray)
 
 
 def decode_graph(sections: Mapping[str, bytes | memoryview]) -> Graph:
-    """The graph of an artifact's sections, equal to the one that was encoded."""
-    data = json.loads(bytes(sections["graph.json"]))
+    """The graph of an artifact's sections, equal to the one that was encoded.
+
+    Raises ArtifactError for sections that hold none."""
+    try:
+        data = json.loads(bytes(sections["graph.json"]))
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"graph.json is no JSON: {error}") from None
+    GRAPH(data, "graph.json")
     constants = np.frombuffer(sections["constants.bin"], np.uint8)
     weights = np.frombuffer(sections["weights.bin"], np.uint8)
-    return from_dict(data["graph"], {name: _array(entry, constants, weights) for name, entry in data["arrays"].items()})
+    arrays = {name: _array(name, entry, constants, weights) for name, entry in data["arrays"].items()}
+    try:
+        return from_dict(data["graph"], arrays)
+    except Exception as error:  # classes of the graph meet what no compiler of ours wrote
+        raise ArtifactError(f"graph.json holds no graph: {error if isinstance(error, LowbitError) else repr(error)}") from None

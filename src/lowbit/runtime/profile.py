@@ -230,8 +230,8 @@ def take_profile(
     ``peaks``: measure the machine's as well (some seconds once a machine, then cached; ``fresh``: again); without
     TVM or a C compiler ``Profile.no_peaks`` says so instead.  ``say`` hears what takes long.  Raises ConfigError for runs < 1.
     """
-    if runs < 1:
-        raise ConfigError(f"runs must be at least 1, got {runs}")
+    if type(runs) is not int or runs < 1:
+        raise ConfigError(f"runs must be at least 1, got {runs!r}")
     network, manifest = compiled._network, compiled.manifest
     measured, reason = (None, "not asked for") if not peaks else _peaks(compiled, fresh, say)
     network.run(arrays)
@@ -243,7 +243,7 @@ def take_profile(
         each.append(network.profile(arrays))
     times = np.median(each, axis=0).astype(int).tolist()
     resident = manifest["weight_memory_bytes"] + manifest["arena_bytes"]
-    rows = zip(manifest["layers"], network.info["operations"], times, strict=True)
+    rows = zip(compiled.layers, network.info["operations"], times, strict=True)
     machine = _Machine(find_target(manifest["target"]["name"]), network.threads, measured, resident)
     operations = tuple(_operation(entry, info, ns, machine) for entry, info, ns in rows)
     return Profile(
@@ -265,7 +265,7 @@ def take_profile(
 def _peaks(compiled: Compiled, fresh: bool, say: Callable[[str], None]) -> tuple[Peaks | None, str]:
     """(peaks of the loops of this network and of float, ""), or (None, why not)."""
     target = find_target(compiled.manifest["target"]["name"])
-    specs = [entry["spec"] for entry in compiled.manifest["layers"] if entry["macs"]]
+    specs = [entry["spec"] for entry in compiled.layers if entry["macs"]]
     loops = [found[0] for spec in specs if (found := sequence_of(spec, target)) is not None]
     finishes = [finish for spec in specs if (finish := finish_of(spec, target)) is not None]
     try:

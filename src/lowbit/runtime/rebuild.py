@@ -7,7 +7,7 @@ same program, whose kernels are in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from lowbit.backend.cache import compile_kernels
 from lowbit.errors import ArtifactError, ToolMissing
 from lowbit.kernels.conv2d.decide import Request
 from lowbit.kernels.conv2d.decision import Decision, decision_of
-from lowbit.kernels.spec import KernelSpec, spec_from_json
+from lowbit.kernels.spec import ConvSpec, KernelSpec, WinogradSpec
 from lowbit.lowering import Program, lower
 from lowbit.progress import stage
 from lowbit.targets import Target, find_target
@@ -40,11 +40,13 @@ class Parts:
 class _AsCompiled:
     """The decisions recorded in a manifest, by layer."""
 
-    def __init__(self, layers: list[dict[str, Any]]) -> None:
-        self._specs = {layer["name"]: layer["spec"] for layer in layers if layer["macs"]}
+    def __init__(self, layers: list[dict[str, Any]], specs: Sequence[KernelSpec]) -> None:
+        self._specs = {layer["name"]: spec for layer, spec in zip(layers, specs, strict=True) if layer["macs"]}
 
     def find(self, request: Request) -> Decision | None:
-        recorded: Any = spec_from_json(self._specs[request.problem.layer])
+        recorded: Any = self._specs.get(request.problem.layer)
+        if not isinstance(recorded, ConvSpec | WinogradSpec):
+            raise ArtifactError(f"{request.problem.layer}: the artifact has no kernel for it; compile again")
         return None if recorded == request.model.spec else decision_of(replace(request.model, spec=recorded))
 
     def refuse(self, request: Request, decision: Decision) -> None:
@@ -61,7 +63,7 @@ def rebuild(network: Compiled) -> Parts:
     """
     manifest = network.manifest
     target = find_target(manifest["target"]["name"])
-    program = lower(network.graph(), target, _AsCompiled(manifest["layers"]))
+    program = lower(network.graph(), target, _AsCompiled(network.layers, network.specs))
     if [call.spec.symbol(target.name) for call in program.calls] != [layer["kernel"] for layer in manifest["layers"]]:
         raise ArtifactError(f"{network.name}: this lowbit makes another program of it than the artifact holds; compile again")
     try:

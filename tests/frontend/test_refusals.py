@@ -62,6 +62,10 @@ def _variance_by_hand(x: Tensor) -> Tensor:
 _STACKED = torch.randn((1, 5, 4), generator=torch.Generator().manual_seed(4))
 
 REWRITTEN: dict[str, tuple[Function, Function]] = {
+    r"x.repeat_interleave\(r, 2\).repeat_interleave\(r, 3\)": (
+        lambda x: F.interpolate(x, scale_factor=2),
+        lambda x: x.repeat_interleave(2, 2).repeat_interleave(2, 3),
+    ),
     "norm out with mean, sub, mul, sqrt": (lambda x: F.group_norm(x, 2), _group_norm_by_hand),
     r"\*\* 2\).mean\(axes\) is the variance": (lambda x: x.var((2, 3), unbiased=False), _variance_by_hand),
     r"write b \+ torch.relu\(a - b\)": (lambda x: torch.maximum(x, 2 * x), lambda x: 2 * x + torch.relu(x - 2 * x)),

@@ -7,7 +7,9 @@ from typing import Any
 
 __all__ = ["HARMLESS", "Arguments"]
 
-HARMLESS = frozenset({"device", "dtype", "generator", "implicit", "layout", "memory_format", "non_blocking", "out", "pin_memory"})
+HARMLESS = frozenset(
+    {"device", "dtype", "generator", "implicit", "layout", "memory_format", "non_blocking", "out", "out_dtype", "pin_memory"}
+)
 """Arguments that change no value: where and how the result lies in memory, and ``dtype``, since every result that is
 not float32 is refused by its own type."""
 

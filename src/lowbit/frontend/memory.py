@@ -24,7 +24,8 @@ def _storage(node: fx.Node) -> Any:
     """Identity of the memory that tracing gave the result (of several: the first; they share or are all fresh)."""
     value = node.meta.get("val")
     value = value[0] if isinstance(value, (list, tuple)) and value else value
-    return value.untyped_storage()._cdata if isinstance(value, torch.Tensor) else None
+    plain = isinstance(value, torch.Tensor) and value.layout == torch.strided
+    return value.untyped_storage()._cdata if plain else None
 
 
 def shares_memory(node: fx.Node) -> fx.Node | None:
@@ -127,7 +128,7 @@ class Memory:
 
     def _region(self, node: fx.Node) -> _Region | None:
         value = node.meta.get("val")
-        if not isinstance(value, torch.Tensor):
+        if not isinstance(value, torch.Tensor) or value.layout != torch.strided:
             return None
         return _storage(node), tuple(value.shape), tuple(value.stride()), int(value.storage_offset())
 

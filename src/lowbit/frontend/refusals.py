@@ -38,7 +38,10 @@ _ROWS = (
         "transposed convolution is not supported; write a conv2d with r * r times the channels and pixel_shuffle(r)",
         "conv_transpose1d conv_transpose2d conv_transpose3d",
     ),
-    ("mode nearest: " + _ENLARGE, "upsample_nearest1d upsample_nearest2d upsample_nearest3d"),
+    (
+        "mode nearest: for whole factors write x.repeat_interleave(r, 2).repeat_interleave(r, 3); else " + _ENLARGE,
+        "upsample_nearest1d upsample_nearest2d upsample_nearest3d",
+    ),
     ("mode nearest-exact: " + _ENLARGE, "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d"),
     *(
         (

@@ -3,7 +3,7 @@
 integer   f = fence(f32((acc << shift) + b[n]) * s[n]) + fence((f32(r) * r_step + r_shift) * r_multiplier)
           o = int(clamp(rint(f), lo, hi)) + zero,   or f >= 0 for ``sign``,   or clamp(f, lo, hi) for float dst
           Multipliers s are positive: without r, f >= 0 where the accumulator with its bias is.
-float     o = clamp(acc + b[n] + r, lo, hi)
+float     o = clamp(acc + b[n] + r, lo, hi), NaN where that is NaN
 
 The clamp comes before the conversion: lo and hi are whole numbers, so clamp and rint commute, and the
 conversion then never leaves int32.  f32(r) * r_step + r_shift is exact, so its contraction is harmless.
@@ -19,7 +19,7 @@ from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.vectors import LANES, clamp, convert, fence, integer_result, load, operand, splat, store
+from lowbit.kernels.vectors import LANES, between, convert, fence, integer_result, load, operand, splat, store
 
 __all__ = ["LANES", "Epilogue", "epilogue_pointers"]
 
@@ -108,7 +108,7 @@ class Epilogue:
             return
         value, get = self._real(acc, columns, residual_at, lanes), self._scalars
         if self.dst.dtype == "f32":
-            value = clamp(value, splat(get["lo"], "float32", lanes), splat(get["hi"], "float32", lanes))
+            value = between(value, splat(get["lo"], "float32", lanes), splat(get["hi"], "float32", lanes))
         else:
             dtype = TIR_DTYPE[self.dst.dtype]
             value = integer_result(value, get.get("lo"), get.get("hi"), get.get("zero"), dtype, self.sign, lanes)

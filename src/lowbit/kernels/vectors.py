@@ -20,12 +20,14 @@ from lowbit.targets import Target
 
 __all__ = [
     "LANES",
+    "between",
     "clamp",
     "convert",
     "fence",
     "idioms_of",
     "integer_result",
     "keep_order",
+    "larger",
     "load",
     "load_channels",
     "operand",
@@ -130,6 +132,25 @@ def clamp(value: Any, lo: Any, hi: Any) -> Any:
         return T.call_llvm_pure_intrin(dtype, "llvm.minnum", bounded, hi)
     value = T.Select(value > lo, value, lo)
     return T.Select(value < hi, value, hi)
+
+
+def between(value: Any, lo: Any, hi: Any) -> Any:
+    """min(max(value, lo), hi) of floats; NaN stays NaN, as in maxps with the value second, and in fmax."""
+    if _NEON.get():
+        dtype = str(value.ty)
+        bounded = T.call_llvm_pure_intrin(dtype, "llvm.maximum", value, lo)
+        return T.call_llvm_pure_intrin(dtype, "llvm.minimum", bounded, hi)
+    value = T.Select(value < lo, lo, value)
+    return T.Select(value > hi, hi, value)
+
+
+def larger(old: Any, value: Any, dtype: str, lanes: int = LANES) -> Any:
+    """max of two vectors; of floats NaN where either is."""
+    if dtype != "float32":
+        return T.max(old, value)
+    if _NEON.get():
+        return T.call_llvm_pure_intrin(_vector(dtype, lanes), "llvm.maximum", old, value)
+    return T.Select(old == old, T.Select(old > value, old, value), old)  # maxps gives the second where one is NaN
 
 
 def operand(stored: Any, step: Any, shift: Any, lanes: int = LANES) -> Any:

@@ -10,7 +10,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
 from lowbit.kernels.rows import channel_chunks, row_position
 from lowbit.kernels.spec import BinarySpec
-from lowbit.kernels.vectors import LANES, clamp, fence, integer_result, load, load_channels, operand, splat, store
+from lowbit.kernels.vectors import LANES, between, fence, integer_result, load, load_channels, operand, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -27,7 +27,7 @@ def _float(spec: BinarySpec, s: Any, x: Any, r: Any, m: Any, a: Any) -> Any:
         f = x * m + a
     else:
         f = x
-    return clamp(f, splat(s[0], "float32"), splat(s[1], "float32"))
+    return between(f, splat(s[0], "float32"), splat(s[1], "float32"))
 
 
 def _integer(spec: BinarySpec, s: Any, x: Any, r: Any, m: Any, a: Any) -> Any:

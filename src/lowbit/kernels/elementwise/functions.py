@@ -20,7 +20,7 @@ from lowbit.kernels.elementwise.transcendental import (
     sine,
     tanh,
 )
-from lowbit.kernels.vectors import clamp, convert, splat, to_integer
+from lowbit.kernels.vectors import between, convert, splat, to_integer
 
 __all__ = ["FUNCTIONS"]
 
@@ -41,11 +41,11 @@ def _in_float64(function: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _hardsigmoid(x: Any) -> Any:
-    return clamp(x + _f(3.0), _f(0.0), _f(6.0)) * _f(1 / 6)
+    return between(x + _f(3.0), _f(0.0), _f(6.0)) * _f(1 / 6)
 
 
 def _elu(x: Any, alpha: Any) -> Any:
-    return T.Select(x > _f(0.0), x, alpha * expm1_negative(T.Select(x < _f(0.0), x, _f(0.0))))
+    return T.Select(x > _f(0.0), x, alpha * expm1_negative(T.Select(x > _f(0.0), _f(0.0), x)))
 
 
 def _gelu(x: Any) -> Any:
@@ -98,7 +98,7 @@ def _sqrt(x: Any) -> Any:
 
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "abs": lambda x, s: absolute(x, "float32"),
-    "clamp": lambda x, s: clamp(x, splat(s[0], "float32"), splat(s[1], "float32")),
+    "clamp": lambda x, s: between(x, splat(s[0], "float32"), splat(s[1], "float32")),
     "cos": _in_float64(lambda x: sine(x, 1)),
     "elu": lambda x, s: _elu(x, splat(s[0], "float32")),
     "erf": _in_float64(erf),

@@ -22,7 +22,7 @@ _LN2 = {
     "float64": (6.93147180369123816490e-01, 1.90821492927058770002e-10),
 }
 # exp leaves the type's range outside; beyond them it is 0 and inf anyhow
-_EXP_RANGE = {"float32": (-104.0, 89.0), "float64": (-745.0, 710.0)}
+_EXP_RANGE = {"float32": (-104.0, 89.0), "float64": (-746.0, 710.0)}
 _EXP_TERMS = {"float32": 8, "float64": 12}  # |r| < 0.3466: r^8 / 8! < 6e-9, r^12 / 12! < 7e-15
 
 

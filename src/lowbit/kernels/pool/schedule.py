@@ -10,7 +10,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
 from lowbit.kernels.rows import row_position
 from lowbit.kernels.spec import PoolSpec
-from lowbit.kernels.vectors import LANES, convert, integer_result, load, load_channels, splat, store
+from lowbit.kernels.vectors import LANES, convert, integer_result, larger, load, load_channels, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -73,7 +73,7 @@ def build(spec: PoolSpec, target: Target) -> Any:
                     with TB.serial(y0, y1) as yy, TB.serial(x0, x1) as xx:
                         for g in range(group):
                             value, old = pixel(yy, xx, g), load(acc, g * LANES)
-                            store(acc, g * LANES, T.max(old, value) if maximum else old + convert(value, total))
+                            store(acc, g * LANES, larger(old, value, dtype) if maximum else old + convert(value, total))
                     for g in range(group):
                         value = result(load(acc, g * LANES), (y1 - y0) * (x1 - x0), y * dst.w + x)
                         store(k.o, dst.offset(image, y, x, c0 + g * LANES), value)

@@ -41,7 +41,7 @@ SLOPE = {
 }  # fmt: skip
 ULPS = 64  # what one evaluation of a function may be off, in units of u times the largest of |f|, |x| and 1
 
-MOVES = ("permute", "reshape", "slice", "max_pool2d", "pad", "concat")
+MOVES = ("expand", "permute", "reshape", "slice", "max_pool2d", "pad", "concat")
 """The largest of values that are off by e is off by e; the others copy."""
 
 
@@ -96,6 +96,9 @@ def _function(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> Ten
         return torch.sqrt(error) + ULPS * U * size  # |sqrt a - sqrt b| <= sqrt |a - b|
     elif fn == "reciprocal":
         slope = 1 / torch.clamp(abs(x[0]) - error, min=TINY) ** 2
+    elif fn in ("pow", "rsqrt"):
+        p, near = node.attrs.get("exponent", -0.5), torch.clamp(abs(x[0]) - error, min=TINY)
+        slope = abs(p) * torch.maximum((abs(x[0]) + error) ** (p - 1), near ** (p - 1))
     elif fn in ("square", "pow2"):
         slope = 2 * (abs(x[0]) + error)
     return slope * error + ULPS * U * size

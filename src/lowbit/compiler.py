@@ -175,6 +175,8 @@ def compile(  # the name users expect
     machine = _machine(target)
     chosen = _chosen(config, weights, activations, layers, options)
     workers = thread_count(threads) or len(os.sched_getaffinity(0))
+    if type(tuning) is not bool or type(tune) not in (bool, int, float):
+        raise ConfigError(f"tuning is True or False, and tune that or a number of seconds; got {tuning!r} and {tune!r}")
     tuning = tuning and tuning_enabled()
     if tune and not tuning:
         raise ConfigError("tune is given, but what it finds would not be used: tuning is off (tuning=False or LOWBIT_TUNING=off)")

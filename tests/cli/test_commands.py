@@ -245,3 +245,19 @@ def test_errors_of_the_system_are_one_line(artifacts: Mapping[str, Path], monkey
 
     monkeypatch.setattr("lowbit.runtime.load", full)
     assert refused("inspect", artifacts["8/int8"]) == "OSError: net.lowbit: No space left on device"
+
+
+def test_expect(artifacts: Mapping[str, Path], tmp_path: Path) -> None:
+    """The digest that verbs print is the one that verbs take."""
+    net, x = artifacts["4/int4"], tmp_path / "x.npy"
+    np.save(x, np.zeros((1, 3, 8, 8), np.float32))
+    digest = lowbit.load(net).digest
+    assert digest in ok("inspect", net)
+    text = ok("info", net)
+    assert digest in text
+    assert "x 1x3x8x8" in text
+    export = ("export", net, "--library", tmp_path / "library")
+    for command in (("run", net, x, "-o", tmp_path / "y.npy"), ("info", net), ("inspect", net), export):
+        ok(*command, "--expect", digest)
+        assert "is not the file that was expected" in refused(*command, "--expect", "0" * 64)
+        assert "64 hexadecimal digits" in refused(*command, "--expect", "0")

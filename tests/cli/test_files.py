@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowbit.cli.files import read_array, write_array
-from lowbit.errors import ConfigError, InputError
+from lowbit.cli.files import read_array, write_array, write_json
+from lowbit.errors import ConfigError, InputError, LowbitError
 from lowbit.files import check_folder, check_writable
 
 
@@ -77,3 +77,38 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "objects.npz", images=np.array([{"a": 1}], object))
     with pytest.raises(InputError, match="array images"):
         read_array(tmp_path / "objects.npz")
+
+
+def test_broken_files_of_arrays(tmp_path: Path) -> None:
+    """Headers and archives that numpy and zipfile meet with errors of their own.  (d10)"""
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999,), }".ljust(117) + b"\n"
+    np.savez(tmp_path / "whole.npz", x=np.arange(1000))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    start = b"\x93NUMPY\x01\x00v\x00"
+    for data in (b"PK\3\4garbage", start + header, start + b"(" * 118, b"", whole[:500], whole[200:]):
+        (tmp_path / "broken").write_bytes(data)
+        with pytest.raises(InputError, match="is not a .npy or .npz file of numbers: .|array x: ."):
+            read_array(tmp_path / "broken")
+    for at in range(0, len(whole), 97):
+        (tmp_path / "broken").write_bytes(whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
+        try:
+            read_array(tmp_path / "broken")
+        except InputError:
+            continue
+
+
+def test_outputs_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_array(tmp_path / "y.npy", np.ones(3))
+    write_json(tmp_path / "y.json", {"a": 1})
+    assert (tmp_path / "y.json").read_text() == '{\n "a": 1\n}\n'
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    for write in (lambda: write_array(tmp_path / "y.npy", np.zeros(9)), lambda: write_json(tmp_path / "y.json", {"b": 2})):
+        with pytest.raises(LowbitError, match="cannot write .*No space left"):
+            write()
+    assert read_array(tmp_path / "y.npy").tolist() == [1, 1, 1]
+    assert (tmp_path / "y.json").read_text() == '{\n "a": 1\n}\n'
+    assert len(list(tmp_path.iterdir())) == 2

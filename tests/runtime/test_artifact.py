@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lowbit.errors import ArtifactError
-from lowbit.runtime.artifact import FORMAT, read_artifact, write_artifact
+from lowbit.runtime.artifact import FORMAT, data_digest, pack_artifact, read_artifact, write_artifact
 
 SECTIONS = {"weights.bin": bytes(range(256)) * 3 + b"odd", "text.txt": b"abc" * 500, "empty": b"", "noise": os.urandom(100)}
 
@@ -250,3 +250,46 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
         assert write_artifact(tmp_path / "net", {}, {}).stat().st_mode & 0o777 == 0o640
     finally:
         os.umask(old)
+
+
+def test_sections_that_would_unpack_to_much_more(tmp_path: Path) -> None:
+    """295 KB to 544 MB: refused before anything is decoded; what honest data needs, write_artifact stores as it is."""
+    packed = zlib.compress(bytes(300 << 20), 9)
+    text = json.dumps({"sections": [section(packed, 300 << 20, encoding="zlib")]}).encode()
+    with pytest.raises(ArtifactError, match=rf"would decode from {len(packed)} bytes to {300 << 20}"):
+        read_artifact(forge(tmp_path / "file", text, bytes(4096 - 64 - len(text)) + packed))
+    path = write_artifact(tmp_path / "zeros", {}, {"zeros": bytes(5 << 20), "few": bytes(1 << 20)})
+    artifact = read_artifact(path)
+    assert (artifact.place("zeros").encoding, artifact.place("few").encoding) == ("raw", "zlib")
+    assert artifact["zeros"] == bytes(5 << 20)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([entry(size=3)], "would decode from 2 bytes to 3"),
+        ([entry(name=3)], "a name or digest is no text"),
+        ([entry(digest=None)], "a name or digest is no text"),
+        ([entry(), entry(offset=8192)], "two sections have one name"),
+        ([entry(stored=True)], "lies outside the file"),
+    ],
+)
+def test_what_an_index_may_not_say(tmp_path: Path, entries: list[object], message: str) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        read_artifact(forge(tmp_path / "file", {"sections": entries}, bytes(20_000)))
+
+
+def test_the_file_that_is_expected(path: Path) -> None:
+    digest = hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()
+    artifact = read_artifact(path, digest)
+    assert artifact.digest() == digest == data_digest(pack_artifact({"name": "net", "n": 1}, SECTIONS))
+    with pytest.raises(ArtifactError, match=f"is not the file that was expected: its BLAKE2b-256 is {digest}, not 00"):
+        read_artifact(path, "00" * 32)
+    data = bytearray(path.read_bytes())
+    data[artifact.place("weights.bin").offset] ^= 1  # which opening alone does not see
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match="is not the file that was expected"):
+        read_artifact(path, digest)
+    path.write_bytes(b"anything")
+    with pytest.raises(ArtifactError, match="is not the file that was expected"):
+        read_artifact(path, digest)

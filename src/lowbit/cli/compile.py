@@ -63,3 +63,4 @@ def command(
         )
     compiled.save(output)
     results().print(f"{output}: {output.stat().st_size:,} bytes, {len(compiled.manifest['layers'])} layers")
+    results().print(f"BLAKE2b-256 {compiled.digest}", soft_wrap=True)

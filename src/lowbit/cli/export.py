@@ -35,6 +35,7 @@ def command(
         typer.Option("--input", help="With --bare-metal: .npy of an input inside the program; default: random."),
     ] = None,
     strip: Annotated[bool, typer.Option("--strip", help="Leave the symbols out of the program; profilers need them.")] = False,
+    expect: Annotated[str | None, typer.Option(help="BLAKE2b-256 that the artifact must have (b2sum -l 256).")] = None,
 ) -> None:
     """Write a compiled network as a program, or as a library for C and C++ programs."""
     from lowbit.errors import ConfigError, ToolMissing
@@ -46,7 +47,7 @@ def command(
     for path in (executable, bare_metal[1] if bare_metal else None):
         if path is not None:
             check_writable(path)
-    network = load(artifact)
+    network = load(artifact, expect=expect)
     if library is not None:
         network.export_library(library)
         try:

@@ -1,7 +1,11 @@
-"""``lowbit info``: this machine, its tools and versions."""
+"""``lowbit info``: this machine, its tools and versions; or an artifact."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
 from rich.table import Table
 
 from lowbit.cli.console import results
@@ -9,8 +13,36 @@ from lowbit.cli.console import results
 __all__ = ["command"]
 
 
-def command() -> None:
-    """This machine: CPU, features, tools, versions, cache."""
+def command(
+    artifact: Annotated[Path | None, typer.Argument(help="NAME.lowbit: what it is, instead of this machine.")] = None,
+    expect: Annotated[str | None, typer.Option(help="BLAKE2b-256 that the artifact must have (b2sum -l 256).")] = None,
+) -> None:
+    """This machine: CPU, features, tools, versions, cache; or what an artifact is."""
+    if artifact is None:
+        _machine()
+    else:
+        _artifact(artifact, expect)
+
+
+def _artifact(path: Path, expect: str | None) -> None:
+    from lowbit.runtime import load
+
+    network = load(path, expect=expect)
+    manifest = network.manifest
+    table = Table(show_header=False, box=None)
+    table.add_row("name", network.name)
+    table.add_row("BLAKE2b-256", network.digest)
+    table.add_row("target", f"{manifest['target']['name']} ({', '.join(manifest['target']['features']) or 'no features'})")
+    versions = {"lowbit": manifest["lowbit"], **manifest["created_with"]}
+    table.add_row("made by", ", ".join(f"{name} {version}" for name, version in versions.items()))
+    for kind in ("inputs", "outputs"):
+        table.add_row(kind, "; ".join(f"{t['name']} {'x'.join(map(str, t['shape']))}" for t in manifest[kind]))
+    table.add_row("layers", f"{len(manifest['layers'])}, {manifest['macs']:,} multiply-accumulates")
+    table.add_row("sections", ", ".join(f"{name} {len(network.section(name)):,}" for name in network.sections))
+    results().print(table)
+
+
+def _machine() -> None:
     from lowbit.backend.cache import cache_folder
     from lowbit.errors import UnknownTarget
     from lowbit.measure.machine import TOOLS, commit, cpu_features, find_tools, machine, versions

@@ -18,13 +18,14 @@ def command(
     stage: Annotated[str | None, typer.Option(help="graph, quantized, program, tensorir, llvm or asm.")] = None,
     layer: Annotated[str, typer.Option(help="Only this layer; a glob such as 'layer1.*' may name several.")] = "",
     verify: Annotated[bool, typer.Option("--verify", help="Check the claims; exit status 1 if one does not hold.")] = False,
+    expect: Annotated[str | None, typer.Option(help="BLAKE2b-256 that the artifact must have (b2sum -l 256).")] = None,
 ) -> None:
     """Show what each layer stores and runs, one stage's text, or check the claims with --verify."""
     from lowbit.reporting.layers import layer_reports, layer_table
     from lowbit.reporting.stages import stage_text
     from lowbit.runtime import load
 
-    compiled = load(artifact)
+    compiled = load(artifact, expect=expect)
     if stage is not None:
         sys.stdout.write(stage_text(compiled, stage, layer))
     if stage is None and not verify:
@@ -33,6 +34,7 @@ def command(
         sizes["library"] = len(compiled.section("library.so"))
         title = f"{compiled.name} for {manifest['target']['name']}; bytes: " + ", ".join(f"{k} {v:,}" for k, v in sizes.items())
         results().print(layer_table(title, layer_reports(compiled, layer)))
+        results().print(f"BLAKE2b-256 {compiled.digest}", soft_wrap=True)
     if verify:
         _verify(artifact, compiled)
 

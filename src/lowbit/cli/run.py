@@ -19,13 +19,14 @@ def command(
     inputs: Annotated[list[Path], typer.Argument(help=".npy (or .npz) file of each input, float32.")],
     output: Annotated[Path, typer.Option("--output", "-o", help=".npy file to write; several outputs: NAME-1.npy, NAME-2.npy")],
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
+    expect: Annotated[str | None, typer.Option(help="BLAKE2b-256 that the artifact must have (b2sum -l 256).")] = None,
 ) -> None:
     """Run a compiled network on .npy files."""
     from lowbit.runtime import load
 
     check_writable(output)
     values = [read_array(path) for path in inputs]
-    outputs = load(artifact, threads=threads)(*values)
+    outputs = load(artifact, threads=threads, expect=expect)(*values)
     arrays = outputs if isinstance(outputs, tuple | list) else [outputs]
     for index, array in enumerate(arrays):
         path = output if len(arrays) == 1 else output.with_stem(f"{output.stem}-{index + 1}")

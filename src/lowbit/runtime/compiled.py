@@ -189,7 +189,7 @@ class Compiled:
         return bytes(self._sections[name])
 
     def _check_section(self, name: str) -> None:
-        if name not in self._sections:
+        if not isinstance(name, str) or name not in self._sections:
             raise ArtifactError(f"the artifact has no section {name!r}; it has {', '.join(self._sections)}")
 
     def graph(self) -> Graph:

@@ -129,8 +129,11 @@ def tune_graph(
     """
     if not runs_here(target):
         raise ConfigError(f"tuning measures on this machine, which cannot run {target.name}; tune on a machine that can")
-    if not seconds > 0 or trials < 1:
-        raise ConfigError(f"tuning takes more than 0 seconds and at least 1 trial, got {seconds} and {trials}")
+    numbers = type(seconds) in (int, float) and type(trials) is int
+    if not numbers or not seconds > 0 or trials < 1:
+        raise ConfigError(f"tuning takes more than 0 seconds and at least 1 trial, got {seconds!r} and {trials!r}")
+    if not isinstance(pattern, str):
+        raise ConfigError(f"pattern is text such as 'layer1.*', not {pattern!r}")
     database = user_database(target)
     try:
         database.append([])

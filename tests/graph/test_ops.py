@@ -52,7 +52,9 @@ CONV = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups":
         ("max_pool2d", [(1, 2, 4, 4)], {"windows": ((0, 2), (1, 4)), "columns": ((0, 4),)}, (1, 2, 2, 1)),
         ("permute", [(1, 2, 3)], {"dims": (2, 0, 1)}, (3, 1, 2)),
         ("pad", [(1, 2)], {"before": (0, 3), "after": (1, 0), "value": 0.0}, (2, 5)),
+        ("pad", [()], {"before": (), "after": (), "value": 0.0}, ()),
         ("reshape", [(2, 6)], {"shape": (3, 4)}, (3, 4)),
+        ("expand", [(2, 1, 3, 1)], {"shape": (2, 5, 3, 1)}, (2, 5, 3, 1)),
     ],
 )
 def test_shapes(op: str, inputs: list[tuple[int, ...]], attrs: dict, shape: tuple[int, ...]) -> None:
@@ -85,6 +87,9 @@ def test_shapes(op: str, inputs: list[tuple[int, ...]], attrs: dict, shape: tupl
         ("max_pool2d", [(1, 2, 4, 4)], {"windows": ((0, 2),), "columns": ((2, 2),)}, "columns holds"),
         ("avg_pool2d", [(1, 2, 4, 4)], {"windows": ((0, 2),), "columns": ((0, 2),), "divisors": (1, 2)}, "positive divisors"),
         ("reshape", [(2, 3)], {"shape": (5,)}, "cannot reshape"),
+        ("expand", [(2, 3)], {"shape": (2, 6)}, r"cannot expand \(2, 3\) to \(2, 6\); only axes of extent 1 grow"),
+        ("expand", [(1, 3)], {"shape": (2, 1, 3)}, "cannot expand"),
+        ("expand", [(1, 3)], {"shape": (0, 3)}, "cannot expand"),
         ("permute", [(2, 3)], {"dims": (0, 0)}, "do not permute"),
         ("slice", [(4, 4)], {"starts": (0,), "steps": (1,)}, "need the rank"),
         ("slice", [(4, 4)], {"starts": (0, 3), "steps": (1, 2)}, "leaves an axis of 4"),

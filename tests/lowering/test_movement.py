@@ -43,6 +43,17 @@ def test_permute(rank: int) -> None:
         np.testing.assert_array_equal(execute(Node("y", "permute", ("x",), {"dims": order}), {"x": x}, y.shape), y)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((1, 3), (4, 3)), ((2, 1), (2, 20)), ((1, 1, 3), (2, 4, 3)), ((2, 1, 3, 4), (2, 6, 3, 4)), ((2, 3, 1, 1), (2, 3, 4, 5)),
+     ((1, 3, 1, 5), (2, 3, 4, 5)), ((1, 2, 1, 4, 1), (3, 2, 5, 4, 6)), ((1,), (7,)), ((1, 1, 1, 1), (2, 3, 4, 5))],
+)  # fmt: skip
+def test_expand(before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    x = _values(before)
+    y = np.broadcast_to(x, after)
+    np.testing.assert_array_equal(execute(Node("y", "expand", ("x",), {"shape": after}), {"x": x}, after), y)
+
+
 def test_strided_slice() -> None:
     x = _values((2, 6, 5, 7))
     y = x[:, 1:5:2, ::2, 1::3]

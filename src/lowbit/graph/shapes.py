@@ -169,5 +169,5 @@ def pad_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
     before, after = node.attrs["before"], node.attrs["after"]
     (x,) = inputs
     _require(len(before) == len(after) == len(x), f"before and after need the rank of {x}")
-    _require(min(*before, *after) >= 0, f"negative padding {before}, {after}; use slice")
+    _require(min((*before, *after), default=0) >= 0, f"negative padding {before}, {after}; use slice")
     return tuple(b + n + a for b, n, a in zip(before, x, after, strict=True))

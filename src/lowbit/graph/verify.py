@@ -49,6 +49,8 @@ def verify(graph: Graph) -> Graph:
 def _type(graph: Graph, name: str) -> TensorType:
     if name not in graph.types:
         raise GraphError(f"value {name!r} has no type")
+    if any(size < 1 for size in graph.types[name].shape):
+        raise GraphError(f"value {name!r} has shape {graph.types[name].shape}; every extent must be at least 1")
     return graph.types[name]
 
 
@@ -89,7 +91,10 @@ def _check_node(graph: Graph, node: Node, defined: set[str]) -> None:
             raise GraphError(f"parameter {name!r} is not a constant")
     out = _type(graph, node.name)
     inputs = [_type(graph, name) for name in node.inputs]
-    shape = op.infer(node, [tuple(t.shape) for t in inputs], tuple(out.shape))
+    try:
+        shape = op.infer(node, [tuple(t.shape) for t in inputs], tuple(out.shape))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise GraphError(f"attrs {dict(node.attrs)} do not fit its inputs: {error}") from error
     if shape != tuple(out.shape):
         raise GraphError(f"makes shape {shape}, its type says {out.shape}")
     _check_precision(graph, node, inputs, out)

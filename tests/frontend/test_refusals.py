@@ -61,6 +61,9 @@ def _variance_by_hand(x: Tensor) -> Tensor:
 
 _STACKED = torch.randn((1, 5, 4), generator=torch.Generator().manual_seed(4))
 
+_POWERS = torch.linspace(2.5, 3.5, 4).reshape(4, 1, 1)
+_NEAR = torch.tensor([[float(abs(i - j) <= 1) / 3 for j in range(4)] for i in range(4)])[:, :, None, None]
+
 REWRITTEN: dict[str, tuple[Function, Function]] = {
     r"x.repeat_interleave\(r, 2\).repeat_interleave\(r, 3\)": (
         lambda x: F.interpolate(x, scale_factor=2),
@@ -81,6 +84,14 @@ REWRITTEN: dict[str, tuple[Function, Function]] = {
     r"for a constant one write F.linear or conv2d": (
         lambda x: torch.bmm(_STACKED, x[:1].flatten(2)),
         lambda x: F.conv2d(x[:1], _STACKED[0, :, :, None, None]).flatten(2),
+    ),
+    r"x / \(k \+ alpha \* F.conv2d\(x \* x, band\)\) \*\* beta": (
+        lambda x: F.local_response_norm(x, 3, 0.01, 0.75, 2.0),
+        lambda x: x / (2.0 + 0.01 * F.conv2d(x * x, _NEAR)) ** 0.75,
+    ),
+    r"exponents of 4 values.*for positive x write \(x.log\(\) \* p\).exp\(\)": (
+        lambda x: x.clamp(min=1e-6) ** _POWERS,
+        lambda x: (x.clamp(min=1e-6).log() * _POWERS).exp(),
     ),
     r"a \* b.sigmoid\(\) with a, b = x.chunk": (lambda x: F.glu(x, 1), lambda x: x.chunk(2, 1)[0] * x.chunk(2, 1)[1].sigmoid()),
     r"alpha \* F.elu\(x / alpha\)": (lambda x: F.celu(x, 0.5), lambda x: 0.5 * F.elu(x / 0.5)),

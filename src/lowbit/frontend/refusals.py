@@ -16,7 +16,11 @@ _ROWS = (
         "GroupNorm LayerNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d RMSNorm group_norm layer_norm instance_norm "
         "rms_norm native_group_norm native_layer_norm",
     ),
-    ("it is not supported; train with batch norm (nn.BatchNorm2d) instead", "LocalResponseNorm local_response_norm"),
+    (
+        "write it out as x / (k + alpha * F.conv2d(x * x, band)) ** beta, band a constant of 1 / size where the channels are "
+        "near, 0 elsewhere; or train with batch norm (nn.BatchNorm2d) instead",
+        "LocalResponseNorm local_response_norm",
+    ),
     (
         "recurrent layers are not supported; compile the layers before it as a network of their own and run it outside",
         "LSTM GRU RNN LSTMCell GRUCell RNNCell lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",

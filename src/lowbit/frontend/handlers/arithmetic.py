@@ -86,7 +86,7 @@ def power(b: Builder, call: Call) -> Value:
         return _exponential(b, call, x, exponent)
     values = torch.as_tensor(exponent, dtype=torch.float64).unique()
     if values.numel() != 1:
-        call.refuse(f"exponents of {values.numel()} values; supported is one number for all elements")
+        call.refuse(f"exponents of {values.numel()} values; supported is one number: for positive x write (x.log() * p).exp()")
     p, x = b.number(call, "the exponent", values), activation(call, x)
     x = _grown(b, call, x)
     if p == 0:

@@ -170,6 +170,10 @@ def _buffer_made_here(x: Tensor) -> Tensor:
     return buffer * 2
 
 
+def _dropout_of_a_constant(x: Tensor) -> Tensor:
+    return F.dropout(torch.ones(3), 0.5, training=False) * x
+
+
 def _out_elsewhere(x: Tensor) -> Tensor:
     y = x * 3
     view = y[:, :2]
@@ -193,7 +197,8 @@ def _every_row(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "function", [_parts, _interleaved, _regions, _buffer_made_here, _out_elsewhere, _in_place_views, _every_row]
+    "function",
+    [_parts, _interleaved, _regions, _buffer_made_here, _dropout_of_a_constant, _out_elsewhere, _in_place_views, _every_row],
 )
 def test_several_writes(function: Callable[[Tensor], Tensor]) -> None:
     _check(function)

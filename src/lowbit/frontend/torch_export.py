@@ -182,7 +182,7 @@ class _Walk:
             call.refuse(instead(call) or f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
         read = self._reader(other)
         if not any(_has_activation(read(operand)) for operand in node.all_input_nodes):
-            if torch.Tag.nondeterministic_seeded in node.target.tags:
+            if torch.Tag.nondeterministic_seeded in node.target.tags and call.args.get("train", True):
                 call.refuse("random numbers in evaluation mode; a compiled network always gives the same output")
 
             def copy(operand: fx.Node) -> Any:

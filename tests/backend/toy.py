@@ -37,17 +37,18 @@ class CSpec(KernelSpec):
 
 
 @cache
-def compile_c(spec: CSpec, target: Target) -> bytes:
+def compile_c(spec: CSpec, target: Target, flags: tuple[str, ...] = (), more: str = "", body: str = "") -> bytes:
+    """``body``: another one under the same name; ``more``: what it includes."""
     with tempfile.TemporaryDirectory() as folder:
         source = (
-            "#include <stdint.h>\n#include <string.h>\n"
+            f"#include <stdint.h>\n#include <string.h>\n{more}"
             f"void {spec.symbol(target.name)}(const void *x, const void *r, const void *w, const void *b, const float *s,\n"
             "    const int32_t *t, void *o, int32_t lo, int32_t hi) {\n"
             "(void)x; (void)r; (void)w; (void)b; (void)s; (void)t; (void)o; (void)lo; (void)hi;\n"
-            f"{spec.body}\n}}\n"
+            f"{body or spec.body}\n}}\n"
         )
         (Path(folder) / "k.c").write_text(source)
-        find_compiler(target).run([*C_FLAGS, "-c", "k.c", "-o", "k.o"], Path(folder))
+        find_compiler(target).run([*C_FLAGS, *flags, "-c", "k.c", "-o", "k.o"], Path(folder))
         return (Path(folder) / "k.o").read_bytes()
 
 

@@ -103,6 +103,7 @@ static int check(const struct lb_tables *t, const uint8_t *data, size_t size) {
         return lb_fail("%s: the weight file has %zu bytes but should have %llu", t->name, size, (unsigned long long)h.bytes);
     if (h.identity != t->identity || h.bytes != t->file_bytes)
         return lb_fail("%s: this weight file belongs to another network or another version of it", t->name);
+    if (h.reserved[0] | h.reserved[1] | h.reserved[2]) return lb_fail("%s: the weight file is damaged (header)", t->name);
     return 0;
 }
 

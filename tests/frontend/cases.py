@@ -249,7 +249,6 @@ _function("mean_channels", lambda x: x.mean(1, keepdim=True) * x)
 _function("mean_tokens", lambda x: x.mean(1), (2, 7, 5))
 _function("mean_with_batch", lambda x: x.mean((0, 2)))
 _function("sums", lambda x: x.sum((2, 3)) + x.sum(dim=-1).sum(2) + x.sum())
-_function("names_of_old", lambda x: (x.absolute() + torch.negative(x).exp()).ravel())
 _function("amax", lambda x: torch.amax(x, (2, 3)) + x.amax(dim=(-1, -2)))
 _function("max", lambda x: (torch.max(x, 1, keepdim=True)[0] + x.max(-1).values.unsqueeze(-1), x.max()))
 

@@ -71,7 +71,6 @@ _WRITES: dict[str, Callable[[Tensor], object]] = {
     "zero_": lambda y: y.zero_(),
     "fill_": lambda y: y.fill_(2.5),
     "copy_": lambda y: y.copy_(torch.sigmoid(y) + 1),
-    "copy_a_number": lambda y: y.copy_(3),
     "setitem": lambda y: y.__setitem__(..., 0.5),
     "add_twice": lambda y: y.add_(1).mul_(y),
     "out": lambda y: torch.mul(y, 2, out=y),

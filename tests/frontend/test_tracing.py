@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
-import threading
-import time
 import warnings
 
 import pytest
@@ -82,44 +79,12 @@ class Branches(nn.Module):
         return x if x.mean() > 0 else -x
 
 
-def test_what_a_failing_model_says_stays_as_it_is(capfd: pytest.CaptureFixture[str]) -> None:
-    class Fails(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            print("one\ntwo")
-            raise ValueError("no")
-
-    with pytest.raises(UnsupportedOperation, match=r"Fails cannot be traced at test_tracing.py:\d+: ValueError: no; "):
-        import_model(Fails(), X)
-    assert capfd.readouterr().err == "one\ntwo\n"
-
-
 def test_control_flow_says_it_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UnsupportedOperation, match=r"Branches .* at test_tracing.py:\d+: control flow .* decide outside"):
         import_model(Branches(), X)
     captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err == "a word of the model's\n"
-
-
-class Slow(nn.Module):
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-
-    def forward(self, x: Tensor) -> Tensor:
-        time.sleep(self.seconds)
-        return x + 1
-
-
-def test_tracing_in_two_threads_leaves_the_standard_streams() -> None:
-    streams = sys.stdout, sys.stderr
-    threads = [threading.Thread(target=import_model, args=(Slow(seconds), X)) for seconds in (0.2, 0.6)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
-    for thread in threads:
-        thread.join()
-    assert (sys.stdout, sys.stderr) == streams
 
 
 class Stream(nn.Module):

@@ -27,7 +27,9 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,15 @@ WORDS = (0, 1, 0x7F800000, 0xFF800000, 0x7FC00000, 0x7F7FFFFF, 0xFF7FFFFF, 0x4B0
 
 def seeds(folder: Path) -> list[Path]:
     """Artifacts of small networks that have, together, every kind of table that an artifact can hold."""
+    paths = []
+    for name, data in _compiled().items():
+        paths.append(folder / f"{name}.lowbit")
+        paths[-1].write_bytes(data)
+    return paths
+
+
+@cache
+def _compiled() -> dict[str, bytes]:
     import warnings
 
     import torch
@@ -97,16 +108,16 @@ def seeds(folder: Path) -> list[Path]:
         ("softmax", Softmax(), {"config": "16/int16"}),
         ("float", Branches(), {}),
     ]
-    paths = []
-    with warnings.catch_warnings():
+    found = {}
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         for name, module, options in plans:
             network = lowbit.compile(
                 module.eval(), x, target=target, name=name, threads=1, progress=False,
                 **options, **({"calibration": [x]} if options else {}),
             )  # fmt: skip
-            paths.append(network.save(folder / f"{name}.lowbit"))
-    return paths
+            found[name] = network.save(Path(folder) / f"{name}.lowbit").read_bytes()
+    return found
 
 
 @dataclass(frozen=True)
@@ -312,8 +323,8 @@ def _order(dice: random.Random, all_seeds: list[Seed], seed: Seed) -> bytes:
 def _size(dice: random.Random, _: list[Seed], seed: Seed) -> bytes:
     """Sections that unpack to more than they should."""
     i = dice.choice([i for i, s in enumerate(seed.sections) if s.name != "library.so"])
-    size = dice.choice((0, 1, 1 << 16, 1 << 20, 1 << 22, 1 << 24))
-    data = zlib.compress(bytes([dice.choice((0, 0x20))]) * size, 9)
+    size = dice.choice((0, 1, 1 << 16, 1 << 20, (1 << 20) + 1, 1 << 22))
+    data = zlib.compress(bytes([dice.choice((0, 0x20))]) * size, 1)
     claimed = dice.choice((size, size, size + 1, max(0, size - 1), 1 << 40))
     sections = list(seed.sections)
     sections[i] = Stored(sections[i].name, data, claimed, dice.choice(("zlib", "zlib", "zlib", "raw")))
@@ -439,7 +450,7 @@ def _use(path: str, number: int, folder: Path) -> list[str]:
         attempt("stage", lambda: stage_text(network, "quantized"), LowbitError)
         attempt("save", lambda: network.save(folder / "again.lowbit"))
         attempt("export", lambda: network.export_library(folder / "exported"))
-    if number % 512 == 0:
+    if number % 2048 == 0:
         from lowbit.reporting.layers import layer_reports, layer_table
         from lowbit.reporting.verify import CHECKS
 
@@ -507,31 +518,41 @@ class Finding(AssertionError):
     """A mutation that was neither refused nor harmless."""
 
 
-def campaign(seed: int, mutations: int, say: Callable[[str], None] = lambda _: None) -> dict[str, int]:
-    """Try mutations 0 .. ``mutations`` - 1 of ``seed``; how many of each kind came to what.
+def _tried(seed: int, first: int, count: int, folder: Path) -> dict[str, int]:
+    """Some mutations, in a process of their own.  Raises Finding."""
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", _PROGRAM, *map(str, (seed, first, count)), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        at = folder / f"at-{first}"
+        number = struct.unpack("<q", at.read_bytes())[0] if at.exists() else first
+        how = f"no answer within {HANG_S:g} s" if done.returncode == -signal.SIGALRM else f"exit status {done.returncode}"
+        raise Finding(f"mutation {number} of seed {seed}: {how}\n{done.stderr[-4000:]}")
+    return dict(json.loads(done.stdout))
+
+
+def campaign(seed: int, mutations: int, say: Callable[[str], None] = lambda _: None, workers: int = 1) -> dict[str, int]:
+    """Try mutations 0 .. ``mutations`` - 1 of ``seed``, ``workers`` processes at a time; how many of each kind came to what.
 
     Raises Finding (number of the mutation, what happened) for a crash, a hang, memory without bound, or any error other than
     ArtifactError on loading and LowbitError later.
     """
     counts: Counter[str] = Counter()
-    root = Path(__file__).resolve().parents[2]
     with tempfile.TemporaryDirectory(prefix="lowbit-fuzz-") as name:
         folder = Path(name)
         (folder / "seeds").mkdir()
         seeds(folder / "seeds")
         began = time.monotonic()
-        for first in range(0, mutations, CHUNK):
-            count = min(CHUNK, mutations - first)
-            command = [sys.executable, "-c", _PROGRAM, *map(str, (seed, first, count)), str(folder)]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)]), "OMP_NUM_THREADS": "1"}
-            done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
-            if done.returncode:
-                at = folder / f"at-{first}"
-                number = struct.unpack("<q", at.read_bytes())[0] if at.exists() else first
-                how = f"no answer within {HANG_S:g} s" if done.returncode == -signal.SIGALRM else f"exit status {done.returncode}"
-                raise Finding(f"mutation {number} of seed {seed}: {how}\n{done.stderr[-4000:]}")
-            counts.update(json.loads(done.stdout))
-            say(f"{counts['mutations']} mutations, {counts['mutations'] / (time.monotonic() - began):.0f}/s")
+        with ThreadPoolExecutor(workers) as pool:
+            chunks = [(seed, first, min(CHUNK, mutations - first), folder) for first in range(0, mutations, CHUNK)]
+            try:
+                for done in pool.map(lambda chunk: _tried(*chunk), chunks):
+                    counts.update(done)
+                    say(f"{counts['mutations']} mutations, {counts['mutations'] / (time.monotonic() - began):.0f}/s")
+            except Finding:
+                pool.shutdown(cancel_futures=True)
+                raise
     return dict(counts)
 
 

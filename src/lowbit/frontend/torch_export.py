@@ -30,7 +30,6 @@ _NN, _CONTAINERS = "torch.nn.modules.", "torch.nn.modules.container."
 _NO_VALUE = frozenset({"_assert_tensor_metadata", "_assert_async", "_assert_scalar"})
 """Checks that tracing leaves in the program; shapes and dtypes are fixed here."""
 
-_RANDOM = "random numbers in evaluation mode; a compiled network always gives the same output"
 _NO_STATE = "a compiled network has no state: make it an input and an output"
 
 _WIDENED = frozenset({"add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "true_divide", "neg"})
@@ -184,7 +183,7 @@ class _Walk:
         read = self._reader(other)
         if not any(_has_activation(read(operand)) for operand in node.all_input_nodes):
             if torch.Tag.nondeterministic_seeded in node.target.tags and call.args.get("train", True):
-                call.refuse(_RANDOM)
+                call.refuse("random numbers in evaluation mode; a compiled network always gives the same output")
 
             def copy(operand: fx.Node) -> Any:
                 """A constant that an in-place operation may overwrite without reaching the model.  Dense, so that every
@@ -197,8 +196,7 @@ class _Walk:
                 call.refuse("it depends on how the tensor lies in memory")
             result = node.target(*fx.map_arg(node.args, copy), **fx.map_arg(node.kwargs, copy))
         elif call.op not in HANDLERS:
-            random = _RANDOM if torch.Tag.nondeterministic_seeded in node.target.tags else None
-            call.refuse(instead(call) or random or f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
+            call.refuse(instead(call) or f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
         elif call.dtype != torch.float32 and not (call.dtype == torch.float64 and call.op in _WIDENED):
             call.refuse(
                 f"it gives {call.dtype}; activations are torch.float32 until lowbit quantizes them: leave the conversion out, "

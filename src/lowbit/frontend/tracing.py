@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -19,16 +18,13 @@ from lowbit.frontend.call import source_line
 __all__ = ["export"]
 
 
-_ONE_AT_A_TIME = threading.RLock()  # torch.export and the standard streams belong to the process
-
-
 def export(model: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram:
     """The program that ``model`` runs on these inputs.
 
     Raises UnsupportedOperation (one line: what, where, what to change) where it has none.
     """
     try:
-        with _ONE_AT_A_TIME, _quiet(), torch.compiler.set_stance("force_eager"):  # parts that went through torch.compile
+        with _quiet(), torch.compiler.set_stance("force_eager"):  # parts that went through torch.compile
             return torch.export.export(model, examples, strict=False)
     except Exception as error:
         where = source_line("".join(traceback.format_tb(error.__traceback__)))
@@ -44,19 +40,17 @@ def _quiet() -> Iterator[None]:
     """
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    shown, dump = io.StringIO(), ""
+    shown, graph = io.StringIO(), ""
     try:
         with redirect_stdout(shown), redirect_stderr(shown), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The tensor attribute")  # weights computed by hooks, as weight_norm's
             yield
     except Exception as error:
-        dump = f"{error.partial_fx_graph}\n" if hasattr(error, "partial_fx_graph") else ""
+        graph = f"{getattr(error, 'partial_fx_graph', '')}\n"
         raise
     finally:
         logging.disable(level)
-        said = shown.getvalue().replace(dump, "") if dump else shown.getvalue()
-        if said:
-            sys.stderr.write(said)
+        sys.stderr.write(shown.getvalue().replace(graph, "") if graph else shown.getvalue())
 
 
 def _reason(model: torch.nn.Module, error: Exception) -> str:

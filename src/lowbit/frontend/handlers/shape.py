@@ -127,7 +127,7 @@ def copy(b: Builder, call: Call) -> Value:
     source = call.args["src"]
     if isinstance(source, str):
         return expand_to(b, call, source, call.shape)
-    return torch.as_tensor(source, dtype=torch.float32).expand(call.shape)
+    return source.to(torch.float32).expand(call.shape)
 
 
 def fill(b: Builder, call: Call) -> Value:

@@ -74,22 +74,6 @@ def test_sums_that_do_not_fit_the_accumulator() -> None:
     _refused(Graph("g", ("x",), ("y",), nodes, types, constants), UnsupportedPrecision, message)
 
 
-def test_parts_of_depthwise_weights_that_do_not_fit_int32() -> None:
-    """23 x 23 products of 16-bit values and halves of 128."""
-    types = {
-        "x": TensorType((1, 2, 23, 23)),
-        "q": _integers("i16", 1, 2, 23, 23),
-        "w": _integers("i16", 2, 1, 23, 23, axis=0),
-        "b": TensorType((2,), "int64"),
-        "y": TensorType((1, 2, 1, 1)),
-    }
-    attrs = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 2, "lo": None, "hi": None}
-    constants = {"w": np.full((2, 1, 23, 23), 127 * 256 - 128, np.int16), "b": np.zeros(2, np.int64)}
-    nodes = (Node("q", "quantize", ("x",)), Node("y", "conv2d", ("q", "w", "b"), attrs))
-    message = r"y \(conv2d\): i16 x i16 sums of a part of up to \d{10} do not fit the int32 accumulator; use a smaller kernel"
-    _refused(Graph("g", ("x",), ("y",), nodes, types, constants), UnsupportedPrecision, message)
-
-
 def test_buffers_beyond_32_bits() -> None:
     """Three channels take sixteen."""
     types = {"x": TensorType((150, 3, 1000, 1000)), "y": TensorType((150, 3, 1000, 1000))}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.graph import Node
-from lowbit.graph.bounds import require
+from lowbit.graph.bounds import CAPACITY, require
 from lowbit.kernels.conv2d.decide import decide
 from lowbit.kernels.conv2d.pack import split_parts
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
@@ -74,6 +74,14 @@ class _Layer:
         """int64[N]: a bound on the magnitude of each channel's sum."""
         total = np.abs(np.asarray(self.effective, np.int64)).sum((1, 2, 3))
         return np.asarray(total * self.act_max << self.acc_shift)
+
+    @property
+    def parts_fit(self) -> bool:
+        """Whether int32 holds the sums of the high and of the low parts of the weights (16-bit operands; else one sum)."""
+        if not self.wide:
+            return True
+        parts = split_parts(np.asarray(self.effective, np.int64))
+        return self.act_max * max(int(np.abs(part).sum((1, 2, 3)).max(initial=0)) for part in parts) <= CAPACITY["int32"]
 
     @property
     def weight_text(self) -> str:
@@ -178,13 +186,16 @@ def _geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, 
 
 
 def lower_convolution(ctx: Lowering, node: Node) -> None:
-    """conv2d or linear with bias, residual, clamp and requantization in one kernel."""
+    """conv2d or linear with bias, residual, clamp and requantization in one kernel.
+
+    A depthwise convolution whose parts int32 does not hold (more than 511 taps of 16 bits) is a grouped one, whose kernels sum
+    in blocks."""
     layer = _Layer(ctx, node)
     moved = node.op == "linear" and len(ctx.type(layer.source).shape) == 4
     if moved:
         layer.move_last_axis(ctx)
     macs = layer.dst.pixels * int(np.prod(layer.values.shape))
-    if is_depthwise(ctx.graph, node):
+    if is_depthwise(ctx.graph, node) and layer.parts_fit:
         _lower_depthwise(ctx, layer, macs)
         return
     thresholds = None if layer.quant is None else layer.thresholds()
@@ -256,10 +267,6 @@ def _lower_depthwise(ctx: Lowering, layer: _Layer, macs: int) -> None:
     if layer.quant is None:
         b, s = layer.float_operands(ctx, lanes)
     else:
-        if layer.wide:
-            sums = max(int(np.abs(part).sum((1, 2, 3)).max(initial=0)) for part in split_parts(layer.effective.astype(np.int64)))
-            where, what = f"{layer.node.name} ({layer.node.op})", f"{layer.act_text} x {layer.weight_text} sums of a part"
-            require(where, what, layer.act_max * sums, "int32", "use a smaller kernel, or 8-bit weights and activations")
         b, s = layer.integer_bias(ctx, lanes), layer.integer_scales(ctx, lanes)
     w = layer.weights(ctx, packing)
     r, out = layer.residual or NULL, layer.node.name

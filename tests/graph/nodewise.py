@@ -30,7 +30,7 @@ def reference(graph: Graph, node: Node, values: dict[str, np.ndarray]) -> np.nda
     inputs = node.inputs[:1] if node.op in ("unary", "softmax") else node.inputs
     if node.op in ("quantize", "dequantize"):
         return real(graph, node, inputs[0], values[inputs[0]])
-    names = tuple(f"v{i}" for i in range(len(inputs)))
+    names = tuple(f"{node.name}~{i}" for i in range(len(inputs)))
     operands = [real(graph, node, name, values[name]) for name in inputs]
     types = {name: TensorType(value.shape) for name, value in zip(names, operands, strict=True)}
     types[node.name] = TensorType(graph.types[node.name].shape)

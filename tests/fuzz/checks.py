@@ -1,0 +1,151 @@
+"""What must hold of a graph: every pair of oracles agrees."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowbit.errors import CalibrationError, GraphError, LowbitError
+from lowbit.frontend import evaluate
+from lowbit.graph import Graph, interpret, verify
+from lowbit.graph.serialize import from_dict, to_dict
+from lowbit.passes import canonicalize
+from lowbit.quantization import QuantizationConfig, calibrate, quantize_graph
+from lowbit.quantization.activations import SMALLEST_SCALE
+from lowbit.quantization.calibration import Calibration
+from tests.fuzz.configs import WIDE, draw_config, width_class
+from tests.fuzz.coverage import Coverage
+from tests.fuzz.draws import Draws, Rejected
+from tests.fuzz.noise import FLOAT_ERROR, spread
+from tests.graph.nodewise import check_nodes
+
+__all__ = ["Checked", "check_float", "check_precisions", "close", "quantized"]
+
+_JUMPS = ("sign",)  # functions with steps: a difference of any size may come of an error of any size
+_MARGIN = 16  # times what random errors of the same size did in three trials
+_REAL = 1e30  # beyond: float32 sums of products overflow
+
+
+class Checked:
+    """Tallies of one case: what was reached, what was refused by name."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.coverage = Coverage()
+        self.refused: Counter[str] = Counter()
+
+    def refuse(self, error: LowbitError) -> None:
+        self.refused[f"{type(error).__name__}: {_anonymous(str(error))}"] += 1
+
+    def reach(self, graph: Graph, width: str) -> None:
+        for node in graph.nodes:
+            name = f"{node.op} {node.attrs['fn']}" if node.op == "unary" else node.op
+            rank = len(graph.types[node.inputs[0]].shape)
+            axis = f"axis {node.attrs['axis']}" if "axis" in node.attrs else "none"
+            self.coverage.reach(self.kind, name, rank, axis, "", width)
+
+
+def _anonymous(text: str) -> str:
+    """A message without names and numbers, to count its kind."""
+    words = ("#" if any(c.isdigit() for c in word) else word for word in text.split())
+    return " ".join(words)[:160]
+
+
+def has_jumps(graph: Graph) -> bool:
+    return any(node.op == "unary" and node.attrs["fn"] in _JUMPS for node in graph.nodes)
+
+
+def close(got: Sequence[Tensor], wanted: Sequence[Tensor], allowed: Sequence[float], what: str) -> None:
+    """Asserts |got - wanted| <= allowed, output by output, and equal shapes."""
+    assert len(got) == len(wanted), f"{what}: {len(got)} outputs for {len(wanted)}"
+    for index, (a, b, bound) in enumerate(zip(got, wanted, allowed, strict=True)):
+        assert a.shape == b.shape, f"{what}, output {index}: shape {tuple(a.shape)} for {tuple(b.shape)}"
+        error = float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
+        assert error <= bound, f"{what}, output {index}: off by {error:.3g}, allowed {bound:.3g}"
+
+
+def _largest(value: np.ndarray) -> float:
+    return float(np.abs(value).max(initial=0.0))
+
+
+def check_float(graph: Graph, inputs: Sequence[Tensor]) -> tuple[Graph, list[Tensor]]:
+    """Passes keep what the graph computes; text and back keeps the graph.  Returns the canonical graph and the outputs.
+
+    Raises Rejected for a network whose own values are not finite.
+    """
+    verify(graph)
+    values: dict[str, Tensor] = {}
+    outputs = evaluate(graph, inputs, values.__setitem__, torch.float64)
+    if not all(bool(value.isfinite().all()) and float(value.abs().max()) < _REAL for value in values.values() if value.numel()):
+        raise Rejected("values that are not finite")
+    canonical = canonicalize(graph, lambda step, after: verify(after))
+    if not has_jumps(graph):
+        moved = spread(graph, inputs, outputs, lambda name, value: FLOAT_ERROR * _largest(value))
+        allowed = [_MARGIN * m + 1e-9 * float(o.abs().max()) for m, o in zip(moved, outputs, strict=True)]
+        close(evaluate(canonical, inputs, dtype=torch.float64), outputs, allowed, "canonical graph and graph")
+    return canonical, outputs
+
+
+def quantized(graph: Graph, calibration: Calibration, config: QuantizationConfig, checked: Checked) -> Graph | None:
+    """The integer graph; None where lowbit refuses by name.  GraphError is never a refusal."""
+    try:
+        return quantize_graph(graph, calibration, config)
+    except GraphError:
+        raise
+    except LowbitError as error:
+        checked.refuse(error)
+        return None
+
+
+def check_precisions(graph: Graph, inputs: Sequence[Tensor], draws: Draws, checked: Checked, configs: int = 2) -> None:
+    """16 bits follow the float graph; at random precisions every node's integers are the nearest to its float operation."""
+    arrays = [value.numpy() for value in inputs]
+    try:
+        calibration = calibrate(graph, [tuple(arrays)])
+    except CalibrationError as error:
+        raise Rejected(str(error)) from None
+    wide = quantized(graph, calibration, WIDE, checked)
+    if wide is not None:
+        _follows(graph, wide, inputs, check_nodes(wide, arrays))
+        checked.reach(wide, "16")
+    for _ in range(configs):
+        config = draw_config(draws, graph)
+        integer = quantized(graph, calibration, config, checked)
+        if integer is None:
+            continue
+        with np.errstate(all="ignore"):
+            outputs = check_nodes(integer, arrays)
+        assert all(np.isfinite(output).all() for output in outputs), f"{config}: outputs that are not finite"
+        again = from_dict(*to_dict(integer))
+        assert all(np.array_equal(a, b) for a, b in zip(interpret(again, arrays), outputs, strict=True)), "after text and back"
+        checked.reach(integer, width_class(config))
+
+
+def _follows(graph: Graph, wide: Graph, inputs: Sequence[Tensor], got: Sequence[np.ndarray]) -> None:
+    """The integer network of 16 bits is as far from the float one as rounding of that size explains."""
+    if has_jumps(graph):
+        return
+
+    def half_step(name: str, value: np.ndarray) -> float:
+        tensor = wide.types.get(f"{name}.quantize" if name in graph.inputs else name)
+        if name in graph.constants:
+            return max(_largest(value) * 2.0**-15, SMALLEST_SCALE)
+        if tensor is None or tensor.quant is None:
+            return FLOAT_ERROR * _largest(value)
+        return 0.51 * float(tensor.quant.scale)
+
+    wanted = evaluate(graph, inputs, dtype=torch.float64)
+    moved = spread(graph, inputs, wanted, half_step)
+    allowed = [_MARGIN * m + 1e-5 * float(o.abs().max()) + _end(wide, name) for m, o, name in zip(moved, wanted, wide.outputs, strict=True)]
+    close([torch.from_numpy(np.asarray(g)) for g in got], wanted, allowed, "16-bit network and float network")
+
+
+def _end(wide: Graph, name: str) -> float:
+    """Half a step of what is handed out."""
+    node = next((n for n in wide.nodes if n.name == name), None)
+    source = wide.types[node.inputs[0]].quant if node is not None and node.op == "dequantize" else None
+    return 0.0 if source is None else float(source.scale)

@@ -1,0 +1,101 @@
+"""Many cases from one seed."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.cases import run_case
+from tests.fuzz.coverage import Coverage
+from tests.fuzz.draws import Rejected
+
+__all__ = ["Batch", "run_batch"]
+
+SHRINKING = 60.0
+"""Seconds that a failing case may take to become small."""
+
+
+@dataclass
+class Batch:
+    """``cases``: that were checked to the end; ``rejected``: draws that are no case; ``refused``: messages of lowbit's own,
+    counted; ``failure``: the smallest failing case, as text."""
+
+    kind: str
+    seed: int
+    cases: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+    refused: Counter[str] = field(default_factory=Counter)
+    coverage: Coverage = field(default_factory=Coverage)
+    failure: str = ""
+    origin: str = ""
+
+
+def run_batch(kind: str, number: int, examples: int, seconds: float = float("inf"), **options: Any) -> Batch:
+    """``examples`` draws of ``kind`` with the seed ``number``, or what fits into ``seconds``; stops at the first failure, shrunk."""
+    batch = Batch(kind, number)
+    began = time.perf_counter()
+    failed_at = 0.0
+
+    @seed(number)
+    @settings(
+        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
+        phases=(Phase.generate, Phase.shrink), print_blob=False,
+    )  # fmt: skip
+    @given(st.data())
+    def cases(data: st.DataObject) -> None:
+        nonlocal failed_at
+        now = time.perf_counter()
+        if now - began > seconds or (batch.failure and now - failed_at > SHRINKING):
+            return
+        try:
+            checked = run_case(kind, data.draw, **options)
+        except Rejected:
+            batch.rejected += 1
+            return
+        except Exception as error:
+            failed_at = failed_at or now
+            text = _report(error)
+            if not batch.failure or (len(text) < len(batch.failure) and _origin(error) == batch.origin):
+                batch.failure, batch.origin = text, _origin(error)
+            raise
+        if not batch.failure:
+            batch.cases += 1
+            batch.refused += checked.refused
+            batch.coverage.add(checked.coverage.rows)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            cases()
+        except BaseException as error:
+            if not batch.failure or isinstance(error, KeyboardInterrupt):
+                raise
+    batch.seconds = time.perf_counter() - began
+    return batch
+
+
+def _frames(error: BaseException) -> list[str]:
+    frames, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{code.co_filename.rpartition('/src/')[2].rpartition('/tests/')[2]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return frames
+
+
+def _origin(error: BaseException) -> str:
+    return f"{type(error).__name__} at {_frames(error)[-1]}"
+
+
+def _report(error: BaseException) -> str:
+    notes = "\n".join(getattr(error, "__notes__", []))
+    where = "\n".join(f"#   {frame}" for frame in _frames(error)[-6:])
+    message = "\n# ".join(f"{type(error).__name__}: {error}".splitlines()[:12])
+    return f"# {message}\n{where}\n{notes}\n"

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
-from tests.fuzz.checks import Checked, check_float, check_precisions
+from tests.fuzz.checks import Checked, check_float, check_precisions, observed, quantized
+from tests.fuzz.compiled import check_compiled, draw_way
+from tests.fuzz.configs import draw_config, width_class
 from tests.fuzz.draws import Draws, Rejected
 from tests.fuzz.graphs import draw_graph
 from tests.fuzz.tensors import draw_inputs
@@ -28,7 +30,26 @@ def graph_case(draws: Draws, checked: Checked, note: Note, only: str | None = No
     check_precisions(canonical, inputs, draws, checked)
 
 
-KINDS: dict[str, Callable[..., None]] = {"graph": graph_case}
+def compiled_case(draws: Draws, checked: Checked, note: Note, only: str | None = None) -> None:
+    """A random graph at a random precision, compiled and run."""
+    graph, sketch = draw_graph(draws, most=5, only=only)
+    recipes = draw_inputs(draws, [graph.types[name].shape for name in graph.inputs])
+    way = draw_way(draws)
+    note(f"{sketch.text}\ninputs = {recipes}\n{way}")
+    inputs = [recipe.make() for recipe in recipes]
+    canonical, _ = check_float(graph, inputs)
+    arrays = [value.numpy() for value in inputs]
+    if draws.chance(12):
+        check_compiled(canonical, arrays, way, checked, width_class(None))
+        return
+    config = draw_config(draws, canonical)
+    note(f"config = {config}")
+    integer = quantized(canonical, observed(canonical, inputs), config, checked)
+    if integer is not None:
+        check_compiled(integer, arrays, way, checked, width_class(config))
+
+
+KINDS: dict[str, Callable[..., None]] = {"graph": graph_case, "compiled": compiled_case}
 
 
 def run_case(kind: str, draw: Callable[..., Any], **options: Any) -> Checked:

@@ -19,7 +19,7 @@ WEIGHTS = tuple(str(QType(bits, True, bits == 1)) for bits in WIDTHS)
 ACTIVATIONS = ("b1", "i16", *(f"u{bits}" for bits in WIDTHS if bits <= 8), *(f"i{bits}" for bits in WIDTHS if 1 < bits <= 8))
 SCALES = ("float", "float", "float", "power_of_two", "fixed:5", "fixed:0", "fixed:-3", "global:4", "global:0.5")
 
-WIDE = QuantizationConfig("i16", "i16", first_last_bits=None)  # type: ignore[arg-type]
+WIDE = QuantizationConfig("i16", "i16", first_last_bits=None, bias_correction=False)  # type: ignore[arg-type]
 
 
 def draw_config(draws: Draws, graph: Graph) -> QuantizationConfig:

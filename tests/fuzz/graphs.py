@@ -13,14 +13,16 @@ from tests.fuzz.draws import Draws, Rejected
 from tests.fuzz.tensors import Recipe, draw_recipe
 from tests.graph.build import Build
 
-__all__ = ["DRAWERS", "QUANTIZED_ONLY", "Sketch", "draw_graph"]
+__all__ = ["DRAWERS", "POLES", "QUANTIZED_ONLY", "Sketch", "draw_graph"]
 
 QUANTIZED_ONLY = ("quantize", "dequantize")
 """Operations that only quantization makes."""
 
 _LIMIT = 6000  # elements of a value
 _WORK = 1 << 21  # products of a layer
-_POSITIVE = ("log", "log1p", "sqrt", "rsqrt", "reciprocal")  # functions that need a positive operand to stay finite
+POLES = ("log", "log1p", "sqrt", "rsqrt", "reciprocal")
+"""Functions that need a positive operand to stay finite."""
+
 _STEEP = ("exp",)
 _BOUNDS = (None, -3.0, -1.0, -0.25, 0.0, 0.5, 1.0, 6.0)
 
@@ -169,7 +171,7 @@ def _clamp(s: Sketch) -> None:
 def _unary(s: Sketch) -> None:
     fn = s.draws.choose(sorted(UNARY))
     x = s.pick()
-    if fn in _POSITIVE:
+    if fn in POLES:
         x = s.node("unary", x, fn="abs")
         shift = s.constant(Recipe("constant", (), s.draws.choose((9, 12, 31))))
         x = s.node("add", x, shift)

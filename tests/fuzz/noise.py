@@ -17,14 +17,19 @@ from torch import Tensor
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph, Node, TensorType
 
-__all__ = ["FLOAT_ERROR", "spread"]
+__all__ = ["rounding", "spread"]
 
-FLOAT_ERROR = 2.0**-22
-"""Of the largest element of a tensor: a few roundings to float32."""
+_FLOAT_ERROR = 2.0**-22  # of the largest element of a tensor: a few roundings to float32
+_SMALLEST = 2.0**-126  # below, float32 has fewer digits
 
 _SEEDS = (1, 2, 3)
 Amplitude = Callable[[str, np.ndarray], float]
 """(name, value) -> largest error that is added to its elements."""
+
+
+def rounding(name: str, value: np.ndarray) -> float:
+    """The amplitude of a few roundings to float32."""
+    return max(_FLOAT_ERROR * float(np.abs(value).max(initial=0.0)), _SMALLEST * 2.0**-22)
 
 
 def spread(graph: Graph, inputs: Sequence[Tensor], outputs: Sequence[Tensor], amplitude: Amplitude) -> list[float]:
@@ -36,7 +41,8 @@ def spread(graph: Graph, inputs: Sequence[Tensor], outputs: Sequence[Tensor], am
     for seed in _SEEDS:
         random = np.random.default_rng(seed)
         noisy = _disturbed(graph, sizes, random)
-        near = [x.double() + torch.from_numpy(_noise(graph, name, sizes, random)) for name, x in zip(graph.inputs, inputs, strict=True)]
+        errors = [torch.from_numpy(_noise(graph, name, sizes, random)) for name in graph.inputs]
+        near = [x.double() + error for x, error in zip(inputs, errors, strict=True)]
         for index, (a, b) in enumerate(zip(evaluate(noisy, near, dtype=torch.float64), outputs, strict=True)):
             difference = (a - b).abs()
             moved[index] = max(moved[index], float(difference.max()) if bool(difference.isfinite().all()) else float("inf"))

@@ -38,7 +38,7 @@ class Batch:
 
 
 def run_batch(kind: str, number: int, examples: int, seconds: float = float("inf"), **options: Any) -> Batch:
-    """``examples`` draws of ``kind`` with the seed ``number``, or what fits into ``seconds``; stops at the first failure, shrunk."""
+    """``examples`` draws of ``kind`` with the seed ``number``, or what fits into ``seconds``; a failure, shrunk, ends it."""
     batch = Batch(kind, number)
     began = time.perf_counter()
     failed_at = 0.0

@@ -33,6 +33,8 @@ KINDS: dict[str, str] = {
 
 COMMON = ("normal", "normal", "normal", "small", "uniform", "steps", *KINDS)
 
+_INPUTS = ("normal", "normal", "normal", "uniform", "steps", "sparse", "outlier")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -61,4 +63,4 @@ def draw_recipe(draws: Draws, shape: Any, kinds: tuple[str, ...] = COMMON) -> Re
 
 def draw_inputs(draws: Draws, shapes: Any) -> list[Recipe]:
     """What a network is calibrated on and run with: mostly ordinary."""
-    return [draw_recipe(draws, shape, ("normal", "normal", "normal", "uniform", "steps", "sparse", "outlier")) for shape in shapes]
+    return [draw_recipe(draws, shape, _INPUTS) for shape in shapes]

@@ -13,8 +13,10 @@ from lowbit.numerics import dequantize
 def real(graph: Graph, node: Node, name: str, value: np.ndarray) -> np.ndarray:
     """float64 meaning of a value or constant that ``node`` reads."""
     quant = graph.types[name].quant
+    if quant is not None and quant.axis is None:  # exactly: a table is made from the real value, not from its float32
+        return np.asarray(float(quant.scale) * (value.astype(np.float64) - quant.zero_point))
     if quant is not None:
-        return dequantize(value, quant).astype(np.float64)
+        return np.asarray(dequantize(value, quant), np.float64)
     if name in graph.constants and node.op in ("conv2d", "linear"):
         x, w = (graph.types[n].quant for n in node.inputs[:2])
         return value * (float(x.scale) * w.scale.astype(np.float64))
@@ -35,7 +37,7 @@ def reference(graph: Graph, node: Node, values: dict[str, np.ndarray]) -> np.nda
     types = {name: TensorType(value.shape) for name, value in zip(names, operands, strict=True)}
     types[node.name] = TensorType(graph.types[node.name].shape)
     single = Graph("one", names, (node.name,), (Node(node.name, node.op, names, attrs),), types)
-    (result,) = evaluate(single, [torch.from_numpy(v) for v in operands], dtype=torch.float64)
+    (result,) = evaluate(single, [torch.from_numpy(np.asarray(v)) for v in operands], dtype=torch.float64)
     return result.numpy()
 
 
@@ -43,7 +45,7 @@ def check_nodes(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
     """Each integer result is the nearest one to the float operation's, up to float32 rounding.
 
     Tolerance: half a step of the output, plus 2^-20 of the magnitudes that float32 (24 bits) holds.
-    b1: the sign, except within that tolerance of 0.  Pads of b1 inputs are not zeros and are skipped.
+    Of softmax also what rounding its table does (table.max() = 2^k).  b1: the sign, except within that tolerance of 0.  Pads of b1 inputs are not zeros and are skipped.
     """
     values: dict[str, np.ndarray] = dict(zip(graph.inputs, inputs, strict=True)) | dict(graph.constants)
     outputs = interpret(graph, inputs, values.__setitem__)
@@ -55,6 +57,9 @@ def check_nodes(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
         slack = 2.0**-20 * max(np.abs(expected).max(), 1e-30)
         for name in node.inputs if node.op in ("conv2d", "linear", "add", "sub", "concat", "affine") else ():
             slack += 2.0**-20 * np.abs(real(graph, node, name, values[name])).max()
+        if node.op == "softmax":  # entries of the table are off by half of 2^-k, their sum by C such halves, of at least 1
+            levels = graph.constants[node.inputs[1]].max()
+            slack += (1 + expected.shape[node.attrs["axis"]]) / (2.0 * levels) * np.abs(expected).max()
         if quant is None:
             np.testing.assert_allclose(values[node.name], expected, rtol=1e-5, atol=slack, err_msg=node.name)
             continue

@@ -18,7 +18,7 @@ from lowbit.lowering.program import NULL, Ref
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
 
-__all__ = ["emit_rescale", "float_bounds", "lower_affine", "lower_binary", "lower_clamp", "lower_softmax", "lower_unary"]
+__all__ = ["emit_rescale", "float_bounds", "lower_affine", "lower_binary", "lower_clamp", "lower_constant_sign", "lower_softmax", "lower_unary"]
 
 
 def float_bounds(node: Node) -> tuple[float, float]:
@@ -33,6 +33,21 @@ def emit_rescale(ctx: Lowering, node: Node, source: str, out: str, to: Stored, q
     spec = BinarySpec("rescale", ctx.layouts[source], None, ctx.layouts[out], sign=to.sign)
     s = ctx.constants.floats(*given.operand, multiplier(given.scale, to.scale), 0, 0, 0, to.result(qlo, qhi))
     ctx.emit(node, spec, x=source, o=out, s=s, fill=to.zero)
+
+
+def lower_constant_sign(ctx: Lowering, node: Node) -> bool:
+    """A b1 result whose clamp leaves one of its two values is that constant, whatever is read; False for all others.
+
+    Kernels that give signs know no bounds: f = 0 * x + (qlo = qhi), of a block of zeros, says it to one that has no operand."""
+    stored = ctx.stored(node.name)
+    if not stored.sign or "qlo" not in node.attrs or node.attrs["qlo"] != node.attrs["qhi"]:
+        return False
+    layout = ctx.layouts[node.name].without_halo()
+    zeros = ctx.constants.add(np.zeros(layout.elements, np.uint8))
+    s = ctx.constants.floats(0, node.attrs["qlo"], 1, 0, 0, 0, stored.result(-1, 1))
+    spec = BinarySpec("rescale", layout, None, ctx.layouts[node.name], sign=True)
+    ctx.emit(node, spec, x=zeros, o=node.name, s=s, fill=stored.zero)
+    return True
 
 
 def lower_clamp(ctx: Lowering, node: Node) -> None:

@@ -53,6 +53,7 @@ def lower(graph: Graph, target: Target, decisions: Decisions | None = None) -> P
         if handler is None:
             known = ", ".join(HANDLERS)
             raise UnsupportedOperation(f"{node.name} ({node.op}, {node.source}): no lowering; supported: {known}")
-        handler(ctx, node)
+        if not elementwise.lower_constant_sign(ctx, node):
+            handler(ctx, node)
     boundary.lower_outputs(ctx)
     return ctx.finish()

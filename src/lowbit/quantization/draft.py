@@ -61,11 +61,9 @@ class Draft:
 
 
 def clamp_bounds(node: Node, params: QParams) -> dict[str, int]:
-    """qlo, qhi: the type's range, tightened by the fused clamp lo, hi."""
+    """qlo, qhi: the type's range, tightened by the fused clamp lo, hi.  Of b1 that may leave one value: the output is constant."""
     qlo, qhi = params.qtype.qmin, params.qtype.qmax
     lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
-    if params.qtype.bipolar:
-        return {"qlo": -1, "qhi": 1}
     if lo is not None:
         qlo = max(qlo, int(quantize(np.float32(lo), params)))
     if hi is not None:

@@ -30,10 +30,10 @@ def per_channel(values: np.ndarray, ndim: int, axis: int) -> np.ndarray:
 
 
 def to_integers(f: np.ndarray, node: Node, out: TensorType) -> np.ndarray:
-    """q = clamp(rint(f) + zero_point, qlo, qhi); for b1: +1 where f >= 0, else -1."""
+    """q = clamp(rint(f) + zero_point, qlo, qhi); for b1: +1 where f >= 0, else -1, clamped alike."""
     params = params_of(out)
     if params.qtype.bipolar:
-        return np.where(f >= 0, 1, -1).astype(np.int8)
+        return np.clip(np.where(f >= 0, 1, -1), node.attrs["qlo"], node.attrs["qhi"]).astype(np.int8)
     q = requantize(f, np.float32(1), node.attrs["qlo"], node.attrs["qhi"], params.zero_point)
     return q.astype(params.qtype.dtype)
 

@@ -1,0 +1,77 @@
+"""A program on every machine at hand: x86 targets that this CPU runs, static executables, AArch64 under QEMU."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from lowbit.backend.program import build_program
+from lowbit.backend.toolchain import compiler_for
+from lowbit.emulate.tools import find_qemu_user
+from lowbit.errors import ToolMissing
+from lowbit.kernels.conv2d.candidates import candidates
+from lowbit.kernels.conv2d.decide import Request
+from lowbit.kernels.conv2d.decision import Decision
+from lowbit.kernels.spec import KernelSpec
+from lowbit.lowering import Program
+from lowbit.targets import TARGETS, Target
+from lowbit.targets.host import host_features, host_machine
+
+__all__ = ["RandomDecisions", "emulated_targets", "native_targets", "run_executable"]
+
+
+@cache
+def native_targets() -> tuple[Target, ...]:
+    """Most capable first."""
+    runnable = [t for t in TARGETS.values() if t.machine == host_machine() and t.features <= host_features()]
+    return tuple(sorted(runnable, key=lambda t: -len(t.features)))
+
+
+@cache
+def emulated_targets() -> tuple[Target, ...]:
+    """Those with a CPU in QEMU, where QEMU and the cross compiler are installed."""
+    try:
+        compiler_for("aarch64", static=True)
+        find_qemu_user("aarch64")
+    except ToolMissing:
+        return ()
+    return tuple(t for t in TARGETS.values() if t.qemu_cpu)
+
+
+class RandomDecisions:
+    """Instead of the tuner: any admissible decision for every convolution (the ``Decisions`` of kernels/conv2d/decide.py)."""
+
+    def __init__(self, seed: int, target: Target) -> None:
+        self._random = np.random.default_rng(seed)
+        self._target = target
+
+    def find(self, request: Request) -> Decision | None:
+        found = candidates(request.problem, request.weights, self._target)
+        return found[int(self._random.integers(len(found)))]
+
+    def refuse(self, request: Request, decision: Decision) -> None:
+        raise AssertionError(f"{request.key}: the candidate {decision} is not admissible")
+
+
+def run_executable(
+    program: Program, kernels: dict[KernelSpec, bytes], weights: bytes, target: Target, inputs: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Outputs of the static executable, under QEMU where the target is another machine."""
+    with tempfile.TemporaryDirectory(prefix="lowbit-fuzz-") as name:
+        folder = Path(name)
+        path = folder / "network"
+        path.write_bytes(build_program(program, kernels, weights, target))
+        path.chmod(0o755)
+        for index, value in enumerate(inputs):
+            np.ascontiguousarray(value).tofile(folder / f"in{index}")
+        runner = [] if target.machine == host_machine() else [find_qemu_user(target.machine), "-cpu", target.qemu_cpu]
+        command = [*runner, "./network", "--runs", "1", "--threads", "2", "-o", "out", *(f"in{i}" for i in range(len(inputs)))]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-500:]}"
+        files = ["out", *(f"out.{i}" for i in range(1, len(program.output_shapes)))]
+        return [np.fromfile(folder / file, np.float32).reshape(s) for file, s in zip(files, program.output_shapes, strict=True)]

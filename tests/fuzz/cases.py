@@ -7,11 +7,14 @@ from typing import Any
 
 import torch
 
-from tests.fuzz.checks import Checked, check_float, check_precisions, observed, quantized
+from lowbit.errors import GraphError, LowbitError
+from lowbit.frontend import import_model
+from tests.fuzz.checks import Checked, allowances, check_float, check_precisions, close, observed, quantized
 from tests.fuzz.compiled import check_compiled, draw_way
 from tests.fuzz.configs import draw_config, width_class
 from tests.fuzz.draws import Draws, Rejected
 from tests.fuzz.graphs import draw_graph
+from tests.fuzz.modules import draw_program
 from tests.fuzz.tensors import draw_inputs
 
 __all__ = ["KINDS", "run_case"]
@@ -49,7 +52,27 @@ def compiled_case(draws: Draws, checked: Checked, note: Note, only: str | None =
         check_compiled(integer, arrays, way, checked, width_class(config))
 
 
-KINDS: dict[str, Callable[..., None]] = {"graph": graph_case, "compiled": compiled_case}
+def module_case(draws: Draws, checked: Checked, note: Note, only: str | None = None) -> None:
+    """A random torch program, traced: torch's float64 result, the graph's, and integers at random precisions."""
+    program, generator = draw_program(draws, only=only)
+    note(program.text)
+    inputs = [recipe.make() for recipe in program.inputs]
+    given = [x.clone() for x in inputs]
+    try:
+        graph = import_model(program.module(), tuple(given))
+    except GraphError:
+        raise
+    except LowbitError as error:
+        checked.refuse(error)
+        return
+    assert all(torch.equal(a, b) for a, b in zip(given, inputs, strict=True)), "importing changed the example inputs"
+    canonical, outputs = check_float(graph, inputs)
+    close(outputs, program.reference(inputs), allowances(graph, inputs, outputs), "float graph and torch")
+    generator.count(checked.coverage)
+    check_precisions(canonical, inputs, draws, checked, configs=1)
+
+
+KINDS: dict[str, Callable[..., None]] = {"graph": graph_case, "module": module_case, "compiled": compiled_case}
 
 
 def run_case(kind: str, draw: Callable[..., Any], **options: Any) -> Checked:

@@ -321,4 +321,3 @@ DRAWERS: dict[str, Callable[[Sketch], None]] = {
 """One drawer for each operation of graph/ops.py; a test holds them together."""
 
 _WEIGHTED = ("conv2d", "conv2d", "linear", "unary", *DRAWERS)
-

@@ -22,7 +22,6 @@ __all__ = ["rounding", "spread"]
 _FLOAT_ERROR = 2.0**-22  # of the largest element of a tensor: a few roundings to float32
 _SMALLEST = 2.0**-126  # below, float32 has fewer digits
 
-_SEEDS = (1, 2, 3)
 Amplitude = Callable[[str, np.ndarray], float]
 """(name, value) -> largest error that is added to its elements."""
 
@@ -32,13 +31,15 @@ def rounding(name: str, value: np.ndarray) -> float:
     return max(_FLOAT_ERROR * float(np.abs(value).max(initial=0.0)), _SMALLEST * 2.0**-22)
 
 
-def spread(graph: Graph, inputs: Sequence[Tensor], outputs: Sequence[Tensor], amplitude: Amplitude) -> list[float]:
+def spread(
+    graph: Graph, inputs: Sequence[Tensor], outputs: Sequence[Tensor], amplitude: Amplitude, trials: int = 3
+) -> list[float]:
     """For each output the largest change seen: float64, with errors of these amplitudes on every value."""
     values: dict[str, np.ndarray] = {}
     evaluate(graph, inputs, lambda name, value: values.__setitem__(name, value.numpy()), torch.float64)
     sizes = {name: amplitude(name, value) for name, value in [*values.items(), *graph.constants.items()]}
     moved = [0.0] * len(graph.outputs)
-    for seed in _SEEDS:
+    for seed in range(trials):
         random = np.random.default_rng(seed)
         noisy = _disturbed(graph, sizes, random)
         errors = [torch.from_numpy(_noise(graph, name, sizes, random)) for name in graph.inputs]

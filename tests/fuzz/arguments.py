@@ -1,0 +1,374 @@
+"""One rule for each argument name of torch's schemas: what is drawn for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tests.fuzz.draws import Draws, Rejected
+from tests.fuzz.tensors import Recipe, draw_recipe
+
+if TYPE_CHECKING:
+    from tests.fuzz.modules import Generator
+
+__all__ = ["RULES", "Unbound", "by_type"]
+
+NUMBERS = (1.0, 2, 0.5, -1, 3.0, -0.25, 0, 6, 1e-3)
+
+
+class Unbound:
+    """A call while its arguments are drawn: what was drawn so far, by name."""
+
+    def __init__(self, generator: Generator, operation: str) -> None:
+        self.generator = generator
+        self.operation = operation.rstrip("_") if operation.endswith("_") else operation
+        self.in_place = operation.endswith("_")
+        self.values: dict[str, Any] = {}
+        self.first: Tensor | None = None
+        self.axis = 0  # of operations whose axis comes behind what depends on it
+
+    @property
+    def draws(self) -> Draws:
+        return self.generator.draws
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return () if self.first is None else tuple(self.first.shape)
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def spatial(self) -> int:
+        """Axes that a window moves along."""
+        return 1 if "1d" in self.operation else 2 if "2d" in self.operation else max(self.rank - 2, 1)
+
+    def draw_axis(self, extra: int = 0) -> int:
+        rank = max(self.rank + extra, 1)
+        return self.draws.integer(0, rank - 1) - (rank if self.draws.chance(40) else 0)
+
+    def extent(self, axis: int) -> int:
+        return self.shape[axis] if -self.rank <= axis < self.rank else 1
+
+
+Rule = Callable[[Unbound, Any], Any]
+
+
+def _operand(u: Unbound, argument: Any) -> Any:
+    """The first tensor, a value; later ones by broadcasting."""
+    if "Tensor" not in str(argument.type):
+        return u.draws.choose(NUMBERS)
+    if u.first is None:
+        ref = u.generator.operand(u.operation)
+        u.first = u.generator.value(ref)
+        if u.rank and not u.operation.startswith("view"):
+            u.axis = u.draw_axis()
+        return ref
+    return _other(u, argument)
+
+
+def _other(u: Unbound, argument: Any) -> Any:
+    """A second operand: a value or a constant that broadcasts with the first; a matrix for products."""
+    if "Tensor" not in str(argument.type):
+        return u.draws.choose(NUMBERS)
+    if "Optional" in str(argument.type) and u.draws.chance(40):
+        return None
+    if u.operation in ("matmul", "mm", "addmm"):
+        left = u.values.get("mat1", u.values.get("self"))
+        inner = u.generator.value(left).shape[-1]
+        return draw_recipe(u.draws, (inner, u.draws.integer(1, 20)))
+    if u.draws.chance(45):
+        return u.generator.pick(lambda value: _broadcasts(tuple(value.shape), u.shape), live=False)
+    return draw_recipe(u.draws, _broadcastable(u.draws, u.shape, grows=not u.in_place))
+
+
+def _broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b), strict=False))
+
+
+def _broadcastable(draws: Draws, shape: tuple[int, ...], grows: bool) -> tuple[int, ...]:
+    kept = list(shape[draws.integer(0, len(shape)) :]) if draws.chance(40) else list(shape)
+    for axis in range(len(kept)):
+        if draws.chance(30):
+            kept[axis] = 1
+        elif grows and kept[axis] == 1 and draws.chance(20):
+            kept[axis] = draws.choose((2, 3, 5))
+    if grows and len(kept) == len(shape) < 6 and draws.chance(10):
+        kept.insert(0, draws.choose((1, 2)))
+    return tuple(kept)
+
+
+def _weight(u: Unbound, argument: Any) -> Any:
+    """Of convolutions, matrix products, batch norms and prelu."""
+    draws, shape = u.draws, u.shape
+    if "conv" in u.operation:
+        channels = shape[1] if u.rank > 1 else 1
+        groups = draws.choose([g for g in range(1, channels + 1) if channels % g == 0])
+        u.values["groups"] = groups
+        out = groups * draws.integer(1, max(1, 24 // groups))
+        kernel = [min(draws.choose((1, 2, 3, 3, 5)), max(1, n)) for n in shape[2:]]
+        return draw_recipe(draws, (out, channels // groups, *kernel), ("normal", "small", "normal", "dead", "outlier"))
+    if u.operation == "linear":
+        features = shape[-1:] if u.rank else (1,)
+        return draw_recipe(draws, (draws.integer(1, 20), *features))
+    if "prelu" in u.operation:
+        channels = (shape[1] if u.rank > 1 else 1,)
+        full = (1, *channels, *([1] * (u.rank - 2))) if "kernel" in u.operation else channels
+        return draw_recipe(draws, draws.choose((full, (1,) * len(full))), ("uniform", "normal"))
+    return _of_channels(u, argument)
+
+
+def _of_channels(u: Unbound, argument: Any) -> Any:
+    """One number a channel, or None where that is allowed."""
+    if "Optional" in str(argument.type) and u.draws.chance(30):
+        return None
+    return draw_recipe(u.draws, (u.shape[1] if u.rank > 1 else 1,), ("normal", "uniform", "steps"))
+
+
+def _bias(u: Unbound, argument: Any) -> Any:
+    weight = u.values.get("weight")
+    if "norm" in u.operation or not isinstance(weight, Recipe):
+        return _of_channels(u, argument)
+    return None if u.draws.chance(40) else draw_recipe(u.draws, weight.shape[:1])
+
+
+def _variance(u: Unbound, argument: Any) -> Any:
+    return Recipe("uniform", (u.shape[1] if u.rank > 1 else 1,), u.draws.integer(0, 31))
+
+
+def _dim(u: Unbound, argument: Any) -> Any:
+    """An axis, or several."""
+    kind = str(argument.type)
+    if "List" in kind:
+        if "Optional" in kind and u.draws.chance(20):
+            return None
+        axes = u.draws.several(range(u.rank), 0 if u.draws.chance(10) else min(1, u.rank), max(u.rank, 1))
+        return [axis - (u.rank if u.draws.chance(40) else 0) for axis in axes]
+    if u.operation in ("unsqueeze", "stack"):
+        return u.draw_axis(1)
+    return u.axis
+
+
+def _another_axis(u: Unbound, argument: Any) -> Any:
+    return u.draw_axis()
+
+
+def _permutation(u: Unbound, argument: Any) -> Any:
+    return [axis - (u.rank if u.draws.chance(30) else 0) for axis in u.draws.permutation(u.rank)]
+
+
+def _moved(u: Unbound, argument: Any) -> Any:
+    """source and destination: as many of each."""
+    if "List" not in str(argument.type):
+        return u.draw_axis()
+    known = u.values.get("source")
+    count = len(known) if known is not None else u.draws.integer(0, u.rank)
+    return u.draws.permutation(u.rank)[:count]
+
+
+def _size(u: Unbound, argument: Any) -> Any:
+    """A new shape: of the same elements, or expanded, or any."""
+    draws, count = u.draws, u.first.numel() if u.first is not None else 1
+    if u.operation == "expand":
+        grown = [draws.choose((2, 3)) if n == 1 and draws.chance(60) else draws.choose((n, n, -1)) for n in u.shape]
+        return [*(draws.choose((1, 2, 3)) for _ in range(draws.choose((0, 0, 1, 2)))), *grown]
+    if u.operation.startswith("new_"):
+        return list(draws.shape(0, 3, 64))
+    shape = list(draws.factors(count, draws.integer(0 if count == 1 else 1, 6))) if count else [0]
+    if shape and draws.chance(25):
+        shape[draws.integer(0, len(shape) - 1)] = -1
+    return shape
+
+
+def _sizes(u: Unbound, argument: Any) -> Any:
+    """What one axis is unflattened into."""
+    axis = u.values.get("dim", u.axis)
+    shape = list(u.draws.factors(max(u.extent(axis), 1), u.draws.integer(1, 3)))
+    if u.draws.chance(20):
+        shape[0] = -1
+    return shape
+
+
+def _end_dim(u: Unbound, argument: Any) -> Any:
+    start = u.values["start_dim"] % max(u.rank, 1)
+    end = u.draws.integer(start, max(u.rank - 1, start))
+    return end - (u.rank if u.draws.chance(40) and u.rank else 0)
+
+
+def _window(options: tuple[int, ...], empty: bool = False) -> Rule:
+    def draw(u: Unbound, argument: Any) -> Any:
+        if empty and argument.has_default_value() and u.draws.chance(30):
+            return []
+        several = u.spatial if u.draws.chance(60) or "convolution" in u.operation else 1
+        return [u.draws.choose(options) for _ in range(several)]
+
+    return draw
+
+
+def _padding(u: Unbound, argument: Any) -> Any:
+    if str(argument.type) == "str":
+        return u.draws.choose(("valid", "same"))
+    kernel = u.values.get("kernel_size")
+    most = [k // 2 for k in kernel] if kernel else [2] * u.spatial
+    return [u.draws.integer(0, most[axis % len(most)]) for axis in range(u.spatial)]
+
+
+def _output_size(u: Unbound, argument: Any) -> Any:
+    sizes = u.shape[-u.spatial :] if u.rank >= u.spatial else (1,)
+    return [u.draws.choose((1, 1, 2, 3, n, n + 1)) for n in sizes]
+
+
+def _dilation(u: Unbound, argument: Any) -> Any:
+    return [u.draws.choose((1, 1, 1, 2)) for _ in range(u.spatial)]
+
+
+def _groups(u: Unbound, argument: Any) -> Any:
+    if "groups" in u.values:
+        return u.values["groups"]
+    channels = u.shape[1] if u.rank > 1 else 1
+    return u.draws.choose([g for g in range(1, channels + 1) if channels % g == 0])
+
+
+def _factor(u: Unbound, argument: Any) -> Any:
+    return u.draws.choose((2, 1, 3, 2))
+
+
+def _tensors(u: Unbound, argument: Any) -> Any:
+    """Values that fit along one axis, constants and empty ones among them now and then."""
+    ref = u.generator.operand(u.operation)
+    u.first = u.generator.value(ref)
+    u.axis = u.draw_axis()
+    parts: list[Any] = [ref]
+    for _ in range(u.draws.integer(0, 3)):
+        kind = u.draws.integer(0, 9)
+        if kind < 7:
+            parts.append(u.generator.pick(lambda value: _joins(u, value), live=False))
+        elif u.rank:
+            shape = list(u.shape)
+            if u.operation != "stack":
+                shape[u.axis] = 0 if kind == 9 else u.draws.integer(1, 3)
+            parts.append(draw_recipe(u.draws, shape, ("constant", "zeros", "normal")))
+    return parts if u.draws.chance(60) else parts[::-1]
+
+
+def _joins(u: Unbound, value: Tensor) -> bool:
+    axis = u.axis % max(u.rank, 1)
+    return value.dim() == u.rank and all(
+        a == b for d, (a, b) in enumerate(zip(value.shape, u.shape, strict=True)) if d != axis or u.operation == "stack"
+    )
+
+
+def _start(u: Unbound, argument: Any) -> Any:
+    size = u.extent(u.axis)
+    if "Tensor" in str(argument.type):
+        raise Rejected("a start that is computed")
+    if u.operation == "narrow":
+        return u.draws.integer(0, max(size - 1, 0)) - (size if u.draws.chance(30) else 0)
+    return None if u.draws.chance(30) else u.draws.integer(-size - 1, size)
+
+
+def _end(u: Unbound, argument: Any) -> Any:
+    size = u.extent(u.axis)
+    return None if u.draws.chance(30) else u.draws.choose((size, -1, size // 2 + 1, 2**63 - 1, 1))
+
+
+def _length(u: Unbound, argument: Any) -> Any:
+    size = u.extent(u.axis)
+    return u.draws.integer(0, size - u.values["start"] % size) if size else 0
+
+
+def _index(u: Unbound, argument: Any) -> Any:
+    size = max(u.extent(u.axis), 1)
+    return u.draws.integer(-size, size - 1)
+
+
+def _split_size(u: Unbound, argument: Any) -> Any:
+    size = u.extent(u.axis)
+    if "List" not in str(argument.type):
+        return u.draws.integer(1, max(size, 1))
+    parts, left = [], size
+    while left:
+        parts.append(u.draws.integer(0 if u.draws.chance(10) else 1, left))
+        left -= parts[-1]
+    return parts
+
+
+def _indices(u: Unbound, argument: Any) -> Any:
+    return sorted(u.draws.integer(0, u.extent(u.axis)) for _ in range(u.draws.integer(0, 3)))
+
+
+def _pad(u: Unbound, argument: Any) -> Any:
+    return [u.draws.choose((0, 1, 2, 0, -1)) for _ in range(2 * u.draws.integer(0, min(u.rank, 4)))]
+
+
+def _memory_format(u: Unbound, argument: Any) -> Any:
+    formats = [torch.contiguous_format, torch.contiguous_format, *([torch.channels_last] if u.rank == 4 else [])]
+    return u.draws.choose(formats) if u.draws.chance(50) or "Optional" not in str(argument.type) else None
+
+
+def _dtype(u: Unbound, argument: Any) -> Any:
+    return torch.float32 if u.draws.chance(50) or "Optional" not in str(argument.type) else None
+
+
+def _always(value: Any) -> Rule:
+    return lambda u, argument: value
+
+
+def _among(*options: Any) -> Rule:
+    return lambda u, argument: u.draws.choose(options)
+
+
+def _bound(u: Unbound, argument: Any) -> Any:
+    """Of a clamp."""
+    if "Tensor" in str(argument.type):
+        return _other(u, argument)
+    optional = "Optional" in str(argument.type)
+    return u.draws.choose((0, -1.0, 0.5, 6, -0.25, 1e-3, *((None, None) if optional else ())))
+
+
+RULES: dict[str, Rule] = {
+    "self": _operand, "input": _operand, "mat1": _operand, "mat2": _other, "other": _other, "tensors": _tensors,
+    "weight": _weight, "bias": _bias, "running_mean": _of_channels, "running_var": _variance,
+    "dim": _dim, "dim0": _another_axis, "dim1": _another_axis, "axis0": _another_axis, "axis1": _another_axis,
+    "start_dim": _another_axis, "end_dim": _end_dim, "dims": _permutation, "source": _moved, "destination": _moved,
+    "size": _size, "shape": _size, "sizes": _sizes, "pad": _pad, "value": _among(0, 0.5, -1.25),
+    "kernel_size": _window((1, 2, 3, 2)), "stride": _window((1, 2, 3, 1), empty=True), "padding": _padding,
+    "dilation": _dilation, "output_padding": _window((0,)), "output_size": _output_size, "groups": _groups,
+    "upscale_factor": _factor, "downscale_factor": _factor, "split_size": _split_size, "split_sizes": _split_size,
+    "chunks": _among(2, 1, 3, 5), "sections": _among(2, 1, 3), "indices": _indices, "start": _start, "end": _end,
+    "step": _among(1, 1, 2, 3), "length": _length, "index": _index, "memory_format": _memory_format, "dtype": _dtype,
+    "min": _bound, "max": _bound, "min_val": _among(-1.0, 0, -0.25), "max_val": _among(1.0, 0.5, 6, -0.5),
+    "negative_slope": _among(0.01, 0.5, -0.5, 0), "alpha": _among(1, 1, 2, 0.5, -1, 0), "beta": _among(1, 1, 2, 0.5),
+    "threshold": _among(20, 20, 0.5, 2), "exponent": _among(2, 0.5, 1, 3, -1, 2.5), "fill_value": _among(0.5, 0, -1),
+    "approximate": _among("none", "tanh"), "rounding_mode": _among(None, None, None, "floor"), "mode": _among("constant"),
+    "eps": _among(1e-5, 1e-3, 0.5), "epsilon": _among(1e-5), "momentum": _always(0.1), "training": _always(False),
+    "exponential_average_factor": _always(0.1), "train": _always(False), "p": _among(0.5, 0.0), "cudnn_enabled": _always(False),
+    "transposed": _always(False), "half_to_float": _always(False), "implicit": _always(False), "scale": _among(1, 1, 1, 2),
+    "input_scale": _among(1, 1, 1, 2), "divisor_override": _among(None, None, 1, 7), "layout": _always(None),
+    "device": _always(None), "pin_memory": _always(None), "non_blocking": _among(False, True), "copy": _among(False, True),
+}  # fmt: skip
+"""By the names that torch uses.  A rule may look at what was drawn before it (``Unbound.values``)."""
+
+
+def by_type(u: Unbound, argument: Any) -> Any:
+    """For a name without a rule."""
+    kind = str(argument.type)
+    if argument.has_default_value() and u.draws.chance(50):
+        return argument.default_value
+    if "Tensor" in kind:
+        return _operand(u, argument)
+    if kind == "bool":
+        return u.draws.chance(50)
+    if "List[int]" in kind:
+        return [u.draws.integer(-1, 3) for _ in range(u.draws.integer(1, 3))]
+    if "int" in kind:
+        return u.draws.integer(-2, 3)
+    if "float" in kind or "number" in kind:
+        return u.draws.choose(NUMBERS)
+    if "Optional" in kind:
+        return None
+    raise Rejected(f"nothing known of an argument {argument.name}: {kind}")

@@ -1,0 +1,204 @@
+"""Random torch programs over the whole table of the frontend.
+
+Nothing here names what the frontend supports: the operations are the keys of its table, their overloads (in-place ones
+included) and arguments come from torch's own schemas, and an argument is drawn by its name and type.  torch decides what
+is a valid call, by running it.  A new row of the table is drawn from the day it is there; a test says if no valid call of it
+was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lowbit.frontend.handlers.table import HANDLERS
+from tests.fuzz.arguments import RULES, Unbound, by_type
+from tests.fuzz.coverage import Coverage, axis_kind
+from tests.fuzz.draws import Draws, Rejected
+from tests.fuzz.program import Program, Ref, Statement
+from tests.fuzz.tensors import Recipe, draw_inputs
+
+__all__ = ["Generator", "draw_program", "overloads"]
+
+_LIMIT = 4096  # elements of a value
+_LARGEST = 1e6  # of a value: beyond, sums and products soon overflow
+_TRIES = 8
+
+RANKS: dict[str, tuple[int, int]] = {
+    "1d": (3, 3), "2d": (4, 4), "convolution": (3, 4), "norm": (2, 5), "mm": (2, 2), "matmul": (1, 4), "linear": (1, 4),
+    "shuffle": (4, 5), "unshuffle": (4, 5), "prelu": (1, 5),
+}  # fmt: skip
+"""Part of an operation's name -> least and most axes of its first operand; anything else takes any rank."""
+
+
+@cache
+def overloads() -> dict[str, tuple[str, ...]]:
+    """Operation of the table -> "name.overload" of all its spellings that take tensors, in-place ones included."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in HANDLERS:
+        spellings = []
+        for variant in (name, f"{name}_"):
+            packet = getattr(torch.ops.aten, variant, None)
+            for overload in packet.overloads() if packet is not None else ():
+                arguments = getattr(packet, overload)._schema.arguments
+                tensors = any("Tensor" in str(a.type) for a in arguments)
+                if tensors and not any(a.is_out for a in arguments):
+                    spellings.append(f"{variant}.{overload}")
+        found[name] = tuple(spellings)
+    return found
+
+
+class Generator:
+    """A program while it is drawn: every statement is executed as soon as it is drawn."""
+
+    def __init__(self, draws: Draws) -> None:
+        self.draws = draws
+        self.program = Program()
+        self.values: dict[str, Any] = {}
+        self.live: set[str] = set()  # what depends on the inputs
+        self.read: set[str] = set()
+        self.reached: list[tuple[str, int, str]] = []
+
+    def begin(self) -> None:
+        shapes = [
+            self.draws.shape(1, 5, 2048) if self.draws.chance(45) else self.draws.shape(4, 4, 2048)
+            for _ in range(self.draws.choose((1, 1, 2)))
+        ]
+        self.program.inputs = draw_inputs(self.draws, shapes)
+        for index, recipe in enumerate(self.program.inputs):
+            self.values[f"x{index}"] = recipe.make()
+            self.live.add(f"x{index}")
+
+    def refs(self) -> list[Ref]:
+        """Tensors that may be operands, late ones first."""
+        found = []
+        for name, value in reversed(self.values.items()):
+            many = isinstance(value, list | tuple)
+            refs = [Ref(name, i) for i in range(len(value))] if many else [Ref(name)]
+            found += [ref for ref in refs if self.value(ref).dtype == torch.float32]
+        return found
+
+    def value(self, ref: Ref) -> Tensor:
+        value = self.values[ref.name]
+        tensor: Tensor = value if ref.item is None else value[ref.item]
+        return tensor
+
+    def pick(self, fits: Callable[[Tensor], bool] = lambda value: True, live: bool = True) -> Ref:
+        fitting = [ref for ref in self.refs() if (not live or ref.name in self.live) and fits(self.value(ref))]
+        if not fitting:
+            raise Rejected("no operand fits")
+        return fitting[0] if not self.draws.chance(40) else self.draws.choose(fitting)
+
+    def operand(self, name: str) -> Ref:
+        """The first operand of an operation: of a rank it may take, reshaped if need be."""
+        wanted = next((ranks for part, ranks in RANKS.items() if part in name), (0, 6))
+        try:
+            return self.pick(lambda value: wanted[0] <= value.dim() <= wanted[1])
+        except Rejected:
+            ref = self.pick(lambda value: value.numel() > 0)
+        axes = self.draws.integer(*wanted)
+        return self.append("reshape.default", (ref, list(self.draws.factors(self.value(ref).numel(), axes))), {})
+
+    def append(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ref:
+        """Runs the statement and keeps it.  Raises Rejected where torch refuses it or its values are no numbers."""
+        packet, _, overload = operation.partition(".")
+        target = getattr(getattr(torch.ops.aten, packet), overload)
+        used = _refs((args, kwargs))
+        alive = any(ref.name in self.live for ref in used) and not packet.startswith(("zeros_", "ones_", "full_", "new_"))
+        try:  # on copies first: an in-place operation must not spoil its operand before it is known to be valid
+            trial = target(*self._evaluated(args, True), **self._evaluated(kwargs, True))
+        except Exception as error:
+            raise Rejected(f"{operation}: torch refuses: {str(error)[:60]}") from None
+        for tensor in trial if isinstance(trial, list | tuple) else [trial]:
+            if not isinstance(tensor, Tensor) or tensor.numel() > _LIMIT or tensor.dim() > 6:
+                raise Rejected(f"{operation}: no tensor, or a large one")
+            if tensor.is_floating_point() and tensor.numel() and not float(tensor.abs().max()) < _LARGEST:
+                raise Rejected(f"{operation}: values that are large or no numbers")
+        name = f"v{len(self.program.statements)}"
+        self.values[name] = target(*self._evaluated(args, False), **self._evaluated(kwargs, False))
+        self.program.statements.append(Statement(name, operation, args, kwargs))
+        self.read |= {ref.name for ref in used}
+        if alive:
+            self.live.add(name)
+        result = self.values[name]
+        return Ref(name, 0) if isinstance(result, list | tuple) else Ref(name)
+
+    def _evaluated(self, value: Any, copies: bool) -> Any:
+        if isinstance(value, dict):
+            return {key: self._evaluated(each, copies) for key, each in value.items()}
+        if isinstance(value, tuple | list):
+            return type(value)(self._evaluated(each, copies) for each in value)
+        if isinstance(value, Recipe):
+            return value.make()
+        if isinstance(value, Ref):
+            tensor = self.value(value)
+            return tensor.clone() if copies else tensor
+        return value
+
+    def call(self, operation: str) -> None:
+        """One call of ``operation`` ("relu_.default"), its arguments drawn."""
+        packet, _, overload = operation.partition(".")
+        schema = getattr(getattr(torch.ops.aten, packet), overload)._schema
+        bound = Unbound(self, packet)
+        args, kwargs = [], {}
+        for argument in schema.arguments:
+            rule = RULES.get(argument.name)
+            value = rule(bound, argument) if rule is not None else by_type(bound, argument)
+            bound.values[argument.name] = value
+            if argument.kwarg_only:
+                kwargs[argument.name] = value
+            else:
+                args.append(value)
+        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        self.append(operation, tuple(args), kwargs)
+        axes = [
+            v for k, v in bound.values.items() if k in ("dim", "dims", "axis0", "axis1", "dim0", "dim1", "source", "start_dim")
+        ]
+        self.reached.append((operation, bound.rank, axis_kind(v for v in axes if v is not None)))
+
+    def count(self, coverage: Coverage) -> None:
+        for operation, rank, axis in self.reached:
+            coverage.reach("module", operation, rank, axis)
+
+    def finish(self) -> Program:
+        """Every value that nobody read is an output, so that no statement is dead; shrinks to few."""
+        leaves = [name for name in self.values if name in self.live and name not in self.read and name.startswith("v")]
+        for name in leaves[-6:]:
+            value = self.values[name]
+            refs = [Ref(name, i) for i in range(len(value))] if isinstance(value, list | tuple) else [Ref(name)]
+            self.program.outputs += [ref for ref in refs if self.value(ref).dtype == torch.float32 and self.value(ref).numel()]
+        if not self.program.outputs:
+            raise Rejected("no output")
+        return self.program
+
+
+def _refs(value: Any) -> list[Ref]:
+    if isinstance(value, Ref):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [ref for each in value for ref in _refs(each)] if isinstance(value, list | tuple) else []
+
+
+def draw_program(draws: Draws, most: int = 6, only: str | None = None) -> tuple[Program, Generator]:
+    """A program of 1..``most`` drawn statements; ``only``: an operation of the table that must be among them."""
+    generator = Generator(draws)
+    generator.begin()
+    names = [name for name, spellings in overloads().items() if spellings]
+    steps = draws.integer(1, most)
+    wanted = draws.integer(0, steps - 1)
+    for step in range(steps):
+        must = only is not None and step == wanted
+        for attempt in range(_TRIES * (6 if must else 1)):
+            name = only if must and only is not None else draws.choose(names)
+            try:
+                generator.call(draws.choose(overloads()[name]))
+                break
+            except Rejected:
+                if must and attempt == _TRIES * 6 - 1:
+                    raise
+    return generator.finish(), generator

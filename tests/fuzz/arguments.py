@@ -28,6 +28,7 @@ class Unbound:
         self.in_place = operation.endswith("_")
         self.values: dict[str, Any] = {}
         self.first: Tensor | None = None
+        self.planned: dict[str, Any] = {}  # arguments that were drawn together with an earlier one
         self.axis = 0  # of operations whose axis comes behind what depends on it
 
     @property
@@ -62,6 +63,10 @@ def _operand(u: Unbound, argument: Any) -> Any:
     """The first tensor, a value; later ones by broadcasting."""
     if "Tensor" not in str(argument.type):
         return u.draws.choose(NUMBERS)
+    if argument.name in u.planned:
+        return u.planned[argument.name]
+    if u.operation == "addmm" and u.first is None:
+        return _addmm(u)
     if u.first is None:
         ref = u.generator.operand(u.operation)
         u.first = u.generator.value(ref)
@@ -71,16 +76,30 @@ def _operand(u: Unbound, argument: Any) -> Any:
     return _other(u, argument)
 
 
+def _addmm(u: Unbound) -> Any:
+    """The bias comes first, but what it may be follows from the matrices; in place the bias is the value."""
+    left = u.generator.operand(u.operation)
+    u.first = u.generator.value(left)
+    rows, inner = u.shape
+    if u.in_place:
+        width = u.draws.integer(1, 8)
+        u.planned = {"mat1": draw_recipe(u.draws, (rows, width)), "mat2": draw_recipe(u.draws, (width, inner))}
+        return left
+    out = u.draws.integer(1, 20)
+    u.planned = {"mat1": left, "mat2": draw_recipe(u.draws, (inner, out))}
+    return draw_recipe(u.draws, u.draws.choose(((out,), (1, out), (rows, out), (1,))))
+
+
 def _other(u: Unbound, argument: Any) -> Any:
     """A second operand: a value or a constant that broadcasts with the first; a matrix for products."""
     if "Tensor" not in str(argument.type):
         return u.draws.choose(NUMBERS)
+    if argument.name in u.planned:
+        return u.planned[argument.name]
     if "Optional" in str(argument.type) and u.draws.chance(40):
         return None
-    if u.operation in ("matmul", "mm", "addmm"):
-        left = u.values.get("mat1", u.values.get("self"))
-        inner = u.generator.value(left).shape[-1]
-        return draw_recipe(u.draws, (inner, u.draws.integer(1, 20)))
+    if u.operation in ("matmul", "mm"):
+        return draw_recipe(u.draws, (u.shape[-1] if u.rank else 1, u.draws.integer(1, 20)))
     if u.draws.chance(45):
         return u.generator.pick(lambda value: _broadcasts(tuple(value.shape), u.shape), live=False)
     return draw_recipe(u.draws, _broadcastable(u.draws, u.shape, grows=not u.in_place))

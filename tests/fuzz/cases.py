@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,13 +76,19 @@ def module_case(draws: Draws, checked: Checked, note: Note, only: str | None = N
 KINDS: dict[str, Callable[..., None]] = {"graph": graph_case, "module": module_case, "compiled": compiled_case}
 
 
-def run_case(kind: str, draw: Callable[..., Any], **options: Any) -> Checked:
+def run_case(kind: str, draw: Callable[..., Any], journal: Path | None = None, **options: Any) -> Checked:
     """One case of ``kind``.  Raises Rejected where the draw is none; anything else that is raised is a finding, and carries
-    the case's own text as a note."""
+    the case's own text as a note.  ``journal``: where that text is written before it runs."""
     checked, texts = Checked(kind), []
+
+    def note(text: str) -> None:
+        texts.append(text)
+        if journal is not None:
+            journal.write_text("\n".join(texts))
+
     torch.set_num_threads(1)
     try:
-        KINDS[kind](Draws(draw), checked, texts.append, **options)
+        KINDS[kind](Draws(draw), checked, note, **options)
     except Rejected:
         raise
     except Exception as error:

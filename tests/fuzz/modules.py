@@ -77,9 +77,7 @@ class Generator:
         """Tensors that may be operands, late ones first."""
         found = []
         for name, value in reversed(self.values.items()):
-            many = isinstance(value, list | tuple)
-            refs = [Ref(name, i) for i in range(len(value))] if many else [Ref(name)]
-            found += [ref for ref in refs if self.value(ref).dtype == torch.float32]
+            found += [ref for ref in _parts(name, value) if self.value(ref).dtype == torch.float32]
         return found
 
     def value(self, ref: Ref) -> Tensor:
@@ -168,12 +166,20 @@ class Generator:
         """Every value that nobody read is an output, so that no statement is dead; shrinks to few."""
         leaves = [name for name in self.values if name in self.live and name not in self.read and name.startswith("v")]
         for name in leaves[-6:]:
-            value = self.values[name]
-            refs = [Ref(name, i) for i in range(len(value))] if isinstance(value, list | tuple) else [Ref(name)]
-            self.program.outputs += [ref for ref in refs if self.value(ref).dtype == torch.float32 and self.value(ref).numel()]
+            refs = [ref for ref in _parts(name, self.values[name]) if self.value(ref).dtype == torch.float32]
+            self.program.outputs += [ref for ref in refs if self.value(ref).numel()]
         if not self.program.outputs:
             raise Rejected("no output")
         return self.program
+
+
+def _parts(name: str, value: Any) -> list[Ref]:
+    """All of several parts; of several different results (a maximum and its index) the first."""
+    return (
+        [Ref(name, i) for i in range(len(value))]
+        if isinstance(value, list)
+        else [Ref(name, 0 if isinstance(value, tuple) else None)]
+    )
 
 
 def _refs(value: Any) -> list[Ref]:

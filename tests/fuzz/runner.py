@@ -6,6 +6,7 @@ import time
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -37,8 +38,12 @@ class Batch:
     origin: str = ""
 
 
-def run_batch(kind: str, number: int, examples: int, seconds: float = float("inf"), **options: Any) -> Batch:
-    """``examples`` draws of ``kind`` with the seed ``number``, or what fits into ``seconds``; a failure, shrunk, ends it."""
+def run_batch(
+    kind: str, number: int, examples: int, seconds: float = float("inf"), journal: Path | None = None, **options: Any
+) -> Batch:
+    """``examples`` draws of ``kind`` with the seed ``number``, or what fits into ``seconds``; a failure, shrunk, ends it.
+
+    ``journal``: a file that holds the case under way, should it end the process."""
     batch = Batch(kind, number)
     began = time.perf_counter()
     failed_at = 0.0
@@ -55,7 +60,7 @@ def run_batch(kind: str, number: int, examples: int, seconds: float = float("inf
         if now - began > seconds or (batch.failure and now - failed_at > SHRINKING):
             return
         try:
-            checked = run_case(kind, data.draw, **options)
+            checked = run_case(kind, data.draw, journal, **options)
         except Rejected:
             batch.rejected += 1
             return

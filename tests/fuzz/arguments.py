@@ -155,6 +155,11 @@ def _bias(u: Unbound, argument: Any) -> Any:
     return None if u.draws.chance(40) else draw_recipe(u.draws, weight.shape[:1])
 
 
+def _mean(u: Unbound, argument: Any) -> Any:
+    """Never None: without statistics some spellings end the process."""
+    return draw_recipe(u.draws, (u.shape[1] if u.rank > 1 else 1,), ("normal", "steps"))
+
+
 def _variance(u: Unbound, argument: Any) -> Any:
     return Recipe("uniform", (u.shape[1] if u.rank > 1 else 1,), u.draws.integer(0, 31))
 
@@ -236,7 +241,18 @@ def _padding(u: Unbound, argument: Any) -> Any:
     return [u.draws.integer(0, most[axis % len(most)]) for axis in range(u.spatial)]
 
 
+def _repeats(u: Unbound, argument: Any) -> Any:
+    kind = str(argument.type)
+    if "Tensor" in kind:
+        raise Rejected("repeats that are computed")
+    if "List" not in kind:
+        return u.draws.choose((2, 1, 3))
+    return [u.draws.choose((1, 2, 3, 1)) for _ in range(u.rank + u.draws.choose((0, 0, 1)))]
+
+
 def _output_size(u: Unbound, argument: Any) -> Any:
+    if "List" not in str(argument.type):
+        return None
     sizes = u.shape[-u.spatial :] if u.rank >= u.spatial else (1,)
     return [u.draws.choose((1, 1, 2, 3, n, n + 1)) for n in sizes]
 
@@ -351,12 +367,13 @@ def _bound(u: Unbound, argument: Any) -> Any:
 
 RULES: dict[str, Rule] = {
     "self": _operand, "input": _operand, "mat1": _operand, "mat2": _other, "other": _other, "tensors": _tensors,
-    "weight": _weight, "bias": _bias, "running_mean": _of_channels, "running_var": _variance,
+    "weight": _weight, "bias": _bias, "running_mean": _mean, "running_var": _variance,
     "dim": _dim, "dim0": _another_axis, "dim1": _another_axis, "axis0": _another_axis, "axis1": _another_axis,
     "start_dim": _another_axis, "end_dim": _end_dim, "dims": _permutation, "source": _moved, "destination": _moved,
     "size": _size, "shape": _size, "sizes": _sizes, "pad": _pad, "value": _among(0, 0.5, -1.25),
     "kernel_size": _window((1, 2, 3, 2)), "stride": _window((1, 2, 3, 1), empty=True), "padding": _padding,
-    "dilation": _dilation, "output_padding": _window((0,)), "output_size": _output_size, "groups": _groups,
+    "repeats": _repeats, "dilation": _dilation, "output_padding": _window((0,)), "output_size": _output_size,
+    "groups": _groups,
     "upscale_factor": _factor, "downscale_factor": _factor, "split_size": _split_size, "split_sizes": _split_size,
     "chunks": _among(2, 1, 3, 5), "sections": _among(2, 1, 3), "indices": _indices, "start": _start, "end": _end,
     "step": _among(1, 1, 2, 3), "length": _length, "index": _index, "memory_format": _memory_format, "dtype": _dtype,

@@ -20,7 +20,7 @@ QUANTIZED_ONLY = ("quantize", "dequantize")
 
 _LIMIT = 6000  # elements of a value
 _WORK = 1 << 21  # products of a layer
-POLES = ("log", "log1p", "sqrt", "rsqrt", "reciprocal")
+POLES = ("log", "log1p", "pow", "sqrt", "rsqrt", "reciprocal")
 """Functions that need a positive operand to stay finite."""
 
 _STEEP = ("exp",)
@@ -183,7 +183,8 @@ def _unary(s: Sketch) -> None:
 PARAMETERS: dict[str, dict[str, tuple[float, ...]]] = {
     "elu": {"alpha": (1.0, 0.25, 2.0)},
     "leaky_relu": {"alpha": (0.01, 0.5, -0.5, 2.0, 0.0)},
-    "softplus": {"beta": (1.0, 2.0, 0.25)},
+    "pow": {"exponent": (2.0, 3.0, 0.5, -1.0, 2.5)},
+    "softplus": {"beta": (1.0, 2.0, 0.25), "threshold": (20.0, 0.5, 2.0)},
 }
 
 
@@ -274,6 +275,12 @@ def _reshape(s: Sketch) -> None:
     s.node("reshape", x, shape=shape)
 
 
+def _expand(s: Sketch) -> None:
+    x = s.pick()
+    grown = [s.draws.choose((2, 3, 5)) if n == 1 and s.draws.chance(60) else n for n in s.shape(x)]
+    s.node("expand", x, shape=tuple(grown))
+
+
 def _permute(s: Sketch) -> None:
     x = s.pick()
     s.node("permute", x, dims=tuple(s.draws.permutation(len(s.shape(x)))))
@@ -313,6 +320,7 @@ DRAWERS: dict[str, Callable[[Sketch], None]] = {
     "concat": _concat,
     "max_pool2d": _pool("max_pool2d"),
     "avg_pool2d": _pool("avg_pool2d"),
+    "expand": _expand,
     "reshape": _reshape,
     "permute": _permute,
     "slice": _slice,

@@ -22,17 +22,22 @@ from tests.fuzz.draws import Draws, Rejected
 from tests.fuzz.program import Program, Ref, Statement
 from tests.fuzz.tensors import Recipe, draw_inputs
 
-__all__ = ["Generator", "draw_program", "overloads"]
+__all__ = ["NOT_ON_CPU", "Generator", "draw_program", "overloads"]
 
 _LIMIT = 4096  # elements of a value
 _LARGEST = 1e6  # of a value: beyond, sums and products soon overflow
 _TRIES = 8
+_CONSTANT = ("zeros_", "ones_", "full_", "new_", "zero_", "fill_")  # results that do not depend on the operand
 
 RANKS: dict[str, tuple[int, int]] = {
     "1d": (3, 3), "2d": (4, 4), "convolution": (3, 4), "norm": (2, 5), "mm": (2, 2), "matmul": (1, 4), "linear": (1, 4),
     "shuffle": (4, 5), "unshuffle": (4, 5), "prelu": (1, 5),
 }  # fmt: skip
 """Part of an operation's name -> least and most axes of its first operand; anything else takes any rank."""
+
+
+NOT_ON_CPU = ("cudnn_batch_norm",)
+"""Rows that torch ends the process for when it has no GPU."""
 
 
 @cache
@@ -48,7 +53,7 @@ def overloads() -> dict[str, tuple[str, ...]]:
                 tensors = any("Tensor" in str(a.type) for a in arguments)
                 if tensors and not any(a.is_out for a in arguments):
                     spellings.append(f"{variant}.{overload}")
-        found[name] = tuple(spellings)
+        found[name] = () if name in NOT_ON_CPU else tuple(spellings)
     return found
 
 
@@ -106,7 +111,7 @@ class Generator:
         packet, _, overload = operation.partition(".")
         target = getattr(getattr(torch.ops.aten, packet), overload)
         used = _refs((args, kwargs))
-        alive = any(ref.name in self.live for ref in used) and not packet.startswith(("zeros_", "ones_", "full_", "new_"))
+        alive = any(ref.name in self.live for ref in used) and not packet.startswith(_CONSTANT)
         try:  # on copies first: an in-place operation must not spoil its operand before it is known to be valid
             trial = target(*self._evaluated(args, True), **self._evaluated(kwargs, True))
         except Exception as error:
@@ -120,10 +125,17 @@ class Generator:
         self.values[name] = target(*self._evaluated(args, False), **self._evaluated(kwargs, False))
         self.program.statements.append(Statement(name, operation, args, kwargs))
         self.read |= {ref.name for ref in used}
+        if packet.endswith("_") and used:  # what shares the memory has a new value, which nobody has read
+            self.read -= self._sharing(self.value(used[0]))
         if alive:
             self.live.add(name)
         result = self.values[name]
         return Ref(name, 0) if isinstance(result, list | tuple) else Ref(name)
+
+    def _sharing(self, written: Tensor) -> set[str]:
+        """Names of the values in the memory of ``written``."""
+        place = written.untyped_storage().data_ptr()
+        return {ref.name for ref in self.refs() if self.value(ref).untyped_storage().data_ptr() == place}
 
     def _evaluated(self, value: Any, copies: bool) -> Any:
         if isinstance(value, dict):

@@ -155,6 +155,11 @@ def _bias(u: Unbound, argument: Any) -> Any:
     return None if u.draws.chance(40) else draw_recipe(u.draws, weight.shape[:1])
 
 
+def _training(u: Unbound, argument: Any) -> Any:
+    """False; a spelling without statistics knows nothing else than to compute them."""
+    return "running_mean" not in u.values
+
+
 def _mean(u: Unbound, argument: Any) -> Any:
     """Never None: without statistics some spellings end the process."""
     return draw_recipe(u.draws, (u.shape[1] if u.rank > 1 else 1,), ("normal", "steps"))
@@ -381,7 +386,7 @@ RULES: dict[str, Rule] = {
     "negative_slope": _among(0.01, 0.5, -0.5, 0), "alpha": _among(1, 1, 2, 0.5, -1, 0), "beta": _among(1, 1, 2, 0.5),
     "threshold": _among(20, 20, 0.5, 2), "exponent": _among(2, 0.5, 1, 3, -1, 2.5), "fill_value": _among(0.5, 0, -1),
     "approximate": _among("none", "tanh"), "rounding_mode": _among(None, None, None, "floor"), "mode": _among("constant"),
-    "eps": _among(1e-5, 1e-3, 0.5), "epsilon": _among(1e-5), "momentum": _always(0.1), "training": _always(False),
+    "eps": _among(1e-5, 1e-3, 0.5), "epsilon": _among(1e-5), "momentum": _always(0.1), "training": _training,
     "exponential_average_factor": _always(0.1), "train": _always(False), "p": _among(0.5, 0.0), "cudnn_enabled": _always(False),
     "transposed": _always(False), "half_to_float": _always(False), "implicit": _always(False), "scale": _among(1, 1, 1, 2),
     "input_scale": _among(1, 1, 1, 2), "divisor_override": _among(None, None, 1, 7), "layout": _always(None),

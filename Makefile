@@ -14,7 +14,7 @@ REPORT   ?= report
 # Compiling is the slow part of the tests and uses every core by itself, so few workers do.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test check bench tools emulators clean help
+.PHONY: demo test check bench fuzz tools emulators clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make check  ruff and mypy"
 	@echo "make bench  five networks beside onnxruntime and openvino, and what each technique gives, into docs/benchmarks.md;"
 	@echo "            BENCH=--quick for a smoke run, BENCH=--resume to go on, BENCH='--only resnet50' for a part"
+	@echo "make fuzz   random networks against every oracle on all cores; MINUTES=60, resumes; FUZZ='--kinds graph,module' for a part"
 
 demo: tools $(VENV)/.installed
 	$(BIN)/lowbit bench resnet50 --configs $(CONFIGS) --threads $(THREADS) --runs $(RUNS) --report $(REPORT)
@@ -66,6 +67,12 @@ emulators:
 		apt-get update -qq && apt-get install -y --no-install-recommends $(EMULATORS) && exit 0; \
 	fi; \
 	echo "note: without QEMU the tests of the Raspberry Pi are skipped: apt-get install $(EMULATORS)" >&2
+
+# Random networks, hours of them: seeds, counts and findings are kept in .fuzz, and the next call goes on from there.
+MINUTES ?= 60
+FUZZ    ?=
+fuzz: tools emulators $(VENV)/.installed
+	$(BIN)/python -m tests.fuzz.campaign --minutes $(MINUTES) $(FUZZ)
 
 clean:
 	rm -rf $(REPORT) .mypy_cache .pytest_cache .ruff_cache .hypothesis

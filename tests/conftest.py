@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +16,25 @@ import pytest
 if os.environ.get("PYTEST_XDIST_WORKER"):  # one worker a core: more threads would only wait for each other
     for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(_variable, "1")
+
+
+MEMORY = 6 << 30
+"""Bytes of resident memory that a process of the test run may have: a pass that never ends shall not take the machine along."""
+
+
+def resident() -> int:
+    """Bytes of memory that this process has now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def watch_memory(limit: int = MEMORY, every: float = 1.0) -> None:
+    """Ends the process, with the stack of every thread, when it has more than ``limit`` bytes."""
+    while resident() <= limit:
+        time.sleep(every)
+    print(f"this process has more than {limit >> 20} MiB of memory; every thread's stack:", file=sys.stderr, flush=True)
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(3)
 
 
 def _runs(find: Callable[[], object]) -> bool:
@@ -50,6 +73,11 @@ _NEEDS = {
     "data": (lambda: bool(os.environ.get("LOWBIT_DATA")), "LOWBIT_DATA does not name the pretrained networks and images"),
     "peers": (lambda: find_spec("onnxruntime") is not None and find_spec("onnx") is not None, "onnxruntime is not installed"),
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if sys.platform == "linux":
+        threading.Thread(target=watch_memory, daemon=True).start()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -35,15 +35,15 @@ def _work(pipe: Connection, journal: str) -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"
     os.environ["LOWBIT_TUNING"] = "off"
+    os.environ.setdefault("LOWBIT_CACHE", str(Path(journal).parent / "cache"))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from tests.fuzz.artifacts import artifact_batch
-    from tests.fuzz.runner import run_batch
+    from tests.fuzz.runner import run_artifacts, run_batch
 
     while (task := pipe.recv()) is not None:
         kind, seed, cases = task
         if kind == "artifact":
-            pipe.send(artifact_batch(seed, cases))
+            pipe.send(run_artifacts(seed, cases))
         else:
             pipe.send(run_batch(kind, seed, cases, BATCH_SECONDS, journal=Path(journal)))
 
@@ -93,6 +93,7 @@ class Campaign:
     deadline: float
     jobs: int
     workers: list[Worker] = field(default_factory=list)
+    deaths: int = 0  # of workers, one after the other
 
     def next_kind(self) -> str:
         """The one furthest behind its share of the time, batches under way included."""
@@ -132,7 +133,7 @@ class Campaign:
             if not worker.pipe.poll():
                 raise TimeoutError(f"no end after {took:.0f} s")
             self.state.add(worker.pipe.recv())
-            worker.task = None
+            worker.task, self.deaths = None, 0
         except (EOFError, OSError) as error:  # TimeoutError is one
             worker.process.join(1)
             code = worker.process.exitcode
@@ -141,6 +142,9 @@ class Campaign:
             self.state.seconds[kind] += took
             self.state.fail(kind, seed, f"{what}: {kind}-{seed}", f"# {what}; the case under way:\n{text}")
             worker.stop()
+            self.deaths += 1
+            if self.deaths > 3 * self.jobs:
+                raise SystemExit("no worker finishes a batch: see the text above, or run python -m tests.fuzz.runner") from None
         self.state.save()
 
 

@@ -37,7 +37,7 @@ def spread(
     """For each output the largest change seen: float64, with errors of these amplitudes on every value."""
     values: dict[str, np.ndarray] = {}
     evaluate(graph, inputs, lambda name, value: values.__setitem__(name, value.numpy()), torch.float64)
-    sizes = {name: amplitude(name, value) for name, value in [*values.items(), *graph.constants.items()]}
+    sizes = {name: amplitude(name, value) for name, value in {**values, **graph.constants}.items()}
     moved = [0.0] * len(graph.outputs)
     for seed in range(trials):
         random = np.random.default_rng(seed)

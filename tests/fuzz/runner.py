@@ -16,10 +16,14 @@ from tests.fuzz.cases import run_case
 from tests.fuzz.coverage import Coverage
 from tests.fuzz.draws import Rejected
 
-__all__ = ["Batch", "run_batch"]
+__all__ = ["Batch", "run_artifacts", "run_batch"]
 
 SHRINKING = 60.0
 """Seconds that a failing case may take to become small."""
+
+
+class _TimeIsUpError(BaseException):
+    """Passes through Hypothesis, which takes an Exception for a finding."""
 
 
 @dataclass
@@ -46,7 +50,7 @@ def run_batch(
     ``journal``: a file that holds the case under way, should it end the process."""
     batch = Batch(kind, number)
     began = time.perf_counter()
-    failed_at = 0.0
+    failed_at, over = 0.0, False
 
     @seed(number)
     @settings(
@@ -55,10 +59,11 @@ def run_batch(
     )  # fmt: skip
     @given(st.data())
     def cases(data: st.DataObject) -> None:
-        nonlocal failed_at
+        nonlocal failed_at, over
         now = time.perf_counter()
         if now - began > seconds or (batch.failure and now - failed_at > SHRINKING):
-            return
+            over = True
+            raise _TimeIsUpError
         try:
             checked = run_case(kind, data.draw, journal, **options)
         except Rejected:
@@ -79,9 +84,29 @@ def run_batch(
         warnings.simplefilter("ignore")
         try:
             cases()
-        except BaseException as error:
-            if not batch.failure or isinstance(error, KeyboardInterrupt):
+        except _TimeIsUpError:
+            pass
+        except Exception:  # the finding itself, or Hypothesis about a case that was cut short
+            if not batch.failure and not over:
                 raise
+    batch.seconds = time.perf_counter() - began
+    return batch
+
+
+def run_artifacts(number: int, mutations: int) -> Batch:
+    """Mutations of saved networks (tests/fuzz/artifacts.py) as a batch."""
+    from tests.fuzz.artifacts import campaign
+
+    batch = Batch("artifact", number)
+    began = time.perf_counter()
+    try:
+        counts = campaign(number, mutations)
+    except Exception as error:
+        batch.failure, batch.origin = _report(error), f"artifact {number}: {str(error)[:120]}"
+    else:
+        batch.cases = mutations
+        for outcome, count in counts.items():
+            batch.coverage.add([["artifact", outcome, "", "", "", "", count]])
     batch.seconds = time.perf_counter() - began
     return batch
 

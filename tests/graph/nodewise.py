@@ -44,8 +44,9 @@ def reference(graph: Graph, node: Node, values: dict[str, np.ndarray]) -> np.nda
 def check_nodes(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
     """Each integer result is the nearest one to the float operation's, up to float32 rounding.
 
-    Tolerance: half a step of the output, plus 2^-20 of the magnitudes that float32 (24 bits) holds.
-    Of softmax also what rounding its table does (table.max() = 2^k).  b1: the sign, except within that tolerance of 0.  Pads of b1 inputs are not zeros and are skipped.
+    Tolerance: half a step of the output, plus 2^-20 of the magnitudes that float32 (24 bits) holds, and for softmax what
+    rounding its table does (table.max() = 2^k).  b1: the sign, except within that tolerance of 0.  Pads of b1 inputs are
+    not zeros and are skipped.
     """
     values: dict[str, np.ndarray] = dict(zip(graph.inputs, inputs, strict=True)) | dict(graph.constants)
     outputs = interpret(graph, inputs, values.__setitem__)

@@ -19,7 +19,7 @@ def batch_norm(b: Builder, call: Call) -> tuple[Value, ...]:
     args = call.args
     args.without_effect("momentum", "exponential_average_factor", "cudnn_enabled")
     x = activation(call, args["input"])
-    mean, var = args["running_mean"], args["running_var"]
+    mean, var = args.get("running_mean"), args.get("running_var")  # one spelling has none
     if args.get("training") or mean is None or var is None:
         call.refuse("only batch norm with running statistics can be compiled (track_running_stats=True, evaluation mode)")
     weight = torch.ones_like(mean) if args["weight"] is None else args["weight"]

@@ -1,0 +1,59 @@
+"""What the fuzzer found, as small as it became, checked again like any other case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lowbit.frontend import import_model
+from lowbit.graph import Graph
+from lowbit.quantization import QuantizationConfig, calibrate, quantize_graph
+from tests.fuzz.checks import Checked, allowances, check_float, close
+from tests.fuzz.compiled import Way, check_compiled
+from tests.fuzz.machines import native_targets
+from tests.graph.build import Build
+from tests.graph.nodewise import check_nodes
+
+LAMBDAS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "softplus with a threshold": (lambda x: torch.ops.aten.softplus.default(x, 1, 0.5), (3, 4)),
+    "pixel_unshuffle of rank 5": (lambda x: torch.ops.aten.pixel_unshuffle.default(x, 2), (2, 3, 1, 4, 6)),
+    "a part of length 0 that nobody reads": (lambda x: (torch.ops.aten.pad.default(x, [0, 0, -1, 0]), x.relu())[1], (2, 1, 3)),
+}
+
+
+@pytest.mark.parametrize("name", LAMBDAS)
+def test_modules(name: str) -> None:
+    function, shape = LAMBDAS[name]
+
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return function(x)
+
+    x = torch.linspace(-2, 2, int(np.prod(shape))).reshape(shape)
+    graph = import_model(Net(), (x,))
+    _, outputs = check_float(graph, [x])
+    close(outputs, [Net()(x.double())], allowances(graph, [x], outputs), name)
+
+
+def _clamp_of_one_sign() -> tuple[Graph, QuantizationConfig]:
+    """b1 knew no clamp: -1 was +1 where only the clamp made the value negative."""
+    b = Build()
+    x = b.input("x", 1, 4, 3, 3)
+    negative = b.node("negative", "clamp", x, lo=None, hi=-0.25)
+    both = b.node("both", "concat", negative, x, axis=1)
+    b.conv("layer", both, 3, lo=None)
+    return b.graph("layer"), QuantizationConfig("i8", "b1", first_last_bits=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [_clamp_of_one_sign])
+def test_graphs(make: Any) -> None:
+    graph, config = make()
+    inputs = [np.random.default_rng(0).standard_normal(graph.types[name].shape, np.float32) for name in graph.inputs]
+    canonical, _ = check_float(graph, [torch.from_numpy(x) for x in inputs])
+    integer = quantize_graph(canonical, calibrate(canonical, [tuple(inputs)]), config)
+    check_nodes(integer, inputs)
+    for target in native_targets():
+        check_compiled(integer, inputs, Way(target, None, 1, False, False), Checked("compiled"), "")

@@ -26,7 +26,7 @@ PLAN: dict[str, tuple[int, int]] = {"graph": (25, 300), "module": (25, 80), "com
 
 BATCH_SECONDS = 60.0
 HANG_SECONDS = 420.0  # a batch and the shrinking of one failure; whoever takes longer hangs
-MEMORY = 20 << 30  # address space of a worker
+MEMORY = 10 << 30  # address space of a worker
 TASKS = 30  # batches until a worker is replaced by a new one
 
 

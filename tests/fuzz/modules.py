@@ -42,7 +42,9 @@ NOT_ON_CPU = ("cudnn_batch_norm",)
 
 @cache
 def overloads() -> dict[str, tuple[str, ...]]:
-    """Operation of the table -> "name.overload" of all its spellings that take tensors, in-place ones included."""
+    """Operation of the table -> "name.overload" of all its spellings that take tensors, in-place ones included.
+
+    Those of TorchScript (``prim_``) are not called by anybody, and some end the process."""
     found: dict[str, tuple[str, ...]] = {}
     for name in HANDLERS:
         spellings = []
@@ -51,7 +53,7 @@ def overloads() -> dict[str, tuple[str, ...]]:
             for overload in packet.overloads() if packet is not None else ():
                 arguments = getattr(packet, overload)._schema.arguments
                 tensors = any("Tensor" in str(a.type) for a in arguments)
-                if tensors and not any(a.is_out for a in arguments):
+                if tensors and not any(a.is_out for a in arguments) and not overload.startswith("prim_"):
                     spellings.append(f"{variant}.{overload}")
         found[name] = () if name in NOT_ON_CPU else tuple(spellings)
     return found

@@ -20,7 +20,7 @@ from lowbit.lowering import Program, lower
 from lowbit.runtime.assemble import assemble
 from lowbit.runtime.compiled import Compiled
 from lowbit.targets import Target
-from tests.fuzz.checks import Checked, allowances, close
+from tests.fuzz.checks import Checked, Refused, allowances, close
 from tests.fuzz.draws import Draws
 from tests.fuzz.machines import RandomDecisions, emulated_targets, native_targets, run_executable
 
@@ -62,7 +62,7 @@ def check_compiled(graph: Graph, inputs: Sequence[np.ndarray], way: Way, checked
         raise
     except LowbitError as error:
         checked.refuse(error)
-        return
+        raise Refused from None
     kernels = compile_kernels(program.specs, target, jobs=1)
     weights = weights_file(program)
     _reach(graph, program, target, checked, width)

@@ -76,7 +76,7 @@ def run_batch(
                 batch.failure, batch.origin = text, _origin(error)
             raise
         if not batch.failure:
-            batch.cases += 1
+            batch.cases += checked.compared
             batch.refused += checked.refused
             batch.coverage.add(checked.coverage.rows)
 

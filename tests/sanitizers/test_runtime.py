@@ -75,8 +75,8 @@ def build(network: Network, sanitizer: str, runtime: Path, folder: Path) -> Path
     (folder / "network.c").write_text(driver_source(network.program, network.target, "lowbit_tested"))
     header = network_header(network.program, "lowbit_tested")
     (folder / "network.h").write_text(
-        header + f"#define OPERATIONS {len(network.program.calls)}\n#define lowbit_network lowbit_tested_network\n"
-        "".join(
+        header
+        + f"#define OPERATIONS {len(network.program.calls)}\n#define lowbit_network lowbit_tested_network\n".join(
             f"#define lowbit_{name} lowbit_tested_{name}\n"
             for name in ("open", "open_memory", "open_part", "run", "profile", "set_threads", "threads", "close", "error", "info")
         )

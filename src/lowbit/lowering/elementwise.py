@@ -18,7 +18,16 @@ from lowbit.lowering.program import NULL, Ref
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
 
-__all__ = ["emit_rescale", "float_bounds", "lower_affine", "lower_binary", "lower_clamp", "lower_constant_sign", "lower_softmax", "lower_unary"]
+__all__ = [
+    "emit_rescale",
+    "float_bounds",
+    "lower_affine",
+    "lower_binary",
+    "lower_clamp",
+    "lower_constant_sign",
+    "lower_softmax",
+    "lower_unary",
+]
 
 
 def float_bounds(node: Node) -> tuple[float, float]:

@@ -61,7 +61,7 @@ class Draft:
 
 
 def clamp_bounds(node: Node, params: QParams) -> dict[str, int]:
-    """qlo, qhi: the type's range, tightened by the fused clamp lo, hi.  Of b1 that may leave one value: the output is constant."""
+    """qlo, qhi: the type's range, tightened by the fused clamp lo, hi.  Of b1 that may leave one value."""
     qlo, qhi = params.qtype.qmin, params.qtype.qmax
     lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
     if lo is not None:

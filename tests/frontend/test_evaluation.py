@@ -32,6 +32,39 @@ def test_observe_sees_inputs_and_every_node_in_order() -> None:
     assert float(seen["0"].min()) == 0
 
 
+def test_a_row_does_not_depend_on_the_others() -> None:
+    """To the last bit: sums, and functions whose vector instructions differ from what is done for the last elements."""
+
+    class Everything(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(20, 7)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.sigmoid(self.norm(self.conv(x))) + torch.tanh(self.conv(x)) * nn.functional.elu(self.conv(x))
+            y = nn.functional.silu(self.fc(nn.functional.avg_pool2d(y, (1, 3)).flatten(1)))
+            return y.softmax(1) + y.exp()
+
+    torch.manual_seed(4)
+    model, x = Everything().eval(), torch.randn(5, 3, 7, 5)
+    together, alone = (canonicalize(import_model(model, x[:count])) for count in (5, 1))
+    seen: list[dict[str, torch.Tensor]] = [{}, {}]
+    evaluate(together, [x], lambda name, value: seen[0].__setitem__(name, value.clone()))
+    for row in range(5):
+        evaluate(alone, [x[row : row + 1]], lambda name, value: seen[1].__setitem__(name, value.clone()))
+        assert [name for name, value in seen[1].items() if not torch.equal(value, seen[0][name][row : row + 1])] == []
+
+
+def test_a_row_does_not_depend_on_its_address() -> None:
+    """Rows of 72 bytes: only the first lies where memory of its own would."""
+    torch.manual_seed(4)
+    model, x = nn.Conv2d(18, 3, 1), torch.randn(9, 18, 1, 1)
+    together, alone = (import_model(model, x[:count]) for count in (9, 1))
+    (got,) = evaluate(together, [x])
+    assert torch.equal(got, torch.cat([evaluate(alone, [row.clone()])[0] for row in x.split(1)]))
+    assert torch.equal(got, torch.cat([evaluate(alone, [row])[0] for row in x.split(1)]))
+
+
 def test_values_and_dtypes() -> None:
     model, x = _network()
     graph = import_model(model, x)

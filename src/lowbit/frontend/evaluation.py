@@ -75,8 +75,16 @@ def _finish(node: Node, value: Tensor, extras: Sequence[Tensor] = ()) -> Tensor:
 
 
 def _each_row(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """``function`` of every row by itself: torch sums in an order that depends on the batch, and ranges shall not."""
-    return function(x) if x.shape[0] == 1 else torch.cat([function(row) for row in x.split(1)])
+    """``function`` of every row by itself, alone in memory: in which order torch sums, and which elements it gives to
+    vector instructions (whose exp is another), depends on the batch and on addresses, and ranges shall not."""
+    if x.dim() < 2 or x.shape[0] == 1:
+        return function(_alone(x))
+    return torch.cat([function(_alone(row)) for row in x.split(1)])
+
+
+def _alone(x: Tensor) -> Tensor:
+    """Contiguous, from an address on that torch's allocator could have given."""
+    return x if x.is_contiguous() and x.data_ptr() % 64 == 0 else x.clone(memory_format=torch.contiguous_format)
 
 
 def _conv2d(node: Node, _: Shape, x: Tensor, weight: Tensor, *extras: Tensor) -> Tensor:
@@ -106,7 +114,7 @@ def _avg_pool2d(node: Node, _: Shape, x: Tensor) -> Tensor:
 
 
 def _batch_norm(node: Node, _: Shape, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-    return F.batch_norm(x, mean, var, weight, bias, False, 0.0, node.attrs["eps"])
+    return _each_row(lambda row: F.batch_norm(row, mean, var, weight, bias, False, 0.0, node.attrs["eps"]), x)
 
 
 def _affine(node: Node, _: Shape, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -115,7 +123,13 @@ def _affine(node: Node, _: Shape, x: Tensor, scale: Tensor, shift: Tensor) -> Te
 
 
 def _unary(node: Node, _: Shape, x: Tensor) -> Tensor:
-    return POINTWISE[node.attrs["fn"]](x, **{key: value for key, value in node.attrs.items() if key != "fn"})
+    extra = {key: value for key, value in node.attrs.items() if key != "fn"}
+    return _each_row(lambda row: POINTWISE[node.attrs["fn"]](row, **extra), x)
+
+
+def _softmax(node: Node, _: Shape, x: Tensor) -> Tensor:
+    axis = node.attrs["axis"]
+    return torch.softmax(x, axis) if axis == 0 else _each_row(lambda row: torch.softmax(row, axis), x)
 
 
 def _slice(node: Node, shape: Shape, x: Tensor) -> Tensor:
@@ -135,7 +149,7 @@ _OPS: dict[str, Callable[..., Tensor]] = {
     "affine": _affine,
     "clamp": lambda node, _, x: _finish(node, x.clone()),
     "unary": _unary,
-    "softmax": lambda node, _, x: torch.softmax(x, node.attrs["axis"]),
+    "softmax": _softmax,
     "add": lambda node, _, x, y: _finish(node, x + y),
     "sub": lambda node, _, x, y: _finish(node, x - y),
     "mul": lambda node, _, x, y: _finish(node, x * y),

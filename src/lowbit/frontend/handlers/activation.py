@@ -64,6 +64,7 @@ def prelu(b: Builder, call: Call) -> Value:
     x, slope = activation(call, call.args["self"]), call.args["weight"]
     if not isinstance(slope, torch.Tensor):
         call.refuse("the slope must be a constant")
+    x = b.reshape(call, x, call.shape)  # a slope of more axes adds leading ones
     shape = b.shape(x)
     if slope.numel() == 1:
         return b.emit(call, "unary", [x], shape, fn="leaky_relu", alpha=b.number(call, "the slope", slope))

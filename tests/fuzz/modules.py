@@ -124,7 +124,10 @@ class Generator:
             if tensor.is_floating_point() and tensor.numel() and not float(tensor.abs().max()) < _LARGEST:
                 raise Rejected(f"{operation}: values that are large or no numbers")
         name = f"v{len(self.program.statements)}"
-        self.values[name] = target(*self._evaluated(args, False), **self._evaluated(kwargs, False))
+        try:
+            self.values[name] = target(*self._evaluated(args, False), **self._evaluated(kwargs, False))
+        except RuntimeError as error:  # of writing into a view that a copy is not; nothing is written then
+            raise Rejected(f"{operation}: torch refuses: {str(error)[:60]}") from None
         self.program.statements.append(Statement(name, operation, args, kwargs))
         self.read |= {ref.name for ref in used}
         if packet.endswith("_") and used:  # what shares the memory has a new value, which nobody has read

@@ -20,7 +20,10 @@ from tests.graph.nodewise import check_nodes
 LAMBDAS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "softplus with a threshold": (lambda x: torch.ops.aten.softplus.default(x, 1, 0.5), (3, 4)),
     "pixel_unshuffle of rank 5": (lambda x: torch.ops.aten.pixel_unshuffle.default(x, 2), (2, 3, 1, 4, 6)),
-    "prelu whose slope has more axes": (lambda x: torch.ops.aten._prelu_kernel.default(x, torch.full((1, 1), 0.25)), (3,)),
+    "prelu whose slope has more axes": (
+        lambda x: torch.ops.aten._prelu_kernel.default(x, torch.full((1, 1), 0.25, dtype=x.dtype)),
+        (3,),
+    ),
     "a part of length 0 that nobody reads": (lambda x: (torch.ops.aten.pad.default(x, [0, 0, -1, 0]), x.relu())[1], (2, 1, 3)),
 }
 

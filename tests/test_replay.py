@@ -48,8 +48,9 @@ def test_names_within_specs_do_not_matter(cells: dict[str, Any], monkeypatch: py
 
 def test_a_changed_kernel_is_told(cells: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     text = replay_cells.tensorir
+    changed = {True: "int64", False: "int32"}
     monkeypatch.setattr(
-        replay_cells, "tensorir", lambda spec, target: text(spec, target).replace("int32", "int64" if spec.kind == "pool" else "int32")
+        replay_cells, "tensorir", lambda spec, target: text(spec, target).replace("int32", changed[spec.kind == "pool"])
     )
     assert kinds(cells, replay.record(SMALL)) == {"tensorir": 2 * len(cells)}, "the two pools of each cell"
 

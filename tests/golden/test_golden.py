@@ -6,10 +6,7 @@ is fixed, and weights and data are multiples of 1/256, whose sums float32 holds 
 
 from __future__ import annotations
 
-import difflib
 import re
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,10 +19,9 @@ from lowbit.lowering import Program, lower, print_program
 from lowbit.reporting.kernel_texts import kernel_text
 from lowbit.targets import TARGETS
 from tests import tiny
+from tests.golden.texts import FOLDER, compare, of_this_tvm
 
-FOLDER = Path(__file__).parent / "expected"
 TARGET = TARGETS["x86-64-v3"]
-TVM = "0.27"  # whose way of writing TensorIR the files have
 
 
 @pytest.fixture(scope="module")
@@ -51,44 +47,23 @@ def program(integer: Graph) -> Program:
     return lower(integer, TARGET)
 
 
-def _compare(name: str, text: str, request: pytest.FixtureRequest) -> None:
-    path = FOLDER / name
-    text = "".join(f"{line.rstrip()}\n" for line in text.rstrip("\n").splitlines())
-    if request.config.getoption("--update-golden"):
-        FOLDER.mkdir(exist_ok=True)
-        path.write_text(text)
-    assert path.is_file(), f"{path.name} is missing; pytest tests/golden --update-golden writes it"
-    wanted = path.read_text()
-    diff = "".join(difflib.unified_diff(wanted.splitlines(True), text.splitlines(True), "expected", "now", n=1))
-    assert text == wanted, f"{name} changed; if it should, run pytest tests/golden --update-golden\n{diff}"
-
-
 def test_float_graph(traced: tuple[Graph, np.ndarray], request: pytest.FixtureRequest) -> None:
-    _compare("graph.txt", print_graph(traced[0]), request)
+    compare("graph.txt", print_graph(traced[0]), request)
 
 
 def test_integer_graph(integer: Graph, request: pytest.FixtureRequest) -> None:
-    _compare("quantized.txt", print_graph(integer), request)
+    compare("quantized.txt", print_graph(integer), request)
 
 
 def test_program(program: Program, request: pytest.FixtureRequest) -> None:
-    _compare("program.txt", print_program(program, TARGET.name), request)
+    compare("program.txt", print_program(program, TARGET.name), request)
 
 
-def _tvm() -> str:
-    for package in ("apache-tvm", "tvm"):
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    return "none"
-
-
-@pytest.mark.skipif(not _tvm().startswith(f"{TVM}."), reason=f"the files are written by TVM {TVM}")
+@of_this_tvm
 @pytest.mark.parametrize("layer", ["x.quantize", "stem", "avg_pool2d", "head"])
 def test_tensorir(program: Program, layer: str, request: pytest.FixtureRequest) -> None:
     spec = next(call.spec for call in program.calls if call.layer == layer)
-    _compare(f"{layer}.tir.txt", kernel_text(spec, TARGET, "tensorir"), request)
+    compare(f"{layer}.tir.txt", kernel_text(spec, TARGET, "tensorir"), request)
 
 
 def test_nothing_of_a_machine() -> None:

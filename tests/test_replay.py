@@ -162,5 +162,5 @@ def test_exact_networks_are_made_of_exact_numbers() -> None:
     seen = exact_networks.exact_calibration(graph).histograms
     assert seen[graph.inputs[0]].minimum < 0
     assert all(histogram.minimum >= 0 for name, histogram in seen.items() if name not in graph.inputs)
-    assert set(replay.NETWORKS) > set(replay.QUICK.networks) - {"squeezenet1_1"}
+    assert set(replay.NETWORKS) > set(replay.QUICK.networks), "so that a quick file can be set beside a full one"
     assert set(replay.QUICK.targets) < set(TARGETS)

@@ -1,6 +1,6 @@
 """lowbit: PyTorch networks as n-bit integer networks, with kernels generated for one machine.
 
-``compile`` and ``trace`` need PyTorch (and TVM, unless every kernel is cached); ``load`` needs numpy only.
+``compile``, ``calibrate`` and ``trace`` need PyTorch (and TVM, unless every kernel is cached); ``load`` needs numpy only.
 """
 
 from __future__ import annotations
@@ -10,18 +10,32 @@ from typing import TYPE_CHECKING, Any
 from lowbit.version import __version__
 
 if TYPE_CHECKING:
-    from lowbit.compiler import compile, trace, tune
+    from lowbit.compiler import calibrate, compile, trace, tune
     from lowbit.numerics import QType
-    from lowbit.quantization import LayerPrecision, QuantizationConfig
+    from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig
     from lowbit.runtime import Compiled, load
 
-__all__ = ["Compiled", "LayerPrecision", "QType", "QuantizationConfig", "__version__", "compile", "load", "trace", "tune"]
+__all__ = [
+    "Calibration",
+    "Compiled",
+    "LayerPrecision",
+    "QType",
+    "QuantizationConfig",
+    "__version__",
+    "calibrate",
+    "compile",
+    "load",
+    "trace",
+    "tune",
+]
 
 _HOME = {
+    "calibrate": "lowbit.compiler",
     "compile": "lowbit.compiler",
     "trace": "lowbit.compiler",
     "tune": "lowbit.compiler",
     "QType": "lowbit.numerics",
+    "Calibration": "lowbit.quantization",
     "LayerPrecision": "lowbit.quantization",
     "QuantizationConfig": "lowbit.quantization",
     "Compiled": "lowbit.runtime",

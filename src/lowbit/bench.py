@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy as np
 from lowbit.errors import ConfigError
 from lowbit.files import scratch_folder
 from lowbit.graph import Graph
+from lowbit.graph.ops import LAYERS
+from lowbit.measure.expected import expected_outputs
 from lowbit.measure.latency import measure_latency
 from lowbit.measure.output_check import OutputCheck, check_outputs
 from lowbit.measure.peers import Peer, build_peers, check_peers
@@ -22,9 +25,20 @@ from lowbit.measure.rows import BenchReport, BenchRow, with_speedups
 from lowbit.measure.size import bytes_on_disk
 
 if TYPE_CHECKING:
+    from lowbit.quantization import Calibration, QuantizationConfig
     from lowbit.runtime.compiled import Compiled
 
-__all__ = ["CALIBRATION_INPUTS", "CHECKED_INPUTS", "BenchPlan", "float64_outputs", "layer_outputs", "oracle_inputs", "run_bench"]
+__all__ = [
+    "CALIBRATION_INPUTS",
+    "CHECKED_INPUTS",
+    "BenchPlan",
+    "Prepared",
+    "float64_outputs",
+    "layer_outputs",
+    "oracle_inputs",
+    "prepare",
+    "run_bench",
+]
 
 CALIBRATION_INPUTS = 4
 CHECKED_INPUTS = 8  # compared with the float network
@@ -37,7 +51,7 @@ class BenchPlan:
 
     ``configs``: forms of ``quantization.parse_config``; ``peers``: names in PEERS; ``threads``: for
     lowbit and peers alike; ``runs``: timed runs a configuration; ``batch``: images a run;
-    ``input_shape``: for a factory that returns a module only.
+    ``input_shape``: for a factory that returns a module only.  ``quantizations``: what the ``configs`` mean.
     Raises ConfigError, ToolMissing, UnknownTarget.
     """
 
@@ -49,6 +63,7 @@ class BenchPlan:
     peers: tuple[str, ...] = ()
     target: str = "native"
     input_shape: tuple[int, ...] | None = None
+    quantizations: Mapping[str, QuantizationConfig | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         from lowbit.quantization import parse_config
@@ -57,8 +72,8 @@ class BenchPlan:
 
         if not self.configs:
             raise ConfigError("no configuration to measure; write for example fp32,8/int8,4/int4")
-        for name in self.configs:
-            parse_config(name)
+        parsed = {name: parse_config(name) for name in self.configs}
+        object.__setattr__(self, "quantizations", MappingProxyType(parsed))
         if len(set(self.configs)) != len(self.configs):
             raise ConfigError(f"a configuration is given twice in {','.join(self.configs)}")
         for what in ("threads", "runs", "batch"):
@@ -68,6 +83,56 @@ class BenchPlan:
             raise ConfigError(f"peers ({', '.join(self.peers)}) run on this machine only, not on {self.target}")
         check_peers(self.peers)
         find_target(self.target)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every configuration of a plan shares: the network traced, and calibrated once.
+
+    ``samples``: what the ranges come from; ``inputs``: others, to compare outputs on.
+    ``calibration``: None where all configurations are float."""
+
+    plan: BenchPlan
+    model: Any
+    graph: Graph
+    samples: Sequence[np.ndarray]
+    inputs: Sequence[np.ndarray]
+    calibration: Calibration | None
+
+    def compile(self, config: str) -> tuple[Compiled, float]:
+        """The network in one configuration of the plan, and the seconds that took."""
+        from lowbit.compiler import compile as compile_network
+
+        plan, start = self.plan, time.perf_counter()
+        network = compile_network(
+            self.graph,
+            config=plan.quantizations[config],
+            calibration=self.calibration,
+            target=plan.target,
+            threads=plan.threads,
+            name=plan.network,
+        )
+        return network, time.perf_counter() - start
+
+
+def prepare(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> Prepared:
+    """Traces and calibrates the network of ``plan`` on seeded pictures.  Raises ConfigError for one of several inputs."""
+    from lowbit.compiler import calibrate, trace
+    from lowbit.zoo import load_network
+    from lowbit.zoo.samples import smooth_samples
+
+    model, examples = load_network(plan.network, plan.input_shape, plan.batch)
+    if len(examples) != 1:
+        raise ConfigError(f"{plan.network} takes {len(examples)} inputs; bench measures networks of one input")
+    shape = tuple(examples[0].shape)
+    pictures = [smooth_samples(shape, seed).numpy() for seed in range(CALIBRATION_INPUTS + CHECKED_INPUTS)]
+    samples, inputs = pictures[:CALIBRATION_INPUTS], pictures[CALIBRATION_INPUTS:]
+    graph, calibration = trace(model, examples, name=plan.network), None
+    if any(plan.quantizations.values()):
+        start = time.perf_counter()
+        calibration = calibrate(graph, samples=samples)
+        say(f"calibrated in {time.perf_counter() - start:.1f} s")
+    return Prepared(plan, model, graph, samples, inputs, calibration)
 
 
 @dataclass(frozen=True)
@@ -85,27 +150,19 @@ def run_bench(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> t
 
     ``say`` hears one line about each step.
     """
-    from lowbit.compiler import trace
     from lowbit.measure.machine import commit, cpu_features, machine, versions
-    from lowbit.zoo import load_network
-    from lowbit.zoo.samples import smooth_samples
 
-    model, examples = load_network(plan.network, plan.input_shape, plan.batch)
-    if len(examples) != 1:
-        raise ConfigError(f"{plan.network} takes {len(examples)} inputs; bench measures networks of one input")
-    shape = tuple(examples[0].shape)
-    pictures = [smooth_samples(shape, seed).numpy() for seed in range(CALIBRATION_INPUTS + CHECKED_INPUTS)]
-    calibration, inputs = pictures[:CALIBRATION_INPUTS], pictures[CALIBRATION_INPUTS:]
-    reference = float64_outputs(model, inputs)
-    graph = trace(model, examples, name=plan.network)
+    given = prepare(plan, say)
+    reference = float64_outputs(given.model, given.inputs)
+    inputs = given.inputs
     subjects: dict[str, _Subject] = {}
     networks: dict[str, Compiled] = {}
     with scratch_folder() as folder:
         for name in plan.configs:
-            networks[name], seconds = _compile(graph, name, plan, calibration)
+            networks[name], seconds = given.compile(name)
             subjects[name] = _check(networks[name], seconds, inputs, reference, folder)
             say(f"{name}: compiled in {seconds:.1f} s{_warning(subjects[name].check)}")
-        for peer in build_peers(plan.peers, model, inputs[0], calibration, plan.threads, folder):
+        for peer in build_peers(plan.peers, given.model, inputs[0], given.samples, plan.threads, folder):
             subjects[peer.config] = _peer(peer, inputs, reference)
             say(f"{peer.config}: loaded")
         say(f"timing {len(subjects)} configurations, {plan.runs} runs each, in turns")
@@ -141,22 +198,6 @@ def float64_outputs(model: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray
         return [exact(torch.from_numpy(x).double()).numpy() for x in inputs]
 
 
-def _compile(graph: Graph, name: str, plan: BenchPlan, calibration: Sequence[np.ndarray]) -> tuple[Compiled, float]:
-    from lowbit.compiler import compile as compile_network
-    from lowbit.quantization import parse_config
-
-    start = time.perf_counter()
-    network = compile_network(
-        graph,
-        config=parse_config(name),
-        calibration=[(x,) for x in calibration],
-        target=plan.target,
-        threads=plan.threads,
-        name=plan.network,
-    )
-    return network, time.perf_counter() - start
-
-
 def _check(
     network: Compiled, seconds: float, inputs: Sequence[np.ndarray], reference: Sequence[np.ndarray], folder: Path
 ) -> _Subject:
@@ -171,22 +212,14 @@ def _check(
 def layer_outputs(graph: Graph, inputs: Sequence[np.ndarray]) -> tuple[dict[str, list[np.ndarray]], list[np.ndarray] | None]:
     """Outputs of every convolution and linear layer, and the network's outputs as the oracle has them;
     the latter None for a float network, which has no oracle."""
-    import torch
+    layers: dict[str, list[np.ndarray]] = {node.name: [] for node in graph.nodes if node.op in LAYERS}
 
-    from lowbit.frontend.evaluation import evaluate
-    from lowbit.graph.interpreter import interpret
-
-    layers: dict[str, list[np.ndarray]] = {node.name: [] for node in graph.nodes if node.op in ("conv2d", "linear")}
-
-    def observe(name: str, value: Any) -> None:
+    def observe(name: str, value: np.ndarray) -> None:
         if name in layers:
-            layers[name].append(np.asarray(value))
+            layers[name].append(value)
 
-    if all(value.quant is None for value in graph.types.values()):
-        for x in inputs:
-            evaluate(graph, [torch.from_numpy(x)], observe)
-        return layers, None
-    return layers, [interpret(graph, [x], observe)[0] for x in inputs]
+    outputs = [expected_outputs(graph, [x], observe)[0] for x in inputs]
+    return layers, outputs if graph.is_integer else None
 
 
 def _peer(peer: Peer, inputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> _Subject:

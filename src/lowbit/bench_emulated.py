@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lowbit.bench import CALIBRATION_INPUTS, BenchPlan
+from lowbit.bench import BenchPlan, prepare
 from lowbit.emulate.result import Emulation
 from lowbit.emulate.user import TIMEOUT, emulate_user
-from lowbit.errors import ConfigError
 from lowbit.files import scratch_folder
 from lowbit.measure.size import bytes_on_disk
 from lowbit.targets import find_target
@@ -48,29 +47,15 @@ def run_emulated_bench(
 
     Raises what compiling and emulate_user raise.
     """
-    from lowbit.compiler import compile as compile_network
-    from lowbit.compiler import trace
-    from lowbit.quantization import parse_config
-    from lowbit.zoo import load_network
-    from lowbit.zoo.samples import smooth_samples
-
-    model, examples = load_network(plan.network, plan.input_shape, plan.batch)
-    if len(examples) != 1:
-        raise ConfigError(f"{plan.network} takes {len(examples)} inputs; bench measures networks of one input")
-    shape = tuple(examples[0].shape)
-    calibration = [(smooth_samples(shape, seed).numpy(),) for seed in range(CALIBRATION_INPUTS)]
-    picture = smooth_samples(shape, CALIBRATION_INPUTS).numpy()
-    graph = trace(model, examples, name=plan.network)
+    given = prepare(plan, say)
     rows: list[EmulatedRow] = []
     networks: dict[str, Compiled] = {}
     with scratch_folder() as folder:
         for name in plan.configs:
-            network = compile_network(
-                graph, config=parse_config(name), calibration=calibration, target=plan.target, name=plan.network
-            )
+            network, _ = given.compile(name)
             networks[name] = network
             size = bytes_on_disk(network.save(folder / "network.lowbit"))
-            done = emulate_user(network, [picture], runs=plan.runs, threads=plan.threads, timeout=timeout)
+            done = emulate_user(network, [given.inputs[0]], runs=plan.runs, threads=plan.threads, timeout=timeout)
             rows.append(EmulatedRow(name, size, network.manifest["macs"], done))
             say(f"{name}: {done.verdict}")
     return rows, networks

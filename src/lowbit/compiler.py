@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowbit.errors import CalibrationError, ConfigError, UnknownTarget
+from lowbit.errors import CalibrationError, ConfigError, UnknownTarget, warn
 from lowbit.files import as_path, check_folder, write_whole
 from lowbit.graph import Graph
 from lowbit.graph.printer import print_graph
@@ -22,15 +21,16 @@ from lowbit.targets import Target, find_target
 
 if TYPE_CHECKING:
     from lowbit.lowering import Program
+    from lowbit.quantization import Calibration
     from lowbit.runtime.compiled import Compiled
     from lowbit.tuning.session import TuneReport
 
-__all__ = ["Observer", "compile", "make_config", "quantize", "trace", "tune"]
+__all__ = ["StageLog", "calibrate", "compile", "make_config", "quantize", "trace", "tune"]
 
 
 @dataclass
-class Observer:
-    """Runs between steps: verifies each graph, times each step, dumps each stage to ``dump_dir``."""
+class StageLog:
+    """Called between steps: verifies each graph, times each step, dumps each stage to ``dump_dir``."""
 
     dump_dir: Path | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Observer:
         self._since = time.perf_counter()
 
 
-def trace(model: Any, example_inputs: Any, name: str | None = None, observer: Observer | None = None) -> Graph:
+def trace(model: Any, example_inputs: Any, name: str | None = None, log: StageLog | None = None) -> Graph:
     """A ``torch.nn.Module`` as a canonical float graph: batch norms folded, activations and residuals fused.
 
     Raises UnsupportedOperation (operation, line of the user's model, what is supported), NumericsError
@@ -56,7 +56,7 @@ def trace(model: Any, example_inputs: Any, name: str | None = None, observer: Ob
     from lowbit.frontend import import_model
     from lowbit.passes import PASSES
 
-    watch = observer or Observer()
+    watch = log or StageLog()
     graph = import_model(model, example_inputs, name)
     watch("import", graph)
     for step in PASSES:
@@ -104,28 +104,49 @@ def _precision(value: str | LayerPrecision) -> LayerPrecision:
     return LayerPrecision(QType.parse(weights) if weights else None, QType.parse(activations) if activations else None)
 
 
+def calibrate(
+    model: Any, example_inputs: Any = None, samples: Iterable[Any] | None = None, *, progress: bool | None = None
+) -> Calibration:
+    """What ``samples`` show of the values of a network, for any number of configurations.
+
+    ``model``, ``example_inputs``: as in :func:`compile`, whose ``calibration`` takes the result; compile the same model or, to
+    trace it once, the same Graph.  Samples: as in lowbit.quantization.calibrate, which raises CalibrationError.
+    """
+    return _observe(_float_graph(model, example_inputs, None, StageLog()), samples, None, progress)
+
+
 def quantize(
-    graph: Graph, config: QuantizationConfig, calibration: Iterable[Any] | None = None, progress: bool | None = None
+    graph: Graph,
+    config: QuantizationConfig,
+    calibration: Iterable[Any] | Calibration | None = None,
+    progress: bool | None = None,
 ) -> Graph:
-    """The integer graph of a float graph: observe ranges on ``calibration``, then round.
+    """The integer graph of a float graph: observe ranges on ``calibration``, or take those that it holds, then round.
 
     Without data, a seeded random input is used and a warning says so: enough to compile and time a
     network, not to judge its accuracy.
     """
-    from lowbit.quantization import calibrate, quantize_graph, random_samples
+    from lowbit.quantization import Calibration, quantize_graph, random_samples
 
+    if graph.is_integer:
+        raise ConfigError(f"{graph.name} is an integer graph already; its precision was chosen when it was made")
     if calibration is None:
-        warnings.warn(
-            "no calibration data: ranges come from a seeded random input, good for timing but not for accuracy",
-            stacklevel=3,
-        )
+        warn("no calibration data: ranges come from a seeded random input, good for timing but not for accuracy")
         calibration = random_samples(graph, seed=0, count=1)
-    if not isinstance(calibration, Iterable):
-        raise CalibrationError(f"calibration is {type(calibration).__name__}, must be an iterable of samples")
-    total = len(calibration) if isinstance(calibration, Sized) else None
-    with stage("calibrate", total, progress) as advance:
-        ranges = calibrate(graph, calibration, config, progress=lambda *_: advance())
-    return quantize_graph(graph, ranges, config)
+    if not isinstance(calibration, Calibration):
+        calibration = _observe(graph, calibration, config, progress)
+    return quantize_graph(graph, calibration, config)
+
+
+def _observe(
+    graph: Graph, samples: Iterable[Any] | None, config: QuantizationConfig | None, progress: bool | None
+) -> Calibration:
+    from lowbit.quantization import calibrate
+
+    if not isinstance(samples, Iterable):
+        raise CalibrationError(f"calibration is {type(samples).__name__}, must be an iterable of samples")
+    with stage("calibrate", len(samples) if isinstance(samples, Sized) else None, progress) as advance:
+        return calibrate(graph, samples, config, progress=lambda *_: advance())
 
 
 def compile(  # the name users expect
@@ -134,7 +155,7 @@ def compile(  # the name users expect
     *,
     weights: str | QType | None = None,
     activations: str | QType | None = None,
-    calibration: Iterable[Any] | None = None,
+    calibration: Iterable[Any] | Calibration | None = None,
     config: QuantizationConfig | str | None = None,
     layers: Mapping[str, str | LayerPrecision] | None = None,
     target: str | Target = "native",
@@ -149,11 +170,12 @@ def compile(  # the name users expect
     """Compile a network for one machine; the result is called like the module.
 
     ``model``: any ``torch.nn.Module``, with ``example_inputs`` (a float32 tensor or a tuple of them)
-    whose shapes the compiled network keeps; or a canonical Graph from :func:`trace`.
+    whose shapes the compiled network keeps; or a canonical Graph from :func:`trace`, or the integer graph that
+    lowbit.quantization.apply makes of one, which is compiled as it is.
     ``weights``, ``activations``: integer types ("i4", "u8", "b1", ...); neither = float32.  ``config``:
     instead of them, a QuantizationConfig or a short form such as "4/int8" or "w4a8".  ``layers``: plan per
-    layer, pattern -> "i4/u8".  ``calibration``: iterable of samples.  Further ``options`` are fields of
-    QuantizationConfig (observer, granularity, scale_mode, first_last_bits, ...).
+    layer, pattern -> "i4/u8".  ``calibration``: iterable of samples, or what :func:`calibrate` made of them.
+    Further ``options`` are fields of QuantizationConfig (observer, granularity, scale, first_last_bits, ...).
     ``target``: a name in lowbit.targets.TARGETS or "native".  ``threads``: of the returned network;
     default all CPUs.  ``progress``: show bars (default: on a terminal).  ``dump_dir``: write the text of
     every stage there.  ``tune``: measure the convolutions first, for this many seconds (True: 60), see
@@ -182,7 +204,7 @@ def compile(  # the name users expect
         raise ConfigError("tune is given, but what it finds would not be used: tuning is off (tuning=False or LOWBIT_TUNING=off)")
     name = _checked_name(name)
     find_compiler(machine)
-    watch = Observer(_folder(dump_dir))
+    watch = StageLog(_folder(dump_dir))
 
     graph = traced = _float_graph(model, example_inputs, name, watch)
     if chosen is not None:
@@ -210,7 +232,7 @@ def tune(
     *,
     weights: str | QType | None = None,
     activations: str | QType | None = None,
-    calibration: Iterable[Any] | None = None,
+    calibration: Iterable[Any] | Calibration | None = None,
     config: QuantizationConfig | str | None = None,
     layers: Mapping[str, str | LayerPrecision] | None = None,
     target: str | Target = "native",
@@ -240,7 +262,7 @@ def tune(
     workers = thread_count(threads) or len(os.sched_getaffinity(0))
     name = _checked_name(name)
     find_compiler(machine)
-    graph = _float_graph(model, example_inputs, name, Observer())
+    graph = _float_graph(model, example_inputs, name, StageLog())
     if chosen is not None:
         graph = quantize(graph, chosen, calibration, progress)
     return tune_graph(graph, machine, workers, seconds, LIMIT if trials is None else trials, pattern, progress)
@@ -296,7 +318,7 @@ def _checked_name(name: str | None) -> str | None:
     return name
 
 
-def _float_graph(model: Any, example_inputs: Any, name: str | None, watch: Observer) -> Graph:
+def _float_graph(model: Any, example_inputs: Any, name: str | None, watch: StageLog) -> Graph:
     if isinstance(model, Graph):
         return model
     if example_inputs is None:

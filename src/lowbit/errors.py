@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 __all__ = [
     "ArtifactError",
     "CalibrationError",
     "CalibrationWarning",
+    "ChoiceError",
     "ConfigError",
     "GraphError",
     "InputError",
@@ -15,6 +19,7 @@ __all__ = [
     "UnknownTarget",
     "UnsupportedOperation",
     "UnsupportedPrecision",
+    "warn",
 ]
 
 
@@ -35,11 +40,15 @@ class NumericsError(LowbitError, ValueError):
 
 
 class CalibrationError(LowbitError, ValueError):
-    """Calibration data is empty, has the wrong shape, or is not finite."""
+    """Calibration data is empty, has the wrong shape, is not finite, or was seen by another network."""
 
 
 class CalibrationWarning(UserWarning):
     """Calibration data from which no useful range follows: a value that never varied, ..."""
+
+
+class ChoiceError(LowbitError, ValueError):
+    """Integers or scales given for a network that lack some of it, belong to another, or have another shape."""
 
 
 class GraphError(LowbitError):
@@ -64,3 +73,11 @@ class ToolMissing(LowbitError):
 
 class ArtifactError(LowbitError):
     """A file is not a lowbit artifact, or is truncated, altered, or made for another machine."""
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warns at the line outside lowbit that called, however deep inside this is."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "lowbit":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)

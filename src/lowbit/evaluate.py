@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lowbit.errors import ConfigError
 from lowbit.measure.accuracy import Agreement, agreement
+
+if TYPE_CHECKING:
+    from lowbit.quantization import QuantizationConfig
 
 __all__ = ["CALIBRATION_IMAGES", "EvalPlan", "EvalRow", "run_eval"]
 
@@ -22,7 +26,7 @@ class EvalPlan:
     """``network``: a name in zoo.pretrained.PRETRAINED; ``configs``: forms of ``quantization.parse_config``;
     ``limit``: images of the evaluation split, None = all; ``calibration``: images of the calibration split.
 
-    Making one checks every name.  Raises ConfigError.
+    ``quantizations``: what the ``configs`` mean.  Making one checks every name.  Raises ConfigError.
     """
 
     network: str
@@ -31,6 +35,7 @@ class EvalPlan:
     calibration: int = CALIBRATION_IMAGES
     threads: int | None = None
     target: str = "native"
+    quantizations: Mapping[str, QuantizationConfig | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         from lowbit.quantization import parse_config
@@ -41,8 +46,8 @@ class EvalPlan:
             raise ConfigError(f"no pretrained network {self.network!r}; known: {', '.join(PRETRAINED)}")
         if not self.configs:
             raise ConfigError("no configuration to evaluate; write for example 8/int8")
-        for config in self.configs:
-            parse_config(config)
+        parsed = {config: parse_config(config) for config in self.configs}
+        object.__setattr__(self, "quantizations", MappingProxyType(parsed))
         if (self.limit is not None and self.limit < 1) or self.calibration < 1:
             raise ConfigError(f"at least one image is needed, got limit {self.limit} and calibration {self.calibration}")
         find_target(self.target)
@@ -84,9 +89,8 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None) -> lis
     """
     import torch
 
+    from lowbit.compiler import calibrate, trace
     from lowbit.compiler import compile as compile_network
-    from lowbit.compiler import trace
-    from lowbit.quantization import parse_config
     from lowbit.zoo.pretrained import PRETRAINED, images, load_pretrained
 
     model, _ = load_pretrained(plan.network)
@@ -95,10 +99,16 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None) -> lis
     samples = list(given)
     example, _ = next(_padded(samples, batch))
     graph = trace(model, (torch.from_numpy(example),), name=plan.network)
-    networks = {}
+    parsed, networks = plan.quantizations, {}
+    calibration = calibrate(graph, samples=samples) if any(parsed.values()) else None
     for config in plan.configs:
         networks[config] = compile_network(
-            graph, config=parse_config(config), calibration=samples, target=plan.target, threads=plan.threads, name=plan.network
+            graph,
+            config=parsed[config],
+            calibration=calibration,
+            target=plan.target,
+            threads=plan.threads,
+            name=plan.network,
         )
         say(f"{plan.network} {config}: compiled")
     batches, labels = images(plan.network, "eval", batch, plan.limit)
@@ -113,7 +123,7 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None) -> lis
         EvalRow(
             plan.network,
             config,
-            sum(map(len, samples)) if parse_config(config) else 0,
+            sum(map(len, samples)) if parsed[config] else 0,
             agreement(np.concatenate(logits[config]), np.concatenate(reference), labels),
         )
         for config in plan.configs

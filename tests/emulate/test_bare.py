@@ -30,14 +30,14 @@ def test_equals_the_oracle(name: str, config: str, board: str) -> None:
 
 @pytest.mark.board
 def test_a_difference_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = bare.interpret
+    right = bare.expected_outputs
 
     def wrong(graph: object, inputs: list[np.ndarray]) -> list[np.ndarray]:
         (y,) = right(graph, inputs)  # type: ignore[arg-type]
         y[0, 2] += 1
         return [y]
 
-    monkeypatch.setattr(bare, "interpret", wrong)
+    monkeypatch.setattr(bare, "expected_outputs", wrong)
     program = make_bare(compiled("mlp_jsc", "8/int8", "raspberry-pi-4"), "raspi4b", [example("mlp_jsc")])
     assert run_bare(program, "raspi4b", find_target("raspberry-pi-4")) == (
         1,

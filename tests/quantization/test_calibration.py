@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+import lowbit
+from lowbit.compiler import quantize
 from lowbit.errors import CalibrationError, CalibrationWarning, ConfigError
-from lowbit.quantization import LayerPrecision, QuantizationConfig, calibrate, random_samples
+from lowbit.graph import interpret
+from lowbit.quantization import LayerPrecision, QuantizationConfig, calibrate, parse_config, random_samples
+from tests import tiny
 from tests.graph.build import Build, residual_network
 
 SHAPE = (3, 10, 9)
@@ -260,3 +264,64 @@ def test_inputs_without_a_common_batch_are_whole_runs() -> None:
     assert calibrate(graph, random_samples(graph, 0, 3)).rows == 6
     with pytest.raises(CalibrationError, match=r"sample 0: inputs have shapes .* must be \[\(2, 4\), \(1, 4\)\]"):
         calibrate(graph, [(np.zeros((3, 4), np.float32), np.zeros((1, 4), np.float32))])
+
+
+def other(channels: int):
+    b = Build()
+    return b.graph(b.linear("fc", b.input("x", 1, channels), 2))
+
+
+@pytest.mark.parametrize(
+    ("graph", "text"),
+    [
+        (residual_network(), "net: calibrated on another graph: values missing 'stem', .*; layers missing 'stem', .*; channels"),
+        (other(5), "net: calibrated on another graph: channels 'fc' read 4, reads 5; calibrate the graph that is quantized"),
+    ],
+)
+def test_a_calibration_of_another_graph_is_refused(graph, text: str) -> None:
+    seen = calibrate(other(4), [np.float32([[1, 2, 3, 4]])])
+    with pytest.raises(CalibrationError, match=text):
+        seen.check(graph)
+    seen.check(other(4))
+
+
+def test_one_calibration_serves_every_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """compile and quantize take what lowbit.calibrate gives, do not observe again, and make the same integers."""
+    model, example = tiny.network()
+    graph = lowbit.trace(model, example)
+    seen = lowbit.calibrate(model, example, [example])
+    wanted = {config: quantize(graph, parse_config(config), [example]) for config in ("8/int8", "w4a8")}
+    monkeypatch.setattr("lowbit.quantization.calibrate", None)
+    for config, integer in wanted.items():
+        got = quantize(graph, parse_config(config), seen)
+        assert all(np.array_equal(got.constants[name], integer.constants[name]) for name in integer.constants)
+    network = lowbit.compile(model, example, config="8/int8", calibration=seen, tuning=False)
+    assert np.array_equal(network(example), interpret(wanted["8/int8"], [example.numpy()])[0])
+
+
+def test_calibrating_without_samples() -> None:
+    with pytest.raises(CalibrationError, match="calibration is NoneType, must be an iterable of samples"):
+        lowbit.calibrate(*tiny.network())
+
+
+def test_an_integer_graph_is_not_quantized_again() -> None:
+    model, example = tiny.network()
+    integer = quantize(lowbit.trace(model, example, "tiny"), parse_config("8/int8"), [example])
+    with pytest.raises(ConfigError, match="tiny is an integer graph already"):
+        lowbit.compile(integer, config="8/int8", calibration=[example])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda graph: lowbit.calibrate(graph, samples=[np.ones((1, 4), np.float32)]),
+        lambda graph: quantize(graph, parse_config("8/int8"), [np.ones((1, 4), np.float32)]),
+        lambda graph: calibrate(graph, [np.ones((1, 4), np.float32)]),
+        lambda graph: quantize(graph, parse_config("8/int8")),
+    ],
+    ids=["lowbit.calibrate", "quantize", "calibrate", "no samples"],
+)
+def test_warnings_point_at_the_line_outside_lowbit(call) -> None:
+    with pytest.warns() as caught:
+        call(other(4))
+    assert {warning.filename for warning in caught} == {__file__}

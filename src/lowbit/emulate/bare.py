@@ -15,7 +15,7 @@ from lowbit.emulate.tools import run
 from lowbit.emulate.user import check_inputs, target_of
 from lowbit.errors import ConfigError
 from lowbit.files import scratch_folder
-from lowbit.graph.interpreter import interpret
+from lowbit.measure.expected import expected_outputs
 from lowbit.runtime.rebuild import rebuild
 from lowbit.targets import Target
 
@@ -34,10 +34,10 @@ def make_bare(network: Compiled, board: str, inputs: Sequence[np.ndarray]) -> by
     target_of(network)
     check_inputs(network, inputs)
     graph = network.graph()
-    if all(value.quant is None for value in graph.types.values()):
+    if not graph.is_integer:
         raise ConfigError(f"{network.name} computes in float32; bare metal compares integers exactly: quantize the network")
     parts = rebuild(network)
-    expected = interpret(graph, list(inputs))
+    expected = expected_outputs(graph, inputs)
     return build_bare(parts.program, dict(parts.kernels), parts.weights, parts.target, board, inputs, expected)
 
 

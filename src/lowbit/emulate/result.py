@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowbit.graph.interpreter import interpret
+from lowbit.measure.expected import expected_outputs
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
@@ -96,17 +96,9 @@ class Emulation:
 def judge(network: Compiled, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Verdict:
     """Compare with the oracle; a float network with its evaluation in float64."""
     graph = network.graph()
-    wanted: Sequence[np.ndarray]
-    if any(value.quant is not None for value in graph.types.values()):
-        with np.errstate(all="ignore"):  # NaN and infinities are inputs like others
-            wanted = interpret(graph, list(inputs))
-        exact: bool | None = all(np.array_equal(a, b) for a, b in zip(outputs, wanted, strict=True))
-    else:
-        import torch
-
-        from lowbit.frontend.evaluation import evaluate
-
-        exact, wanted = None, [y.numpy() for y in evaluate(graph, [torch.from_numpy(x) for x in inputs], dtype=torch.float64)]
+    with np.errstate(all="ignore"):  # NaN and infinities are inputs like others
+        wanted = expected_outputs(graph, inputs, float_type="float64")
+    exact = all(np.array_equal(a, b) for a, b in zip(outputs, wanted, strict=True)) if graph.is_integer else None
     return Verdict(exact, max(map(_error, outputs, wanted)))
 
 

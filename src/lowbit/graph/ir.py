@@ -68,6 +68,11 @@ class Graph:
         for name in ("types", "constants"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
+    @property
+    def is_integer(self) -> bool:
+        """Whether any value is quantized: then the interpreter says what the graph gives, to the last bit."""
+        return any(tensor.quant is not None for tensor in self.types.values())
+
     def node(self, name: str) -> Node:
         for node in self.nodes:
             if node.name == name:

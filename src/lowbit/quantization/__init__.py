@@ -1,6 +1,9 @@
 """Float graph -> integer graph: configuration, calibration, plan, rounding."""
 
+from lowbit.quantization.apply import apply
 from lowbit.quantization.calibration import Calibration, calibrate, random_samples
+from lowbit.quantization.choice import Choice, LayerNumbers, Quantized
+from lowbit.quantization.choose import choose
 from lowbit.quantization.config import LayerPrecision, QuantizationConfig, parse_config
 from lowbit.quantization.plan import Plan, layer_precisions, make_plan
 from lowbit.quantization.quantize import quantize_graph
@@ -8,12 +11,17 @@ from lowbit.quantization.statistics import LayerStatistics, average_bits, dead_c
 
 __all__ = [
     "Calibration",
+    "Choice",
+    "LayerNumbers",
     "LayerPrecision",
     "LayerStatistics",
     "Plan",
     "QuantizationConfig",
+    "Quantized",
+    "apply",
     "average_bits",
     "calibrate",
+    "choose",
     "dead_channels",
     "layer_precisions",
     "layer_statistics",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.errors import CalibrationError, CalibrationWarning
+from lowbit.errors import CalibrationError, CalibrationWarning, warn
 from lowbit.graph import Graph
+from lowbit.quantization.belonging import differences
 from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.observers import Histogram
-from lowbit.quantization.plan import layer_precisions, value_grids
-from lowbit.quantization.recorder import Recorder
+from lowbit.quantization.plan import layer_precisions, quantized_values, value_grids
+from lowbit.quantization.recorder import Recorder, layer_inputs
 from lowbit.quantization.samples import batches
 
 __all__ = ["Calibration", "calibrate", "random_samples"]
@@ -35,6 +35,22 @@ class Calibration:
     def __post_init__(self) -> None:
         object.__setattr__(self, "histograms", MappingProxyType(dict(self.histograms)))
         object.__setattr__(self, "input_means", MappingProxyType(dict(self.input_means)))
+
+    def check(self, graph: Graph) -> None:
+        """Raises CalibrationError where another graph was observed, naming values and layers that are missing or unexpected."""
+        channels = {layer: graph.types[name].shape[axis] for layer, (name, axis) in layer_inputs(graph).items()}
+        found = {
+            "values": differences(self.histograms, quantized_values(graph)),
+            "layers": differences(self.input_means, channels),
+            "channels": ", ".join(
+                f"{layer!r} read {len(means)}, reads {channels[layer]}"
+                for layer, means in self.input_means.items()
+                if channels.get(layer, len(means)) != len(means)
+            ),
+        }
+        if any(found.values()):
+            text = "; ".join(f"{what} {names}" for what, names in found.items() if names)
+            raise CalibrationError(f"{graph.name}: calibrated on another graph: {text}; calibrate the graph that is quantized")
 
 
 def calibrate(
@@ -87,11 +103,10 @@ def _warn_of_constants(graph: Graph, recorder: Recorder) -> None:
     inputs = [name for name in seen if name in graph.inputs]
     first = [f"{name!r} was {h.minimum:g}" for name, h in sorted(seen.items(), key=lambda item: item[0] not in inputs)]
     more = f" and {len(first) - _NAMED} more" if len(first) > _NAMED else ""
-    warnings.warn(
+    warn(
         f"{graph.name}: values that never varied in {recorder.rows} calibration rows: {', '.join(first[:_NAMED])}{more}; "
         + ("check what the loader yields: an input is constant" if inputs else "what follows them carries no signal"),
         CalibrationWarning,
-        stacklevel=5,
     )
 
 

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node, TensorType
 from lowbit.numerics import QParams, quantize
-from lowbit.quantization.config import QuantizationConfig
-from lowbit.quantization.plan import Plan
+from lowbit.quantization.choice import Choice, operand_params
 
 __all__ = ["Draft", "clamp_bounds"]
 
 
 @dataclass
 class Draft:
-    """``source``: the float graph.  ``params``: value of it -> its QParams, None where it stays float32.
-    ``input_means``: layer -> mean of each input channel.  ``renamed``: graph input -> its quantized copy."""
+    """``source``: the float graph.  ``renamed``: graph input -> its quantized copy."""
 
     source: Graph
-    config: QuantizationConfig
-    plan: Plan
-    params: dict[str, QParams | None]
-    input_means: Mapping[str, np.ndarray] = field(default_factory=dict)
+    choice: Choice
     nodes: list[Node] = field(default_factory=list)
     types: dict[str, TensorType] = field(default_factory=dict)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
@@ -53,10 +46,7 @@ class Draft:
 
     def operand(self, node: Node, index: int) -> tuple[str, QParams]:
         """An activation that an integer operation reads: its name in the integer graph and QParams."""
-        name = node.inputs[index]
-        params = self.params.get(name)
-        if params is None:
-            raise UnsupportedOperation(f"{node.name} ({node.op}): cannot compute on integers, {name!r} is not quantized")
+        name, params = node.inputs[index], operand_params(self.choice.values, node, index)
         return self.renamed.get(name, name), params
 
 

@@ -12,7 +12,14 @@ from lowbit.graph.ops import LAYERS
 from lowbit.quantization.observers import Histogram
 from lowbit.quantization.plan import quantized_values
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "layer_inputs"]
+
+
+def layer_inputs(graph: Graph) -> dict[str, tuple[str, int]]:
+    """Layer -> the activation it reads and which of its axes are the channels; layers that read constants are left out."""
+    layers = [node for node in graph.nodes if node.op in LAYERS and node.inputs[0] not in graph.constants]
+    axes = {node.name: 1 if node.op == "conv2d" else len(graph.types[node.inputs[0]].shape) - 1 for node in layers}
+    return {node.name: (node.inputs[0], axes[node.name]) for node in layers}
 
 
 class Recorder:
@@ -29,10 +36,8 @@ class Recorder:
         self.rows = 0  # seen in earlier batches
         self.real = self.batch
         self._readers: dict[str, list[tuple[str, int]]] = {}
-        for node in graph.nodes:
-            if node.op in LAYERS:
-                axis = 1 if node.op == "conv2d" else len(graph.types[node.inputs[0]].shape) - 1
-                self._readers.setdefault(node.inputs[0], []).append((node.name, axis))
+        for layer, (name, axis) in layer_inputs(graph).items():
+            self._readers.setdefault(name, []).append((layer, axis))
         self._sums: dict[str, np.ndarray] = {}
 
     def __call__(self, name: str, value: Any) -> None:

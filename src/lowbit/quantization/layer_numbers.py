@@ -1,4 +1,4 @@
-"""conv2d and linear become integer layers: weights, bias, and the proof that nothing overflows."""
+"""The integers of conv2d and linear: weights and bias, coarse enough that no sum overflows."""
 
 from __future__ import annotations
 
@@ -7,36 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.errors import NumericsError
-from lowbit.graph import Node
 from lowbit.numerics import QParams, QType, dequantize
 from lowbit.quantization.config import QuantizationConfig
-from lowbit.quantization.draft import Draft, clamp_bounds
 from lowbit.quantization.weights import SMALLEST_WEIGHT_SCALE, quantize_weights, round_weights
 
-__all__ = ["integer_layer", "quantize_parameters"]
-
-
-def integer_layer(draft: Draft, node: Node) -> None:
-    x_name, x = draft.operand(node, 0)
-    precision = draft.plan.layers[node.name]
-    w = draft.source.constants[node.inputs[1]]
-    has_residual = bool(node.attrs.get("residual"))
-    has_bias = len(node.inputs) > 2 + has_residual
-    bias = draft.source.constants[node.inputs[2]] if has_bias else np.zeros(len(w), np.float32)
-    means = draft.input_means.get(node.name) if draft.config.bias_correction else None
-    qtype = precision.weights or draft.config.weights
-    try:
-        q, params, q_bias = quantize_parameters(draft.config, w, bias, x, qtype, precision.container, means)
-    except NumericsError as error:
-        raise NumericsError(f"{node.name} ({node.op}): {error}") from None
-    weight_name = draft.constant(node.inputs[1], q, params)
-    bias_name = draft.constant(node.inputs[2] if has_bias else f"{node.name}.bias", q_bias)
-    inputs = [x_name, weight_name, bias_name]
-    if has_residual:
-        inputs.append(draft.operand(node, len(node.inputs) - 1)[0])
-    out = draft.params[node.name]
-    bounds = {} if out is None else clamp_bounds(node, out)
-    draft.emit(replace(node, inputs=tuple(inputs), attrs={**node.attrs, **bounds}), out)
+__all__ = ["quantize_parameters"]
 
 
 def quantize_parameters(
@@ -69,7 +44,7 @@ def quantize_parameters(
     span = 2 if x.qtype.bipolar else x.qtype.qmax - x.qtype.qmin
     wide = max(x.qtype.bits, qtype.bits) > 8
     limit = 2**52 if wide else 2**30
-    while True:
+    for _ in range(_DOUBLINGS):
         magnitudes = np.abs(q.astype(np.float64)).reshape(len(q), q.shape[1], -1).sum(2)
         if params.group_scale is not None and params.group_size:
             magnitudes = magnitudes * params.group_scale[:, np.arange(q.shape[1]) // params.group_size]
@@ -84,8 +59,10 @@ def quantize_parameters(
             raise NumericsError(f"{w[0].size} products per output can overflow the accumulator")
         params = replace(params, scale=np.where(over, 2 * params.scale, params.scale))
         q = np.where(over.reshape((-1,) + (1,) * (q.ndim - 1)), round_weights(w, params), q)
+    raise NumericsError(f"sums of up to {sums.max():.4g} and biases of up to {np.abs(steps).max():.4g} fit at no scale")
 
 
+_DOUBLINGS = 256  # from the smallest float32 to the largest
 _LEAST_UNIT = 2.0**-140  # of an accumulator: float32 still has nine bits there
 _FINE = 2.0**-20
 

@@ -1,4 +1,4 @@
-"""Everything but conv2d and linear: tables, multipliers, selections."""
+"""One function an operation: its node in the integer graph, and what follows from the chosen numbers."""
 
 from __future__ import annotations
 
@@ -7,23 +7,40 @@ from dataclasses import replace
 
 import numpy as np
 
-from lowbit.errors import UnsupportedOperation
+from lowbit.errors import NumericsError
 from lowbit.graph import Node
 from lowbit.graph.ops import apply_unary
-from lowbit.numerics import QParams, QType, quantize
-from lowbit.quantization.activations import SMALLEST_SCALE
+from lowbit.numerics import QParams
+from lowbit.quantization.choice import bias_type, output_params
 from lowbit.quantization.draft import Draft, clamp_bounds
 
-__all__ = ["affine", "binary", "clamped", "concat", "select", "softmax", "unary"]
-
-_I16 = QType(16, True)
+__all__ = ["affine", "clamped", "layer", "operands", "select", "softmax", "unary"]
 
 
 def _output(draft: Draft, node: Node) -> QParams:
-    params = draft.params[node.name]
-    if params is None:
-        raise UnsupportedOperation(f"{node.name} ({node.op}): has no float32 form inside an integer network")
-    return params
+    return output_params(draft.choice.values, node)
+
+
+def layer(draft: Draft, node: Node) -> None:
+    """conv2d and linear: weights and bias as chosen; the bias in int64 next to 16-bit operands, else in int32."""
+    x_name, x = draft.operand(node, 0)
+    numbers = draft.choice.layers[node.name]
+    has_residual = bool(node.attrs.get("residual"))
+    has_bias = len(node.inputs) > 2 + has_residual
+    dtype = bias_type(x, numbers.weights.params)
+    bias = np.asarray(numbers.bias)
+    if not np.array_equal(bias.astype(dtype), bias):
+        raise NumericsError(f"{node.name} ({node.op}): a bias of {np.abs(bias).max()} does not fit {dtype}")
+    inputs = [
+        x_name,
+        draft.constant(node.inputs[1], numbers.weights.integers, numbers.weights.params),
+        draft.constant(node.inputs[2] if has_bias else f"{node.name}.bias", bias.astype(dtype)),
+    ]
+    if has_residual:
+        inputs.append(draft.operand(node, len(node.inputs) - 1)[0])
+    out = draft.choice.values[node.name]
+    bounds = {} if out is None else clamp_bounds(node, out)
+    draft.emit(replace(node, inputs=tuple(inputs), attrs={**node.attrs, **bounds}), out)
 
 
 def clamped(draft: Draft, node: Node) -> None:
@@ -36,36 +53,16 @@ def clamped(draft: Draft, node: Node) -> None:
 def select(draft: Draft, node: Node) -> None:
     """Operations that only move values keep what they get: integers or float32."""
     name = node.inputs[0]
-    draft.emit(replace(node, inputs=(draft.renamed.get(name, name),)), draft.params[node.name])
+    draft.emit(replace(node, inputs=(draft.renamed.get(name, name),)), draft.choice.values[node.name])
 
 
-def _constant(draft: Draft, node: Node, index: int) -> str:
-    """A constant operand as symmetric i16: its rounding error is 2^-16 of its range."""
-    values = draft.source.constants[node.inputs[index]]
-    reach = float(np.abs(values).max(initial=0))
-    params = QParams(_I16, np.asarray(max(reach / _I16.qmax, SMALLEST_SCALE) if reach else 1.0))
-    return draft.constant(node.inputs[index], quantize(values, params), params)
-
-
-def binary(draft: Draft, node: Node) -> None:
-    """add, sub, mul of two activations, or of one and a constant."""
-    inputs = [
-        _constant(draft, node, i) if name in draft.source.constants else draft.operand(node, i)[0]
-        for i, name in enumerate(node.inputs)
-    ]
+def operands(draft: Draft, node: Node) -> None:
+    """add, sub, mul and concat: activations and constants, each on a grid of its own."""
+    inputs = []
+    for i, name in enumerate(node.inputs):
+        chosen = draft.choice.operands.get((node.name, i))
+        inputs.append(draft.operand(node, i)[0] if chosen is None else draft.constant(name, chosen.integers, chosen.params))
     out = _output(draft, node)
-    draft.emit(replace(node, inputs=tuple(inputs), attrs={**node.attrs, **clamp_bounds(node, out)}), out)
-
-
-def concat(draft: Draft, node: Node) -> None:
-    """Constants go straight to the output's grid; activations are rescaled where theirs differs."""
-    out = _output(draft, node)
-    inputs = [
-        draft.constant(name, quantize(draft.source.constants[name], out), out)
-        if name in draft.source.constants
-        else draft.operand(node, i)[0]
-        for i, name in enumerate(node.inputs)
-    ]
     draft.emit(replace(node, inputs=tuple(inputs), attrs={**node.attrs, **clamp_bounds(node, out)}), out)
 
 
@@ -94,7 +91,7 @@ def unary(draft: Draft, node: Node) -> None:
     """table[q] = clamp(rint(fn(scale * (q - zero_point)) / s_out) + z_out), in float64; NaN (outside the
     function's domain) gives qmin.  A last function's table holds float32."""
     name, x = draft.operand(node, 0)
-    out = draft.params[node.name]
+    out = draft.choice.values[node.name]
     extra = {key: value for key, value in node.attrs.items() if key != "fn"}
     y = apply_unary(node.attrs["fn"], _values(x), **extra)
     if out is None:
@@ -112,7 +109,7 @@ def softmax(draft: Draft, node: Node) -> None:
     """table[d] = rint(2^k * exp(-scale * d)) for d = max q - q; k = 30 - ceil(log2(C)), so that the sum of
     C entries is at most 2^30."""
     name, x = draft.operand(node, 0)
-    out = draft.params[node.name]
+    out = draft.choice.values[node.name]
     channels = draft.source.types[node.name].shape[node.attrs["axis"]]
     k = 30 - math.ceil(math.log2(channels))
     distances = np.arange(x.qtype.qmax - x.qtype.qmin + 1)

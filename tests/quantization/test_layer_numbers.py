@@ -7,7 +7,7 @@ from lowbit.errors import NumericsError, UnsupportedOperation
 from lowbit.graph import interpret
 from lowbit.numerics import QParams, QType
 from lowbit.quantization import QuantizationConfig, calibrate, quantize_graph
-from lowbit.quantization.layer_rules import quantize_parameters
+from lowbit.quantization.layer_numbers import quantize_parameters
 from tests.graph.build import Build
 
 
@@ -130,3 +130,12 @@ def test_a_layer_that_reads_a_constant_is_refused() -> None:
     graph = b.graph(b.linear("fc", b.node("sum", "add", x, c, lo=None, hi=None), 2))
     with pytest.raises(UnsupportedOperation, match=r"c \(linear\): cannot compute on integers, 'k' is not quantized"):
         quantize_graph(graph, calibrate(graph, [np.ones((1, 4))]), QuantizationConfig("i8", "u8"))
+
+
+def test_the_search_for_a_scale_ends_and_names_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = network(np.full((2, 4), 1e-9), np.full(2, 1e9))
+    seen = calibrate(graph, [np.ones((1, 4))])
+    quantize_graph(graph, seen, QuantizationConfig("i8", "u8"))
+    monkeypatch.setattr("lowbit.quantization.layer_numbers._DOUBLINGS", 3)
+    with pytest.raises(NumericsError, match=r"fc \(linear\): sums of up to .* fit at no scale"):
+        quantize_graph(graph, seen, QuantizationConfig("i8", "u8"))

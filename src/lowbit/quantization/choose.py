@@ -1,0 +1,100 @@
+"""Float graph + what was observed + configuration -> the numbers of the integer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lowbit.errors import CalibrationWarning, NumericsError, warn
+from lowbit.graph import Graph, Node
+from lowbit.graph.ops import LAYERS
+from lowbit.numerics import QParams, QType, quantize
+from lowbit.quantization.activations import SMALLEST_SCALE, activation_params
+from lowbit.quantization.calibration import Calibration
+from lowbit.quantization.choice import Choice, LayerNumbers, Quantized, constant_operands, operand_params, output_params
+from lowbit.quantization.config import LayerPrecision, QuantizationConfig
+from lowbit.quantization.layer_numbers import quantize_parameters
+from lowbit.quantization.plan import Plan, make_plan
+
+__all__ = ["choose"]
+
+_I16 = QType(16, True)
+
+
+def choose(graph: Graph, calibration: Calibration, config: QuantizationConfig) -> Choice:
+    """Scales and zero points from the ranges seen, weights rounded to nearest, biases that take up their mean error.
+
+    Raises CalibrationError for a calibration of another graph, UnsupportedOperation for a value that has no integer form,
+    ConfigError and UnsupportedPrecision for an impossible configuration, NumericsError for non-finite weights and for
+    sums that no accumulator holds.  Warns (CalibrationWarning) of values of which one integer is left.
+    """
+    plan = make_plan(graph, config)
+    calibration.check(graph)
+    values = _value_params(plan, calibration, config)
+    _warn_of_constants(graph, values, calibration)
+    layers: dict[str, LayerNumbers] = {}
+    operands: dict[tuple[str, int], Quantized] = {}
+    for node in graph.nodes:
+        if node.op in LAYERS:
+            x = operand_params(values, node, 0)
+            means = calibration.input_means.get(node.name) if config.bias_correction else None
+            layers[node.name] = _layer(graph, node, x, plan.layers[node.name], config, means)
+        for index in constant_operands(graph, node):
+            operands[node.name, index] = _operand(graph.constants[node.inputs[index]], node, values)
+    return Choice(values, layers, operands)
+
+
+def _value_params(plan: Plan, calibration: Calibration, config: QuantizationConfig) -> dict[str, QParams | None]:
+    """Value -> QParams; all values of a grid share theirs."""
+    grids = {
+        root: None if requested is None else activation_params(calibration.histograms[root], requested, config)
+        for root, requested in plan.requested.items()
+    }
+    return {name: grids[root] for name, root in plan.grid.items()}
+
+
+def _layer(
+    graph: Graph, node: Node, x: QParams, precision: LayerPrecision, config: QuantizationConfig, means: np.ndarray | None
+) -> LayerNumbers:
+    w = graph.constants[node.inputs[1]]
+    has_bias = len(node.inputs) > 2 + bool(node.attrs.get("residual"))
+    bias = graph.constants[node.inputs[2]] if has_bias else np.zeros(len(w), np.float32)
+    qtype = precision.weights or config.weights
+    try:
+        q, params, q_bias = quantize_parameters(config, w, bias, x, qtype, precision.container, means)
+    except NumericsError as error:
+        raise NumericsError(f"{node.name} ({node.op}): {error}") from None
+    return LayerNumbers(Quantized(q, params), q_bias)
+
+
+def _operand(constant: np.ndarray, node: Node, values: Mapping[str, QParams | None]) -> Quantized:
+    """On the output's grid where it is concatenated, else as symmetric i16: its rounding error is 2^-16 of its range."""
+    if node.op == "concat":
+        return Quantized.round(constant, output_params(values, node))
+    reach = float(np.abs(constant).max(initial=0))
+    return Quantized.round(constant, QParams(_I16, np.asarray(max(reach / _I16.qmax, SMALLEST_SCALE) if reach else 1.0)))
+
+
+def _warn_of_constants(graph: Graph, params: Mapping[str, QParams | None], calibration: Calibration) -> None:
+    """Values that varied while calibrating, but of which one integer is left."""
+    lost = []
+    for name, held in params.items():
+        seen = calibration.histograms.get(name)
+        if held is None or seen is None or not seen.minimum < seen.maximum:
+            continue
+        low, high = (int(quantize(np.float32(value), held)) for value in (seen.minimum, seen.maximum))
+        if low == high:
+            lost.append(
+                f"{name!r} ({seen.minimum:g} to {seen.maximum:g} are all {low} in {held.qtype} of step {float(held.scale):.4g})"
+            )
+    if lost:
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        warn(
+            f"{graph.name}: activations that are constant at this precision: {', '.join(lost[:_NAMED])}{more}; "
+            "give the layers that read them more bits, or another scale",
+            CalibrationWarning,
+        )
+
+
+_NAMED = 3

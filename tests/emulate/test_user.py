@@ -12,7 +12,7 @@ import lowbit
 from lowbit.emulate.tools import find_qemu_user
 from lowbit.emulate.user import emulate_user, random_inputs
 from lowbit.errors import ArtifactError, ConfigError, InputError, LowbitError, ToolMissing
-from lowbit.runtime.export import export_executable
+from lowbit.export.library import export_executable
 from tests.emulate.networks import EVERY, compiled, example
 
 PI4, PI5 = "raspberry-pi-4", "raspberry-pi-5"

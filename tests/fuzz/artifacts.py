@@ -41,6 +41,7 @@ CHUNK = 2_000  # mutations of one process
 HANG_S = 20.0  # seconds that a mutation may take
 GROWTH = 160 << 20  # bytes by which a chunk may grow a process
 HEADER = struct.Struct("<8sIIQQ")
+FORMAT = 4
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 7, 64, 255, 1 << 16, 1 << 31, (1 << 31) - 1, 1 << 40, (1 << 63) - 1, 1 << 64, 10**30,
     -(10**30), 0.5, 1e308, float("nan"), float("inf"), "", "x", "i8", "b1", "u16", "f32", "../x", "a\0b", "\udce9", "é" * 300,
@@ -102,7 +103,7 @@ def _compiled() -> dict[str, bytes]:
             layer.weight.data.mul_(torch.where(torch.rand_like(layer.weight) < 0.02, 8.0, 1.0))
     plans: list[tuple[str, nn.Module, dict[str, Any]]] = [
         ("eight", Branches(), {"config": "8/int8"}),
-        ("groups", Branches(), {"weights": "i4", "activations": "u8", "granularity": "per_group:8"}),
+        ("groups", Branches(), {"weights": "i4", "activations": "u8", "granularity": "per_group:8", "first_last_bits": None}),
         ("split", nn.Sequential(*large), {"config": "8/int8"}),
         ("one", nn.Sequential(*large), {"weights": "b1", "activations": "u2"}),
         ("softmax", Softmax(), {"config": "16/int16"}),
@@ -138,8 +139,7 @@ class Seed:
     file: bytes
     sections: tuple[Stored, ...]
     plain: dict[str, bytes]
-    manifest: Any
-    graph: Any
+    json: dict[str, Any]
 
 
 def take_apart(path: Path) -> Seed:
@@ -150,7 +150,9 @@ def take_apart(path: Path) -> Seed:
         data = file[entry["offset"] : entry["offset"] + entry["stored"]]
         sections.append(Stored(entry["name"], data, entry["size"], entry["encoding"]))
         plain[entry["name"]] = zlib.decompress(data) if entry["encoding"] == "zlib" else data
-    return Seed(path.stem, file, tuple(sections), plain, json.loads(plain["manifest.json"]), json.loads(plain["graph.json"]))
+    return Seed(
+        path.stem, file, tuple(sections), plain, {name: json.loads(plain[name]) for name in plain if name.endswith(".json")}
+    )
 
 
 def digest(data: bytes) -> bytes:
@@ -176,7 +178,7 @@ def sign(index: Any, sections: tuple[Stored, ...], header: tuple[Any, ...] = ())
         body += bytes(max(0, at - 64 - len(body)))
         body += s.data
         at = -(-(at + len(s.data)) // 64) * 64
-    fields = [b"\x89LOWBIT\n", 3, 0, 64 + len(body), len(text)]
+    fields = [b"\x89LOWBIT\n", FORMAT, 0, 64 + len(body), len(text)]
     for i, value in header:
         fields[i] = value
     head = HEADER.pack(*fields)
@@ -285,7 +287,7 @@ def _cut(dice: random.Random, all_seeds: list[Seed], seed: Seed) -> bytes:
 
 
 def _header(dice: random.Random, _: list[Seed], seed: Seed) -> bytes:
-    numbers = (0, 1, 2, 3, 4, 63, 64, 65, 4096, len(seed.file), len(seed.file) + 1, (1 << 32) - 1)
+    numbers = (0, 1, 2, 3, 4, 5, 63, 64, 65, 4096, len(seed.file), len(seed.file) + 1, (1 << 32) - 1)
     large = (*numbers, 1 << 33, (1 << 63) - 1, (1 << 64) - 1)
     changes = ((1, dice.choice(numbers)), (2, dice.choice(numbers)), (3, dice.choice(large)), (4, dice.choice(large)))
     chosen = dice.sample(changes, dice.choice((1, 1, 2)))
@@ -333,7 +335,7 @@ def _size(dice: random.Random, _: list[Seed], seed: Seed) -> bytes:
 
 def _json(name: str) -> Callable[[random.Random, list[Seed], Seed], bytes]:
     def mutate(dice: random.Random, _: list[Seed], seed: Seed) -> bytes:
-        value = edited(dice, seed.manifest if name == "manifest.json" else seed.graph)
+        value = edited(dice, seed.json[name])
         data = json.dumps(value).encode()
         if dice.random() < 0.05:
             data = dice.choice((spoiled(dice, data), b"[" * 100_000, b'{"a":' * 10_000, b"1" * 10_000, b"", b"\xff\xfe"))
@@ -342,8 +344,18 @@ def _json(name: str) -> Callable[[random.Random, list[Seed], Seed], bytes]:
     return mutate
 
 
+def _program(dice: random.Random, all_seeds: list[Seed], seed: Seed) -> bytes:
+    """What a program is read from: its JSON, its tables of addresses, or another network's."""
+    how = dice.randrange(4)
+    if how < 2:
+        return _json("program.json")(dice, all_seeds, seed)
+    name = dice.choice(("addresses.bin", "program.json"))
+    data = spoiled(dice, seed.plain["addresses.bin"]) if how == 2 else dice.choice(all_seeds).plain[name]
+    return with_section(seed, "addresses.bin" if how == 2 else name, data, pack=False)
+
+
 def _bytes(dice: random.Random, _: list[Seed], seed: Seed) -> bytes:
-    name = dice.choice(("constants.bin", "constants.bin", "graph.txt", "program.txt", "lowbit_network.h"))
+    name = dice.choice(("constants.bin", "constants.bin", "graph.txt", "lowbit_network.h"))
     return with_section(seed, name, spoiled(dice, seed.plain[name]), pack=False)
 
 
@@ -391,6 +403,7 @@ KINDS: dict[str, tuple[int, Callable[[random.Random, list[Seed], Seed], bytes]]]
     "sizes": (1, _size),
     "manifest": (4, _json("manifest.json")),
     "graph": (3, _json("graph.json")),
+    "program": (3, _program),
     "constants, texts": (1, _bytes),
     "weights": (2, _weights),
     "weights header": (2, _weights_header),
@@ -409,7 +422,7 @@ def mutation(all_seeds: list[Seed], seed: int, number: int) -> tuple[str, bytes]
 # The process that tries them
 
 
-def _use(path: str, number: int, folder: Path) -> list[str]:
+def _use(path: str, number: int, folder: Path, kind: str = "") -> list[str]:
     """Load and do all that reads an artifact; what it came to."""
     import lowbit
     from lowbit.errors import ArtifactError, LowbitError
@@ -438,15 +451,15 @@ def _use(path: str, number: int, folder: Path) -> list[str]:
 
     attempt("graph", network.graph)
     attempt("layers", lambda: network.layers)
-    attempt("text", lambda: network.text("program.txt"))
-    if number % 8 == 0:
-        attempt("specs", lambda: network.specs)
+    attempt("text", lambda: network.text("graph.txt"))
+    if number % 8 == 0 or kind == "program":
+        attempt("program", network.program)
         attempt("profile", lambda: network.profile(*inputs, runs=1, peaks=False))
     if number % 64 == 0:
+        from lowbit.export.parts import parts_of
         from lowbit.reporting.stages import stage_text
-        from lowbit.runtime.rebuild import rebuild
 
-        attempt("rebuild", lambda: rebuild(network), LowbitError)
+        attempt("parts", lambda: parts_of(network), LowbitError)
         attempt("stage", lambda: stage_text(network, "quantized"), LowbitError)
         attempt("save", lambda: network.save(folder / "again.lowbit"))
         attempt("export", lambda: network.export_library(folder / "exported"))
@@ -464,8 +477,9 @@ def _use(path: str, number: int, folder: Path) -> list[str]:
 
 def work(seed: int, first: int, count: int, folder: Path) -> None:
     """Try mutations; ``folder/at-FIRST`` always names the one being tried."""
+    import lowbit.export.parts
     import lowbit.reporting.verify
-    import lowbit.runtime.rebuild  # noqa: F401  imported before memory is measured
+    import lowbit.runtime.program_store  # noqa: F401  imported before memory is measured
 
     all_seeds = [take_apart(path) for path in sorted((folder / "seeds").glob("*.lowbit"))]
     counts: Counter[str] = Counter()
@@ -489,7 +503,7 @@ def work(seed: int, first: int, count: int, folder: Path) -> None:
             os.pwrite(file, data, 0)
             if number in _FAULTS:
                 exec(_FAULTS[number])
-            for what in _use(path, number, Path(own)):
+            for what in _use(path, number, Path(own), kind):
                 counts[what] += 1
                 counts[f"{kind}: {what}"] += 1
             counts["mutations"] += 1

@@ -155,7 +155,7 @@ def test_a_saved_network_is_the_same(toy: tuple[Compiled, np.ndarray], saved: Pa
 def test_sections_tell_what_there_is(toy: tuple[Compiled, np.ndarray]) -> None:
     network, _ = toy
     assert json.loads(network.section("manifest.json"))["name"] == "toy"
-    assert b"layer0" in network.section("program.txt")
+    assert b"layer0" in network.section("program.json")
     assert b"linear" in network.section("graph.txt")
     with pytest.raises(ArtifactError, match=r"no section 'nope'; it has manifest\.json, library\.so"):
         network.section("nope")

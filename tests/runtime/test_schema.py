@@ -14,6 +14,8 @@ import pytest
 import lowbit
 from lowbit.errors import ArtifactError, ConfigError
 from lowbit.runtime.artifact import read_artifact, write_artifact
+from lowbit.runtime.schema import MANIFEST
+from lowbit.targets import TARGETS
 from tests.errors.processes import finish, start
 
 
@@ -38,7 +40,11 @@ def resigned(path: Path, folder: Path, **changed: bytes | Callable[[Any], object
     [
         (lambda m: m.pop("target"), r"names missing: \['target'\]"),
         (lambda m: m.update(more=1), 'unknown: .*more'),
-        (lambda m: m["target"].update(triple=5), r"manifest\.json\.target\.triple is 5, must be text"),
+        (lambda m: m["target"].update(triple=5), r"manifest\.json\.target\.triple is 5, must be a word of"),
+        (lambda m: m["target"].update(triple="../../bin/x-linux"), "must be a word of letters, digits"),
+        (lambda m: m["target"].update(qemu_cpu="-kernel=/x"), "must be the name of a CPU"),
+        (lambda m: m["target"].update(without=["x"]), r"without\[0\] is 'x', must be one of 'winograd'"),
+        (lambda m: m["target"].update(registers=0), "registers is 0, must be a whole number from 1"),
         (lambda m: m["target"].update(features=[1]), r"target\.features\[0\] is 1"),
         (lambda m: m.update(prefix="../x"), "prefix is '../x', must be a C identifier"),
         (lambda m: m.update(name="\udce9"), "must be Unicode text"),
@@ -56,6 +62,12 @@ def resigned(path: Path, folder: Path, **changed: bytes | Callable[[Any], object
 def test_manifests(artifacts: Mapping[str, Path], tmp_path: Path, edit: Callable[[Any], object], message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
         lowbit.load(resigned(artifacts["4/int4"], tmp_path, manifest=edit))
+
+
+def test_every_target_can_be_written(artifacts: Mapping[str, Path]) -> None:
+    manifest = read_artifact(artifacts["fp32"]).manifest
+    for target in TARGETS.values():
+        MANIFEST({**manifest, "target": target.to_json()}, "manifest.json")
 
 
 def test_specs_are_those_of_the_kernels(artifacts: Mapping[str, Path], tmp_path: Path) -> None:
@@ -97,11 +109,11 @@ def test_graph_of_no_json(artifacts: Mapping[str, Path], tmp_path: Path) -> None
     artifact = read_artifact(path)
     sections = {name: artifact[name] for name in artifact if name != "manifest.json"}
     for text in (b"no", b"[" * 200_000, b"\xff"):
-        write_artifact(tmp_path / "net", artifact.manifest, {**sections, "graph.json": text, "program.txt": text})
+        write_artifact(tmp_path / "net", artifact.manifest, {**sections, "graph.json": text, "graph.txt": text})
         with pytest.raises(ArtifactError, match=r"graph\.json is no JSON"):
             lowbit.load(tmp_path / "net").graph()
-    with pytest.raises(ArtifactError, match=r"section program\.txt is not text"):
-        lowbit.load(tmp_path / "net").text("program.txt")
+    with pytest.raises(ArtifactError, match=r"section graph\.txt is not text"):
+        lowbit.load(tmp_path / "net").text("graph.txt")
     write_artifact(tmp_path / "net", artifact.manifest, {k: v for k, v in sections.items() if k != "constants.bin"})
     with pytest.raises(ArtifactError, match=r"no section 'constants\.bin'"):
         lowbit.load(tmp_path / "net").graph()

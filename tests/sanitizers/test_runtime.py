@@ -23,9 +23,9 @@ from lowbit.backend.driver import driver_source, network_header
 from lowbit.backend.runtime_object import RUNTIME_FOLDER
 from lowbit.backend.toolchain import C_FLAGS, find_compiler
 from lowbit.errors import LowbitError
+from lowbit.export.parts import parts_of
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering import Program
-from lowbit.runtime.rebuild import rebuild
 from lowbit.targets import Target
 from tests.backend.toy import TARGET, CSpec, compile_c, linear_network
 from tests.fuzz.artifacts import seeds
@@ -49,7 +49,7 @@ class Network:
 def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Network]:
     found = {}
     for path in seeds(tmp_path_factory.mktemp("seeds")):
-        parts = rebuild(lowbit.load(path, threads=1))
+        parts = parts_of(lowbit.load(path, threads=1))
         found[path.stem] = Network(parts.program, parts.kernels, parts.target)
     return found
 

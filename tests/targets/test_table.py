@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from lowbit.errors import UnknownTarget
-from lowbit.targets import TARGETS, find_target, table
+from lowbit.errors import ConfigError, UnknownTarget
+from lowbit.targets import TARGETS, Target, find_target, table
 
 BOARDS = {"raspberry-pi-3": "cortex-a53", "raspberry-pi-4": "cortex-a72", "raspberry-pi-5": "cortex-a76"}
 
@@ -48,3 +52,15 @@ def test_no_native_target(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "host_machine", lambda: "riscv64")
     with pytest.raises(UnknownTarget, match="no native target for a riscv64 host"):
         find_target("native")
+
+
+def test_targets_as_json() -> None:
+    for target in TARGETS.values():
+        tried = replace(target, without=frozenset({"winograd"}))
+        assert Target.from_json(json.loads(json.dumps(tried.to_json()))) == tried
+
+
+@pytest.mark.parametrize("wrong", [{"name": "my cpu"}, {"name": ""}, {"triple": "/x-linux"}, {"features": frozenset({"a,b"})}])
+def test_a_target_is_made_of_names(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="is not of letters, digits"):
+        replace(TARGETS["x86-64"], **wrong)

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -50,7 +49,7 @@ def generator_version() -> str:
 
 def entry_path(spec: KernelSpec, target: Target) -> Path:
     """Where the object of ``spec`` for ``target`` is kept."""
-    machine = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in asdict(target).items()}
+    machine = target.to_json()
     del machine["without"]  # decides which specs there are, not what becomes of them
     key = json.dumps([spec.digest(), machine, generator_version()], sort_keys=True)
     name = hashlib.sha256(key.encode()).hexdigest()

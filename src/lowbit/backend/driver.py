@@ -15,7 +15,7 @@ from lowbit.lowering.program import Call, Fill, Program, Ref, Weights
 from lowbit.numerics import QType
 from lowbit.targets import Target
 
-__all__ = ["API", "c_text", "driver_source", "identity", "network_header", "prefix_of", "tensor_names"]
+__all__ = ["API", "c_text", "driver_source", "identity", "info_text", "network_header", "prefix_of", "tensor_names"]
 
 # The functions of lowbit.h.
 API = ("open", "open_memory", "open_part", "run", "profile", "set_threads", "threads", "close", "error", "info")
@@ -115,7 +115,9 @@ def _operation(call: Call, target: Target) -> dict[str, object]:
     return {"layer": call.layer, "kernel": call.spec.symbol(target.name), "macs": call.macs, **tuned}
 
 
-def _info(program: Program, target: Target) -> str:
+def info_text(program: Program, target: Target) -> str:
+    """What ``<prefix>_info()`` of the library says: JSON of its tensors, operations and sizes."""
+
     def tensors(names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], kind: str) -> list[dict[str, object]]:
         named = zip(tensor_names(names, shapes, kind), shapes, strict=True)
         return [{"name": name, "shape": list(shape), "dtype": "float32"} for name, shape in named]
@@ -171,7 +173,7 @@ def driver_source(program: Program, target: Target, prefix: str) -> str:
 {_array("char *const", "features", [*map(c_text, sorted(target.features)), "0"])}
 static const struct lb_tables network = {{
     {c_text(program.name)}, {c_text(target.name)},
-    {_long_text(_info(program, target))},
+    {_long_text(info_text(program, target))},
     features, operations, fills, weights, ADDRESSES,
     {_sizes(program, plan)}, {identity(program)}u,
 }};

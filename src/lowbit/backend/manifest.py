@@ -77,7 +77,7 @@ def make_manifest(
         "lowbit": __version__,
         "name": program.name,
         "prefix": prefix or prefix_of(program.name),
-        "target": {"name": target.name, "triple": target.triple, "mcpu": target.mcpu, "features": sorted(target.features)},
+        "target": target.to_json(),
         "created_with": _created_with(target),
         "inputs": _tensors(program.input_names, program.input_shapes, "input"),
         "outputs": _tensors(program.output_names, program.output_shapes, "output"),

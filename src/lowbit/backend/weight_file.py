@@ -63,11 +63,11 @@ def plan_weight_file(program: Program) -> WeightFilePlan:
     at = HEADER_BYTES + len(program.constants)
     scales: list[int] = []
     for weights in program.weights:
-        values = _scales(weights)
+        values = weights.packing.group_scale
         if values is not None:
             at = _align(at)
         scales.append(0 if values is None else at)
-        at += 0 if values is None else values.nbytes
+        at += 0 if values is None else values.size
     at = _align(at)
     layers = []
     for weights, scale in zip(program.weights, scales, strict=True):

@@ -39,8 +39,8 @@ def command(
 ) -> None:
     """Write a compiled network as a program, or as a library for C and C++ programs."""
     from lowbit.errors import ConfigError, ToolMissing
+    from lowbit.export.library import export_executable, export_static_library
     from lowbit.runtime import load
-    from lowbit.runtime.export import export_executable, export_static_library
 
     if executable is None and library is None and bare_metal is None:
         raise ConfigError("say what to write: --executable FILE, --library FOLDER or --bare-metal BOARD ELF")

@@ -96,9 +96,8 @@ def _peaks(compiled: Compiled, fresh: bool) -> Any:
     from lowbit.reporting.profile_table import peaks_table
     from lowbit.runtime.peaks import measure_peaks
     from lowbit.runtime.sequences import plain_sequences
-    from lowbit.targets import find_target
 
-    target = find_target(compiled.manifest["target"]["name"])
+    target = compiled.target
     measured = measure_peaks(target, compiled.threads, plain_sequences(target), fresh=fresh, say=note)
     forms = {str(loop): rate for loop, rate in measured.multiply.items()}
     return peaks_table(measured.threads, forms, measured.memory, measured.caches)

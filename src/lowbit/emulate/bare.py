@@ -14,9 +14,9 @@ from lowbit.emulate.board_files import find_system_qemu
 from lowbit.emulate.tools import run
 from lowbit.emulate.user import check_inputs, target_of
 from lowbit.errors import ConfigError
+from lowbit.export.parts import parts_of
 from lowbit.files import scratch_folder
 from lowbit.measure.expected import expected_outputs
-from lowbit.runtime.rebuild import rebuild
 from lowbit.targets import Target
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def make_bare(network: Compiled, board: str, inputs: Sequence[np.ndarray]) -> by
     graph = network.graph()
     if not graph.is_integer:
         raise ConfigError(f"{network.name} computes in float32; bare metal compares integers exactly: quantize the network")
-    parts = rebuild(network)
+    parts = parts_of(network)
     expected = expected_outputs(graph, inputs)
     return build_bare(parts.program, dict(parts.kernels), parts.weights, parts.target, board, inputs, expected)
 

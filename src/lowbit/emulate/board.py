@@ -20,8 +20,8 @@ from lowbit.emulate.result import Emulation, LayerFigures, judge
 from lowbit.emulate.tools import run
 from lowbit.emulate.user import TIMEOUT, check_inputs, target_of
 from lowbit.errors import ConfigError, LowbitError
+from lowbit.export.parts import parts_of
 from lowbit.files import scratch_folder
-from lowbit.runtime.rebuild import rebuild
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
@@ -90,7 +90,7 @@ def emulate_board(
     machine, target = find_board(board), target_of(network)
     check_inputs(network, inputs)
     qemu, (kernel, dtb) = find_system_qemu(), find_kernel(machine.dtb)
-    parts = rebuild(network)
+    parts = parts_of(network)
     names = [f"input{i}.raw" for i in range(len(inputs))]
     arguments = ["--json", "--runs", runs, "--threads", threads, "-o", "/output", *(f"/{name}" for name in names)]
     content = {

@@ -17,9 +17,9 @@ from lowbit.emulate.estimate import can_estimate, total_cycles
 from lowbit.emulate.result import Emulation, LayerFigures, judge
 from lowbit.emulate.tools import LEAST_LLVM, find_qemu_user, qemu_version, run
 from lowbit.errors import ConfigError, InputError, LowbitError
+from lowbit.export.parts import parts_of
 from lowbit.files import scratch_folder
-from lowbit.runtime.rebuild import rebuild
-from lowbit.targets import Target, find_target
+from lowbit.targets import Target
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
@@ -46,7 +46,7 @@ def check_inputs(network: Compiled, inputs: Sequence[np.ndarray]) -> None:
 
 def target_of(network: Compiled) -> Target:
     """The network's target.  Raises ConfigError if QEMU has no CPU for it."""
-    target = find_target(network.manifest["target"]["name"])
+    target = network.target
     if not target.qemu_cpu:
         raise ConfigError(f"{network.name} was compiled for {target.name}, which is not emulated; `lowbit run` runs it here")
     return target
@@ -80,7 +80,7 @@ def prepare(network: Compiled, inputs: Sequence[np.ndarray], folder: Path, cpu: 
     target = target_of(network)
     check_inputs(network, inputs)
     qemu = (find_qemu_user(target.machine), "-cpu", cpu or target.qemu_cpu)
-    parts = rebuild(network)
+    parts = parts_of(network)
     program = folder / "network"
     program.write_bytes(build_program(parts.program, parts.kernels, parts.weights, target))
     program.chmod(0o755)

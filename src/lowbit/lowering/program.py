@@ -10,7 +10,7 @@ from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import KernelSpec
 
-__all__ = ["NULL", "SCRATCH", "Buffer", "Call", "Fill", "Packing", "Program", "Ref", "Weights"]
+__all__ = ["NULL", "SCRATCH", "SPACES", "Buffer", "Call", "Fill", "Packing", "Program", "Ref", "Weights"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Ref:
     offset: int = 0
 
 
+SPACES = ("null", "arena", "constants", "tables", "weights", "input", "output", "scratch")
 NULL = Ref("null")
 SCRATCH = Ref("scratch")
 

@@ -10,7 +10,6 @@ from lowbit.files import write_whole
 from lowbit.reporting.kernel_texts import KERNEL_STAGES, kernel_text
 from lowbit.reporting.layers import LayerReport, layer_reports
 from lowbit.reporting.stages import stage_text
-from lowbit.targets import find_target
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
@@ -42,10 +41,9 @@ def write_code(networks: Mapping[str, Compiled], folder: Path) -> None:
 
 
 def _write_kernels(compiled: Compiled, reports: list[LayerReport], place: Path) -> None:
-    target = find_target(compiled.manifest["target"]["name"])
     for spec, symbol in {r.spec: r.symbol for r in reports}.items():
         for stage, (_, ending) in KERNEL_STAGES.items():
-            write_whole(place / f"{symbol}{ending}", kernel_text(spec, target, stage))
+            write_whole(place / f"{symbol}{ending}", kernel_text(spec, compiled.target, stage))
 
 
 def _index(config: str, reports: list[LayerReport]) -> str:

@@ -14,7 +14,7 @@ from lowbit.errors import ConfigError
 from lowbit.kernels.spec import KernelSpec
 from lowbit.reporting.instructions import LoopWork, loop_work
 from lowbit.reporting.machine_code import Function, disassemble
-from lowbit.targets import Target, find_target
+from lowbit.targets import Target
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
@@ -74,8 +74,7 @@ def layer_reports(compiled: Compiled, pattern: str = "") -> list[LayerReport]:
     Raises ToolMissing without objdump, ConfigError when nothing matches.
     """
     functions = disassemble(compiled.section("library.so"))
-    target = find_target(compiled.manifest["target"]["name"])
-    return [_report(entry, spec, functions, target) for entry, spec in matching(compiled, pattern)]
+    return [_report(entry, spec, functions, compiled.target) for entry, spec in matching(compiled, pattern)]
 
 
 def matching(compiled: Compiled, pattern: str) -> list[tuple[dict[str, Any], KernelSpec]]:

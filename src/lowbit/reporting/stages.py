@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from lowbit.errors import ConfigError
 from lowbit.graph.printer import print_graph
+from lowbit.lowering import print_program
 from lowbit.reporting.kernel_texts import KERNEL_STAGES, kernel_text
 from lowbit.reporting.layers import matching
-from lowbit.targets import find_target
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
@@ -31,12 +31,12 @@ def _quantized(compiled: Compiled, layer: str) -> str:
 
 
 def _program(compiled: Compiled, layer: str) -> str:
-    return _lines_of(compiled.text("program.txt"), layer)
+    return _lines_of(print_program(compiled.program(), compiled.target.name), layer)
 
 
 def _kernels(stage: str) -> Callable[[Compiled, str], str]:
     def text(compiled: Compiled, layer: str) -> str:
-        target = find_target(compiled.manifest["target"]["name"])
+        target = compiled.target
         users: dict[str, list[str]] = {}
         specs = {}
         for entry, spec in matching(compiled, layer):

@@ -24,7 +24,6 @@ from lowbit.numerics import QType, packed_size, unpack_bits
 from lowbit.reporting.instructions import loop_work
 from lowbit.reporting.kernel_texts import can_generate, object_sha256
 from lowbit.reporting.layers import LayerReport, StoredWeights, layer_reports
-from lowbit.targets import find_target
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
@@ -124,9 +123,8 @@ def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding
 def _code(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
     if not can_generate():
         return
-    target = find_target(compiled.manifest["target"]["name"])
     for spec, r in {r.spec: r for r in reports}.items():
-        if object_sha256(spec, target) != r.object_sha256:
+        if object_sha256(spec, compiled.target) != r.object_sha256:
             yield Finding(r.name, "code", f"{r.symbol} generated again differs from the kernel that was linked")
 
 

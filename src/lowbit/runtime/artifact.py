@@ -37,7 +37,7 @@ except ImportError:
 
 __all__ = ["FORMAT", "Artifact", "Section", "data_digest", "file_digest", "pack_artifact", "read_artifact", "write_artifact"]
 
-FORMAT = 3
+FORMAT = 4
 _MAGIC = b"\x89LOWBIT\n"
 _HEADER = struct.Struct("<8sIIQQ32s")
 _ALIGN = 64
@@ -247,7 +247,8 @@ def _checked(path: Path, file: int) -> tuple[Section, ...]:
     if magic != _MAGIC:
         raise ArtifactError(f"{path} is not a lowbit artifact: it does not start with the bytes {_MAGIC!r}")
     if version != FORMAT:
-        known = f"this lowbit reads format {FORMAT}" + ("; compile the network again" if 0 < version < FORMAT else "")
+        again = f"; compile the network again: lowbit compile NETWORK -o {path}" if 0 < version < FORMAT else ""
+        known = f"this lowbit reads format {FORMAT}{again}"
         age = "newer" if version > FORMAT else "older" if version else "unknown"
         raise ArtifactError(f"{path} has the {age} artifact format {version}; {known}")
     if total != size:

@@ -10,9 +10,10 @@ from lowbit.backend.manifest import make_manifest
 from lowbit.graph import Graph
 from lowbit.graph.printer import print_graph
 from lowbit.kernels.spec import KernelSpec
-from lowbit.lowering import Program, print_program
+from lowbit.lowering import Program
 from lowbit.runtime.compiled import Compiled
 from lowbit.runtime.graph_store import encode_graph
+from lowbit.runtime.program_store import encode_program
 from lowbit.targets import Target
 
 __all__ = ["assemble"]
@@ -44,7 +45,7 @@ def assemble(
         "lowbit_network.h": network_header(program, manifest["prefix"]).encode(),
         **encode_graph(graph, [(w.values, placed[w.layer]) for w in program.weights]),
         "graph.txt": print_graph(traced or graph).encode(),
-        "program.txt": print_program(program, target.name).encode(),
+        **encode_program(program),
     }
     network = Compiled(manifest, sections, threads)
     network.seconds = dict(seconds or {})

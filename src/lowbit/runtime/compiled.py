@@ -18,11 +18,13 @@ from lowbit.files import as_path
 from lowbit.runtime.artifact import Artifact, data_digest, pack_artifact, read_artifact, write_artifact
 from lowbit.runtime.native import FilePart, NativeNetwork, thread_count
 from lowbit.runtime.schema import MANIFEST
+from lowbit.targets import Target
 from lowbit.targets.host import host_features, host_machine
 
 if TYPE_CHECKING:
     from lowbit.graph import Graph
     from lowbit.kernels.spec import KernelSpec
+    from lowbit.lowering import Program
     from lowbit.runtime.profile import Profile
 
 __all__ = ["Compiled", "load"]
@@ -34,7 +36,7 @@ class Compiled:
     ``net(*inputs)`` takes float32 tensors or arrays of ``input_shapes`` and returns one tensor or array,
     or a tuple where the network has several outputs: torch tensors if any input was one, else numpy
     arrays.  Thread-safe; runs do not hold Python's lock.  ``seconds``: time that each step of compiling
-    took; not saved, so that the same network always gives the same file.
+    took; not saved, so that the same network always gives the same file.  ``target``: what it was compiled for.
 
     A network for another architecture, or for instructions that this CPU lacks, can be read, saved and
     exported; running it raises ArtifactError.
@@ -47,7 +49,8 @@ class Compiled:
         self.manifest: dict[str, Any] = dict(manifest)
         self.seconds: dict[str, float] = {}
         self._sections = sections
-        self._obstacle = _obstacle(self.manifest["target"])
+        self.target = Target.from_json(self.manifest["target"])
+        self._obstacle = _obstacle(self.target)
         runs_here = not self._obstacle
         self._native = NativeNetwork(self.section("library.so"), self._weights(), threads) if runs_here else None
         if self._native is not None:
@@ -56,7 +59,7 @@ class Compiled:
     @property
     def _network(self) -> NativeNetwork:
         if self._native is None:
-            raise ArtifactError(f"{self.name} was compiled for {self.manifest['target']['name']}{self._obstacle}")
+            raise ArtifactError(f"{self.name} was compiled for {self.target.name}{self._obstacle}")
         return self._native
 
     def _weights(self) -> bytes | FilePart:
@@ -70,7 +73,7 @@ class Compiled:
     def __repr__(self) -> str:
         shapes = ", ".join("x".join(map(str, shape)) for shape in self.input_shapes)
         threads = "runs elsewhere" if self._native is None else "closed" if self._native.closed else f"{self.threads} threads"
-        return f"<lowbit network {self.name} for {self.manifest['target']['name']}, input {shapes}, {threads}>"
+        return f"<lowbit network {self.name} for {self.target.name}, input {shapes}, {threads}>"
 
     @property
     def name(self) -> str:
@@ -113,7 +116,7 @@ class Compiled:
         for layer in self.layers:
             try:
                 specs.append(spec_from_json(layer["spec"]))
-                if specs[-1].symbol(self.manifest["target"]["name"]) != layer["kernel"]:
+                if specs[-1].symbol(self.target.name) != layer["kernel"]:
                     raise ValueError("it would have another name")
             except Exception as error:  # whatever a spec of another version makes its class do
                 raise ArtifactError(f"{layer['name']}: this lowbit does not know its kernel ({error!r}); compile again") from None
@@ -209,6 +212,15 @@ class Compiled:
                 raise ArtifactError(f"{self.name}: graph.json has other {kind} than manifest.json")
         return graph
 
+    def program(self) -> Program:
+        """The kernel calls this network consists of, as they were compiled: what export, emulation and reports work on.
+
+        Raises ArtifactError for sections that hold none or another one than the library, or kernels of another version
+        of lowbit."""
+        from lowbit.runtime.program_store import decode_program
+
+        return decode_program(self.section, self.manifest, self.specs, self.target)
+
     def text(self, name: str) -> str:
         """One section as text.  Raises ArtifactError."""
         try:
@@ -222,7 +234,7 @@ class Compiled:
 
     def export_library(self, folder: str | os.PathLike[str]) -> Path:
         """Write the shared library, its header, the weight file and an example program into ``folder``."""
-        from lowbit.runtime.export import export_library
+        from lowbit.export.library import export_library
 
         return export_library(self, as_path(folder, "folder"))
 
@@ -242,14 +254,14 @@ def _check_belongs(manifest: Mapping[str, Any], info: Mapping[str, Any]) -> None
         raise ArtifactError("manifest.json does not belong to the library: other layers")
 
 
-def _obstacle(target: Mapping[str, Any]) -> str:
+def _obstacle(target: Target) -> str:
     """What follows "compiled for X" where the target's code cannot run here; "" where it can."""
-    if not target["triple"].startswith(f"{host_machine()}-"):
+    if target.machine != host_machine():
         return (
             f", which is no {host_machine()} machine: `lowbit emulate` runs it here, "
-            f"`lowbit export --executable` makes a program for {target['name']}"
+            f"`lowbit export --executable` makes a program for {target.name}"
         )
-    missing = sorted(set(target["features"]) - host_features())
+    missing = sorted(target.features - host_features())
     return f"; this CPU lacks {', '.join(missing)}" if missing else ""
 
 

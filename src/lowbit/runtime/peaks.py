@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -56,8 +56,7 @@ def peaks_path(target: Target, threads: int) -> Path:
     """Where the peaks of this machine for ``target`` are kept."""
     from lowbit.backend.cache import cache_folder, generator_version
 
-    machine = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in asdict(target).items()}
-    key = json.dumps([cpu_model(), machine, generator_version(), threads], sort_keys=True)
+    key = json.dumps([cpu_model(), target.to_json(), generator_version(), threads], sort_keys=True)
     return cache_folder() / "peaks" / hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -15,7 +15,7 @@ from lowbit.runtime.peaks import Peaks, measure_peaks
 from lowbit.runtime.sequences import Sequence as Loop
 from lowbit.runtime.sequences import finish_of, multiplications_saved, sequence_of
 from lowbit.runtime.traffic import traffic_of, units_of
-from lowbit.targets import Target, find_target
+from lowbit.targets import Target
 from lowbit.targets.host import cpu_model
 
 if TYPE_CHECKING:
@@ -244,11 +244,11 @@ def take_profile(
     times = np.median(each, axis=0).astype(int).tolist()
     resident = manifest["weight_memory_bytes"] + manifest["arena_bytes"]
     rows = zip(compiled.layers, network.info["operations"], times, strict=True)
-    machine = _Machine(find_target(manifest["target"]["name"]), network.threads, measured, resident)
+    machine = _Machine(compiled.target, network.threads, measured, resident)
     operations = tuple(_operation(entry, info, ns, machine) for entry, info, ns in rows)
     return Profile(
         compiled.name,
-        manifest["target"]["name"],
+        compiled.target.name,
         cpu_model(),
         network.threads,
         runs,
@@ -264,7 +264,7 @@ def take_profile(
 
 def _peaks(compiled: Compiled, fresh: bool, say: Callable[[str], None]) -> tuple[Peaks | None, str]:
     """(peaks of the loops of this network and of float, ""), or (None, why not)."""
-    target = find_target(compiled.manifest["target"]["name"])
+    target = compiled.target
     specs = [entry["spec"] for entry in compiled.layers if entry["macs"]]
     loops = [found[0] for spec in specs if (found := sequence_of(spec, target)) is not None]
     finishes = [finish for spec in specs if (finish := finish_of(spec, target)) is not None]

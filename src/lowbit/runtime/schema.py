@@ -12,8 +12,9 @@ from typing import Any
 
 from lowbit.errors import ArtifactError
 from lowbit.numerics.qtype import WIDTHS
+from lowbit.targets.table import TARGET_NAME, TECHNIQUES
 
-__all__ = ["DTYPES", "GRAPH", "MANIFEST", "Check"]
+__all__ = ["CONTAINER", "DTYPES", "GRAPH", "MANIFEST", "NAME", "QTYPE", "SHAPE", "SIZE", "Check"]
 
 Check = Callable[[Any, str], None]
 """(value, where it is) -> nothing; raises ArtifactError."""
@@ -134,28 +135,37 @@ def json_object(value: Any, where: str) -> None:
 
 
 _INTEGER = "[uib](" + "|".join(map(str, WIDTHS)) + ")"
-_SIZE = integer(0)
-_SHAPE = list_of(integer(1), 16)
-_NAME = text()
-_QTYPE = text(f"{_INTEGER}|f32", "an integer type such as i4, or f32")
-_CONTAINER = one_of(*WIDTHS, 32)
-_TENSOR = record({"name": _NAME, "shape": _SHAPE, "dtype": one_of("float32")})
+SIZE = integer(0)
+SHAPE = list_of(integer(1), 16)
+NAME = text()
+QTYPE = text(f"{_INTEGER}|f32", "an integer type such as i4, or f32")
+CONTAINER = one_of(*WIDTHS, 32)
+_TENSOR = record({"name": NAME, "shape": SHAPE, "dtype": one_of("float32")})
 
-_WEIGHTS = {"qtype": _QTYPE, "container": _CONTAINER, "values": integer(1), "offset": _SIZE}
+_WEIGHTS = {"qtype": QTYPE, "container": CONTAINER, "values": integer(1), "offset": SIZE}
+
+_WORD = text(TARGET_NAME, "a word of letters, digits, '.', '_' and '-'")
+_CPU = text(r"([A-Za-z0-9][\w.+-]*)?", "the name of a CPU")
+_TARGET = record({
+    **dict.fromkeys(("name", "triple"), _WORD), **dict.fromkeys(("mcpu", "march", "mca_cpu", "qemu_cpu"), _CPU),
+    "features": list_of(_WORD, 1 << 10), "without": list_of(one_of(*TECHNIQUES), len(TECHNIQUES)),
+    **dict.fromkeys(("vector_bytes", "registers", "l1_bytes", "l2_bytes"), integer(1)),
+    **dict.fromkeys(("clock_hz", "cores", "memory_bytes"), SIZE),
+})  # fmt: skip
 
 _LAYER = record({
-    "name": _NAME, "op": _NAME, "kernel": text(r"[A-Za-z_]\w*", "a C identifier"), "spec": json_object,
-    "act": optional(_QTYPE), "weight": optional(_QTYPE),
-    "weights": optional(record({**_WEIGHTS, "bytes": _SIZE, "memory_bytes": _SIZE})),
-    "macs": _SIZE, "tuned": optional(one_of(True, False)), "object_sha256": text(r"[0-9a-f]{64}", "64 hexadecimal digits"),
-    "object_bytes": _SIZE,
+    "name": NAME, "op": NAME, "kernel": text(r"[A-Za-z_]\w*", "a C identifier"), "spec": json_object,
+    "act": optional(QTYPE), "weight": optional(QTYPE),
+    "weights": optional(record({**_WEIGHTS, "bytes": SIZE, "memory_bytes": SIZE})),
+    "macs": SIZE, "tuned": optional(one_of(True, False)), "object_sha256": text(r"[0-9a-f]{64}", "64 hexadecimal digits"),
+    "object_bytes": SIZE,
 })  # fmt: skip
 
 MANIFEST: Check = record({
-    "lowbit": _NAME, "name": _NAME, "prefix": text(r"[a-z][a-z0-9_]*", "a C identifier in small letters"),
-    "target": record({"name": _NAME, "triple": _NAME, "mcpu": _NAME, "features": list_of(_NAME, 1 << 10)}),
-    "created_with": mapping_of(_NAME), "inputs": list_of(_TENSOR), "outputs": list_of(_TENSOR), "layers": list_of(_LAYER),
-    "arena_bytes": _SIZE, "constant_bytes": _SIZE, "weight_bytes": _SIZE, "weight_memory_bytes": _SIZE, "macs": _SIZE,
+    "lowbit": NAME, "name": NAME, "prefix": text(r"[a-z][a-z0-9_]*", "a C identifier in small letters"),
+    "target": _TARGET,
+    "created_with": mapping_of(NAME), "inputs": list_of(_TENSOR), "outputs": list_of(_TENSOR), "layers": list_of(_LAYER),
+    "arena_bytes": SIZE, "constant_bytes": SIZE, "weight_bytes": SIZE, "weight_memory_bytes": SIZE, "macs": SIZE,
 })  # fmt: skip
 """manifest.json (backend/manifest.py)."""
 
@@ -168,19 +178,19 @@ DTYPES = frozenset({
 _AXES = list_of(integer(0), 16)
 _ARRAY = record(
     {"dtype": one_of(*sorted(DTYPES)), "shape": _AXES},
-    {"at": _SIZE, "weights": record({**_WEIGHTS, "taps": integer(1)})},
+    {"at": SIZE, "weights": record({**_WEIGHTS, "taps": integer(1)})},
 )
 _QUANT = record({
     "qtype": text(_INTEGER, "an integer type such as i4"), "zero_point": integer(-(1 << 16), 1 << 16),
-    "axis": optional(integer(0, 15)), "container": _CONTAINER, "group_size": optional(integer(1)),
+    "axis": optional(integer(0, 15)), "container": CONTAINER, "group_size": optional(integer(1)),
 })  # fmt: skip
 _ELEMENT = text(r"u?int(8|16|32|64)|float(32|64)|bool|[<>][iuf][248]", "an element type")
 _TYPE = record({"shape": _AXES, "dtype": _ELEMENT}, {"quant": _QUANT})
-_NODE = record({"name": _NAME, "op": _NAME, "inputs": list_of(_NAME), "attrs": mapping_of(plain), "source": _NAME})
+_NODE = record({"name": NAME, "op": NAME, "inputs": list_of(NAME), "attrs": mapping_of(plain), "source": NAME})
 
 GRAPH: Check = record({
     "graph": record({
-        "name": _NAME, "inputs": list_of(_NAME), "outputs": list_of(_NAME), "constants": list_of(_NAME),
+        "name": NAME, "inputs": list_of(NAME), "outputs": list_of(NAME), "constants": list_of(NAME),
         "types": mapping_of(_TYPE), "nodes": list_of(_NODE),
     }),
     "arrays": mapping_of(_ARRAY),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from lowbit.errors import ConfigError, UnknownTarget
 from lowbit.targets.host import host_features, host_machine
 
-__all__ = ["TARGETS", "TECHNIQUES", "Target", "find_target", "techniques"]
+__all__ = ["TARGETS", "TARGET_NAME", "TECHNIQUES", "Target", "find_target", "techniques"]
 
 # ways to compute a convolution that experiments may switch off (``Target.without``)
 TECHNIQUES = {
@@ -20,6 +23,10 @@ TECHNIQUES = {
 }
 
 
+TARGET_NAME = r"[A-Za-z0-9][\w.-]*"
+"""What names, triples and features look like, as a regular expression."""
+
+
 @dataclass(frozen=True)
 class Target:
     """``features`` are LLVM feature names that kernels may rely on; ``registers`` and
@@ -28,7 +35,9 @@ class Target:
     What reports need to estimate a machine that is not here, 0 or "" where the target is no certain machine:
     ``clock_hz``, ``cores``, ``memory_bytes`` of the board, and the CPU's names in llvm-mca and in QEMU.
 
-    ``without``: names in TECHNIQUES that no kernel may use; for experiments."""
+    ``without``: names in TECHNIQUES that no kernel may use; for experiments.
+
+    Raises ConfigError for a name, triple or feature that is none: they become names of functions, options and programs."""
 
     name: str
     triple: str
@@ -46,10 +55,25 @@ class Target:
     qemu_cpu: str = ""
     without: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        for what, text in (("name", self.name), ("triple", self.triple), *(("feature", feature) for feature in self.features)):
+            if not re.fullmatch(TARGET_NAME, text):
+                raise ConfigError(f"target {self.name!r}: the {what} {text!r} is not of letters, digits, '.', '_' and '-'")
+
     @property
     def machine(self) -> str:
         """The architecture: ``x86_64`` or ``aarch64``."""
         return self.triple.split("-")[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields; sets as sorted lists."""
+        return {key: sorted(value) if isinstance(value, frozenset) else value for key, value in asdict(self).items()}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Target:
+        """Inverse of :meth:`to_json`."""
+        values: dict[str, Any] = {key: frozenset(value) if isinstance(value, list) else value for key, value in data.items()}
+        return Target(**values)
 
     def tvm(self) -> dict[str, object]:
         """The dictionary ``tvm.target.Target`` takes."""

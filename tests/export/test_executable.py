@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 import lowbit
 from lowbit.backend.program import build_program
+from lowbit.export.library import export_executable
+from lowbit.export.parts import parts_of
 from lowbit.graph.interpreter import interpret
 from lowbit.runtime.compiled import Compiled
-from lowbit.runtime.export import export_executable
-from lowbit.runtime.rebuild import rebuild
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 X = np.random.default_rng(0).standard_normal((1, 3, 8, 8), np.float32)
@@ -169,7 +169,7 @@ def test_wrong_options(run: Run, arguments: tuple[str, ...], said: str) -> None:
 
 
 def test_a_missing_feature_is_named(network: Compiled, tmp_path: Path) -> None:
-    parts = rebuild(network)
+    parts = parts_of(network)
     target = replace(parts.target, features=parts.target.features | {"telepathy"})
     program = tmp_path / "program"
     program.write_bytes(build_program(parts.program, parts.kernels, parts.weights, target))

@@ -10,8 +10,8 @@ from lowbit.backend.build import build_object
 from lowbit.backend.program import build_program
 from lowbit.backend.toolchain import Compiler, find_ar
 from lowbit.errors import ArtifactError
+from lowbit.export.parts import parts_of
 from lowbit.files import scratch_folder, write_whole
-from lowbit.runtime.rebuild import rebuild
 from lowbit.targets.host import host_machine
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def export_static_library(network: Compiled, folder: Path) -> Path:
     Raises ToolMissing (a C compiler, objcopy or ar for the target; TVM if a kernel is not in the cache), ArtifactError
     where it cannot be written.
     """
-    parts, prefix = rebuild(network), network.manifest["prefix"]
+    parts, prefix = parts_of(network), network.manifest["prefix"]
     ar = Compiler((find_ar(parts.target),), "")
     with scratch_folder() as scratch:
         (scratch / f"{prefix}.o").write_bytes(build_object(parts.program, parts.kernels, parts.target, prefix))
@@ -158,7 +158,7 @@ def export_executable(network: Compiled, path: Path, *, strip: bool = False) -> 
 
     ``strip``: without symbols, which profilers need.  Raises as :func:`export_static_library`.
     """
-    parts = rebuild(network)
+    parts = parts_of(network)
     program = build_program(parts.program, parts.kernels, parts.weights, parts.target, strip=strip)
     _write(path.parent, {path.name: program}, executable=True)
     return path

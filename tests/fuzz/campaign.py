@@ -24,6 +24,7 @@ __all__ = ["main", "run_campaign"]
 PLAN: dict[str, tuple[int, int]] = {"graph": (25, 300), "module": (25, 80), "compiled": (45, 40), "artifact": (5, 2000)}
 """Kind -> (share of the time, cases of a batch)."""
 
+BEGIN, END = "<!-- counts of make fuzz -->", "<!-- end -->"
 BATCH_SECONDS = 60.0
 HANG_SECONDS = 420.0  # a batch and the shrinking of one failure; whoever takes longer hangs
 MEMORY = 10 << 30  # address space of a worker
@@ -183,13 +184,15 @@ def run_campaign(folder: Path, minutes: float, kinds: tuple[str, ...], jobs: int
 
 
 def main() -> int:
-    from tests.fuzz.report import never_reached, summary
+    from tests.fuzz.report import coverage_table, document, never_reached, summary
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.campaign", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--kinds", default=",".join(PLAN), help="of " + ", ".join(PLAN))
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, default=Path(".fuzz"), help="seeds, counts and findings of all runs")
+    parser.add_argument("--document", type=Path, help="write the counts into this page, between its markers")
+    parser.add_argument("--tables", action="store_true", help="print the tables of coverage, operation x rank")
     options = parser.parse_args()
     kinds = tuple(options.kinds.split(","))
     if unknown := set(kinds) - set(PLAN):
@@ -198,6 +201,12 @@ def main() -> int:
     state = run_campaign(options.folder, options.minutes, kinds, options.jobs, console)
     console.print(summary(state))
     console.print(never_reached(state.coverage))
+    if options.tables:
+        for kind in ("graph", "module", "compiled"):
+            console.print(f"\n{kind}\n{coverage_table(state.coverage, kind)}")
+    if options.document is not None:
+        head, _, rest = options.document.read_text().partition(BEGIN)
+        options.document.write_text(f"{head}{BEGIN}\n{document(state)}\n{END}{rest.partition(END)[2]}")
     return 1 if state.failures else 0
 
 

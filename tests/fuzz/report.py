@@ -9,7 +9,7 @@ from tests.fuzz.coverage import Coverage
 from tests.fuzz.modules import overloads
 from tests.fuzz.state import State
 
-__all__ = ["coverage_table", "never_reached", "summary"]
+__all__ = ["coverage_table", "document", "never_reached", "summary"]
 
 
 def summary(state: State) -> str:
@@ -49,6 +49,18 @@ def never_reached(coverage: Coverage) -> str:
             f"never reached, operations by rank: {', '.join(cells) or 'none'}",
         ]
     )
+
+
+def document(state: State) -> str:
+    """The tables of docs/reliability.md, between its markers."""
+    lines = ["| kind | cases without a mismatch | minutes of a core | a second and core |", "| --- | --- | --- | --- |"]
+    for kind, cases in sorted(state.cases.items()):
+        seconds = state.seconds[kind]
+        lines.append(f"| {kind} | {cases:,} | {seconds / 60:,.0f} | {cases / max(seconds, 1e-9):.1f} |")
+    counts = state.coverage.counts("compiled", "axis")
+    lines += ["", "| compiled for | calls of kernels compared |", "| --- | --- |"]
+    lines += [f"| {target} | {count:,} |" for (target,), count in sorted(counts.items()) if "-" in target or target == "aarch64"]
+    return "\n".join(lines)
 
 
 def coverage_table(coverage: Coverage, kind: str) -> str:

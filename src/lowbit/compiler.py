@@ -91,17 +91,7 @@ def make_config(
         raise ConfigError(f"unknown option {', '.join(unknown)}; the options of a quantization are {', '.join(known)}")
     w = QType.parse(weights) if weights is not None else QType.parse("i8")
     a = QType.parse(activations) if activations is not None else QType.parse("i16" if w.bits == 16 else "u8")
-    return QuantizationConfig(w, a, overrides={p: _precision(value) for p, value in (layers or {}).items()}, **options)
-
-
-def _precision(value: str | LayerPrecision) -> LayerPrecision:
-    """``"i4/u8"`` or ``"i4"`` -> LayerPrecision."""
-    if isinstance(value, LayerPrecision):
-        return value
-    if not isinstance(value, str):
-        raise ConfigError(f'the plan of a layer is text such as "i4/u8" or a LayerPrecision, not {value!r}')
-    weights, _, activations = value.partition("/")
-    return LayerPrecision(QType.parse(weights) if weights else None, QType.parse(activations) if activations else None)
+    return QuantizationConfig(w, a, overrides={p: LayerPrecision.parse(value) for p, value in (layers or {}).items()}, **options)
 
 
 def calibrate(

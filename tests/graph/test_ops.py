@@ -5,7 +5,8 @@ import torch
 from lowbit.errors import GraphError
 from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Node
-from lowbit.graph.ops import OPS, UNARY, apply_unary
+from lowbit.graph.ops import OPS, UNARY, apply_unary, channel_multiplier
+from tests.graph.build import Build
 
 EXTRA = {
     "elu": [{}, {"alpha": 0.3}],
@@ -100,3 +101,19 @@ def test_shapes(op: str, inputs: list[tuple[int, ...]], attrs: dict, shape: tupl
 def test_shape_errors(op: str, inputs: list[tuple[int, ...]], attrs: dict, match: str) -> None:
     with pytest.raises(GraphError, match=match):
         OPS[op].infer(Node("n", op, (), attrs), inputs, (4, 2))
+
+
+@pytest.mark.parametrize(("groups", "channels", "multiplier"), [(8, 8, 1), (8, 24, 3), (4, 8, None), (1, 8, None)])
+def test_depthwise_convolutions(groups: int, channels: int, multiplier: int | None) -> None:
+    b = Build()
+    graph = b.graph(b.conv("conv", b.input("x", 1, 8, 5, 5), channels, groups=groups))
+    assert channel_multiplier(graph, graph.node("conv")) == multiplier
+
+
+def test_only_a_convolution_of_several_channels_is_depthwise() -> None:
+    b = Build()
+    graph = b.graph(b.linear("fc", b.input("x", 1, 1), 8))
+    assert channel_multiplier(graph, graph.node("fc")) is None
+    b = Build()
+    graph = b.graph(b.conv("conv", b.input("x", 1, 1, 5, 5), 8))
+    assert channel_multiplier(graph, graph.node("conv")) is None

@@ -1,4 +1,5 @@
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,18 @@ import pytest
 from lowbit.compiler import make_config
 from lowbit.errors import ConfigError, UnsupportedPrecision
 from lowbit.numerics import QType
-from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
+from lowbit.quantization import (
+    FixedPoint,
+    FloatScale,
+    GlobalScale,
+    LayerPrecision,
+    PerChannel,
+    PerGroup,
+    PerTensor,
+    PowerOfTwo,
+    QuantizationConfig,
+    parse_config,
+)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +137,45 @@ def test_refused_layer_precision(fields: dict, error: type, match: str) -> None:
 
 
 def test_dictated_scales() -> None:
-    assert QuantizationConfig("i8", "u8", scale="fixed:5").fixed_scale(4) == 2**-5
-    assert QuantizationConfig("i8", "u8", scale="fixed:-2").fixed_scale(4) == 4
-    assert QuantizationConfig("i8", "u8", scale="global:8").fixed_scale(8) == 8 / 128
-    assert QuantizationConfig("i8", "u8", scale="power_of_two").fixed_scale(8) is None
+    assert QuantizationConfig("i8", "u8", scale="fixed:5").scale.dictated(4) == 2**-5
+    assert QuantizationConfig("i8", "u8", scale="fixed:-2").scale.dictated(4) == 4
+    assert QuantizationConfig("i8", "u8", scale="global:8").scale.dictated(8) == 8 / 128
+    assert QuantizationConfig("i8", "u8", scale="power_of_two").scale.dictated(8) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("granularity", "per_channel", PerChannel()),
+        ("granularity", "per_tensor", PerTensor()),
+        ("granularity", "per_group:32", PerGroup(32)),
+        ("scale", "float", FloatScale()),
+        ("scale", "power_of_two", PowerOfTwo()),
+        ("scale", "fixed:-8", FixedPoint(-8)),
+        ("scale", "global:8.0", GlobalScale(8.0)),
+    ],
+)
+def test_texts_become_values(field: str, text: str, value: object) -> None:
+    parsed, given = (QuantizationConfig("i4", "u8", **{field: v}) for v in (text, value))
+    assert parsed == given
+    assert getattr(parsed, field) == value
+    assert str(value) == text
+    assert replace(parsed, observer="mse") == replace(given, observer="mse")
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: PerGroup(0), "granularity 'per_group:0'; write per_channel"),
+        (lambda: PerGroup(True), "granularity 'per_group:True'; write per_channel"),
+        (lambda: FixedPoint(65), "scale 'fixed:65'; write float"),
+        (lambda: GlobalScale(float("nan")), "scale 'global:nan'; write float"),
+        (lambda: GlobalScale(-1), "scale 'global:-1'; write float"),
+    ],
+)
+def test_values_that_mean_nothing(make: Callable[[], object], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        make()
 
 
 def test_with_overrides_appends() -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from lowbit.errors import ConfigError
-from lowbit.numerics import QType
 from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
 
 __all__ = ["choose_config", "names", "parse_layers", "parse_shape"]
@@ -34,10 +33,9 @@ def parse_layers(entries: Sequence[str]) -> dict[str, LayerPrecision]:
     plan = {}
     for entry in entries:
         pattern, found, types = entry.partition("=")
-        weights, _, activations = types.partition("/")
-        if not (pattern and found and weights):
+        if not (pattern and found and types.partition("/")[0]):
             raise ConfigError(f"--layer {entry!r}: write PATTERN=WEIGHTS/ACTIVATIONS, for example 'layer1.*=i8/u8'")
-        plan[pattern] = LayerPrecision(QType.parse(weights), QType.parse(activations) if activations else None)
+        plan[pattern] = LayerPrecision.parse(types)
     return plan
 
 

@@ -16,12 +16,12 @@ from lowbit.graph import Graph, Node
 
 __all__ = ["evaluate"]
 
-Observer = Callable[[str, Tensor], None]
+Watcher = Callable[[str, Tensor], None]
 Shape = tuple[int, ...]
 
 
 def evaluate(
-    graph: Graph, inputs: Sequence[Tensor], observe: Observer | None = None, dtype: torch.dtype = torch.float32
+    graph: Graph, inputs: Sequence[Tensor], observe: Watcher | None = None, dtype: torch.dtype = torch.float32
 ) -> list[Tensor]:
     """Outputs of the float graph, before or after the passes, computed in ``dtype``.
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lowbit.graph import shapes
-from lowbit.graph.ir import Node
+from lowbit.graph.ir import Graph, Node
 from lowbit.graph.unary import UNARY, apply_unary
 
-__all__ = ["LAYERS", "OPS", "PASS_THROUGH", "UNARY", "Op", "apply_unary"]
+__all__ = ["LAYERS", "OPS", "PASS_THROUGH", "UNARY", "Op", "apply_unary", "channel_multiplier"]
 
 
 @dataclass(frozen=True)
@@ -75,3 +75,12 @@ LAYERS = ("conv2d", "linear")
 
 PASS_THROUGH = ("expand", "max_pool2d", "pad", "permute", "reshape", "slice")
 """Operations that only select values: their output has the scale and zero point of their input."""
+
+
+def channel_multiplier(graph: Graph, node: Node) -> int | None:
+    """Output channels per input channel of a depthwise convolution: one whose every output channel reads one input channel
+    of several.  None for other operations."""
+    if node.op != "conv2d" or node.attrs["groups"] == 1:
+        return None
+    out, per_group = graph.types[node.inputs[1]].shape[:2]
+    return int(out) // int(node.attrs["groups"]) if per_group == 1 else None

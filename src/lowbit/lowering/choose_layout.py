@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lowbit.graph import Graph, Node
+from lowbit.graph.ops import channel_multiplier
 from lowbit.kernels.layout import Layout, canonical_shape
 from lowbit.lowering.stored import stored_form
 
-__all__ = ["CHANNEL_MULTIPLE", "choose_layouts", "is_depthwise"]
+__all__ = ["CHANNEL_MULTIPLE", "choose_layouts"]
 
 CHANNEL_MULTIPLE = 16  # every kernel writes whole vectors of 16 channels
-
-
-def is_depthwise(graph: Graph, node: Node) -> bool:
-    """One input channel per output channel, as many of both."""
-    out, cin = graph.types[node.inputs[1]].shape[:2]
-    return node.op == "conv2d" and node.attrs["groups"] > 1 and cin == 1 and out == node.attrs["groups"]
 
 
 def _halo(graph: Graph, node: Node) -> tuple[int, int, int, int]:
@@ -44,7 +39,7 @@ def choose_layouts(graph: Graph) -> dict[str, Layout]:
             continue
         n, h, w, c = canonical_shape(tensor.shape)
         convolutions = [u for u in users[name] if u.op == "conv2d" and u.inputs[0] == name]
-        dense = [u for u in convolutions if not is_depthwise(graph, u) and name not in u.inputs[1:]]
+        dense = [u for u in convolutions if channel_multiplier(graph, u) != 1 and name not in u.inputs[1:]]
         image = name in inputs and dense and len(dense) == len(users[name]) and name not in graph.outputs
         stride = c if image else -(-c // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE
         layout = Layout(n, h, w, c, stride, stored_form(name, tensor).dtype)

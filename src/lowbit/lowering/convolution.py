@@ -9,18 +9,19 @@ import numpy as np
 
 from lowbit.graph import Node
 from lowbit.graph.bounds import CAPACITY, require
+from lowbit.graph.ops import channel_multiplier
 from lowbit.kernels.conv2d.decide import decide
 from lowbit.kernels.conv2d.pack import split_parts
 from lowbit.kernels.conv2d.problem import Choice, ConvProblem
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import DepthwiseSpec
-from lowbit.lowering.choose_layout import is_depthwise
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import emit_from_rows, emit_to_rows, row_layout
 from lowbit.lowering.elementwise import float_bounds
 from lowbit.lowering.program import NULL, SCRATCH, Ref
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
+from lowbit.numerics.groups import expand_groups
 
 __all__ = ["emit_choice", "lower_convolution"]
 
@@ -42,8 +43,8 @@ class _Layer:
         self.group_scale = None if self.quant is None else self.quant.group_scale
         self.effective = self.values
         if self.group_scale is not None and self.quant is not None and self.quant.group_size:
-            channels = np.arange(self.values.shape[-1]) // self.quant.group_size
-            self.effective = self.values.astype(np.int32) * self.group_scale[:, None, None, channels]
+            factor = expand_groups(self.group_scale, self.quant.group_size, self.values.shape[-1])
+            self.effective = self.values * factor[:, None, None, :]
 
     def move_last_axis(self, ctx: Lowering) -> None:
         """For a linear layer on a rank-4 tensor: its last axis is no channel axis of the layout, so the
@@ -195,7 +196,7 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
     if moved:
         layer.move_last_axis(ctx)
     macs = layer.dst.pixels * int(np.prod(layer.values.shape))
-    if is_depthwise(ctx.graph, node) and layer.parts_fit:
+    if channel_multiplier(ctx.graph, node) == 1 and layer.parts_fit:
         _lower_depthwise(ctx, layer, macs)
         return
     thresholds = None if layer.quant is None else layer.thresholds()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit.errors import NumericsError
+from lowbit.numerics.groups import group_factor
 from lowbit.numerics.qparams import QParams
 
 __all__ = ["dequantize", "multiplier", "quantize", "requantize"]
@@ -32,10 +33,8 @@ def quantize(x: np.ndarray | np.floating | float, params: QParams) -> np.ndarray
 def dequantize(q: np.ndarray, params: QParams) -> np.ndarray:
     """x = float32(q - zero_point) * scale (times the group's integer scale, if any).  float32."""
     q = np.asarray(q).astype(np.int32) - params.zero_point
-    if params.group_scale is not None and params.group_size:
-        channels = np.arange(q.shape[1]) // params.group_size
-        q = q * params.group_scale[:, channels].reshape(q.shape[:2] + (1,) * (q.ndim - 2))
-    return q.astype(np.float32) * _shaped(params.scale, q.ndim, params.axis)
+    factor = group_factor(params, q.shape)
+    return (q if factor is None else q * factor).astype(np.float32) * _shaped(params.scale, q.ndim, params.axis)
 
 
 def multiplier(scale_in: np.ndarray | float, scale_out: np.ndarray | float) -> np.ndarray:

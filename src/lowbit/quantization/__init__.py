@@ -5,17 +5,26 @@ from lowbit.quantization.calibration import Calibration, calibrate, random_sampl
 from lowbit.quantization.choice import Choice, LayerNumbers, Quantized
 from lowbit.quantization.choose import choose
 from lowbit.quantization.config import LayerPrecision, QuantizationConfig, parse_config
+from lowbit.quantization.granularity import PerChannel, PerGroup, PerTensor
 from lowbit.quantization.plan import Plan, layer_precisions, make_plan
 from lowbit.quantization.quantize import quantize_graph
+from lowbit.quantization.scales import FixedPoint, FloatScale, GlobalScale, PowerOfTwo
 from lowbit.quantization.statistics import LayerStatistics, average_bits, dead_channels, layer_statistics
 
 __all__ = [
     "Calibration",
     "Choice",
+    "FixedPoint",
+    "FloatScale",
+    "GlobalScale",
     "LayerNumbers",
     "LayerPrecision",
     "LayerStatistics",
+    "PerChannel",
+    "PerGroup",
+    "PerTensor",
     "Plan",
+    "PowerOfTwo",
     "QuantizationConfig",
     "Quantized",
     "apply",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from lowbit.numerics import QParams, QType
@@ -33,7 +31,7 @@ def activation_params(seen: Histogram, requested: QType, config: QuantizationCon
     Signed: scale = max(|lo|, |hi|) / qmax, zero_point 0.  b1: scale = max(|lo|, |hi|), its two values.
     A tensor that was 0 throughout has scale 1.  16 bits always cover the whole range.
     """
-    dictated = config.fixed_scale(requested.bits)
+    dictated = config.scale.dictated(requested.bits)
     qtype = activation_type(requested, seen.minimum, dictated is not None)
     container = max(config.activation_container or 0, qtype.bits)
     if dictated is not None:
@@ -42,7 +40,6 @@ def activation_params(seen: Histogram, requested: QType, config: QuantizationCon
     lo, hi = observed_range(seen, qtype, observer, config.percentile)
     reach = max(-lo, hi) if qtype.signed else hi - lo
     scale = max(reach / qtype.qmax, SMALLEST_SCALE) if reach > 0 else 1.0
-    if config.scale == "power_of_two":
-        scale = 2.0 ** math.ceil(math.log2(scale))
+    scale = config.scale.rounded_up(scale)
     zero = 0 if qtype.signed else int(np.clip(np.rint(-lo / scale), 0, qtype.qmax))
     return QParams(qtype, np.asarray(scale), zero, container=container)

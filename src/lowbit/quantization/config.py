@@ -11,7 +11,10 @@ from typing import Any
 
 from lowbit.errors import ConfigError, UnsupportedPrecision
 from lowbit.numerics import QType
+from lowbit.quantization.granularity import Granularity, PerChannel, PerGroup, parse_granularity
 from lowbit.quantization.observers import OBSERVERS
+from lowbit.quantization.patterns import LayerPattern, parse_pattern
+from lowbit.quantization.scales import FloatScale, ScaleMode, parse_scale
 
 __all__ = ["LayerPrecision", "QuantizationConfig", "parse_config"]
 
@@ -53,8 +56,8 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "container": (lambda v: v is None or _whole(v), "a whole number of bits, or None for packed"),
     "observer": (lambda v: isinstance(v, str), f"auto, {', '.join(OBSERVERS)}"),
     "percentile": (lambda v: isinstance(v, Real) and not isinstance(v, bool), "a number above 50 and up to 100"),
-    "granularity": (lambda v: isinstance(v, str), "per_channel, per_tensor or per_group:<input channels>"),
-    "scale": (lambda v: isinstance(v, str), "float, power_of_two, fixed:<fraction bits> or global:<range>"),
+    "granularity": (lambda v: isinstance(v, str | Granularity), "per_channel, per_tensor or per_group:<input channels>"),
+    "scale": (lambda v: isinstance(v, str | ScaleMode), "float, power_of_two, fixed:<fraction bits> or global:<range>"),
     "bias_correction": (lambda v: isinstance(v, bool), "True or False"),
     "overrides": (
         lambda v: isinstance(v, Mapping) and all(isinstance(k, str) and isinstance(p, LayerPrecision) for k, p in v.items()),
@@ -88,6 +91,16 @@ class LayerPrecision:
     activations: QType | None = None
     container: int | None = None
 
+    @classmethod
+    def parse(cls, given: str | LayerPrecision) -> LayerPrecision:
+        """``"i4/u8"`` (weights/activations) or ``"i4"``.  Raises ConfigError."""
+        if isinstance(given, LayerPrecision):
+            return given
+        if not isinstance(given, str):
+            raise ConfigError(f'the plan of a layer is text such as "i4/u8" or a LayerPrecision, not {given!r}')
+        weights, _, activations = given.partition("/")
+        return cls(QType.parse(weights) if weights else None, QType.parse(activations) if activations else None)
+
     def __post_init__(self) -> None:
         _check_kinds(self)
         if self.weights is not None:
@@ -99,7 +112,7 @@ class LayerPrecision:
 
 @dataclass(frozen=True)
 class QuantizationConfig:
-    """Precision of a whole network.  Types may be given as text.
+    """Precision of a whole network.  Types, ``granularity`` and ``scale`` may be given as text.
 
     ``weights``: i2..i8, i16, b1.  ``activations``: ``u<n>`` = unsigned with zero point 0 where the
     tensor is never negative, else with a zero point; ``i<n>`` = symmetric, zero point 0; ``b1`` =
@@ -110,10 +123,9 @@ class QuantizationConfig:
     ``weight_container``, ``activation_container``: bits a value takes in storage; None = its width.
     ``observer``: a name in OBSERVERS, or "auto": mse up to 4 bits, else minmax.  ``percentile``: share
     of the values (in %) kept by the observer of that name.
-    ``granularity``: of weight scales: "per_channel", "per_tensor", or "per_group:<n>" input channels
-    (two-level scales, VS-Quant; layers up to 7 bits, wider ones per channel).
-    ``scale``: "float"; "power_of_two" (rounded up); "fixed:<frac>": 2^-frac, symmetric signed, the
-    (width, frac_width) of MASE; "global:<s>": s / 2^(bits-1), symmetric signed, TVM's global_scale.
+    ``granularity``: of weight scales: PerChannel "per_channel", PerTensor "per_tensor", or PerGroup "per_group:<n>"
+    input channels (layers up to 7 bits, wider ones per channel).
+    ``scale``: FloatScale "float"; PowerOfTwo "power_of_two" (rounded up); FixedPoint "fixed:<frac>"; GlobalScale "global:<s>".
     ``bias_correction``: biases take up the mean error of the rounded weights.
     ``overrides``: pattern -> LayerPrecision; a layer's name, a glob over names, or "type:conv2d",
     "type:linear", "type:depthwise".  Later entries win; overrides win over first_last_bits.
@@ -126,8 +138,8 @@ class QuantizationConfig:
     activation_container: int | None = None
     observer: str = "auto"
     percentile: float = 99.99
-    granularity: str = "per_channel"
-    scale: str = "float"
+    granularity: Granularity = field(default_factory=PerChannel)
+    scale: ScaleMode = field(default_factory=FloatScale)
     bias_correction: bool = True
     overrides: Mapping[str, LayerPrecision] = field(default_factory=dict)
 
@@ -146,33 +158,16 @@ class QuantizationConfig:
             raise ConfigError(f"unknown observer {self.observer!r}; known: auto, {', '.join(OBSERVERS)}")
         if not 50 < self.percentile <= 100:
             raise ConfigError(f"percentile {self.percentile}; write a number above 50 and up to 100")
-        if self.group_size is not None and self.weights.bits > 7:
+        object.__setattr__(self, "granularity", parse_granularity(self.granularity))
+        object.__setattr__(self, "scale", parse_scale(self.scale))
+        if isinstance(self.granularity, PerGroup) and self.weights.bits > 7:
             raise UnsupportedPrecision(f"{self.granularity} with {self.weights} weights: group scales exist for up to 7 bits")
-        self.fixed_scale(8)
+        _ = self.patterns
 
     @property
-    def group_size(self) -> int | None:
-        """Input channels that share a weight scale; None unless granularity is per_group."""
-        if self.granularity in ("per_channel", "per_tensor"):
-            return None
-        match = re.fullmatch(r"per_group:([1-9]\d*)", self.granularity)
-        if match is None:
-            raise ConfigError(f"granularity {self.granularity!r}; write per_channel, per_tensor or per_group:<input channels>")
-        return int(match[1])
-
-    def fixed_scale(self, bits: int) -> float | None:
-        """The scale that the mode dictates for this width, whatever the values; None if they decide."""
-        if self.scale in ("float", "power_of_two"):
-            return None
-        kind, _, number = self.scale.partition(":")
-        try:
-            if kind == "fixed" and -64 <= int(number) <= 64:
-                return 2.0 ** -int(number)
-            if kind == "global" and 0 < float(number) < float("inf"):
-                return float(number) / 2 ** (bits - 1)
-        except ValueError:
-            pass
-        raise ConfigError(f"scale {self.scale!r}; write float, power_of_two, fixed:<fraction bits> or global:<range>")
+    def patterns(self) -> list[tuple[str, LayerPattern, LayerPrecision]]:
+        """Text, pattern and precision of every override, in order."""
+        return [(text, parse_pattern(text), wish) for text, wish in self.overrides.items()]
 
     def with_overrides(self, overrides: Mapping[str, LayerPrecision]) -> QuantizationConfig:
         """The same with these entries added behind the present ones."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from lowbit.errors import NumericsError
 from lowbit.numerics import QParams, QType, dequantize
+from lowbit.numerics.groups import group_factor
 from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.weights import SMALLEST_WEIGHT_SCALE, quantize_weights, round_weights
 
@@ -39,16 +40,15 @@ def quantize_parameters(
     if not np.isfinite(bias).all():
         raise NumericsError("the bias is NaN or infinite")
     q, params = quantize_weights(w, qtype, container, config)
-    if config.fixed_scale(qtype.bits) is None:
+    if config.scale.dictated(qtype.bits) is None:
         q, params = _with_room(w, q, params, bias, x)
     span = 2 if x.qtype.bipolar else x.qtype.qmax - x.qtype.qmin
     wide = max(x.qtype.bits, qtype.bits) > 8
     limit = 2**52 if wide else 2**30
     for _ in range(_DOUBLINGS):
         magnitudes = np.abs(q.astype(np.float64)).reshape(len(q), q.shape[1], -1).sum(2)
-        if params.group_scale is not None and params.group_size:
-            magnitudes = magnitudes * params.group_scale[:, np.arange(q.shape[1]) // params.group_size]
-        sums = span * magnitudes.sum(1)
+        factor = group_factor(params, magnitudes.shape)
+        sums = span * (magnitudes if factor is None else magnitudes * factor).sum(1)
         unit = x.scale.astype(np.float64) * params.scale.astype(np.float64)
         shift = 0.0 if means is None else _mean_error(w, q, params, means)
         steps = np.rint((bias.astype(np.float64) - shift) / unit)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from lowbit.errors import ConfigError
-from lowbit.graph import Graph, Node
+from lowbit.graph import Graph
 from lowbit.graph.ops import LAYERS, PASS_THROUGH
 from lowbit.numerics import QType
 from lowbit.quantization.config import LayerPrecision, QuantizationConfig
@@ -29,17 +28,6 @@ class Plan:
     requested: Mapping[str, QType | None]
 
 
-def _is_depthwise(graph: Graph, layer: Node) -> bool:
-    return layer.op == "conv2d" and layer.attrs["groups"] > 1 and graph.types[layer.inputs[1]].shape[1] == 1
-
-
-def _matches(graph: Graph, layer: Node, pattern: str) -> bool:
-    if pattern.startswith("type:"):
-        kind = pattern[len("type:") :]
-        return layer.op == kind or (kind == "depthwise" and _is_depthwise(graph, layer))
-    return layer.name == pattern or fnmatchcase(layer.name, pattern)
-
-
 def layer_precisions(graph: Graph, config: QuantizationConfig) -> dict[str, LayerPrecision]:
     """Layer name -> its weights, activations (type of its input) and container, in order of execution.
 
@@ -48,11 +36,10 @@ def layer_precisions(graph: Graph, config: QuantizationConfig) -> dict[str, Laye
     """
     layers = [node for node in graph.nodes if node.op in LAYERS]
     names = [layer.name for layer in layers]
-    for pattern in config.overrides:
-        if pattern.startswith("type:") and pattern[len("type:") :] not in (*LAYERS, "depthwise"):
-            raise ConfigError(f"override {pattern!r}: layer types are type:conv2d, type:linear and type:depthwise")
-        if not any(_matches(graph, layer, pattern) for layer in layers):
-            raise ConfigError(f"override {pattern!r} matches no layer; layers: {', '.join(names) or 'none'}")
+    overrides = config.patterns
+    for text, pattern, _ in overrides:
+        if not any(pattern.matches(graph, layer) for layer in layers):
+            raise ConfigError(f"override {text!r} matches no layer; layers: {', '.join(names) or 'none'}")
     chosen: dict[str, LayerPrecision] = {}
     for layer in layers:
         weights, activations = config.weights, config.activations
@@ -60,8 +47,8 @@ def layer_precisions(graph: Graph, config: QuantizationConfig) -> dict[str, Laye
         if config.first_last_bits is not None and layer.name in (names[0], names[-1]):
             weights, activations = (_at_least(q, config.first_last_bits) for q in (weights, activations))
             container = None if container is None else max(container, weights.bits)
-        for pattern, wish in config.overrides.items():
-            if _matches(graph, layer, pattern):
+        for _, pattern, wish in overrides:
+            if pattern.matches(graph, layer):
                 if wish.weights is not None:
                     weights = wish.weights
                     container = None if container is None else max(container, weights.bits)

@@ -6,7 +6,10 @@ import numpy as np
 
 from lowbit.errors import NumericsError
 from lowbit.numerics import QParams, QType
+from lowbit.numerics.groups import group_factor
 from lowbit.quantization.config import QuantizationConfig
+from lowbit.quantization.granularity import PerGroup, PerTensor
+from lowbit.quantization.scales import PowerOfTwo
 
 __all__ = ["SMALLEST_WEIGHT_SCALE", "ZERO_CHANNEL_SCALE", "quantize_weights", "round_weights"]
 
@@ -68,7 +71,7 @@ def _scales(rows: np.ndarray, qtype: QType, config: QuantizationConfig) -> np.nd
     least squared error up to 4 bits, max|w| / qmax above (so -qmax - 1 never occurs).
 
     Rows are first brought to 1 <= max|w| < 2, exactly, so that no square leaves float32 whatever their size."""
-    dictated = config.fixed_scale(qtype.bits)
+    dictated = config.scale.dictated(qtype.bits)
     if dictated is not None:
         return np.full(len(rows), dictated, np.float32)
     largest = np.abs(rows).max(1, initial=0)
@@ -82,7 +85,7 @@ def _scales(rows: np.ndarray, qtype: QType, config: QuantizationConfig) -> np.nd
         scale = _searched_scale(rows, largest, qtype)
     else:
         scale = largest / np.float32(qtype.qmax)
-    if config.scale == "power_of_two":
+    if isinstance(config.scale, PowerOfTwo):
         with np.errstate(divide="ignore"):
             below = np.exp2(np.floor(np.log2(np.where(zero, 1, scale)))).astype(np.float32)
         scale = np.where(_error(rows, below, qtype) < _error(rows, 2 * below, qtype), below, 2 * below)
@@ -104,11 +107,8 @@ def _grouped(w: np.ndarray, qtype: QType, config: QuantizationConfig, size: int)
 
 def round_weights(w: np.ndarray, params: QParams) -> np.ndarray:
     """q = clamp(rint(w / scale)) to the levels of the type (b1: the sign), in the type's dtype."""
-    shape = (-1,) + (1,) * (w.ndim - 1)
-    scale = params.scale.reshape(shape)
-    if params.group_scale is not None and params.group_size:
-        per_input = params.group_scale[:, np.arange(w.shape[1]) // params.group_size]
-        scale = scale * per_input.astype(np.float32).reshape(w.shape[:2] + (1,) * (w.ndim - 2))
+    factor = group_factor(params, w.shape)
+    scale = params.scale.reshape((-1,) + (1,) * (w.ndim - 1)) * (1 if factor is None else factor.astype(np.float32))
     if params.qtype.bipolar:
         return np.where(w >= 0, 1, -1).astype(np.int8)
     return np.clip(np.rint(w / scale), *_levels(params.qtype)).astype(params.qtype.dtype)
@@ -126,12 +126,12 @@ def quantize_weights(
     if not np.isfinite(w).all():
         raise NumericsError(f"{np.count_nonzero(~np.isfinite(w))} of {w.size} weights are NaN or infinite")
     rows = w.reshape(len(w), -1)
-    size = config.group_size
-    if size is not None and qtype.bits <= 7 and size < w.shape[1]:
-        scale, group_scale = _grouped(w, qtype, config, size)
-        params = QParams(qtype, scale, 0, 0, container or 0, size, group_scale)
-    elif config.granularity == "per_tensor":
-        params = QParams(qtype, np.repeat(_scales(rows.reshape(1, -1), qtype, config), len(w)), 0, 0, container or 0)
-    else:
-        params = QParams(qtype, _scales(rows, qtype, config), 0, 0, container or 0)
+    match config.granularity:
+        case PerGroup(size) if qtype.bits <= 7 and size < w.shape[1]:
+            scale, group_scale = _grouped(w, qtype, config, size)
+            params = QParams(qtype, scale, 0, 0, container or 0, size, group_scale)
+        case PerTensor():
+            params = QParams(qtype, np.repeat(_scales(rows.reshape(1, -1), qtype, config), len(w)), 0, 0, container or 0)
+        case _:
+            params = QParams(qtype, _scales(rows, qtype, config), 0, 0, container or 0)
     return round_weights(w, params), params

@@ -8,17 +8,15 @@ from lowbit.graph.ir import Node, TensorType
 from lowbit.graph.oracle.exact import exact_conv2d, exact_linear
 from lowbit.graph.oracle.result import clamp_float, offsets, params_of, per_channel, to_integers
 from lowbit.numerics import multiplier, quantize
+from lowbit.numerics.groups import group_factor
 
 __all__ = ["effective_weights", "layer"]
 
 
 def effective_weights(w: np.ndarray, tensor: TensorType) -> np.ndarray:
     """Integer weights with the integer scale of their group multiplied in: q * group_scale[c, ic // size]."""
-    params = params_of(tensor)
-    if params.group_size is None or params.group_scale is None:
-        return w
-    scale = params.group_scale[:, np.arange(w.shape[1]) // params.group_size].astype(np.int32)
-    return w * scale.reshape(w.shape[:2] + (1,) * (w.ndim - 2))
+    factor = group_factor(params_of(tensor), w.shape)
+    return w if factor is None else w * factor
 
 
 def layer(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:

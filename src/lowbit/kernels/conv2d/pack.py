@@ -7,6 +7,7 @@ import numpy as np
 from lowbit.errors import NumericsError
 from lowbit.kernels.conv2d.look_up import fits_index
 from lowbit.kernels.packing import Packing
+from lowbit.numerics.groups import expand_groups
 
 __all__ = ["pack_weights", "split_parts", "weight_blocks"]
 
@@ -21,8 +22,8 @@ def weight_blocks(values: np.ndarray, packing: Packing) -> np.ndarray:
     values = np.asarray(values).reshape(p.n, p.runs, p.run_len)
     values = values.astype(np.float32 if p.element == "f32" else np.int32)
     if p.group_scale is not None:
-        group = np.arange(p.run_len) % p.channels // p.group_size
-        values = values * p.group_scale.astype(values.dtype)[:, group][:, None, :]
+        factor = expand_groups(p.group_scale, p.group_size, p.channels)[:, np.arange(p.run_len) % p.channels]
+        values = values * factor.astype(values.dtype)[:, None, :]
     full = np.zeros((p.blocks * p.nr, p.runs, p.run_pad), values.dtype)
     if p.window_start is None:
         full[: p.n, :, : p.run_len] = values

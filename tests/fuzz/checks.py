@@ -145,7 +145,9 @@ def check_precisions(graph: Graph, inputs: Sequence[Tensor], draws: Draws, check
         if not _has_poles(integer):
             assert all(np.isfinite(output).all() for output in outputs), f"{config}: outputs that are not finite"
         again = from_dict(*to_dict(integer))
-        assert all(np.array_equal(a, b) for a, b in zip(interpret(again, arrays), outputs, strict=True)), "after text and back"
+        assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(interpret(again, arrays), outputs, strict=True)), (
+            "after text and back"
+        )
         checked.reach(integer, width_class(config))
 
 

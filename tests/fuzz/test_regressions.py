@@ -43,6 +43,22 @@ def test_modules(name: str) -> None:
     close(outputs, [Net()(x.double())], allowances(graph, [x], outputs), name)
 
 
+def test_a_shuffle_of_one_group_is_a_copy() -> None:
+    """Tracing pretends a view; what was written to the operand afterwards was seen in the result."""
+
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            y = x.relu()
+            z = torch.channel_shuffle(y, 1)
+            y.mul_(3)
+            return y, z
+
+    x = torch.linspace(-1, 1, 12).reshape(1, 3, 2, 2)
+    y, z = evaluate(import_model(Net(), (x,)), [x])
+    assert torch.equal(y, 3 * x.relu())
+    assert torch.equal(z, x.relu())
+
+
 def _clamp_of_one_sign() -> tuple[Graph, QuantizationConfig]:
     """b1 knew no clamp: -1 was +1 where only the clamp made the value negative."""
     b = Build()

@@ -19,6 +19,9 @@ __all__ = ["Memory", "shares_memory"]
 _MAY_BE_OPERAND = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"})
 """Operations that return their operand itself in evaluation, though tracing pretends a copy."""
 
+_ALWAYS_COPIES = frozenset({"lift_fresh_copy", "channel_shuffle"})
+"""Operations that copy when they run, though tracing pretends a view."""
+
 
 def _storage(node: fx.Node) -> Any:
     """Identity of the memory that tracing gave the result (of several: the first; they share or are all fresh)."""
@@ -36,7 +39,7 @@ def shares_memory(node: fx.Node) -> fx.Node | None:
     """
     schema = getattr(node.target, "_schema", None)
     name = schema.name.split("::")[-1] if schema is not None else ""
-    if name == "lift_fresh_copy":
+    if name in _ALWAYS_COPIES:
         return None
     if name.rstrip("_") in _MAY_BE_OPERAND:
         return node.all_input_nodes[0]

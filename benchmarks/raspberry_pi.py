@@ -1,4 +1,4 @@
-"""Put the tables of emulated benchmarks into docs/raspberry-pi.md and README.md.
+"""Put the tables of emulated benchmarks into docs/raspberry-pi.md.
 
 lowbit bench resnet50 --target raspberry-pi-4 --configs fp32,8/int8,4/int4,2/int2,1/int1 --json pi4.json
 python benchmarks/raspberry_pi.py pi4.json ...
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (_ROOT / "docs" / "raspberry-pi.md", _ROOT / "README.md")
+DOCUMENT = _ROOT / "docs" / "raspberry-pi.md"
 MARKED = re.compile(r"(<!-- pi:begin -->\n).*?(<!-- pi:end -->)", re.DOTALL)
 HEAD = ("config", "bytes on disk", "instructions", "per MAC", "estimate ms", "emulated ms", "exact")
 
@@ -49,5 +49,4 @@ def updated(text: str, reports: list[dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     given = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
-    for document in DOCUMENTS:
-        document.write_text(updated(document.read_text(), given))
+    DOCUMENT.write_text(updated(DOCUMENT.read_text(), given))

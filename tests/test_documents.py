@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,6 @@ from types import ModuleType
 import pytest
 
 from lowbit.cli.app import VERBS
-from tests.measure.test_rows import row
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -53,31 +51,8 @@ def _script(name: str) -> ModuleType:
     return module
 
 
-def _report() -> dict[str, object]:
-    from lowbit.measure.rows import BenchReport, with_speedups
-
-    rows = with_speedups([row("fp32", 9.0), row("8/int8", 3.0), row("1/int1", 4.0)])
-    report = BenchReport("net", 1, 2, "cpu", ["avx2"], {"torch": "2", "apache-tvm": "0.27"}, "abc", rows)
-    details: dict[str, object] = json.loads(json.dumps(report.details()))
-    return details
-
-
-def test_the_readme_is_updated_between_its_markers() -> None:
-    updated = _script("update_readme").updated
-    text = "before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter <!-- eval:begin --><!-- eval:end -->\n"
-    once = updated(text, _report())
-    assert once.startswith("before\n<!-- bench:begin -->\nnet, batch 1, 2 threads, cpu; torch 2, apache-tvm 0.27.\n\n| config |")
-    assert "old" not in once
-    assert once.endswith("<!-- bench:end -->\nafter <!-- eval:begin --><!-- eval:end -->\n")
-    assert updated(once, _report()) == once
-    assert "| network |" in updated(once, {"rows": []})
-    with pytest.raises(ValueError, match="needs <!-- bench:begin -->"):
-        updated("no markers", _report())
-    readme = (ROOT / "README.md").read_text()
-    assert "| 8/int8 |" in updated(readme, _report())
-
-
-def test_the_readme_takes_what_make_bench_wrote() -> None:
+def _results() -> dict[str, object]:
+    """What `make bench` writes, of one network in two groups."""
     checks = {"exact": True, "cosine": 1.0, "relative_error": 0.0, "bytes": 1_000_000, "verdict": "", "note": ""}
     rows = [
         {"config": name, "median_ms": ms, "runtime": runtime, **checks}
@@ -85,8 +60,30 @@ def test_the_readme_takes_what_make_bench_wrote() -> None:
     ]
     group = {"network": "net", "batch": 1, "threads": 1, "macs": 1e9, "load_before": 0.1, "other_cores": 0.0, "rows": rows}
     facts = {"machine": "cpu", "versions": {"torch": "2", "openvino": "3"}}
-    results = {"machine": facts, "parts": {"ablation": {}, "net batch 1 threads 1": group}}
-    text = _script("update_readme").updated("<!-- bench:begin --><!-- bench:end -->", results)
-    assert text.startswith("<!-- bench:begin -->\nnet, batch 1, 1 thread, cpu; torch 2, openvino 3.\n\n| config | ms |")
-    assert "| w8a8 | 3.00 | 1.50 | 3.00 | 333 | exact | 1.0 |" in text
-    assert "| net | 1 | 1 | 9.00 (-) | 3.00 (1.50) |" in text
+    parts = {"ablation": {}, "net batch 1 threads 1": group, "net batch 8 threads 1": {**group, "batch": 8}}
+    return {"machine": facts, "parts": parts}
+
+
+def test_documents_are_updated_between_their_markers() -> None:
+    script = _script("update_readme")
+    text = "before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter <!-- eval:begin --><!-- eval:end -->\n"
+    once = script.updated(text, _results())
+    assert once.startswith("before\n<!-- bench:begin -->\nOne image, one thread, cpu; torch 2, openvino 3:\n\n| network |")
+    assert "| net | 1 | 1 | 9.00 (-) | 3.00 (1.50) |" in once
+    assert "| net | 8 |" not in once
+    assert "old" not in once
+    assert once.endswith("<!-- bench:end -->\nafter <!-- eval:begin --><!-- eval:end -->\n")
+    assert script.updated(once, _results()) == once
+    assert "| network |" in script.updated(once, {"rows": []})
+    with pytest.raises(ValueError, match="needs <!-- bench:begin -->"):
+        script.updated("no markers", _results())
+    readme, accuracy = (script.DOCUMENTS[kind].read_text() for kind in ("bench", "eval"))
+    assert "| net | 1 | 1 |" in script.updated(readme, _results())
+    assert "| cifar10_resnet20 |" in accuracy
+    assert "| cifar10_resnet20 |" not in script.updated(accuracy, {"rows": []})
+
+
+def test_the_readme_has_few_figures() -> None:
+    """Long tables are in docs/."""
+    rows = re.findall(r"^\| (?!network|---)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(rows) == 5

@@ -15,8 +15,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 # each may import from those before it (and from itself); modules of the top folder count as packages
 ORDER = (
     "errors", "version", "progress", "files", "numerics", "graph", "zoo", "frontend", "passes", "quantization", "targets",
-    "kernels", "lowering", "backend", "runtime", "export", "tuning", "measure", "emulate", "reporting", "compiler", "bench",
-    "bench_emulated", "evaluate", "cli", "__main__",
+    "kernels", "lowering", "backend", "runtime", "export", "tuning", "measure", "emulate", "reporting", "stage_log",
+    "arguments", "compiler", "bench", "bench_emulated", "evaluate", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here

@@ -66,9 +66,9 @@ class BenchPlan:
     quantizations: Mapping[str, QuantizationConfig | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        from lowbit.backend.table import obstacle
         from lowbit.quantization import parse_config
         from lowbit.targets import find_target
-        from lowbit.targets.host import host_machine
 
         if not self.configs:
             raise ConfigError("no configuration to measure; write for example fp32,8/int8,4/int4")
@@ -79,7 +79,7 @@ class BenchPlan:
         for what in ("threads", "runs", "batch"):
             if getattr(self, what) < 1:
                 raise ConfigError(f"{what} must be at least 1, got {getattr(self, what)}")
-        if self.peers and not find_target(self.target).triple.startswith(f"{host_machine()}-"):
+        if self.peers and obstacle(find_target(self.target)):
             raise ConfigError(f"peers ({', '.join(self.peers)}) run on this machine only, not on {self.target}")
         check_peers(self.peers)
         find_target(self.target)

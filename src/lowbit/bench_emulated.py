@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lowbit.backend.table import obstacle
 from lowbit.bench import BenchPlan, prepare
 from lowbit.emulate.result import Emulation
 from lowbit.emulate.user import TIMEOUT, emulate_user
 from lowbit.files import scratch_folder
 from lowbit.measure.size import bytes_on_disk
 from lowbit.targets import find_target
-from lowbit.targets.host import host_machine
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,8 +36,9 @@ class EmulatedRow:
 
 
 def is_emulated(target: str) -> bool:
-    """Whether ``target`` is of another architecture than this machine."""
-    return target != "native" and find_target(target).machine != host_machine()
+    """Whether ``target`` does not run here, and QEMU has a CPU for it."""
+    found = find_target(target)
+    return bool(found.qemu_cpu and obstacle(found))
 
 
 def run_emulated_bench(

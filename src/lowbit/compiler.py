@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Mapping, Sized
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowbit.errors import CalibrationError, ConfigError, UnknownTarget, warn
-from lowbit.files import as_path, check_folder, write_whole
+from lowbit.errors import CalibrationError, ConfigError, warn
 from lowbit.graph import Graph
-from lowbit.graph.printer import print_graph
-from lowbit.graph.verify import verify
 from lowbit.numerics import QType
-from lowbit.progress import notice, stage
+from lowbit.progress import stage
 from lowbit.quantization import LayerPrecision, QuantizationConfig
-from lowbit.targets import Target, find_target
+from lowbit.stage_log import StageLog
+from lowbit.targets import Target
 
 if TYPE_CHECKING:
-    from lowbit.lowering import Program
     from lowbit.quantization import Calibration
     from lowbit.runtime.compiled import Compiled
     from lowbit.tuning.session import TuneReport
 
-__all__ = ["StageLog", "calibrate", "compile", "make_config", "quantize", "trace", "tune"]
-
-
-@dataclass
-class StageLog:
-    """Called between steps: verifies each graph, times each step, dumps each stage to ``dump_dir``."""
-
-    dump_dir: Path | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    _since: float = field(default_factory=time.perf_counter)
-
-    def __call__(self, step: str, graph: Graph | None = None, text: str | None = None) -> None:
-        now = time.perf_counter()
-        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._since
-        if graph is not None:
-            verify(graph)
-            text = text or (print_graph(graph) if self.dump_dir else None)
-        if self.dump_dir is not None and text is not None:
-            write_whole(self.dump_dir / f"{len(self.seconds):02d}-{step}.txt", text)
-        self._since = time.perf_counter()
+__all__ = ["calibrate", "compile", "make_config", "quantize", "trace", "tune"]
 
 
 def trace(model: Any, example_inputs: Any, name: str | None = None, log: StageLog | None = None) -> Graph:
@@ -175,45 +152,39 @@ def compile(  # the name users expect
     The output equals ``graph.interpreter.interpret(result.graph(), inputs)`` integer for integer.
     Raises subclasses of LowbitError before any work is lost.
     """
-    from lowbit.backend.build import build_library, weights_file
-    from lowbit.backend.cache import compile_kernels
-    from lowbit.backend.toolchain import find_compiler
+    from lowbit.arguments import folder_of, name_of, target_of, tuning_of
+    from lowbit.backend.native import thread_count
+    from lowbit.backend.table import backend_of
     from lowbit.lowering import lower, print_program
     from lowbit.runtime.assemble import assemble
-    from lowbit.runtime.native import thread_count
-    from lowbit.tuning.lookup import make_lookup, tuning_enabled
-    from lowbit.tuning.session import SECONDS, tune_graph
+    from lowbit.tuning.lookup import make_lookup
+    from lowbit.tuning.session import tune_graph
+    from lowbit.tuning.untuned import report_untuned
 
-    machine = _machine(target)
-    chosen = _chosen(config, weights, activations, layers, options)
-    workers = thread_count(threads) or len(os.sched_getaffinity(0))
-    if type(tuning) is not bool or type(tune) not in (bool, int, float):
-        raise ConfigError(f"tuning is True or False, and tune that or a number of seconds; got {tuning!r} and {tune!r}")
-    tuning = tuning and tuning_enabled()
-    if tune and not tuning:
-        raise ConfigError("tune is given, but what it finds would not be used: tuning is off (tuning=False or LOWBIT_TUNING=off)")
-    name = _checked_name(name)
-    find_compiler(machine)
-    watch = StageLog(_folder(dump_dir))
+    machine, chosen = target_of(target), _chosen(config, weights, activations, layers, options)
+    backend, workers = backend_of(machine), thread_count(threads) or len(os.sched_getaffinity(0))
+    seconds, tuning = tuning_of(tune, tuning)
+    name, log = name_of(name), StageLog(folder_of(dump_dir))
+    backend.tools(machine)
 
-    graph = traced = _float_graph(model, example_inputs, name, watch)
+    graph = traced = _float_graph(model, example_inputs, name, log)
     if chosen is not None:
         graph = quantize(traced, chosen, calibration, progress)
-        watch("quantize", graph)
-    if tune:
-        tune_graph(graph, machine, workers, SECONDS if tune is True else tune, progress=progress)
-        watch("tune")
+        log("quantize", graph)
+    if seconds:
+        tune_graph(graph, machine, workers, seconds, progress=progress)
+        log("tune")
     lookup = make_lookup(machine, workers) if tuning else None
     program = lower(graph, machine, lookup)
     if lookup is not None:
-        _report_untuned(program, machine, lookup.counts["refused"], progress)
-    watch("lower", text=print_program(program, machine.name))
+        report_untuned(program, machine, lookup.counts["refused"], progress)
+    log("lower", text=print_program(program, machine.name))
     with stage("compile kernels", len(program.specs), progress) as advance:
-        objects = compile_kernels(program.specs, machine, progress=lambda *_: advance())
-    watch("kernels")
-    library, packed = build_library(program, objects, machine), weights_file(program)
-    watch("link")
-    return assemble(graph, program, objects, library, packed, machine, threads, watch.seconds, traced)
+        kernels = backend.compile(program.specs, machine, lambda *_: advance())
+    log("kernels")
+    sections = backend.link(program, kernels, machine)
+    log("link")
+    return assemble(graph, program, kernels, sections, machine, threads, log.seconds, traced)
 
 
 def tune(
@@ -242,16 +213,16 @@ def tune(
     :func:`compile`; results hold for ``threads``.  An interrupted call is continued by the next one.
     Raises ConfigError for a target that this machine cannot run.
     """
-    from lowbit.backend.toolchain import find_compiler
+    from lowbit.arguments import name_of, target_of
+    from lowbit.backend.native import thread_count
+    from lowbit.backend.table import backend_of
     from lowbit.kernels.conv2d.candidates import LIMIT
-    from lowbit.runtime.native import thread_count
     from lowbit.tuning.session import tune_graph
 
-    machine = _machine(target)
-    chosen = _chosen(config, weights, activations, layers, options)
+    machine, chosen = target_of(target), _chosen(config, weights, activations, layers, options)
     workers = thread_count(threads) or len(os.sched_getaffinity(0))
-    name = _checked_name(name)
-    find_compiler(machine)
+    name = name_of(name)
+    backend_of(machine).tools(machine)
     graph = _float_graph(model, example_inputs, name, StageLog())
     if chosen is not None:
         graph = quantize(graph, chosen, calibration, progress)
@@ -279,51 +250,9 @@ def _chosen(
     return config
 
 
-def _machine(target: str | Target) -> Target:
-    if isinstance(target, str):
-        return find_target(target)
-    if not isinstance(target, Target):
-        raise UnknownTarget(f"target is a name of lowbit.targets.TARGETS or a Target, not {target!r}")
-    return target
-
-
-def _folder(path: str | os.PathLike[str] | None) -> Path | None:
-    """The folder to write stages into, made if need be."""
-    if path is None or path == "":
-        return None
-    folder = as_path(path, "dump_dir")
-    check_folder(folder)
-    return folder
-
-
-def _checked_name(name: str | None) -> str | None:
-    if name is not None and not isinstance(name, str):
-        raise ConfigError(f"the name of a network is text, not {name!r}")
-    try:
-        if name is not None and "\0" in name:
-            raise ConfigError(f"the name {name!r} holds a zero character")
-        (name or "").encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"the name {name!r} is not Unicode text: {error.reason} at character {error.start}") from None
-    return name
-
-
-def _float_graph(model: Any, example_inputs: Any, name: str | None, watch: StageLog) -> Graph:
+def _float_graph(model: Any, example_inputs: Any, name: str | None, log: StageLog) -> Graph:
     if isinstance(model, Graph):
         return model
     if example_inputs is None:
         raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
-    return trace(model, example_inputs, name, watch)
-
-
-def _report_untuned(program: Program, target: Target, refused: int, progress: bool | None) -> None:
-    """One line for a network that could run faster here, once a process.  ``refused``: how many decisions were
-    known but not admissible."""
-    from lowbit.tuning.session import runs_here
-
-    tuned = [call.tuned for call in program.calls if call.tuned is not None]
-    untuned = tuned.count(False)
-    if untuned and runs_here(target):
-        text = f"{untuned} of {len(tuned)} convolutions run untuned (estimated)"
-        text += f", {refused} of them because their weights do not allow what was measured" if refused else ""
-        notice("untuned", f"{text}; tune them with: lowbit tune, or compile(tune=True)", progress)
+    return trace(model, example_inputs, name, log)

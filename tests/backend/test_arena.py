@@ -7,10 +7,10 @@ import pytest
 
 from lowbit.backend.build import build_library, weights_file
 from lowbit.backend.cache import compile_kernels
+from lowbit.backend.native import NativeNetwork
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Buffer, Program, Ref
-from lowbit.runtime.native import NativeNetwork
 from lowbit.targets import find_target
 from tests.backend.guarded import guarded
 from tests.backend.toy import CSpec, call, compile_c

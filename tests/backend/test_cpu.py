@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from lowbit.backend.native import NativeNetwork
 from lowbit.backend.runtime_object import RUNTIME_FOLDER
 from lowbit.backend.toolchain import C_FLAGS, find_compiler
 from lowbit.errors import ArtifactError
-from lowbit.runtime.native import NativeNetwork
 from lowbit.targets import TARGETS
 from lowbit.targets.host import host_features
 from tests.backend.toy import TARGET, built, linear_network

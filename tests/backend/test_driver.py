@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from lowbit.backend.driver import driver_source, identity, network_header, prefix_of
+from lowbit.backend.native import NativeNetwork
 from lowbit.backend.toolchain import C_FLAGS, find_compiler
 from lowbit.kernels.layout import ELEMENT_BYTES, Layout
 from lowbit.lowering.program import Fill, Program, Ref
-from lowbit.runtime.native import NativeNetwork
 from tests.backend.toy import TARGET, built, call, linear_network
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lowbit.backend.native import NativeNetwork
 from lowbit.kernels.packing import Packing
 from lowbit.lowering.program import Weights
 from lowbit.numerics import QType
 from lowbit.numerics.qtype import WIDTHS
-from lowbit.runtime.native import NativeNetwork
 from tests.backend.toy import built, dump_weights
 
 BYTES = {"i8": 1, "i16": 2, "f32": 4}

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from lowbit.backend.build import weights_file
+from lowbit.backend.native import NativeNetwork
+from lowbit.backend.protocol import FilePart
 from lowbit.backend.weight_file import HEADER_BYTES, checksum, plan_weight_file
 from lowbit.errors import ArtifactError, NumericsError
 from lowbit.kernels.packing import Packing
 from lowbit.lowering.program import Weights
 from lowbit.numerics import QType
 from lowbit.numerics.packing import unpack_bits
-from lowbit.runtime.native import FilePart, NativeNetwork
 from tests.backend.toy import built, dump_weights, linear_network
 
 

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 import lowbit
-from lowbit.backend.build import build_library, weights_file
-from lowbit.backend.cache import compile_kernels
+from lowbit.backend.build import weights_file
+from lowbit.backend.cpu import CPU
 from lowbit.compiler import quantize, trace
 from lowbit.errors import ToolMissing
-from lowbit.export import parts as module
 from lowbit.export.library import export_executable
 from lowbit.export.parts import parts_of
 from lowbit.kernels.conv2d import select
@@ -54,11 +53,11 @@ def test_measured_decisions_are_kept(config: str) -> None:
     program = lower(graph, target, decisions)
     assert decisions.decided >= 3
     assert program.specs != lower(graph, target).specs
-    kernels, weights = compile_kernels(program.specs, target), weights_file(program)
-    network = assemble(graph, program, kernels, build_library(program, kernels, target), weights, target)
+    kernels = CPU.compile(program.specs, target)
+    network = assemble(graph, program, kernels, CPU.link(program, kernels, target), target)
     parts = parts_of(network)
     assert parts.program.specs == program.specs
-    assert parts.weights == weights
+    assert parts.weights == weights_file(program)
 
 
 def test_what_was_compiled_comes_back(artifacts: Mapping[str, Path]) -> None:
@@ -109,7 +108,7 @@ def test_without_tvm_and_without_the_kernels(artifacts: Mapping[str, Path], monk
     def absent(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'tvm'", name="tvm")
 
-    monkeypatch.setattr(module, "compile_kernels", absent)
+    monkeypatch.setattr("lowbit.backend.cache.compile_kernels", absent)
     with pytest.raises(ToolMissing, match="its kernels are not in the cache; generating them needs tvm"):
         parts_of(lowbit.load(artifacts["8/int8"]))
 

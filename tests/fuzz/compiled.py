@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 import lowbit
-from lowbit.backend.build import build_library, weights_file
+from lowbit.backend.build import weights_file
 from lowbit.backend.cache import compile_kernels
+from lowbit.backend.cpu import CPU
 from lowbit.errors import GraphError, LowbitError
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph, interpret
@@ -70,7 +71,7 @@ def check_compiled(graph: Graph, inputs: Sequence[np.ndarray], way: Way, checked
         _compare(graph, inputs, run_executable(program, kernels, weights, target, inputs), f"executable for {target.name}")
     if target not in native_targets():
         return
-    network = assemble(graph, program, kernels, build_library(program, kernels, target), weights, target, way.threads)
+    network = assemble(graph, program, kernels, CPU.link(program, kernels, target), target, way.threads)
     if way.again:
         network = _saved_and_loaded(network, way.threads)
     try:

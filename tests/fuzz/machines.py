@@ -20,7 +20,7 @@ from lowbit.kernels.conv2d.decision import Decision
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering import Program
 from lowbit.targets import TARGETS, Target
-from lowbit.targets.host import host_features, host_machine
+from lowbit.targets.host import host_machine, obstacle
 
 __all__ = ["RandomDecisions", "emulated_targets", "native_targets", "run_executable"]
 
@@ -28,7 +28,7 @@ __all__ = ["RandomDecisions", "emulated_targets", "native_targets", "run_executa
 @cache
 def native_targets() -> tuple[Target, ...]:
     """Most capable first."""
-    runnable = [t for t in TARGETS.values() if t.machine == host_machine() and t.features <= host_features()]
+    runnable = [t for t in TARGETS.values() if not obstacle(t)]
     return tuple(sorted(runnable, key=lambda t: -len(t.features)))
 
 

@@ -17,7 +17,7 @@ from lowbit.backend.cache import compile_kernels
 from lowbit.kernels.abi import ARGUMENTS
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import TARGETS, Target
-from lowbit.targets.host import host_features, host_machine
+from lowbit.targets.host import host_machine, obstacle
 from tests.kernels.emulated import call_emulated, missing_tools
 
 __all__ = ["aligned", "load_kernels", "run_kernel", "runnable_targets"]
@@ -37,7 +37,7 @@ _SHORT_VNNI = replace(
 def runnable_targets() -> list[Target]:
     """The targets whose code this CPU executes: of the table, and a stand-in for one of it."""
     targets = (*TARGETS.values(), _SHORT_VNNI)
-    return [t for t in targets if t.triple.startswith(host_machine()) and t.features <= host_features()]
+    return [t for t in targets if not obstacle(t)]
 
 
 def aligned(array: np.ndarray, fill: int = 0xA5) -> np.ndarray:

@@ -20,14 +20,13 @@ from lowbit.runtime.peaks import Peaks
 from lowbit.runtime.profile import Profile, ProfiledOperation
 from lowbit.runtime.sequences import Finish, Sequence
 from lowbit.targets import TARGETS
-from lowbit.targets.host import host_features, host_machine
+from lowbit.targets.host import obstacle
 from tests import tiny
 from tests.reporting.profiles import PEAKS
 
 
 def target(name: str) -> pytest.MarkDecorator:
-    runs = host_machine() == "x86_64" and TARGETS[name].features <= host_features()
-    return pytest.mark.skipif(not runs, reason=f"this CPU does not run {name}")
+    return pytest.mark.skipif(bool(obstacle(TARGETS[name])), reason=f"this CPU does not run {name}")
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from lowbit.backend.manifest import make_manifest
+from lowbit.backend.native import NativeNetwork
 from lowbit.errors import ArtifactError, ConfigError, InputError, LowbitError
 from lowbit.lowering.program import Program, Ref
 from lowbit.runtime.artifact import read_artifact, write_artifact
 from lowbit.runtime.compiled import Compiled, load
-from lowbit.runtime.native import NativeNetwork
 from tests.backend.toy import TARGET, built, call, linear_reference, objects
 from tests.runtime.toy import toy_compiled
 
@@ -255,7 +255,7 @@ def test_instructions_this_cpu_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     import lowbit
 
-    monkeypatch.setattr("lowbit.runtime.compiled.host_features", lambda: frozenset({"sse2"}))
+    monkeypatch.setattr("lowbit.targets.host.host_features", lambda: frozenset({"sse2"}))
     net = lowbit.compile(torch.nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 8, 8), target="x86-64-v3")
     path = net.save(tmp_path / "net.lowbit")
     with pytest.raises(ArtifactError, match=r"compiled for x86-64-v3; this CPU lacks avx2, fma"):

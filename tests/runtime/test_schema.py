@@ -162,6 +162,6 @@ def test_a_network_that_was_just_compiled_knows_its_digest(tmp_path: Path) -> No
 def test_what_is_expected_is_compared_before_code_is_loaded(
     artifacts: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lowbit.runtime.compiled.NativeNetwork", lambda *_: os.abort())
+    monkeypatch.setattr("lowbit.backend.cpu.NativeNetwork", lambda *_: os.abort())
     with pytest.raises(ArtifactError, match="expected"):
         lowbit.load(artifacts["4/int4"], expect="0" * 64)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowbit.backend.cpu import CPU
 from lowbit.graph import Graph
 from lowbit.graph.ir import Node, TensorType
 from lowbit.lowering.program import Program
 from lowbit.runtime.assemble import assemble
 from lowbit.runtime.compiled import Compiled
-from tests.backend.toy import TARGET, built, linear_network, objects
+from tests.backend.toy import TARGET, linear_network, objects
 
 __all__ = ["toy_compiled", "toy_graph", "toy_program"]
 
@@ -32,7 +33,6 @@ def toy_graph(program: Program, values: np.ndarray) -> Graph:
 def toy_compiled(threads: int | None = 2, **options: object) -> tuple[Compiled, np.ndarray]:
     """A network and its weights."""
     program, values = toy_program(**options)
-    library, weights = built(program)
-    return assemble(
-        toy_graph(program, values), program, objects(program), library, weights, TARGET, threads, {"link": 0.1}
-    ), values
+    kernels = objects(program)
+    linked = CPU.link(program, kernels, TARGET)
+    return assemble(toy_graph(program, values), program, kernels, linked, TARGET, threads, {"link": 0.1}), values

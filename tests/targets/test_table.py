@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lowbit.errors import ConfigError, UnknownTarget
-from lowbit.targets import TARGETS, Target, find_target, table
+from lowbit.targets import TARGETS, Target, find_target, host, table
 
 BOARDS = {"raspberry-pi-3": "cortex-a53", "raspberry-pi-4": "cortex-a72", "raspberry-pi-5": "cortex-a76"}
 
@@ -43,12 +43,13 @@ def test_an_unknown_name_lists_the_known() -> None:
     ],
 )
 def test_native_goes_by_the_host(monkeypatch: pytest.MonkeyPatch, machine: str, features: str, name: str) -> None:
-    monkeypatch.setattr(table, "host_machine", lambda: machine)
-    monkeypatch.setattr(table, "host_features", lambda: frozenset(features.split()))
+    monkeypatch.setattr(host, "host_machine", lambda: machine)
+    monkeypatch.setattr(host, "host_features", lambda: frozenset(features.split()))
     assert find_target("native").name == name
 
 
 def test_no_native_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "host_machine", lambda: "riscv64")
     monkeypatch.setattr(table, "host_machine", lambda: "riscv64")
     with pytest.raises(UnknownTarget, match="no native target for a riscv64 host"):
         find_target("native")

@@ -110,7 +110,8 @@ def _object_on_disk(module: Any) -> bytes:
 def _tvm_target(target: Target) -> Any:
     import tvm
 
-    return tvm.target.Target(target.tvm())
+    features = [f"+{feature}" for feature in sorted(target.features)]
+    return tvm.target.Target({"kind": "llvm", "mtriple": target.triple, "mcpu": target.mcpu, "mattr": features})
 
 
 def _passes(machine: Any) -> tuple[Any, ...]:

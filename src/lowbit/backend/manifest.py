@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from lowbit.backend.driver import prefix_of
-from lowbit.backend.toolchain import find_compiler
+from lowbit.backend.table import backend_of
 from lowbit.backend.weight_file import WeightsPlace, plan_weight_file
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Call, Program, Weights
@@ -53,7 +53,7 @@ def _layer(call: Call, target: Target, kernel: bytes, weights: dict[str, Any] | 
 
 
 def _created_with(target: Target) -> dict[str, str]:
-    versions = {"cc": find_compiler(target).version}
+    versions = backend_of(target).tools(target)
     for name, package in (("tvm", "apache-tvm"), ("torch", "torch"), ("numpy", "numpy")):
         try:
             versions[name] = metadata.version(package)
@@ -69,7 +69,7 @@ def make_manifest(
 
     ``tuned`` of a layer: whether its kernel was chosen by measurement, None where there is no choice.
     A layer without weights has ``weights`` None; ``act`` and ``weight`` are texts of QTypes or None.
-    Sizes in bytes.  Raises ToolMissing without a C compiler.
+    Sizes in bytes.  Raises ToolMissing as ``Backend.tools``.
     """
     plan = plan_weight_file(program)
     placed = {w.layer: _weights(w, place) for w, place in zip(program.weights, plan.layers, strict=True)}

@@ -11,9 +11,9 @@ __all__ = ["command"]
 
 def command() -> None:
     """The targets lowbit compiles for, and which of them this machine can run or emulate."""
+    from lowbit.backend.table import obstacle
     from lowbit.errors import UnknownTarget
     from lowbit.targets import TARGETS, find_target
-    from lowbit.targets.host import host_features, host_machine
 
     try:
         native = find_target("native").name
@@ -21,7 +21,6 @@ def command() -> None:
         native = ""
     table = Table("target", "triple", "vector bytes", "features", "runs here")
     for target in TARGETS.values():
-        here = target.triple.startswith(host_machine()) and target.features <= host_features()
-        mark = "native" if target.name == native else "yes" if here else "emulated" if target.qemu_cpu else "no"
+        mark = "native" if target.name == native else "yes" if not obstacle(target) else "emulated" if target.qemu_cpu else "no"
         table.add_row(target.name, target.triple, str(target.vector_bytes), " ".join(sorted(target.features)), mark)
     results().print(table)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lowbit.backend.cache import compile_kernels
+from lowbit.backend.table import backend_of
 from lowbit.errors import ToolMissing
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering import Program
@@ -41,7 +41,7 @@ def parts_of(network: Compiled) -> Parts:
     program, target = network.program(), network.target
     try:
         with stage("compile kernels", len(program.specs)) as advance:
-            kernels = compile_kernels(program.specs, target, progress=lambda *_: advance())
+            kernels = backend_of(target).compile(program.specs, target, lambda *_: advance())
     except ModuleNotFoundError as error:
         raise ToolMissing(f"{network.name}: its kernels are not in the cache; generating them needs {error.name}") from None
     return Parts(program, kernels, network.section("weights.bin"), target)

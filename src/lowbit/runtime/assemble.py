@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from lowbit.backend.driver import network_header
 from lowbit.backend.manifest import make_manifest
 from lowbit.graph import Graph
 from lowbit.graph.printer import print_graph
@@ -23,8 +22,7 @@ def assemble(
     graph: Graph,
     program: Program,
     kernel_objects: Mapping[KernelSpec, bytes],
-    library: bytes,
-    weights: bytes,
+    linked: Mapping[str, bytes],
     target: Target,
     threads: int | None = None,
     seconds: Mapping[str, float] | None = None,
@@ -32,7 +30,7 @@ def assemble(
 ) -> Compiled:
     """Gather the sections of an artifact and open it.
 
-    ``library`` and ``weights`` come from backend.build; ``seconds``: compile time by step; ``traced``: the
+    ``linked``: the sections that the target's backend made; ``seconds``: compile time by step; ``traced``: the
     float graph that ``graph`` was quantized from, kept as text.  Raises as Compiled does.
     """
     manifest = make_manifest(program, target, kernel_objects)
@@ -40,9 +38,7 @@ def assemble(
     placed = {layer["name"]: layer["weights"] for layer in manifest["layers"] if layer["weights"]}
     sections = {
         "manifest.json": json.dumps(manifest).encode(),
-        "library.so": library,
-        "weights.bin": weights,
-        "lowbit_network.h": network_header(program, manifest["prefix"]).encode(),
+        **linked,
         **encode_graph(graph, [(w.values, placed[w.layer]) for w in program.weights]),
         "graph.txt": print_graph(traced or graph).encode(),
         **encode_program(program),

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowbit.backend.native import thread_count
+from lowbit.backend.protocol import FilePart, OpenNetwork
+from lowbit.backend.table import backend_of, obstacle
 from lowbit.errors import ArtifactError, ConfigError, InputError, LowbitError
 from lowbit.files import as_path
 from lowbit.runtime.artifact import Artifact, data_digest, pack_artifact, read_artifact, write_artifact
-from lowbit.runtime.native import FilePart, NativeNetwork, thread_count
 from lowbit.runtime.schema import MANIFEST
 from lowbit.targets import Target
-from lowbit.targets.host import host_features, host_machine
 
 if TYPE_CHECKING:
     from lowbit.graph import Graph
@@ -50,16 +51,21 @@ class Compiled:
         self.seconds: dict[str, float] = {}
         self._sections = sections
         self.target = Target.from_json(self.manifest["target"])
-        self._obstacle = _obstacle(self.target)
-        runs_here = not self._obstacle
-        self._native = NativeNetwork(self.section("library.so"), self._weights(), threads) if runs_here else None
+        self._obstacle = obstacle(self.target)
+        self._native: OpenNetwork | None = None
+        if not self._obstacle:
+            self._check_section("library.so")
+            self._native = backend_of(self.target).open(self._sections, self._weights(), threads)
         if self._native is not None:
             _check_belongs(self.manifest, self._native.info)
 
     @property
-    def _network(self) -> NativeNetwork:
+    def _network(self) -> OpenNetwork:
         if self._native is None:
-            raise ArtifactError(f"{self.name} was compiled for {self.target.name}{self._obstacle}")
+            emulated = f"; `lowbit emulate` runs it here, `lowbit export --executable` makes a program for {self.target.name}"
+            raise ArtifactError(
+                f"{self.name} was compiled for {self.target.name}{self._obstacle}{emulated if self.target.qemu_cpu else ''}"
+            )
         return self._native
 
     def _weights(self) -> bytes | FilePart:
@@ -252,17 +258,6 @@ def _check_belongs(manifest: Mapping[str, Any], info: Mapping[str, Any]) -> None
     kernels = [(layer["name"], layer["kernel"], layer["macs"]) for layer in manifest["layers"]]
     if kernels != [(o["layer"], o["kernel"], o["macs"]) for o in info["operations"]]:
         raise ArtifactError("manifest.json does not belong to the library: other layers")
-
-
-def _obstacle(target: Target) -> str:
-    """What follows "compiled for X" where the target's code cannot run here; "" where it can."""
-    if target.machine != host_machine():
-        return (
-            f", which is no {host_machine()} machine: `lowbit emulate` runs it here, "
-            f"`lowbit export --executable` makes a program for {target.name}"
-        )
-    missing = sorted(target.features - host_features())
-    return f"; this CPU lacks {', '.join(missing)}" if missing else ""
 
 
 def load(path: str | os.PathLike[str], threads: int | None = None, *, expect: str | None = None) -> Compiled:

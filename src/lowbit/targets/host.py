@@ -5,8 +5,12 @@ from __future__ import annotations
 import platform
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["cpu_model", "host_features", "host_machine"]
+if TYPE_CHECKING:
+    from lowbit.targets.table import Target
+
+__all__ = ["cpu_model", "host_features", "host_machine", "obstacle"]
 
 # /proc/cpuinfo's name -> LLVM's name, where they differ
 _LLVM_NAME = {
@@ -45,6 +49,14 @@ def host_features() -> frozenset[str]:
     info = _cpuinfo()
     flags = (info.get("flags") or info.get("Features") or "").split()
     return frozenset(_LLVM_NAME.get(f, f) for f in flags)
+
+
+def obstacle(target: Target) -> str:
+    """Why this CPU cannot run code for ``target``: the end of a sentence that begins with its name, "" = it can."""
+    if target.machine != host_machine():
+        return f", which is no {host_machine()} machine"
+    missing = sorted(target.features - host_features())
+    return f"; this CPU lacks {', '.join(missing)}" if missing else ""
 
 
 def cpu_model() -> str:

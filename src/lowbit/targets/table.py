@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lowbit.errors import ConfigError, UnknownTarget
-from lowbit.targets.host import host_features, host_machine
+from lowbit.targets.host import host_machine, obstacle
 
 __all__ = ["TARGETS", "TARGET_NAME", "TECHNIQUES", "Target", "find_target", "techniques"]
 
@@ -75,10 +75,6 @@ class Target:
         values: dict[str, Any] = {key: frozenset(value) if isinstance(value, list) else value for key, value in data.items()}
         return Target(**values)
 
-    def tvm(self) -> dict[str, object]:
-        """The dictionary ``tvm.target.Target`` takes."""
-        return {"kind": "llvm", "mtriple": self.triple, "mcpu": self.mcpu, "mattr": [f"+{f}" for f in sorted(self.features)]}
-
 
 _SSE2 = frozenset({"sse2"})
 _AVX2 = _SSE2 | {"avx2", "fma", "ssse3", "sse4.1"}
@@ -139,7 +135,7 @@ def find_target(name: str = "native") -> Target:
 
 def _named(name: str) -> Target:
     if name == "native":
-        runnable = [t for t in TARGETS.values() if t.machine == host_machine() and t.features <= host_features()]
+        runnable = [target for target in TARGETS.values() if not obstacle(target)]
         if runnable:
             return max(runnable, key=lambda t: len(t.features))
         raise UnknownTarget(f"no native target for a {host_machine()} host; known targets: {', '.join(TARGETS)}")

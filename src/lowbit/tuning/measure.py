@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowbit.backend.build import build_library, weights_file
-from lowbit.backend.cache import compile_kernels
+from lowbit.backend.protocol import OpenNetwork
+from lowbit.backend.table import backend_of
 from lowbit.kernels.conv2d.decide import Request, realize
 from lowbit.kernels.conv2d.decision import Decision
 from lowbit.kernels.conv2d.problem import Choice
-from lowbit.runtime.native import NativeNetwork
 from lowbit.targets import Target
 from lowbit.tuning.probe import Probe, make_probe
 
@@ -52,9 +51,10 @@ class Measurer:
         # the first of a run finds sleeping threads and cold code: the model's choice once more, untimed
         choices = [request.model, request.model, *(choice for choice in realized if choice is not None)]
         probe = make_probe(request.problem, choices, request.weights, self.target)
-        objects = compile_kernels(probe.program.specs, self.target)
-        library, weights = build_library(probe.program, objects, self.target), weights_file(probe.program)
-        network = NativeNetwork(library, weights, self.threads)
+        backend = backend_of(self.target)
+        objects = backend.compile(probe.program.specs, self.target)
+        sections = backend.link(probe.program, objects, self.target)
+        network = backend.open(sections, sections["weights.bin"], self.threads)
         try:
             right = _check(network.run(probe.inputs), request, choices)
             times = _times(network, probe, rounds, seconds)
@@ -69,7 +69,7 @@ class Measurer:
         return Measured(float(medians[0]), 1.0), [None if choice is None else next(others) for choice in realized]
 
 
-def _times(network: NativeNetwork, probe: Probe, rounds: int, seconds: float) -> np.ndarray:
+def _times(network: OpenNetwork, probe: Probe, rounds: int, seconds: float) -> np.ndarray:
     """Nanoseconds [round][choice]."""
     end = time.perf_counter() + seconds
     rows: list[list[int]] = []

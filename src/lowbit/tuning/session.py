@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from lowbit.backend.table import obstacle
 from lowbit.errors import ConfigError
 from lowbit.graph import Graph
 from lowbit.kernels.conv2d.candidates import LIMIT, candidates
@@ -15,13 +16,12 @@ from lowbit.kernels.conv2d.decision import Decision
 from lowbit.lowering import lower
 from lowbit.progress import Stage, stage
 from lowbit.targets import Target
-from lowbit.targets.host import host_features, host_machine
 from lowbit.tuning.database import user_database
 from lowbit.tuning.measure import Measurer
 from lowbit.tuning.search import Measure, Search
 from lowbit.tuning.trial import Trial
 
-__all__ = ["SECONDS", "Problem", "TuneReport", "TunedLayer", "collect_problems", "runs_here", "tune_graph"]
+__all__ = ["SECONDS", "Problem", "TuneReport", "TunedLayer", "collect_problems", "tune_graph"]
 
 SECONDS = 60.0
 _FIRST = 9  # decisions measured of every problem before more are of any: one program
@@ -106,10 +106,6 @@ def collect_problems(graph: Graph, target: Target, pattern: str = "*") -> list[P
     return sorted((Problem(requests[key], tuple(layers[key])) for key in requests), key=lambda problem: -problem.macs)
 
 
-def runs_here(target: Target) -> bool:
-    return target.triple.startswith(f"{host_machine()}-") and target.features <= host_features()
-
-
 def tune_graph(
     graph: Graph,
     target: Target,
@@ -127,7 +123,7 @@ def tune_graph(
     machine cannot run, ``seconds`` <= 0, ``trials`` < 1, a pattern that matches nothing, or a cache that cannot be
     written.
     """
-    if not runs_here(target):
+    if obstacle(target):
         raise ConfigError(f"tuning measures on this machine, which cannot run {target.name}; tune on a machine that can")
     numbers = type(seconds) in (int, float) and type(trials) is int
     if not numbers or not seconds > 0 or trials < 1:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.backend.native import NativeNetwork
 from lowbit.errors import ArtifactError, ConfigError, LowbitError
 from lowbit.lowering.program import Program, Ref
-from lowbit.runtime.native import NativeNetwork
 from tests.backend.toy import built, call, linear_network, linear_reference
 
 

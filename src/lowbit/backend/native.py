@@ -11,27 +11,18 @@ import struct
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from lowbit.backend.protocol import FilePart
 from lowbit.errors import ArtifactError, ConfigError, LowbitError
 from lowbit.files import scratch_folder
 
-__all__ = ["FilePart", "NativeNetwork", "thread_count"]
+__all__ = ["NativeNetwork", "thread_count"]
 
 _MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}  # ELF e_machine
 _loads = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class FilePart:
-    """``size`` bytes from ``offset`` on of an open file, given by its descriptor."""
-
-    file: int
-    offset: int
-    size: int
 
 
 def _check_machine(library: bytes) -> None:

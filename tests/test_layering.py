@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 # each may import from those before it (and from itself); modules of the top folder count as packages
 ORDER = (
     "errors", "version", "progress", "files", "numerics", "graph", "zoo", "frontend", "passes", "quantization", "targets",
-    "kernels", "lowering", "backend", "runtime", "export", "tuning", "measure", "emulate", "reporting", "stage_log",
+    "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate", "reporting", "stage_log",
     "arguments", "compiler", "bench", "bench_emulated", "evaluate", "cli", "__main__",
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ LAZY = {
 }
 
 # functions of a module that open a later package: methods of the facade that only pass themselves on
-DOORS = {"runtime/compiled.py": {"export"}}
+DOORS = {"runtime/compiled.py": {"profile", "export"}}
 
 FILES = sorted(SOURCE.rglob("*.py"))
 

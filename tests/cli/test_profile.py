@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lowbit
-from lowbit.runtime import probes
+from lowbit.profile import probes
 from tests import tiny
 from tests.cli.test_commands import ok, refused, run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowbit.runtime.profile import Profile, ProfiledOperation
+from lowbit.profile.result import Profile, ProfiledOperation
 
 __all__ = ["PEAKS", "conv", "operation", "profile"]
 

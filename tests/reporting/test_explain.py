@@ -8,10 +8,10 @@ import pytest
 
 from lowbit.kernels.forms import FORMS
 from lowbit.measure.signal import LayerSignal, Signal
+from lowbit.profile.result import Profile
 from lowbit.reporting.explain import explain
 from lowbit.reporting.explain_signal import explain_signal
 from lowbit.reporting.forms_in_words import form_words
-from lowbit.runtime.profile import Profile
 from tests.reporting.profiles import conv, operation, profile
 
 

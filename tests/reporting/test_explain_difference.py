@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lowbit.measure.signal import LayerSignal, Signal
+from lowbit.profile.result import Profile
 from lowbit.reporting.explain_difference import explain_difference, match_layers, reason
-from lowbit.runtime.profile import Profile
 from tests.reporting.profiles import conv, operation, profile
 
 

@@ -12,13 +12,13 @@ import pytest
 
 import lowbit
 from lowbit.measure.signal import check_signal, signal_inputs
+from lowbit.profile import take as profile_module
+from lowbit.profile.peaks import Peaks
+from lowbit.profile.result import Profile, ProfiledOperation
+from lowbit.profile.sequences import Finish, Sequence
 from lowbit.reporting.explain import explain
 from lowbit.reporting.explain_difference import explain_difference
-from lowbit.runtime import profile as profile_module
 from lowbit.runtime.compiled import Compiled
-from lowbit.runtime.peaks import Peaks
-from lowbit.runtime.profile import Profile, ProfiledOperation
-from lowbit.runtime.sequences import Finish, Sequence
 from lowbit.targets import TARGETS
 from lowbit.targets.host import obstacle
 from tests import tiny

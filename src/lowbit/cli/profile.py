@@ -13,8 +13,8 @@ from lowbit.files import check_writable
 
 if TYPE_CHECKING:
     from lowbit.measure.signal import Signal
+    from lowbit.profile.result import Profile
     from lowbit.runtime.compiled import Compiled
-    from lowbit.runtime.profile import Profile
 
 __all__ = ["command"]
 
@@ -77,7 +77,7 @@ _TEXT_WIDTH = 130
 
 def _profile(compiled: Compiled, given: list[Any], runs: int, fresh: bool, signal: bool) -> tuple[Profile, Signal | None]:
     from lowbit.measure.signal import check_signal, signal_inputs
-    from lowbit.runtime.profile import take_profile
+    from lowbit.profile.take import take_profile
 
     samples = signal_inputs(compiled) if signal or not given else []
     arrays, _ = compiled._arrays(tuple(given or samples[0]))
@@ -93,9 +93,9 @@ _SLOW_MACS = 1e9
 
 
 def _peaks(compiled: Compiled, fresh: bool) -> Any:
+    from lowbit.profile.peaks import measure_peaks
+    from lowbit.profile.sequences import plain_sequences
     from lowbit.reporting.profile_table import peaks_table
-    from lowbit.runtime.peaks import measure_peaks
-    from lowbit.runtime.sequences import plain_sequences
 
     target = compiled.target
     measured = measure_peaks(target, compiled.threads, plain_sequences(target), fresh=fresh, say=note)

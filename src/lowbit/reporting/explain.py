@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lowbit.measure.signal import Signal
+from lowbit.profile.result import SMALL_NS, Profile, ProfiledOperation
 from lowbit.reporting.explain_signal import explain_signal
 from lowbit.reporting.explain_widths import explain_widths
 from lowbit.reporting.forms_in_words import form_words
 from lowbit.reporting.wording import count, listed, percent, ratio, size, time, verb
-from lowbit.runtime.profile import SMALL_NS, Profile, ProfiledOperation
 
 __all__ = ["explain"]
 

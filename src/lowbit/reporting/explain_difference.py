@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lowbit.measure.signal import Signal
+from lowbit.profile.result import SMALL_NS, Profile, ProfiledOperation
 from lowbit.reporting.explain_signal import explain_signal
 from lowbit.reporting.explain_widths import bits
 from lowbit.reporting.forms_in_words import form_words
 from lowbit.reporting.wording import count, listed, percent, ratio, size, time
-from lowbit.runtime.profile import SMALL_NS, Profile, ProfiledOperation
 
 __all__ = ["LayerPair", "explain_difference", "match_layers", "reason"]
 

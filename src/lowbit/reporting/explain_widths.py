@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lowbit.profile.result import Profile, ProfiledOperation
 from lowbit.reporting.forms_in_words import form_words
 from lowbit.reporting.wording import count, listed, percent, verb
-from lowbit.runtime.profile import Profile, ProfiledOperation
 
 __all__ = ["bits", "explain_widths"]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from rich import box
 from rich.table import Table
 
+from lowbit.profile.result import Profile, ProfiledOperation
 from lowbit.reporting.wording import count, percent, size, time
-from lowbit.runtime.profile import Profile, ProfiledOperation
 
 __all__ = ["COLUMNS", "peaks_table", "profile_table"]
 

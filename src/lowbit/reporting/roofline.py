@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lowbit.errors import ConfigError
 from lowbit.files import write_whole
+from lowbit.profile.result import Profile
 from lowbit.reporting.plots import check_plots
-from lowbit.runtime.profile import Profile
 
 __all__ = ["check_roofline", "roofline"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lowbit.graph import Graph
     from lowbit.kernels.spec import KernelSpec
     from lowbit.lowering import Program
-    from lowbit.runtime.profile import Profile
+    from lowbit.profile.result import Profile
 
 __all__ = ["Compiled", "load"]
 
@@ -183,7 +183,7 @@ class Compiled:
         A sequence of ProfiledOperation.  ``peaks`` False: times and bytes only, which needs numpy alone.
         Raises InputError, ConfigError for runs < 1.
         """
-        from lowbit.runtime.profile import take_profile
+        from lowbit.profile.take import take_profile
 
         return take_profile(self, self._arrays(inputs)[0], runs, peaks=peaks)
 

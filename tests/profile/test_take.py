@@ -13,12 +13,12 @@ import lowbit
 from lowbit.errors import ArtifactError, ConfigError, InputError
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import BinarySpec, CopySpec, InputSpec, LutSpec, OutputSpec, PoolSpec, RunsSpec
-from lowbit.runtime import peaks
-from lowbit.runtime import profile as profile_module
-from lowbit.runtime.peaks import Peaks
-from lowbit.runtime.profile import Profile
-from lowbit.runtime.sequences import Finish, Sequence
-from lowbit.runtime.traffic import Traffic, traffic_of, units_of
+from lowbit.profile import peaks
+from lowbit.profile import take as profile_module
+from lowbit.profile.peaks import Peaks
+from lowbit.profile.result import Profile
+from lowbit.profile.sequences import Finish, Sequence
+from lowbit.profile.traffic import Traffic, traffic_of, units_of
 from tests.runtime.toy import toy_compiled
 
 X = np.random.default_rng(0).standard_normal((1, 3, 8, 8), np.float32)

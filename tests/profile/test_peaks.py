@@ -13,9 +13,9 @@ import pytest
 from lowbit.errors import ToolMissing
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import ConvSpec, DepthwiseSpec, PoolSpec
-from lowbit.runtime import peaks, probes
-from lowbit.runtime.peaks import Peaks, measure_peaks, peaks_path
-from lowbit.runtime.sequences import Finish, Sequence, finish_of, multiplications_saved, plain_sequences, sequence_of
+from lowbit.profile import peaks, probes
+from lowbit.profile.peaks import Peaks, measure_peaks, peaks_path
+from lowbit.profile.sequences import Finish, Sequence, finish_of, multiplications_saved, plain_sequences, sequence_of
 from lowbit.targets import TARGETS, find_target
 
 VNNI, AVX2 = TARGETS["x86-64-v4-vnni"], TARGETS["x86-64-v3"]

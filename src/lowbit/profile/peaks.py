@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lowbit.errors import ToolMissing, UnsupportedPrecision
-from lowbit.runtime.sequences import Finish, Sequence
+from lowbit.profile.sequences import Finish, Sequence
 from lowbit.targets import Target
 from lowbit.targets.host import cpu_model
 
@@ -74,7 +74,7 @@ def measure_peaks(
     ``say`` hears one line when something is measured.  Raises ToolMissing without TVM or a C compiler.
     """
     from lowbit.backend.cache import read_entry, write_entry
-    from lowbit.runtime.probes import Probe, cache_sizes, finish_probes, multiply_probes, rates, read_probes
+    from lowbit.profile.probes import Probe, cache_sizes, finish_probes, multiply_probes, rates, read_probes
 
     sequences, finishes = list(dict.fromkeys(sequences)), list(dict.fromkeys(finishes))
     path, caches = peaks_path(target, threads), cache_sizes(target)

@@ -15,7 +15,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
 from lowbit.files import scratch_folder
-from lowbit.runtime.sequences import Finish, Sequence, plain_sequences
+from lowbit.profile.sequences import Finish, Sequence, plain_sequences
 from lowbit.targets import Target
 
 __all__ = ["Probe", "cache_sizes", "finish_probes", "multiply_probes", "rates", "read_probes"]

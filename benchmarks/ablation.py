@@ -19,7 +19,7 @@ from benchmarks.groups import Prepared, runs_within
 from benchmarks.page import ablation_text
 
 from lowbit.compiler import compile as compile_network
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.measure.latency import measure_latency
 from lowbit.measure.load import Load
 from lowbit.reporting.ratios import FLOAT_BOUND

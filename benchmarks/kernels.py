@@ -22,8 +22,8 @@ import numpy as np
 from lowbit.backend.codegen import generate
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.pack import pack_weights
-from lowbit.kernels.conv2d.problem import Choice, ConvProblem
-from lowbit.kernels.conv2d.select import choose
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
+from lowbit.kernels.conv2d.selection.select import choose
 from lowbit.kernels.layout import Layout
 from lowbit.targets import Target, find_target
 

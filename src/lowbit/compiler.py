@@ -216,7 +216,7 @@ def tune(
     from lowbit.arguments import name_of, target_of
     from lowbit.backend.native import thread_count
     from lowbit.backend.table import backend_of
-    from lowbit.kernels.conv2d.candidates import LIMIT
+    from lowbit.kernels.conv2d.selection.candidates import LIMIT
     from lowbit.tuning.session import tune_graph
 
     machine, chosen = target_of(target), _chosen(config, weights, activations, layers, options)

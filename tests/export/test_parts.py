@@ -16,10 +16,10 @@ from lowbit.compiler import quantize, trace
 from lowbit.errors import ToolMissing
 from lowbit.export.library import export_executable
 from lowbit.export.parts import parts_of
-from lowbit.kernels.conv2d import select
-from lowbit.kernels.conv2d.candidates import candidates
-from lowbit.kernels.conv2d.decide import Request
-from lowbit.kernels.conv2d.decision import Decision, decision_of
+from lowbit.kernels.conv2d.selection import select
+from lowbit.kernels.conv2d.selection.candidates import candidates
+from lowbit.kernels.conv2d.selection.decide import Request
+from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.lowering import lower
 from lowbit.quantization import parse_config
 from lowbit.runtime.assemble import assemble

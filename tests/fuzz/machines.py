@@ -14,9 +14,9 @@ from lowbit.backend.program import build_program
 from lowbit.backend.toolchain import compiler_for
 from lowbit.emulate.tools import find_qemu_user
 from lowbit.errors import ToolMissing
-from lowbit.kernels.conv2d.candidates import candidates
-from lowbit.kernels.conv2d.decide import Request
-from lowbit.kernels.conv2d.decision import Decision
+from lowbit.kernels.conv2d.selection.candidates import candidates
+from lowbit.kernels.conv2d.selection.decide import Request
+from lowbit.kernels.conv2d.selection.decision import Decision
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering import Program
 from lowbit.targets import TARGETS, Target
@@ -44,7 +44,7 @@ def emulated_targets() -> tuple[Target, ...]:
 
 
 class RandomDecisions:
-    """Instead of the tuner: any admissible decision for every convolution (the ``Decisions`` of kernels/conv2d/decide.py)."""
+    """Instead of the tuner: any admissible decision for every convolution (the ``Decisions`` of kernels/conv2d/selection/decide.py)."""
 
     def __init__(self, seed: int, target: Target) -> None:
         self._random = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lowbit.graph.ops import OPS
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.numerics.qtype import WIDTHS
 from tests.fuzz.coverage import Coverage
 from tests.fuzz.modules import overloads

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from lowbit.kernels.conv2d.arithmetic import choose_arithmetic
-from lowbit.kernels.conv2d.tiles import form_lanes
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.targets import TARGETS
 from tests.backend.test_codegen import conv
 
 
 def test_every_target_has_a_form_for_every_storage() -> None:
     for target in TARGETS.values():
-        stored = {dtype for form in FORMS.values() if form.available(target) for dtype in form.storage}
+        stored = {dtype for form in FORMS.values() if form.available(target) for dtype in form.reads}
         assert stored == {"u8", "i16", "f32", "bits"}, target.name
 
 
@@ -20,9 +18,9 @@ def test_arithmetic_agrees_with_the_table() -> None:
         for form in FORMS.values():
             if not form.available(target):
                 continue
-            ops = choose_arithmetic(conv(form.name, k_group=form.k_group), target)
+            ops = form.inner_step(conv(form.name, k_group=form.k_group), target)
             dtype, elements = ops.weight
-            assert ops.lanes == form_lanes(form.name, target)
+            assert ops.lanes == form.cost(target).lanes(target)
             bits = ops.rows * elements * int("".join(c for c in dtype if c.isdigit()))
             group_bits = {"bit": form.k_group, "index": 8}.get(form.element) or 8 * form.k_group * width[form.element]
             assert bits == ops.lanes * group_bits, (target.name, form.name)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.measure.signal import LayerSignal, Signal
 from lowbit.profile.result import Profile
 from lowbit.reporting.explain import explain

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowbit.kernels.conv2d.decide import Request, decide
-from lowbit.kernels.conv2d.decision import Decision
-from lowbit.kernels.conv2d.problem import ConvProblem
+from lowbit.kernels.conv2d.selection.decide import Request, decide
+from lowbit.kernels.conv2d.selection.decision import Decision
+from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.targets import Target
 from lowbit.tuning.trial import Trial
 from tests.kernels.conv2d.cases import Shape

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lowbit.kernels.conv2d.decide import realize
-from lowbit.kernels.conv2d.decision import Decision, decision_of, problem_key
-from lowbit.kernels.conv2d.select import choose, options
+from lowbit.kernels.conv2d.selection.decide import realize
+from lowbit.kernels.conv2d.selection.decision import Decision, decision_of, problem_key
+from lowbit.kernels.conv2d.selection.select import choose, options
 from lowbit.targets import TARGETS
 from tests.tuning.problems import SHAPE, decision, request, small
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from lowbit.errors import ConfigError
-from lowbit.kernels.conv2d.decide import decide
-from lowbit.kernels.conv2d.decision import decision_of
-from lowbit.kernels.conv2d.select import choose
+from lowbit.kernels.conv2d.selection.decide import decide
+from lowbit.kernels.conv2d.selection.decision import decision_of
+from lowbit.kernels.conv2d.selection.select import choose
 from lowbit.targets import TARGETS
 from lowbit.tuning.database import user_database
 from lowbit.tuning.defaults import FOLDER, read_defaults, write_defaults

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lowbit.kernels.conv2d.decide import Request
-from lowbit.kernels.conv2d.decision import Decision, decision_of
+from lowbit.kernels.conv2d.selection.decide import Request
+from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.targets import TARGETS
 from lowbit.tuning.database import Database, Origin
 from lowbit.tuning.measure import Measured

@@ -14,8 +14,8 @@ from lowbit import progress
 from lowbit.compiler import make_config, quantize, trace
 from lowbit.errors import ConfigError
 from lowbit.graph import Graph
-from lowbit.kernels.conv2d.decide import Request
-from lowbit.kernels.conv2d.decision import Decision, decision_of
+from lowbit.kernels.conv2d.selection.decide import Request
+from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.targets import find_target
 from lowbit.tuning.database import user_database
 from lowbit.tuning.measure import Measured

@@ -26,10 +26,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import ELEMENT_BYTES, Layout
+
+if TYPE_CHECKING:
+    from lowbit.kernels.conv2d.forms.form import Form
 
 __all__ = [
     "BinarySpec",
@@ -73,6 +75,11 @@ class KernelSpec:
         """Readable part of the symbol: ``<op>_<act><weight>_<acc>``; the ISA and tile follow it."""
         return self.kind
 
+    @property
+    def generator(self) -> tuple[str, ...]:
+        """What else than the fields and the generating sources decides which code is generated."""
+        return ()
+
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}
 
@@ -84,27 +91,40 @@ class KernelSpec:
         return f"{self.label}__{target.replace('-', '_').replace('.', '_')}__{self.digest()[:8]}"
 
 
+def _form(name: str) -> Form:
+    from lowbit.kernels.conv2d.forms import find_form  # forms know specs, too
+
+    return find_form(name)
+
+
+def _floats(name: str) -> bool:
+    """Whether a form, which may be unknown here, multiplies floats."""
+    from lowbit.kernels.conv2d.forms import FORMS
+
+    return name in FORMS and FORMS[name].element == "f32"
+
+
 @dataclass(frozen=True)
 class ConvSpec(KernelSpec):
     """Dense convolution or linear layer (a linear layer is 1x1 over (n*h*w, c) pixels).
 
-    acc[n] = sum_k stored_x[k] * w[n, k]                    (exact integer; f32 for form f32)
+    acc[n] = sum_k stored_x[k] * w[n, k]                    (exact integer; or float32)
     acc    = (acc << acc_shift) + b[n]                       b: int32[N16]; float64[N16] for ``wide``
     f      = f32(acc) * s[n] (+ fence(v_r * s[N16 + 5]))      N16 = out_channels rounded up to ``nr``
     o      = integer result / f itself where dst is f32
 
     s = [multiplier[N16] | lo, hi, zero, r_step, r_shift, r_multiplier]
-    form f32: o = clamp(acc + b[n] (+ r), lo, hi), b float32[N16], s = [lo, hi]
-    Where dst is f32 and the form is an integer one: o = f (+ v_r * r_multiplier), clamped to [lo, hi].
+    float32: o = clamp(acc + b[n] (+ r), lo, hi), b float32[N16], s = [lo, hi]
+    Where dst is f32 and operands are integers: o = f (+ v_r * r_multiplier), clamped to [lo, hi].
 
     K order: for tap-runs (ky, and kx unless a kernel row is contiguous in memory), then input
     channels; each run is padded to ``k_group`` with zero weights.  Weight panels
     ``[block][step][lane nr][k_group]`` (see pack.py).  ``window``: for grouped convolutions each block of
     ``nr`` output channels reads ``window`` input channels from t[block] on; 0 = all.
-    Look-up forms (lut*): src holds bytes of several channels (PackFieldsSpec), k_group = 1 such byte, t = the
+    Look-up forms: src holds bytes of several channels (PackFieldsSpec), k_group = 1 such byte, t = the
     table of look_up.py, panels [block][step][lane nr] of bytes.
     Forms of signed bytes: acc = sum_k (stored_x[k] - start) * w[n, k]; b holds the rest.
-    form ``u8_split``: K-steps come from t = [start[blocks + 1] | activation offset of each entry] (packing.py).
+    A form that does some steps twice: K-steps come from t = [start[blocks + 1] | activation offset of each entry] (packing.py).
     """
 
     kind: ClassVar[str] = "conv2d"
@@ -118,7 +138,7 @@ class ConvSpec(KernelSpec):
     padding: tuple[int, int]  # top, left; the halo of src covers it
     act: str  # text of the QTypes, "f32" for float
     weight: str
-    form: str  # a name in kernels/forms.py
+    form: str  # a name in the table of forms
     k_group: int  # k values a step consumes
     depth: int  # steps whose products share a narrow accumulator before widening; 0 = whole K
     mr: int  # pixels a tile
@@ -130,7 +150,11 @@ class ConvSpec(KernelSpec):
     parts: int = 1  # 2: 16-bit weights as w = 256 * high + low, panels [step][part][nr][k_group]
     sign: bool = False  # b1 output, or one of two values whose threshold is in b (without residual)
     window: int = 0
-    start: int = 0  # look-up forms: what their byte sums start from; u8_sdot, u8_smull: what is subtracted from inputs
+    start: int = 0  # look-up forms: what their byte sums start from; forms of signed bytes: what is subtracted from inputs
+
+    @property
+    def generator(self) -> tuple[str, ...]:
+        return _form(self.form).generator
 
     @property
     def blocks(self) -> int:
@@ -146,7 +170,7 @@ class ConvSpec(KernelSpec):
 
     @property
     def label(self) -> str:
-        acc = "f32" if self.form.startswith("f32") else "i64" if self.wide else "i32"
+        acc = "f32" if _floats(self.form) else "i64" if self.wide else "i32"
         types = self.act if self.act == self.weight == "f32" else self.act + self.weight
         depth = f"_d{self.depth}" if self.depth != 1 else ""
         return f"{self.op}_{types}_{acc}__{self.form}{depth}_{self.mr}x{self.nr}"
@@ -166,7 +190,7 @@ class WinogradSpec(KernelSpec):
     w: panels [block][3 * ky + kx][step][lane nr][k_group], i8 or f32.  ``offset``: added to each V but V[1, 1],
     which makes it an unsigned byte
     (u8 forms); b then holds, behind the bias, what that adds to A^T M A: int32 [m * m][N16].
-    Forms ``*_pairs``: M as in PackPairsSpec, from V + ``first`` and V - ``second``; b then also holds what that adds.
+    Pairs: M as in PackPairsSpec, from V + ``first`` and V - ``second``; b then also holds what that adds.
     Integers: M modulo 2^32, from which acc follows exactly (proven, transforms.py).
     V and M of a block of ``tb`` tiles and U of ``n_blocks`` channel blocks are in scratch memory; units = tile blocks x
     groups of n_blocks channel blocks.  ``form``, ``depth``, ``mr``, ``nr`` as in ConvSpec, for the sums M.
@@ -195,7 +219,7 @@ class WinogradSpec(KernelSpec):
 
     @property
     def pairs(self) -> bool:
-        return self.form.endswith("_pairs")
+        return _form(self.form).rows > 1
 
     @property
     def bias_rows(self) -> int:
@@ -205,6 +229,10 @@ class WinogradSpec(KernelSpec):
     @property
     def positions(self) -> int:
         return (self.m + 2) ** 2
+
+    @property
+    def generator(self) -> tuple[str, ...]:
+        return _form(self.form).generator
 
     @property
     def blocks(self) -> int:
@@ -230,7 +258,8 @@ class WinogradSpec(KernelSpec):
     @property
     def element(self) -> str:
         """dtype of V, as in Layout; that of U is signed."""
-        return {"i8": "u8"}.get(FORMS[self.form].element, FORMS[self.form].element)
+        element = _form(self.form).element
+        return "u8" if element == "i8" else element
 
     @property
     def words(self) -> int:
@@ -256,7 +285,7 @@ class WinogradSpec(KernelSpec):
 
     @property
     def label(self) -> str:
-        acc = "f32" if self.form == "f32" else "i32"
+        acc = "f32" if _floats(self.form) else "i32"
         types = self.act if self.act == self.weight == "f32" else self.act + self.weight
         depth = f"_d{self.depth}" if self.depth != 1 else ""
         return f"conv2d_{types}_{acc}__winograd{self.m}_{self.form}{depth}_{self.mr}x{self.nr}"
@@ -536,7 +565,7 @@ class PackFieldsSpec(KernelSpec):
 
 @dataclass(frozen=True)
 class PackPairsSpec(KernelSpec):
-    """Inputs of the forms ``*_pairs`` (Winograd, "A new algorithm for inner product", 1968, equation 1).
+    """Inputs of forms that multiply sums of pairs (Winograd, "A new algorithm for inner product", 1968, equation 1).
 
     The channels of a pixel are taken by steps of 2g, g = 4 / element size of dst: a_0 .. a_{g-1}, b_0 .. b_{g-1}.
     o holds a + ``first`` and b - ``second`` (modulo 256 for u8), and behind a pixel's src.stride channels the int32

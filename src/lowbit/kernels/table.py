@@ -6,7 +6,7 @@ __all__ = ["BUILDERS"]
 
 BUILDERS: dict[str, str] = {
     "binary": "lowbit.kernels.elementwise.binary:build",
-    "conv2d": "lowbit.kernels.conv2d.schedule:build",
+    "conv2d": "lowbit.kernels.conv2d.build:build",
     "copy": "lowbit.kernels.data_movement.copy:build",
     "depthwise": "lowbit.kernels.depthwise_conv2d.schedule:build",
     "input": "lowbit.kernels.data_movement.input:build",

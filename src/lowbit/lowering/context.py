@@ -9,7 +9,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node, TensorType
-from lowbit.kernels.conv2d.decide import Decisions
+from lowbit.kernels.conv2d.selection.decide import Decisions
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.choose_layout import choose_layouts

@@ -10,9 +10,9 @@ import numpy as np
 from lowbit.graph import Node
 from lowbit.graph.bounds import CAPACITY, require
 from lowbit.graph.ops import channel_multiplier
-from lowbit.kernels.conv2d.decide import decide
 from lowbit.kernels.conv2d.pack import split_parts
-from lowbit.kernels.conv2d.problem import Choice, ConvProblem
+from lowbit.kernels.conv2d.selection.decide import decide
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import DepthwiseSpec
 from lowbit.lowering.context import Lowering

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node
 from lowbit.graph.bounds import check_bounds
-from lowbit.kernels.conv2d.decide import Decisions
+from lowbit.kernels.conv2d.selection.decide import Decisions
 from lowbit.lowering import boundary, convolution, elementwise, movement, pooling
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Program

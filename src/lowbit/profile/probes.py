@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.errors import UnsupportedPrecision
 from lowbit.files import scratch_folder
 from lowbit.profile.sequences import Finish, Sequence, plain_sequences
 from lowbit.targets import Target
@@ -45,41 +44,38 @@ class Probe:
 
 def multiply_probes(sequence: Sequence, target: Target, name: str) -> list[Probe]:
     """Tiles of one, two and four vectors of output channels: the best one is the peak."""
-    from lowbit.kernels.forms import FORMS
+    from lowbit.kernels.conv2d.forms import FORMS
     from lowbit.kernels.peak.multiply import STEPS, multiply_loop
 
     probes = []
     for spec in _tiles(sequence, target):
         symbol = f"{name}_{spec.mr}x{spec.nr}"
         work = STEPS * spec.mr * spec.nr * FORMS[spec.form].k_group
-        probes.append(Probe(symbol, multiply_loop(spec, target, symbol), work, spec.form == "f32"))
+        probes.append(Probe(symbol, multiply_loop(spec, target, symbol), work, FORMS[spec.form].element == "f32"))
     return probes
 
 
 def _tiles(sequence: Sequence, target: Target) -> list[Any]:
     """ConvSpecs of the sequence with the tiles that the cost model takes for layers of few and many channels.
 
-    Raises UnsupportedPrecision for a form that the table of forms or the cost model does not know."""
-    from lowbit.kernels.conv2d.tiles import choose_tiling, form_lanes
-    from lowbit.kernels.forms import FORMS
+    Raises UnsupportedPrecision for a form that the table does not know or that no cost model knows on ``target``."""
+    from lowbit.kernels.conv2d.forms import find_form
+    from lowbit.kernels.conv2d.selection.cost import Workload, fastest
     from lowbit.kernels.layout import Layout
     from lowbit.kernels.spec import ConvSpec
 
     pixels = 960
+    form = find_form(sequence.form)
+    cost = form.cost(target)
     specs = []
     for vectors in (1, 2, 4):
-        try:
-            form = FORMS[sequence.form]
-            channels = -(-vectors * form_lanes(form.name, target) // 16) * 16
-            dst = Layout(1, 1, pixels, channels, channels)
-            tile = choose_tiling(form.name, target, dst, 64, 1, 64, True, sequence.parts, sequence.depth, False)
-        except KeyError as error:
-            raise UnsupportedPrecision(f"no loop of form {sequence.form}: {error} is in no table") from None
-        k_group = 1 if form.element == "index" else form.k_group
-        src = Layout(1, 1, pixels, k_group, k_group // 8 if form.element == "bit" else k_group, sequence.src)
+        channels = -(-vectors * cost.lanes(target) // 16) * 16
+        dst = Layout(1, 1, pixels, channels, channels)
+        tile = fastest(form.tilings(Workload(dst, 64, parts=sequence.parts, depth=sequence.depth), target))
+        src = Layout(1, 1, pixels, form.group, form.group // 8 if sequence.src == "bits" else form.group, sequence.src)
         specs.append(
             ConvSpec(
-                "linear", src, dst, None, (1, 1), (1, 1), (1, 1), (0, 0), "", "", form.name, k_group, sequence.depth,
+                "linear", src, dst, None, (1, 1), (1, 1), (1, 1), (0, 0), "", "", form.name, form.group, sequence.depth,
                 tile.mr, tile.nr, 1, 1, wide=sequence.wide, parts=sequence.parts,
             )
         )  # fmt: skip
@@ -89,7 +85,7 @@ def _tiles(sequence: Sequence, target: Target) -> list[Any]:
 def finish_probes(finish: Finish, target: Target, name: str) -> list[Probe]:
     """The form's kernel with a K of one step: what remains is writing results."""
     from lowbit.backend.codegen import prim_func
-    from lowbit.kernels.forms import FORMS
+    from lowbit.kernels.conv2d.forms import FORMS
 
     form, plain = FORMS[finish.form], plain_sequences(target, finish.form)[0]
     spec = _tiles(replace(plain, wide=finish.wide), target)[-1]
@@ -100,7 +96,7 @@ def finish_probes(finish: Finish, target: Target, name: str) -> list[Probe]:
     spec = replace(spec, op=name, src=src, dst=dst, residual=residual, m_tiles=128, sign=finish.sign)
     function, room = prim_func(spec, target), 4 * dst.elements
     work = pixels * spec.nr
-    return [Probe(spec.symbol(target.name), function, work, form.name == "f32", result_bytes=room, once=True)]
+    return [Probe(spec.symbol(target.name), function, work, form.element == "f32", result_bytes=room, once=True)]
 
 
 def read_probes(sizes: Mapping[str, int], threads: int) -> dict[str, Probe]:

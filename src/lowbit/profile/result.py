@@ -164,7 +164,9 @@ class Profile:
     @property
     def float_peak(self) -> float | None:
         """10^9 float32 multiply-accumulates a second."""
-        return next((rate for form, rate in self.forms.items() if form.split()[0] == "f32"), None)
+        from lowbit.kernels.conv2d.forms.float32 import FLOAT32
+
+        return next((rate for form, rate in self.forms.items() if form.split()[0] == FLOAT32.name), None)
 
     def float_ns(self, operation: ProfiledOperation) -> float | None:
         """Time of the operation's multiply-accumulates in float32 at their peak, on as many threads."""

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lowbit.targets import Target
-
-if TYPE_CHECKING:
-    from lowbit.kernels.forms import Form
 
 __all__ = ["Finish", "Sequence", "finish_of", "multiplications_saved", "plain_sequences", "sequence_of"]
 
 _LONG = 64  # steps a block from which widening costs nothing: the length of the measured loop
-_TWO_ROWS = ("i16_vnni", "i16_maddwd")  # forms whose instruction depthwise kernels use, too, the fastest first
-_ENDS_IN_16_BITS = ("u8_maddubs", "u8_smull")
-_COUNTER_STEPS = {"bit_shuffle": 31, "bit_cnt": 24}  # until a byte that counts ones is full
-# form of a layer -> the form whose instructions it repeats
-_SAME_INSTRUCTIONS = {"u8_split": "u8_maddubs"}
 
 
 @dataclass(frozen=True, order=True)
 class Sequence:
-    """What an inner loop repeats: a form of kernels/forms.py, steps between widenings (0 = none), parts of a
+    """What an inner loop repeats: a form of the table, steps between widenings (0 = none), parts of a
     weight, float64 sums, and the dtype of the input."""
 
     form: str
@@ -33,7 +25,7 @@ class Sequence:
     src: str = "u8"
 
     def __str__(self) -> str:
-        """``i16_vnni d8 x2 i16``: form, depth, parts, input."""
+        """``<form> d8 x2 i16``: form, depth, parts, input."""
         depth = f" d{self.depth}" if self.depth else ""
         return f"{self.form}{depth}{f' x{self.parts}' if self.parts > 1 else ''}{' wide' if self.wide else ''} {self.src}"
 
@@ -57,22 +49,10 @@ class Finish:
 def plain_sequences(target: Target, name: str = "") -> list[Sequence]:
     """The loops of every form that ``target`` has (or of one), one for each type of input, where sums are widened as
     rarely as the form ever does it."""
-    from lowbit.kernels.forms import FORMS
+    from lowbit.kernels.conv2d.forms import FORMS
 
-    forms = [form for form in FORMS.values() if form.available(target) and form.name not in _SAME_INSTRUCTIONS]
-    return [
-        Sequence(form.name, _COUNTER_STEPS.get(form.name, 0), src=src)
-        for form in forms
-        for src in _inputs(form)
-        if name in ("", form.name)
-    ]
-
-
-def _inputs(form: Form) -> tuple[str, ...]:
-    """dtypes of the inputs that the loop reads: what a form that packs its inputs makes of them."""
-    if form.name.endswith("_pairs"):
-        return ("i16" if form.element == "i16" else "u8",)
-    return form.storage
+    forms = [form for form in FORMS.values() if form.available(target) and form.arithmetic and not form.repeats]
+    return [Sequence(form.name, form.longest, src=src) for form in forms for src in form.reads if name in ("", form.name)]
 
 
 def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, float] | None:
@@ -81,26 +61,28 @@ def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, floa
     A depthwise kernel multiplies with the 16-bit instructions, two kernel rows at a time: an odd row wastes half.
     A Winograd kernel multiplies ``multiplications_saved`` times less than the plain algorithm.
     """
-    from lowbit.kernels.forms import FORMS
+    from lowbit.kernels.conv2d.forms import FORMS, fastest_first
+    from lowbit.kernels.conv2d.forms.float32 import FLOAT32
 
-    form = str(spec.get("form", ""))
+    name = str(spec.get("form", ""))
     if spec["kind"] == "depthwise":
         rows = spec["kernel"][0]
-        if form == "f32":
-            return Sequence("f32", src="f32"), 1.0
-        name = next((name for name in _TWO_ROWS if FORMS[name].available(target)), None)
-        if name is None:
+        if name == FLOAT32.name:
+            return Sequence(name, src="f32"), 1.0
+        same = next((form for form in fastest_first(target) if form.depthwise), None)
+        if same is None:
             return None
-        return Sequence(name, src="i16"), rows / (2 * -(-rows // 2)) / (2 if spec["wide"] else 1)
-    form = _SAME_INSTRUCTIONS.get(form, form)
-    if spec["kind"] not in ("conv2d", "winograd") or form not in FORMS or not FORMS[form].available(target):
+        return Sequence(same.name, src="i16"), rows / (2 * -(-rows // 2)) / (2 if spec["wide"] else 1)
+    form = FORMS.get(name)
+    if spec["kind"] not in ("conv2d", "winograd") or form is None or not form.arithmetic or not form.available(target):
         return None
-    # one step a block is no block at all, but where products are widened (16-bit sums, float64 sums)
-    unblocked = spec["depth"] == 1 and form not in _ENDS_IN_16_BITS and not spec.get("wide")
+    # one step a block is no block at all, but where products are widened (narrow sums, float64 sums)
+    unblocked = spec["depth"] == 1 and form.sum_bits == 32 and not spec.get("wide")
     depth = 0 if unblocked or spec["depth"] >= _LONG else spec["depth"]
+    loop = form.repeats or name
     if spec["kind"] == "winograd":  # what it multiplies are transformed inputs, in the form's own type
-        return Sequence(form, depth, src=_inputs(FORMS[form])[0]), multiplications_saved(spec)
-    return Sequence(form, depth, spec["parts"], spec["wide"], spec["src"]["dtype"]), 1.0
+        return Sequence(loop, depth, src=form.reads[0]), multiplications_saved(spec)
+    return Sequence(loop, depth, spec["parts"], spec["wide"], spec["src"]["dtype"]), 1.0
 
 
 def finish_of(spec: Mapping[str, Any], target: Target) -> Finish | None:

@@ -65,7 +65,7 @@ def _known(spec: Mapping[str, Any]) -> KernelSpec | None:
 
 
 def _scratch(spec: Mapping[str, Any]) -> int:
-    from lowbit.kernels.forms import FORMS
+    from lowbit.kernels.conv2d.forms import FORMS
     from lowbit.kernels.layout import ELEMENT_BYTES
 
     known = _known(spec)
@@ -73,4 +73,4 @@ def _scratch(spec: Mapping[str, Any]) -> int:
     if spec["kind"] == "lut":
         return own + 256 ** ELEMENT_BYTES[spec["src"]["dtype"]] * ELEMENT_BYTES[spec["dst"]["dtype"]]
     form = FORMS.get(str(spec.get("form")))
-    return own + (4 ** (form.bits * form.k_group) if form and form.bits else 0)  # the table of sums of products
+    return own + (form.table_bytes if form else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.measure.signal import Signal
 from lowbit.profile.result import SMALL_NS, Profile, ProfiledOperation
 from lowbit.reporting.explain_signal import explain_signal
@@ -149,9 +150,9 @@ def reason(before: ProfiledOperation, after: ProfiledOperation) -> str:
     if before.peak and after.peak:
         peaks = after.peak / after.workers / (before.peak / before.workers)
         text += f", {ratio(peaks)} by their peaks"
-    family = form_words(after.form).family
-    if family in ("look-up", "bits") or after.form.endswith("_pairs"):
-        text += f": {form_words(after.form).meaning}"
+    words = form_words(after.form)
+    if words.family in ("look-up", "bits") or words.paired:
+        text += f": {words.meaning}"
     if _wide(after) and not _wide(before):
         text += f": 16-bit operands, half as many a vector as bytes or fewer{_wide_words(after)}"
     elif _wide(before) and not _wide(after) and form_words(after.form).family == "bytes":
@@ -194,7 +195,7 @@ def _same_form(before: ProfiledOperation, after: ProfiledOperation) -> str:
         )
     if before.parts != after.parts:
         return f"{instruction} in both, with weights in {before.parts} and {after.parts} parts: so many multiplications each"
-    if before.depth != after.depth and before.form == "u8_maddubs":
+    if before.depth != after.depth and before.form in FORMS and FORMS[before.form].sum_bits == 16:
         steps = tuple(str(o.depth) if o.depth else "all" for o in (before, after))
         return f"{instruction} in both, with {steps[0]} and {steps[1]} steps summed in 16 bits before they are widened"
     if same_types:

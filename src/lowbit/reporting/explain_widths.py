@@ -31,18 +31,16 @@ def explain_widths(profile: Profile) -> list[str]:
             "container decides the size of the file and not the speed."
         )
     looked_up = [o for o in layers if form_words(o.form).family == "look-up"]
-    if looked_up:
-        texts.append(
-            f"{_layers(looked_up)} of 2 bits: {form_words(looked_up[0].form).instruction} "
-            f"{form_words(looked_up[0].form).meaning} instead of multiplying."
-        )
-    paired = [o for o in layers if o.form.endswith("_pairs")]
+    for form in dict.fromkeys(o.form for o in looked_up):
+        own, words = [o for o in looked_up if o.form == form], form_words(form)
+        widths = _join(count(max(bits(o.act), bits(o.weight)), "bit") for o in own)
+        texts.append(f"{_layers(own)} of {widths}: {words.instruction} {words.meaning} instead of multiplying.")
+    paired = [o for o in layers if form_words(o.form).paired]
     if paired:
         words = form_words(paired[0].form)
-        few = (
-            " Sums of few bits fit bytes, so fewer bits are faster here." if any(o.form.startswith("u8_") for o in paired) else ""
-        )
-        texts.append(f"{_layers(paired)} ({_types(paired)}): {words.instruction} {words.meaning}.{few}")
+        few = " Sums of few bits fit bytes, so fewer bits are faster here."
+        of_bytes = any(form_words(o.form).family == "bytes" for o in paired)
+        texts.append(f"{_layers(paired)} ({_types(paired)}): {words.instruction} {words.meaning}.{few if of_bytes else ''}")
     counted = [o for o in layers if form_words(o.form).family == "bits"]
     if counted:
         words = form_words(counted[0].form)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lowbit.errors import ConfigError
-from lowbit.kernels.conv2d.decide import Request
-from lowbit.kernels.conv2d.decision import Decision
+from lowbit.kernels.conv2d.selection.decide import Request
+from lowbit.kernels.conv2d.selection.decision import Decision
 from lowbit.targets import Target
 from lowbit.tuning.database import user_database
 from lowbit.tuning.defaults import read_defaults

@@ -11,9 +11,9 @@ import numpy as np
 
 from lowbit.backend.protocol import OpenNetwork
 from lowbit.backend.table import backend_of
-from lowbit.kernels.conv2d.decide import Request, realize
-from lowbit.kernels.conv2d.decision import Decision
-from lowbit.kernels.conv2d.problem import Choice
+from lowbit.kernels.conv2d.selection.decide import Request, realize
+from lowbit.kernels.conv2d.selection.decision import Decision
+from lowbit.kernels.conv2d.selection.problem import Choice
 from lowbit.targets import Target
 from lowbit.tuning.probe import Probe, make_probe
 

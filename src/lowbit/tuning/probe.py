@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowbit.graph import Graph, Node, TensorType
-from lowbit.kernels.conv2d.problem import Choice, ConvProblem
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import InputSpec, OutputSpec
 from lowbit.lowering.context import Lowering

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from lowbit.kernels.conv2d.decide import Request
-from lowbit.kernels.conv2d.decision import Decision, decision_of
+from lowbit.kernels.conv2d.selection.decide import Request
+from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.tuning.database import Database
 from lowbit.tuning.measure import Measured
 from lowbit.tuning.trial import Trial, best_trial

@@ -10,9 +10,9 @@ from pathlib import Path
 from lowbit.backend.table import obstacle
 from lowbit.errors import ConfigError
 from lowbit.graph import Graph
-from lowbit.kernels.conv2d.candidates import LIMIT, candidates
-from lowbit.kernels.conv2d.decide import Request
-from lowbit.kernels.conv2d.decision import Decision
+from lowbit.kernels.conv2d.selection.candidates import LIMIT, candidates
+from lowbit.kernels.conv2d.selection.decide import Request
+from lowbit.kernels.conv2d.selection.decision import Decision
 from lowbit.lowering import lower
 from lowbit.progress import Stage, stage
 from lowbit.targets import Target

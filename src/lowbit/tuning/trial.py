@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lowbit.kernels.conv2d.decision import Decision
+from lowbit.kernels.conv2d.selection.decision import Decision
 
 __all__ = ["Trial", "best_trial"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lowbit.kernels.conv2d.select import choose, option
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.selection.select import choose, option
 from lowbit.targets import TARGETS
 from tests.kernels.conv2d.cases import Shape, check, forced
 from tests.kernels.conv2d.test_kernels import SHAPES, extremes, types

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.pack import pack_weights
-from lowbit.kernels.conv2d.problem import Choice, ConvProblem
-from lowbit.kernels.conv2d.select import describe
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
+from lowbit.kernels.conv2d.selection.select import describe
 from lowbit.kernels.data_movement.reference import packed_fields
-from lowbit.kernels.forms import FORMS
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import PackFieldsSpec, PackPairsSpec, WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES

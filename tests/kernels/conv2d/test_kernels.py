@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lowbit.kernels.conv2d.exactness import maddubs_depth
+from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.pack import weight_blocks
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.selection.exactness import maddubs_depth
 from lowbit.targets import TARGETS, Target
 from tests.kernels.conv2d.cases import Shape, check, forced
 from tests.kernels.harness import runnable_targets

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowbit.kernels.conv2d.blocks import block_starts
-from lowbit.kernels.conv2d.exactness import int16_depth, pairs_depth
+from lowbit.kernels.conv2d.selection.exactness import int16_depth, pairs_depth
 
 LIMIT = 32767
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.kernels.conv2d.pairs import pair_constants, pair_offsets
-from lowbit.kernels.conv2d.select import choose, option
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.forms.pairs import pair_constants, pair_offsets
+from lowbit.kernels.conv2d.selection.select import choose, option
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import PackPairsSpec
 from lowbit.targets import TARGETS, Target
@@ -31,8 +31,7 @@ KINDS = [
 
 @given(st.lists(st.integers(0, 127), min_size=16, max_size=16), st.lists(st.integers(-64, 63), min_size=16, max_size=16))
 def test_the_identity(x: list[int], w: list[int]) -> None:
-    form = FORMS["u8_vnni_pairs"]
-    offsets = pair_offsets(form, np.array([-64, 63]), 127)
+    offsets = pair_offsets(np.array([-64, 63]), 127)
     assert offsets == (64, 63)
     first, second = offsets
     a, b = np.reshape(x, (2, 2, 4)).swapaxes(0, 1)
@@ -59,8 +58,8 @@ def test_the_identity(x: list[int], w: list[int]) -> None:
     ],
 )
 def test_what_fits_a_byte(low: int, high: int, act_max: int, offsets: tuple[int, int] | None) -> None:
-    assert pair_offsets(FORMS["u8_vnni_pairs"], np.array([low, high]), act_max) == offsets
-    assert pair_offsets(FORMS["i16_maddwd_pairs"], np.array([low, high]), act_max) == (0, 0)
+    assert FORMS["u8_vnni_pairs"].offsets(np.array([low, high]), act_max) == offsets
+    assert FORMS["i16_maddwd_pairs"].offsets(np.array([low, high]), act_max) == (0, 0)
 
 
 @pytest.mark.parametrize("target", runnable_targets(), ids=lambda t: t.name)

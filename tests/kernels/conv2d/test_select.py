@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.conv2d.problem import Choice
-from lowbit.kernels.conv2d.select import choose, describe
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.selection.problem import Choice
+from lowbit.kernels.conv2d.selection.select import choose, describe
 from lowbit.kernels.spec import PackFieldsSpec
 from lowbit.targets import TARGETS, Target
 from tests.kernels.conv2d.cases import Shape, check

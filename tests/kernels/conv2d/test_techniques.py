@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lowbit.errors import ConfigError
-from lowbit.kernels.conv2d.decision import decision_of
-from lowbit.kernels.conv2d.problem import ConvProblem
-from lowbit.kernels.conv2d.select import choose, options
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.selection.decision import decision_of
+from lowbit.kernels.conv2d.selection.problem import ConvProblem
+from lowbit.kernels.conv2d.selection.select import choose, options
 from lowbit.kernels.layout import Layout
 from lowbit.targets import TARGETS, TECHNIQUES, Target, find_target, techniques
 from tests import tiny

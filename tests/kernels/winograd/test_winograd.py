@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowbit.kernels.conv2d.problem import Choice, ConvProblem
-from lowbit.kernels.conv2d.select import choose
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
+from lowbit.kernels.conv2d.selection.select import choose
+from lowbit.kernels.conv2d.selection.winograd import tilings, winograd_choices
 from lowbit.kernels.spec import WinogradSpec, spec_from_json
-from lowbit.kernels.winograd.select import tilings, winograd_choices
 from lowbit.kernels.winograd.transforms import MATRICES, REACH, Ring, input_1d, output_1d, transform_2d, weights_1d
 from lowbit.targets import TARGETS, Target
 from tests.kernels.conv2d.cases import Shape, check

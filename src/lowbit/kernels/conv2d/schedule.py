@@ -10,7 +10,8 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
-from lowbit.kernels.conv2d.arithmetic import Arithmetic, choose_arithmetic
+from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
+from lowbit.kernels.conv2d.forms import find_form
 from lowbit.kernels.conv2d.geometry import Runs, find_runs
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
@@ -22,21 +23,24 @@ from lowbit.targets import Target
 __all__ = ["build"]
 
 
-def build(spec: ConvSpec, target: Target) -> Any:
-    """The PrimFunc of ``spec``.  Raises UnsupportedPrecision for an unknown form."""
-    arithmetic = choose_arithmetic(spec, target)
+def build(spec: ConvSpec, target: Target, tile: type[Tile] = Tile) -> Any:
+    """The PrimFunc of ``spec``, made of tiles of this class.  Raises UnsupportedPrecision for an unknown form."""
+    arithmetic = find_form(spec.form).inner_step(spec, target)
     runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
     channels = spec.blocks * spec.nr
     dtype, elements = arithmetic.weight
-    steps = spec.blocks * runs.count * runs.steps(spec.k_group) * (2 if spec.form == "u8_split" else 1)  # at most
+    steps = spec.blocks * runs.count * runs.steps(spec.k_group) * tile.entries  # at most
     row = spec.parts * arithmetic.rows * (spec.nr // arithmetic.lanes) * elements  # weights of one step
-    pointers = epilogue_pointers(channels, spec.dst, spec.residual, spec.form != "f32", spec.wide)
+    integer = not arithmetic.floats
+    pointers = epilogue_pointers(channels, spec.dst, spec.residual, integer, spec.wide)
     pointers["x"] = (TIR_DTYPE[spec.src.dtype], spec.src.elements + 64)
     pointers["w"] = (dtype, steps * row)
     pointers["t"] = ("uint8", arithmetic.bytes.table_bytes) if arithmetic.bytes else ("int32", spec.blocks + 1 + steps)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
-        epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, spec.form != "f32", spec.wide, spec.acc_shift, spec.sign)
-        _Nest(kernel, spec, arithmetic, runs, epilogue, target).emit()
+        epilogue = Epilogue(
+            kernel, channels, spec.dst, spec.residual, integer, spec.wide, spec.acc_shift, spec.sign
+        )
+        _Nest(kernel, spec, arithmetic, runs, epilogue, target, tile).emit()
     return kernel.func
 
 
@@ -44,9 +48,17 @@ class _Nest:
     """The loops around the tile."""
 
     def __init__(
-        self, kernel: KernelFrame, spec: ConvSpec, arithmetic: Arithmetic, runs: Runs, epilogue: Epilogue, target: Target
+        self,
+        kernel: KernelFrame,
+        spec: ConvSpec,
+        arithmetic: Arithmetic,
+        runs: Runs,
+        epilogue: Epilogue,
+        target: Target,
+        tile: type[Tile],
     ) -> None:
         self.kernel, self.spec, self.ops, self.runs, self.epilogue = kernel, spec, arithmetic, runs, epilogue
+        self.tile = tile
         self.mr = min(spec.mr, spec.dst.pixels)
         dtype, elements = arithmetic.weight
         row_bytes = spec.parts * arithmetic.rows * (spec.nr // arithmetic.lanes) * elements * np.dtype(dtype).itemsize
@@ -86,7 +98,7 @@ class _Nest:
         spec, mr = self.spec, self.mr
         vectors = -(-channels // self.ops.lanes)
         m0 = TB.Bind(T.min(tile * mr, spec.dst.pixels - mr))
-        tile_ = Tile(self.kernel, spec, self.ops, self.runs, vectors, mr)
+        tile_ = self.tile(self.kernel, spec, self.ops, self.runs, vectors, mr)
         rows = self.runs.count * self.runs.steps(spec.k_group)
         start = self._window(block)
         pixels = [pixel + start for pixel in self._offsets(m0, self._input)]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from tvm import tirx
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import KernelFrame
+from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.batches import walk_batches
 from lowbit.kernels.conv2d.geometry import Runs
-from lowbit.kernels.conv2d.inner_step import Arithmetic
 from lowbit.kernels.conv2d.loops import FEW, hidden, loop
 from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import LANES, convert, load, splat, store
@@ -29,7 +29,11 @@ class Tile:
     Steps add to accumulators of the form's narrow type.  Where K is cut into blocks (``ConvSpec.depth``),
     each block ends by adding them to int32 or float64 sums.  Accumulators are one small TIR buffer a
     vector: LLVM promotes them to registers, and buffers of 1024 bytes and more cannot be lowered.
+
+    A form whose K loop is another overrides :meth:`walk`, and ``entries``: rows of the panel a step has at most.
     """
+
+    entries: ClassVar[int] = 1
 
     def __init__(self, kernel: KernelFrame, spec: ConvSpec, ops: Arithmetic, runs: Runs, vectors: int, mr: int) -> None:
         self.kernel, self.spec, self.ops, self.runs = kernel, spec, ops, runs
@@ -59,13 +63,11 @@ class Tile:
                 store(self.narrow[i, j, 0], 0, splat(value, "int32", self.width), self.width)
         for buffer in self.beside:
             store(buffer, 0, splat(0, "int32", 4), 4)
-        if self.spec.form == "u8_split":
-            self._listed(pixels, block)
-        elif self.blocked and self.spec.depth == 0:
+        if self.blocked and self.spec.depth == 0:
             with self.block():
-                self._walk(pixels, panel)
+                self.walk(pixels, panel, block)
         else:
-            self._walk(pixels, panel)
+            self.walk(pixels, panel, block)
 
     def results(self, i: int) -> Iterator[tuple[int, Any]]:
         """(first channel within the block, total x 16, or x nr where a tile has fewer channels) of pixel i."""
@@ -94,7 +96,7 @@ class Tile:
         for buffer in self.narrow.values():
             store(buffer, 0, self.ops.zero, self.width)
 
-    def _step(self, offsets: list[Any], row: Any) -> None:
+    def step(self, offsets: list[Any], row: Any) -> None:
         """One step over all pixels, with the weights of step ``row``."""
         elements = self.ops.weight[1]
         across, rows = self.spec.nr // self.ops.lanes, self.ops.rows
@@ -141,8 +143,8 @@ class Tile:
         yield
         self._flush()
 
-    def _walk(self, pixels: list[Any], panel: Any) -> None:
-        """Steps in memory order: kernel rows, taps, then the run's values."""
+    def walk(self, pixels: list[Any], panel: Any, block: Any) -> None:
+        """Steps in memory order: kernel rows, taps, then the run's values; arguments as of :meth:`compute`."""
         spec, runs = self.spec, self.runs
         steps = runs.steps(spec.k_group)
         row_pitch = spec.dilation[0] * spec.src.wp * spec.src.stride
@@ -155,20 +157,20 @@ class Tile:
                 walk_batches(self, [pixel + tap for pixel in pixels], first, steps, per_step)
                 return
 
-            def step(k: Any) -> None:
-                self._step([pixel + tap + k * per_step for pixel in pixels], first + k)
+            def one(k: Any) -> None:
+                self.step([pixel + tap + k * per_step for pixel in pixels], first + k)
 
             if not self.blocked or spec.depth == 0:
                 with TB.serial(hidden(steps)) as k:
-                    step(k)
+                    one(k)
                 return
             full, rest = divmod(steps, spec.depth)
             if full:
                 with loop(full) as block, self.block():
-                    self._repeat(step, block * spec.depth, spec.depth)
+                    self._repeat(one, block * spec.depth, spec.depth)
             if rest:
                 with self.block():
-                    self._repeat(step, full * spec.depth, rest)
+                    self._repeat(one, full * spec.depth, rest)
 
     def _repeat(self, step: Callable[[Any], None], start: Any, count: int) -> None:
         if count <= (FEW if self.ops.bytes else _UNROLL):
@@ -177,14 +179,6 @@ class Tile:
         else:  # look-ups read their tables long before their use when unrolled, and spill
             with TB.serial(hidden(count) if self.ops.bytes else count) as k:
                 step(start + k)
-
-    def _listed(self, pixels: list[Any], block: Any) -> None:
-        """Steps from the list in t = [start of each block | offset of each entry]."""
-        t = self.kernel.t
-        begin = TB.Bind(t[block])
-        with TB.serial(T.int32(0), t[block + 1] - begin) as e:
-            offset = TB.Bind(T.cast(t[self.spec.blocks + 1 + begin + e], "int64"))
-            self._step([T.cast(pixel, "int64") + offset for pixel in pixels], begin + e)
 
 
 def _vector(dtype: str, lanes: int) -> Any:

@@ -8,7 +8,8 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
-from lowbit.kernels.conv2d.arithmetic import Arithmetic, choose_arithmetic
+from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
+from lowbit.kernels.conv2d.forms import find_form
 from lowbit.kernels.conv2d.geometry import Runs
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.spec import ConvSpec
@@ -27,10 +28,10 @@ def multiply_loop(spec: ConvSpec, target: Target, symbol: str) -> Any:
     Of ``spec`` only form, depth, parts, wide, mr, nr and the dtype of src matter.  x and w are read from their
     start on (64 KiB each are enough); the accumulators, whose values mean nothing, end in o.
     """
-    arithmetic = choose_arithmetic(spec, target)
+    arithmetic = find_form(spec.form).inner_step(spec, target)
     dtype, elements = arithmetic.weight
     row = spec.parts * arithmetic.rows * (spec.nr // arithmetic.lanes) * elements
-    result = "float32" if spec.form == "f32" else "float64" if spec.wide else "int32"
+    result = "float32" if arithmetic.floats else "float64" if spec.wide else "int32"
     per_step = spec.k_group // 8 if spec.src.dtype == "bits" else spec.k_group
     pitch = (STEPS + _SHIFTS) * per_step
     pointers = {
@@ -71,4 +72,4 @@ class _Endless(Tile):
     def _repetitions(self) -> None:
         with TB.serial(self.kernel.lo, self.kernel.hi) as repetition:
             start = TB.Bind(T.bitwise_and(repetition, T.int32(_SHIFTS - 1)) * self.per_step)
-            self._walk([start + i * self.pitch for i in range(self.spec.mr)], 0)
+            self.walk([start + i * self.pitch for i in range(self.spec.mr)], 0, 0)

@@ -10,13 +10,12 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
-from lowbit.kernels.conv2d.arithmetic import Arithmetic, choose_arithmetic
+from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
+from lowbit.kernels.conv2d.forms import find_form
 from lowbit.kernels.conv2d.geometry import Runs
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
-from lowbit.kernels.intrinsics.neon import smull
 from lowbit.kernels.intrinsics.pairs import add_products
-from lowbit.kernels.intrinsics.x86 import maddwd
 from lowbit.kernels.layout import ELEMENT_BYTES, Layout
 from lowbit.kernels.rows import divided
 from lowbit.kernels.spec import ConvSpec, WinogradSpec
@@ -33,9 +32,9 @@ _INVERSE_OF_9 = 954437177  # modulo 2^32
 def build(spec: WinogradSpec, target: Target) -> Any:
     """The PrimFunc of ``spec``."""
     sums = _as_convolution(spec)
-    ops = _wrapping_sums(spec, choose_arithmetic(sums, target))
+    ops = _wrapping_sums(find_form(spec.form).inner_step(sums, target))
     channels = spec.blocks * spec.nr
-    integer = spec.form != "f32"
+    integer = spec.element != "f32"
     pointers = epilogue_pointers(channels, spec.dst, spec.residual, integer, False)
     if spec.bias_rows:
         pointers["b"] = ("int32", channels * (1 + spec.bias_rows))
@@ -57,9 +56,9 @@ def _as_convolution(spec: WinogradSpec) -> ConvSpec:
     )  # fmt: skip
 
 
-def _wrapping_sums(spec: WinogradSpec, ops: Arithmetic) -> Arithmetic:
+def _wrapping_sums(ops: Arithmetic) -> Arithmetic:
     """``ops`` whose int32 sums may wrap; instructions that add by themselves do anyway."""
-    product = {"i16_maddwd": lambda a, w: maddwd(a, w, ops.lanes * 4), "i16_smlal": lambda a, w: smull(a, w, 8)}.get(spec.form)
+    product = ops.product
     if product is None:
         return ops
     return replace(ops, step=lambda acc, a, w: wrapping("add", acc, product(a, w), "int32", ops.lanes))
@@ -73,7 +72,7 @@ class _Nest:
     ) -> None:
         self.kernel, self.spec, self.sums, self.ops, self.epilogue = kernel, spec, sums, ops, epilogue
         self.dtype, self.u_dtype = TIR_DTYPE[spec.element], ops.weight[0]
-        self.word = "int32" if spec.form != "f32" else "float32"
+        self.word = "int32" if spec.element != "f32" else "float32"
         u_words, v_words, m_words, _ = spec.scratch_words  # scratch: U, V, M, what the sums start from
         self.products, self.starts = u_words + v_words, u_words + v_words + m_words
         self.per_word = 4 // ELEMENT_BYTES[spec.element]
@@ -196,7 +195,7 @@ class _Nest:
     def _transform_output(self, first: Any, tile: Any, channel: Any, lane: int) -> None:
         """The m x m results of one tile and sixteen channels."""
         spec, dst, m = self.spec, self.spec.dst, self.spec.m
-        integer = spec.form != "f32"
+        integer = spec.element != "f32"
         ring = modular("int32", LANES) if integer else plain("float32", LANES)
         at = TB.Bind(self.products + tile * spec.nr + lane)
         size, pitch = m + 2, spec.pitches[2]
@@ -220,7 +219,7 @@ class _Nest:
         """acc from A^T M A."""
         spec = self.spec
         ring = modular("int32", LANES)
-        if spec.form == "f32":
+        if spec.element == "f32":
             return scaled * splat(1.0 / MATRICES[spec.m].scale ** 2, "float32")
         if spec.bias_rows:
             scaled = ring.sub(scaled, load(self.kernel.b, channel + spec.blocks * spec.nr * (1 + output)))

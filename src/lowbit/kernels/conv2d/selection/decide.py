@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.conv2d.decision import Decision, decision_of, problem_key
-from lowbit.kernels.conv2d.problem import Choice, ConvProblem
-from lowbit.kernels.conv2d.select import best, describe, option, options, tilings_of
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.selection.decision import Decision, decision_of, problem_key
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
+from lowbit.kernels.conv2d.selection.select import best, describe, option, options, tilings_of
+from lowbit.kernels.conv2d.selection.winograd import tilings, winograd_choices
 from lowbit.kernels.spec import ConvSpec, WinogradSpec
-from lowbit.kernels.winograd.select import tilings, winograd_choices
 from lowbit.targets import Target
 
 __all__ = ["REALIZERS", "Decisions", "Request", "decide", "realize"]

@@ -4,7 +4,7 @@ Inputs are loaded sixteen bytes at a time, ``batch`` steps' worth; a step takes 
 register as an operand "by element" or with one ``dup``.
 
 ``smull`` and ``sdot`` multiply signed bytes.  Stored inputs are unsigned; where they can exceed 127 the kernel
-flips their upper bit, x ^ 0x80 = x - 128 as a signed byte, and the bias holds 128 * sum(w) (``ConvSpec.start``).
+flips their upper bit, x ^ 0x80 = x - 128 as a signed byte (``ConvSpec.start``; forms/neon.py has the rest).
 """
 
 from __future__ import annotations
@@ -15,45 +15,39 @@ from typing import Any
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
+from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic, Spreads, batched
 from lowbit.kernels.conv2d.bytesums import Bytes
-from lowbit.kernels.conv2d.inner_step import Arithmetic
 from lowbit.kernels.intrinsics.neon import cnt, lane, sadd_pairs, sdot, smull, sum_of_products, tbl
 from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import convert, load, pinned, splat, wrapping
+from lowbit.targets import Target
 
-__all__ = ["BIT_START", "FLIPPED", "NEON"]
+__all__ = ["of_bits", "of_bytes", "of_bytes_by_four", "of_sums", "of_tables", "of_words"]
 
-FLIPPED = 128  # ConvSpec.start of inputs whose upper bit is flipped
-BIT_START = 255  # what a byte counter of ones counts down from
-
-_Spreads = Callable[[Any, Any], Callable[[int], Any]]
-
-
-def _batched(spreads: _Spreads, batch: int) -> dict[str, Any]:
-    """``batch``, ``spreads`` and ``spread`` of an Arithmetic."""
-    return {"batch": batch, "spreads": spreads, "spread": lambda kernel, at: spreads(kernel, at)(0)}
+_FLIPPED = 128  # the upper bit
+_BIT_START = 255  # what a byte counter of ones counts down from
 
 
-def _from_bytes(spec: ConvSpec, dtype: str) -> _Spreads:
+def _from_bytes(spec: ConvSpec, dtype: str) -> Spreads:
     """Sixteen inputs as signed bytes; a step takes one lane of ``dtype`` of them."""
     lanes = 128 // int(dtype.removeprefix("int"))
 
     def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
         values = load(kernel.x, at)
         if spec.start:
-            values = values ^ splat(T.uint8(FLIPPED), "uint8")
+            values = values ^ splat(T.uint8(_FLIPPED), "uint8")
         values = TB.Bind(T.reinterpret(f"{dtype}x{lanes}", values))
         return lambda step: T.reinterpret("int8x16", lane(values, step, lanes))
 
     return spreads
 
 
-def _u8_smull(spec: ConvSpec, nbytes: int) -> Arithmetic:
+def of_bytes(spec: ConvSpec, target: Target) -> Arithmetic:
     """Pairs of inputs; products meet in int16, one lane for each of the pair, for ``depth`` steps."""
-    batched = _batched(_from_bytes(spec, "int16"), 8)
+    inputs = batched(_from_bytes(spec, "int16"), 8)
     if spec.depth == 1:
         zero = splat(0, "int32", 8)
-        return Arithmetic(8, "int32x8", ("int8", 16), zero, step=lambda acc, a, w: acc + sadd_pairs(smull(a, w, 16)), **batched)
+        return Arithmetic(8, "int32x8", ("int8", 16), zero, step=lambda acc, a, w: acc + sadd_pairs(smull(a, w, 16)), **inputs)
     return Arithmetic(
         8,
         "int16x16",
@@ -61,11 +55,11 @@ def _u8_smull(spec: ConvSpec, nbytes: int) -> Arithmetic:
         splat(0, "int16", 16),
         step=lambda acc, a, w: acc + smull(a, w, 16),
         total=sadd_pairs,
-        **batched,
+        **inputs,
     )
 
 
-def _u8_smull_pairs(spec: ConvSpec, nbytes: int) -> Arithmetic:
+def of_sums(spec: ConvSpec, target: Target) -> Arithmetic:
     """(a + w_b) * (b + w_a) of a step's first two inputs a and last two b: two products in one multiplication
     (pairs.py), which is the scarce unit; the sum of a * b is found beside."""
 
@@ -91,26 +85,34 @@ def _u8_smull_pairs(spec: ConvSpec, nbytes: int) -> Arithmetic:
         total=(lambda acc: acc) if wide else sadd_pairs,
         rows=2,
         beside=lambda kernel, at, count: sum_of_products(signed(kernel, at), count),
-        **_batched(spreads, 4),
+        **batched(spreads, 4),
     )
 
 
-def _u8_sdot(spec: ConvSpec, nbytes: int) -> Arithmetic:
-    batched = _batched(_from_bytes(spec, "int32"), 4)
-    return Arithmetic(4, "int32x4", ("int8", 16), splat(0, "int32", 4), step=lambda acc, a, w: sdot(acc, w, a), **batched)
+def of_bytes_by_four(spec: ConvSpec, target: Target) -> Arithmetic:
+    inputs = batched(_from_bytes(spec, "int32"), 4)
+    return Arithmetic(4, "int32x4", ("int8", 16), splat(0, "int32", 4), step=lambda acc, a, w: sdot(acc, w, a), **inputs)
 
 
-def _i16_smlal(spec: ConvSpec, nbytes: int) -> Arithmetic:
+def of_words(spec: ConvSpec, target: Target) -> Arithmetic:
     def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
         values = TB.Bind(convert(load(kernel.x, at, 8), "int16", 8))
         return lambda step: lane(values, step, 8)
 
     zero = splat(0, "int32", 8)
-    return Arithmetic(8, "int32x8", ("int16", 8), zero, step=lambda acc, a, w: acc + smull(a, w, 8), **_batched(spreads, 8))
+    return Arithmetic(
+        8,
+        "int32x8",
+        ("int16", 8),
+        zero,
+        step=lambda acc, a, w: acc + smull(a, w, 8),
+        product=lambda a, w: smull(a, w, 8),
+        **batched(spreads, 8),
+    )
 
 
-def _bit_cnt(spec: ConvSpec, nbytes: int) -> Arithmetic:
-    """Eight bits of input in every byte; a byte counts its channel's ones of x xor w down from BIT_START."""
+def of_bits(spec: ConvSpec, target: Target) -> Arithmetic:
+    """Eight bits of input in every byte; a byte counts its channel's ones of x xor w down from _BIT_START."""
 
     def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
         values = TB.Bind(load(kernel.x, at))
@@ -120,14 +122,14 @@ def _bit_cnt(spec: ConvSpec, nbytes: int) -> Arithmetic:
         16,
         "uint8x16",
         ("uint8", 16),
-        splat(T.uint8(BIT_START), "uint8", 16),
+        splat(T.uint8(_BIT_START), "uint8", 16),
         step=lambda acc, a, w: pinned(acc - cnt(a ^ w), "uint8", 16),
-        bytes=Bytes(16, BIT_START, 1),
-        **_batched(spreads, 8),
+        bytes=Bytes(16, _BIT_START, 1),
+        **batched(spreads, 8),
     )
 
 
-def _lut_tbl(spec: ConvSpec, nbytes: int) -> Arithmetic:
+def of_tables(spec: ConvSpec, target: Target) -> Arithmetic:
     """A byte of x is the offset of a table of sixteen sums of two products (look_up.py)."""
 
     def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
@@ -140,32 +142,5 @@ def _lut_tbl(spec: ConvSpec, nbytes: int) -> Arithmetic:
         splat(T.uint8(spec.start), "uint8", 16),
         step=lambda acc, a, w: pinned(acc + tbl(a, w), "uint8", 16),
         bytes=Bytes(16, spec.start, 256),
-        **_batched(spreads, 4),
+        **batched(spreads, 4),
     )
-
-
-def _f32(spec: ConvSpec, nbytes: int) -> Arithmetic:
-    def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
-        values = TB.Bind(load(kernel.x, at, 4))
-        return lambda step: lane(values, step, 4)
-
-    return Arithmetic(
-        4,
-        "float32x4",
-        ("float32", 4),
-        splat(0.0, "float32", 4),
-        step=lambda acc, a, w: T.call_llvm_pure_intrin("float32x4", "llvm.fmuladd", w, a, acc),
-        **_batched(spreads, 4),
-    )
-
-
-# form -> its arithmetic, where the target has NEON
-NEON: dict[str, Callable[[ConvSpec, int], Arithmetic]] = {
-    "bit_cnt": _bit_cnt,
-    "lut_tbl": _lut_tbl,
-    "u8_sdot": _u8_sdot,
-    "u8_smull_pairs": _u8_smull_pairs,
-    "u8_smull": _u8_smull,
-    "i16_smlal": _i16_smlal,
-    "f32": _f32,
-}

@@ -8,7 +8,10 @@ from typing import Any
 
 from lowbit.kernels.conv2d.bytesums import Bytes
 
-__all__ = ["Arithmetic"]
+__all__ = ["Arithmetic", "Spreads", "batched"]
+
+Spreads = Callable[[Any, Any], Callable[[int], Any]]
+"""(kernel, at) -> the function from the number of a step to its input."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Arithmetic:
     ``step(acc, a, w)``: the step accumulator (TIR dtype ``narrow``) after one step;
     ``total(acc)``: its value as int32 (float32 for f32) x lanes;
     ``weight``: (TIR dtype, elements) of one vector of weights, ``zero``: what ``narrow`` starts from.
+    ``product(a, w)``: what a step adds, for forms whose step is a product and an addition: kernels whose sums may wrap
+    add it themselves.
     ``rows``: rows of a panel that a step takes; ``w`` is then a tuple of as many vectors.
     ``first(kernel, at)``: for each tap, whose input starts at element ``at`` of x, an int32 that is added to all
     sums of the pixel.
@@ -36,8 +41,18 @@ class Arithmetic:
     step: Callable[[Any, Any, Any], Any]
     total: Callable[[Any], Any] = lambda acc: acc
     bytes: Bytes | None = None  # forms that sum in bytes, one a lane
+    product: Callable[[Any, Any], Any] | None = None
     rows: int = 1
     first: Callable[[Any, Any], Any] | None = None
     batch: int = 1
-    spreads: Callable[[Any, Any], Callable[[int], Any]] | None = None
+    spreads: Spreads | None = None
     beside: Callable[[Any, Any, int], Any] | None = None
+
+    @property
+    def floats(self) -> bool:
+        return self.weight[0] == "float32"
+
+
+def batched(spreads: Spreads, batch: int) -> dict[str, Any]:
+    """``batch``, ``spreads`` and ``spread`` of an Arithmetic."""
+    return {"batch": batch, "spreads": spreads, "spread": lambda kernel, at: spreads(kernel, at)(0)}

@@ -11,7 +11,10 @@ from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec, PackPairsSpec, WinogradSpec
 
-__all__ = ["Choice", "ConvProblem"]
+__all__ = ["Choice", "ConvProblem", "PackSpec"]
+
+PackSpec = PackBitsSpec | PackFieldsSpec | PackPairsSpec
+"""A kernel that makes what a form reads."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,14 @@ class Choice:
     ``table``: the kernel's int32 argument ``t``, or None.
     ``pack``: the kernel that makes ``spec.src`` from the problem's src, where they differ.
     ``bias_offset``: int64[N] to add to the bias: the part of the sum that the kernel leaves out.
-    ``split``: fraction of the steps that u8_split had to double.
+    ``split``: fraction of the steps that are done twice.
     ``find_bias_rows``: what :attr:`bias_rows` is found by; None: there are none.
     """
 
     spec: ConvSpec | WinogradSpec
     packing: Packing
     table: np.ndarray | None = None
-    pack: PackBitsSpec | PackFieldsSpec | PackPairsSpec | None = None
+    pack: PackSpec | None = None
     bias_offset: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     split: float = 0.0
     find_bias_rows: Callable[[], np.ndarray] | None = None

@@ -9,13 +9,13 @@ from itertools import chain
 
 import numpy as np
 
-from lowbit.kernels.conv2d.decision import Decision, decision_of
-from lowbit.kernels.conv2d.problem import Choice, ConvProblem
-from lowbit.kernels.conv2d.select import choose, option, tilings_of
-from lowbit.kernels.conv2d.tiles import Tiling, unit_of
-from lowbit.kernels.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.selection.cost import Tiling, unit_of
+from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
+from lowbit.kernels.conv2d.selection.select import choose, option, tilings_of
+from lowbit.kernels.conv2d.selection.winograd import tilings, winograd_choices, winograd_cycles
 from lowbit.kernels.spec import WinogradSpec
-from lowbit.kernels.winograd.select import tilings, winograd_choices, winograd_cycles
 from lowbit.targets import Target
 
 __all__ = ["LIMIT", "SOURCES", "candidates"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from lowbit.kernels.conv2d.problem import Choice, ConvProblem
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import WinogradSpec
 
@@ -15,7 +15,7 @@ __all__ = ["Decision", "decision_of", "problem_key"]
 
 @dataclass(frozen=True)
 class Decision:
-    """``algorithm``: a name in ``REALIZERS`` of decide.py.  ``form``: a name in kernels/forms.py.  The rest as in
+    """``algorithm``: a name in ``REALIZERS`` of decide.py.  ``form``: a name in the table of forms.  The rest as in
     ConvSpec: pixels and channels of a tile, tiles and channel blocks of a unit; ``m_tiles`` is ``tb`` of WinogradSpec.
 
     What the weights must prove (depth, parts) is no part of it: it is proven anew wherever a decision is used.

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache, cached_property
 
 import numpy as np
 
-from lowbit.kernels.conv2d.exactness import maddubs_depth
-from lowbit.kernels.conv2d.pack import weight_blocks
-from lowbit.kernels.conv2d.pairs import pair_constants, pair_offsets
-from lowbit.kernels.conv2d.problem import Choice, ConvProblem
-from lowbit.kernels.conv2d.tiles import form_lanes
-from lowbit.kernels.forms import FORMS, Form
+from lowbit.kernels.conv2d.forms import fastest_first, find_form
+from lowbit.kernels.conv2d.forms.form import Form
+from lowbit.kernels.conv2d.forms.pairs import pair_constants
+from lowbit.kernels.conv2d.forms.transformed import Facts
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import WinogradSpec
@@ -22,7 +20,6 @@ from lowbit.targets import Target
 
 __all__ = ["tilings", "winograd_choices", "winograd_cycles"]
 
-_FORMS = ("u8_vnni_pairs", "u8_vnni", "u8_maddubs", "u8_sdot", "i16_vnni_pairs", "i16_vnni", "i16_maddwd", "i16_smlal", "f32")
 _MIN_CHANNELS = 16
 
 
@@ -34,90 +31,32 @@ def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) 
         return
     if not same or p.wide or p.src.dtype not in ("u8", "f32") or p.src.stride % 16 or min(p.src.c, p.dst.c) < _MIN_CHANNELS:
         return
-    facts = _Facts(weights)
+    facts = Facts(weights)
     seen = set()  # elements: a later form of the same kind is slower
-    for name in _FORMS:
-        form = FORMS[name]
-        if not form.available(target) or (form.element == "f32") != (p.src.dtype == "f32") or form.element in seen:
+    for form in fastest_first(target):
+        other = (form.element == "f32") != (p.src.dtype == "f32")
+        if form.cost(target).winograd is None or other or form.element in seen:
             continue
         found = [draft for m in (4, 2) if (draft := _draft(form, m, p, facts)) is not None]
-        if found and form.name not in _PAIRS:
+        if found and form.settles:
             seen.add(form.element)
         for spec in found:
             yield _finish(_tiled(spec, target), weights)
 
 
-class _Facts:
-    """What the proofs ask of the weights, each found once."""
-
-    def __init__(self, weights: np.ndarray) -> None:
-        self._weights = weights
-        self.transformed = cache(lambda m: MATRICES[m].weights(weights))
-
-    @cached_property
-    def reach(self) -> int:
-        """The largest |sum| of a channel for inputs 0 .. 1."""
-        wide = np.asarray(self._weights, np.int64)
-        return int(max(np.maximum(side * wide, 0).sum((1, 2, 3)).max(initial=0) for side in (1, -1)))
-
-    @cached_property
-    def largest(self) -> int:
-        return int(np.abs(np.asarray(self._weights, np.int64)).max(initial=0))
-
-
-def _draft(form: Form, m: int, p: ConvProblem, facts: _Facts) -> WinogradSpec | None:
+def _draft(form: Form, m: int, p: ConvProblem, facts: Facts) -> WinogradSpec | None:
     """The spec without its tile, or None where the form could not hold the numbers."""
     if min(p.dst.h, p.dst.w) < m:
         return None
-    offset, depth, first, second, k_group = 0, 1, 0, 0, form.k_group
     if form.element != "f32" and (p.act_max * facts.reach >= REACH[m] or facts.largest > 128):
         return None
-    if form.element == "i8":
-        if m != 2 or 4 * p.act_max > 255:
-            return None
-        u = facts.transformed(m)
-        if u.min() < -128 or u.max() > 127:
-            return None
-        if form.name == "u8_sdot":  # multiplies signed bytes
-            if 4 * p.act_max > 127:
-                return None
-        else:
-            offset = 2 * p.act_max
-        if form.name == "u8_maddubs":
-            found = _narrow_depth(u, p.act_max * 4)
-            if found is None:
-                return None
-            depth = found
-    if form.name in _PAIRS:
-        k_group = form.k_group // 2
-        if p.src.stride % (16 * k_group):
-            return None  # the products of neighbours take whole vectors
-        u = facts.transformed(m)
-        if form.element == "i8":
-            offsets = pair_offsets(form, u, 4 * p.act_max)
-            if offsets is None:
-                return None
-            first, second = offsets
-        elif (np.abs(u).max((2, 3)) + _largest_inputs(m, p.act_max) > 32767).any():
-            return None
+    terms = form.winograd(m, p, facts)
+    if terms is None:
+        return None
     return WinogradSpec(
-        p.src, p.dst, p.residual, p.padding, p.act, p.weight, form.name, m, k_group, depth, 1, 16, 1, 1,
-        p.acc_shift, p.sign, offset, first, second,
+        p.src, p.dst, p.residual, p.padding, p.act, p.weight, form.name, m, form.k_group // form.rows, terms.depth,
+        1, 16, 1, 1, p.acc_shift, p.sign, terms.offset, terms.first, terms.second,
     )  # fmt: skip
-
-
-def _largest_inputs(m: int, act_max: int) -> np.ndarray:
-    """Largest |V| at each position."""
-    both = np.einsum("ik,jl->ijkl", MATRICES[m].bt, MATRICES[m].bt)
-    return act_max * np.maximum(np.maximum(both, 0).sum((2, 3)), np.maximum(-both, 0).sum((2, 3)))
-
-
-def _narrow_depth(u: np.ndarray, largest: int) -> int | None:
-    """``maddubs_depth`` of U (p, p, N, C) with unsigned inputs up to ``largest``."""
-    n, c = u.shape[2:]
-    packing = Packing("panels", "i8", n, 1, c, -(-c // 4) * 4, 16, 4, channels=c)
-    depths = [maddubs_depth(weight_blocks(part, packing), largest) for part in u.reshape(-1, n, c)]
-    return None if None in depths else min((d for d in depths if d is not None), key=lambda d: d or 1 << 30)
 
 
 def _finish(spec: WinogradSpec, weights: np.ndarray) -> Choice:
@@ -144,22 +83,11 @@ def _bias_rows(spec: WinogradSpec, weights: np.ndarray) -> np.ndarray:
     return np.asarray((rows + 2**31) % 2**32 - 2**31)
 
 
-_PAIRS = ("u8_vnni_pairs", "i16_vnni_pairs")
-_WORK = {
-    "u8_vnni_pairs": 0.75,
-    "i16_vnni_pairs": 0.75,
-    "u8_vnni": 1.0,
-    "u8_maddubs": 2.0,
-    "i16_vnni": 1.0,
-    "i16_maddwd": 1.05,
-    "f32": 1.0,
-}  # cycles: sixteen channels of one 64-byte vector of weights
-_NEON_WORK = {"i16_smlal": 4.0, "f32": 4.0, "u8_sdot": 2.0}  # the same channels in vectors of 16 bytes
 _INPUT = {2: 35.0, 4: 125.0}  # cycles: one tile, one vector of channels
 _OUTPUT = {2: 50.0, 4: 160.0}  # one tile, sixteen channels in 64-byte vectors
 _WEIGHTS = {2: 30.0, 4: 80.0}  # one vector of weights
 _FLOAT_WEIGHTS = {2: 40.0, 4: 160.0}
-_UNITS = 16  # as in conv2d/tiles.py
+_UNITS = 16  # as in cost.py
 _UNIT_CYCLES = 50_000
 
 
@@ -170,9 +98,9 @@ def _tiled(spec: WinogradSpec, target: Target) -> WinogradSpec:
 
 def tilings(spec: WinogradSpec, target: Target) -> list[WinogradSpec]:
     """``spec`` in every size that fits the registers and the level-2 cache."""
-    lanes = form_lanes(spec.form, target)
-    temporaries = 8 if spec.pairs else 1 if spec.form in ("u8_vnni", "i16_vnni", "f32") else 2
-    held = 2 if spec.form == "i16_smlal" or (spec.form == "u8_maddubs" and spec.depth in (2, 3, 4)) else 1
+    cost = find_form(spec.form).cost(target)
+    assert cost.winograd is not None
+    lanes, held, temporaries = cost.lanes(target), cost.held(spec.depth), cost.winograd.temporaries
     found = []
     channels = -(-spec.dst.c // 16) * 16
     for nr in (nr for nr in (16, 32) if channels % nr == 0):
@@ -198,12 +126,11 @@ def tilings(spec: WinogradSpec, target: Target) -> list[WinogradSpec]:
 
 def winograd_cycles(spec: WinogradSpec, target: Target) -> float:
     """Estimate of the whole layer."""
-    lanes = form_lanes(spec.form, target)
+    cost = find_form(spec.form).cost(target)
+    lanes, work = cost.lanes(target), cost.winograd_work(spec.depth)
     half = lanes / 16
     vectors = spec.nr // lanes
     parts = -(-spec.tiles // spec.tb)
-    table = _NEON_WORK if "neon" in target.features else _WORK
-    work = table[spec.form] if spec.form != "u8_maddubs" or spec.depth == 1 else 1.0 + 1.0 / (spec.depth or 64)
     step = max(spec.mr * vectors * half * work + 0.2 * (spec.mr + vectors) * half, (spec.mr + vectors) * 0.5, 4.0)
     tile = spec.steps * step + 20 + 2 * spec.mr * vectors
     multiply = parts * -(-spec.tb // spec.mr) * spec.positions * spec.blocks * tile
@@ -212,7 +139,7 @@ def winograd_cycles(spec: WinogradSpec, target: Target) -> float:
     given = spec.src.stride / wide * (_INPUT[spec.m] + 2 * spec.positions * spec.pairs) + 3 * spec.positions * spec.pairs
     transforms = tiles * (given + spec.blocks * spec.nr / 16 * _OUTPUT[spec.m] * 64 / target.vector_bytes)
     excess = max(0.0, spec.scratch_bytes - 0.65 * target.l2_bytes) * spec.blocks * parts / 12  # cycles to fetch it again
-    floating = spec.form == "f32"
+    floating = spec.element == "f32"
     rows = spec.blocks * (parts if spec.groups > 1 else 1) * spec.steps * spec.nr * spec.k_group
     weights = rows / max(16, target.vector_bytes / (4 if floating else 2)) * (_FLOAT_WEIGHTS if floating else _WEIGHTS)[spec.m]
     too_few = max(1.0, min(_UNITS, multiply / _UNIT_CYCLES) / spec.units)  # units for many threads

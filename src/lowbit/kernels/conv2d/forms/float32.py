@@ -1,0 +1,39 @@
+"""Fused multiply-adds of float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowbit.kernels.conv2d.forms.form import Form, Words
+from lowbit.kernels.conv2d.forms.transformed import Facts, Terms
+from lowbit.kernels.conv2d.selection.cost import WinogradCost
+from lowbit.kernels.conv2d.selection.neon_tiles import NeonCost
+from lowbit.kernels.conv2d.selection.problem import ConvProblem
+from lowbit.kernels.conv2d.selection.tiles import VectorCost
+
+__all__ = ["FLOAT32", "FORMS"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Float(Form):
+    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+        return problem.src.dtype in self.reads
+
+    def winograd(self, m: int, problem: ConvProblem, facts: Facts) -> Terms | None:
+        return Terms()
+
+
+FLOAT32 = _Float(
+    name="f32",
+    k_group=1,
+    element="f32",
+    reads=("f32",),
+    exact="float32: |error| <= gamma(K + 2) * sum |x w|",
+    words=Words("fused multiply-add", "float", "multiplies one pair of float32 a lane"),
+    arithmetic="lowbit.kernels.conv2d.arithmetic.float32:multiply_add",
+    x86=VectorCost(1.0, 0, winograd=WinogradCost(1.0, 1)),
+    neon=NeonCost(4, 1, 1, batch=4, inputs=1, winograd=WinogradCost(4.0, 1)),
+)
+FORMS: tuple[Form, ...] = (FLOAT32,)

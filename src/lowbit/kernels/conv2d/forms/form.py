@@ -1,0 +1,184 @@
+"""What an instruction sequence is to everybody else: what it takes, why it is exact, what it costs, how it is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from lowbit.errors import UnsupportedPrecision
+from lowbit.kernels.conv2d.forms.panels import panels
+from lowbit.kernels.conv2d.selection.cost import Cost, Tiling, Workload
+from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem, PackSpec
+from lowbit.kernels.layout import Layout
+from lowbit.kernels.packing import Packing
+from lowbit.kernels.spec import ConvSpec
+from lowbit.targets import Target
+
+if TYPE_CHECKING:
+    from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
+    from lowbit.kernels.conv2d.forms.transformed import Facts, Terms
+
+__all__ = ["Form", "Words"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """``instruction``: what multiplies; ``family``: forms of one family take the same operands; ``meaning``: what one
+    instruction does, as a clause; ``any_bytes``: it takes the same time for all operands of at most 8 bits; ``paired``:
+    it multiplies sums of pairs, two products at a time."""
+
+    instruction: str
+    family: str
+    meaning: str
+    any_bytes: bool = False
+    paired: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """One way to multiply and add, and all that is known of it.  Its TensorIR is imported when it is generated.
+
+    ``k_group``: k values a step consumes, from ``rows`` rows of a panel.  ``element``: how a weight is kept in memory
+    (see ``Packing``).  ``reads``: dtypes of the layouts the kernel reads.  ``features``: what the CPU must have, names
+    separated by spaces, alternatives by ``|``.  ``techniques``: names of ``targets.TECHNIQUES`` without which there is no
+    such form.  ``exact``: why the narrow sums are exact, or what is proven from the weights (:meth:`prove`).
+
+    ``x86``, ``neon``: what it costs there (:meth:`cost`).  ``settles``: it costs nothing beside its multiplications, so a
+    form that multiplies more slowly need not be tried.
+
+    ``arithmetic``: ``module:function`` of its inner step, (spec, target) -> ``Arithmetic``; "" for a form that has none
+    because ``builder``, ``module:function`` of its kernel, (spec, target) -> PrimFunc, asks for no such thing.  The
+    shared builder computes tiles of pixels x vectors of channels; a form of another shape brings its own.
+
+    For reports: ``words``; ``bits`` of an input and of a weight, 0 for any; ``sum_bits`` of the lanes in which products
+    meet; ``longest``: steps after which they are widened at the latest, 0 for never; ``repeats``: the form whose inner
+    loop it has; ``depthwise``: depthwise kernels multiply with the same instruction.
+    """
+
+    name: str
+    k_group: int
+    element: str
+    reads: tuple[str, ...]
+    exact: str
+    words: Words
+    arithmetic: str = ""
+    builder: str = "lowbit.kernels.conv2d.schedule:build"
+    features: str = ""
+    techniques: frozenset[str] = frozenset()
+    rows: int = 1
+    x86: Cost | None = None
+    neon: Cost | None = None
+    settles: bool = True
+    bits: int = 0
+    sum_bits: int = 32
+    longest: int = 0
+    repeats: str = ""
+    depthwise: bool = False
+
+    pack_kind: ClassVar[str] = ""  # kind of the kernel that makes what it reads, where the problem's source will not do
+    pack_cycles: ClassVar[tuple[float, float]] = (0.0, 0.0)  # of that kernel, an input value and an input pixel
+
+    @property
+    def group(self) -> int:
+        """Elements of the source that a step reads."""
+        return self.k_group
+
+    @property
+    def table_bytes(self) -> int:
+        """Of a table that its kernels read beside inputs and weights."""
+        return 0
+
+    @property
+    def generator(self) -> tuple[str, ...]:
+        """What of the form decides which code is generated."""
+        return self.arithmetic, self.builder, self.element, str(self.rows)
+
+    def available(self, target: Target) -> bool:
+        """Whether ``target`` has the instructions and nobody switched them off."""
+        has = any(set(needed.split()) <= target.features for needed in self.features.split("|"))
+        return has and not self.techniques & target.without
+
+    # What it fits and why it is exact
+
+    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+        """Whether the form can hold the operands, not looking at sums."""
+        if problem.src.dtype not in self.reads or (problem.wide and self.element == "i8"):
+            return False
+        limit = 128 if self.element == "i8" else 32768
+        return bool(weights.min(initial=0) >= -limit and weights.max(initial=0) < limit)
+
+    def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
+        """``spec`` with the ``depth`` (and ``start``) with which these weights cannot overflow; None where none is safe."""
+        return replace(spec, depth=1)
+
+    def believe(self, spec: ConvSpec, depth: int, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
+        """As :meth:`prove`, with a ``depth`` that is taken at its word."""
+        return replace(spec, depth=depth)
+
+    def winograd(self, m: int, problem: ConvProblem, facts: Facts) -> Terms | None:
+        """How it multiplies numbers transformed for F(m x m, 3 x 3); None where they may not fit."""
+        return None
+
+    # What its kernel is given
+
+    def source(self, src: Layout) -> Layout:
+        """The layout it reads instead of the problem's."""
+        return src
+
+    def start(self, act_max: int) -> int:
+        """``ConvSpec.start``, unless :meth:`prove` finds it."""
+        return 0
+
+    def packing(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:
+        """How weights (N, kh, kw, C / groups) are laid out."""
+        return panels(spec, self.element, self.rows, problem.groups, weights)
+
+    def pack(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> PackSpec | None:
+        """The kernel that makes what it reads; of kind ``pack_kind``."""
+        return None
+
+    def table(self, packing: Packing) -> np.ndarray | None:
+        """int32 of the argument ``t``."""
+        return packing.window_start
+
+    def bias_offset(self, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> np.ndarray:
+        """int64[N]: the part of (sum << acc_shift) that the kernel leaves out."""
+        return np.zeros(packing.n, np.int64)
+
+    def choice(self, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> Choice:
+        """Everything about a kernel whose spec is settled."""
+        offset = self.bias_offset(spec, packing, problem, weights)
+        return Choice(spec, packing, self.table(packing), self.pack(spec, problem, weights), offset)
+
+    # What it costs
+
+    def cost(self, target: Target) -> Cost:
+        """Raises UnsupportedPrecision on a machine for which nobody said."""
+        cost = self.neon if "neon" in target.features else self.x86
+        if cost is None:
+            raise UnsupportedPrecision(
+                f"form {self.name} has no cost on {target.name}; its family file gives them"
+            )
+        return cost
+
+    def tilings(self, load: Workload, target: Target) -> list[Tiling]:
+        """Every tile it can take, with the model's cycles for the whole layer."""
+        return self.cost(target).tilings(self, load, target)
+
+    # How it is generated
+
+    def inner_step(self, spec: ConvSpec, target: Target) -> Arithmetic:
+        made: Arithmetic = _named(self.arithmetic)(spec, target)
+        return made
+
+    def build(self, spec: ConvSpec, target: Target) -> Any:
+        """The PrimFunc of ``spec``."""
+        return _named(self.builder)(spec, target)
+
+
+def _named(place: str) -> Any:
+    module, _, function = place.partition(":")
+    return getattr(import_module(module), function)

@@ -44,7 +44,7 @@ def emulated_targets() -> tuple[Target, ...]:
 
 
 class RandomDecisions:
-    """Instead of the tuner: any admissible decision for every convolution (the ``Decisions`` of kernels/conv2d/selection/decide.py)."""
+    """Instead of the tuner: any admissible decision for every convolution (``Decisions`` of selection/decide.py)."""
 
     def __init__(self, seed: int, target: Target) -> None:
         self._random = np.random.default_rng(seed)

@@ -1,7 +1,7 @@
 """Compiled kernels on disk, so that a network compiled twice waits once.
 
 An entry is ``sha256(object) | object`` in a file named after everything the object depends on: the spec,
-the target, the versions of TVM and the sources that generate kernels.  Entries are written to a temporary
+the target, the versions of TVM and the sources that generate kernels, but not those that choose them.  Entries are written to a temporary
 file and renamed, so readers see a whole entry or none; one whose checksum fails is built again.
 """
 
@@ -21,9 +21,10 @@ from pathlib import Path
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import Target
 
-__all__ = ["cache_folder", "compile_kernels", "entry_path", "generator_version", "read_entry", "write_entry"]
+__all__ = ["cache_folder", "compile_kernels", "entry_path", "generating_sources", "generator_version", "read_entry", "write_entry"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+_CHOOSING = {"selection", "forms"}
 _CHECKSUM = hashlib.sha256().digest_size
 
 
@@ -37,21 +38,29 @@ def cache_folder() -> Path:
 
 @cache
 def generator_version() -> str:
-    """Hash of what turns a spec into code: TVM's versions and lowbit's kernel sources."""
+    """Hash of what turns a spec into code: TVM's versions and lowbit's generating sources."""
     digest = hashlib.sha256()
     for package in ("apache-tvm", "apache-tvm-ffi"):
         with suppress(metadata.PackageNotFoundError):
             digest.update(f"{package}={metadata.version(package)};".encode())
-    for path in sorted([*(_PACKAGE / "kernels").rglob("*.py"), _PACKAGE / "backend" / "codegen.py"]):
+    for path in generating_sources():
         digest.update(str(path.relative_to(_PACKAGE)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def generating_sources() -> list[Path]:
+    """All of ``kernels`` but what chooses (``selection``) and what forms say of themselves (``forms``): what of that is
+    generated is in ``KernelSpec.generator``."""
+    kernels = _PACKAGE / "kernels"
+    generating = [path for path in kernels.rglob("*.py") if not _CHOOSING & set(path.relative_to(kernels).parts)]
+    return sorted([*generating, _PACKAGE / "backend" / "codegen.py"])
 
 
 def entry_path(spec: KernelSpec, target: Target) -> Path:
     """Where the object of ``spec`` for ``target`` is kept."""
     machine = target.to_json()
     del machine["without"]  # decides which specs there are, not what becomes of them
-    key = json.dumps([spec.digest(), machine, generator_version()], sort_keys=True)
+    key = json.dumps([spec.digest(), spec.generator, machine, generator_version()], sort_keys=True)
     name = hashlib.sha256(key.encode()).hexdigest()
     return cache_folder() / "kernels" / name[:2] / f"{name[2:]}.o"
 

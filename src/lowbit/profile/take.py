@@ -72,12 +72,14 @@ def take_profile(
 
 def _peaks(compiled: Compiled, fresh: bool, say: Callable[[str], None]) -> tuple[Peaks | None, str]:
     """(peaks of the loops of this network and of float, ""), or (None, why not)."""
+    from lowbit.kernels.conv2d.forms.float32 import FLOAT32
+
     target = compiled.target
     specs = [entry["spec"] for entry in compiled.layers if entry["macs"]]
     loops = [found[0] for spec in specs if (found := sequence_of(spec, target)) is not None]
     finishes = [finish for spec in specs if (finish := finish_of(spec, target)) is not None]
     try:
-        return measure_peaks(target, compiled.threads, [*loops, Loop("f32", src="f32")], finishes, fresh, say), ""
+        return measure_peaks(target, compiled.threads, [*loops, Loop(FLOAT32.name, src="f32")], finishes, fresh, say), ""
     except ToolMissing as error:
         return None, str(error)
 

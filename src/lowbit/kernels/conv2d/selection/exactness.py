@@ -85,7 +85,7 @@ def int16_depth(w_blocks: np.ndarray, low: int, high: int, run_steps: int, batch
 
 
 def pairs_depth(w_blocks: np.ndarray, low: int, high: int, run_steps: int, batch: int) -> int | None:
-    """As ``int16_depth``, for u8_smull_pairs: a lane of a step holds (x + v) * (y + u), u and v the weights of two
+    """As ``int16_depth``, for pairs of signed bytes: a lane of a step holds (x + v) * (y + u), u and v the weights of two
     neighbouring rows of the panel, low <= x, y <= high.  None where such a sum could leave a byte."""
     w = np.asarray(w_blocks, np.int64)
     if low + w.min(initial=0) < -128 or high + w.max(initial=0) > 127:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from lowbit.backend import cache
 from lowbit.backend.cache import cache_folder, compile_kernels, entry_path
+from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.targets import TARGETS
 from tests.backend.test_codegen import conv
 
@@ -95,6 +97,26 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LOWBIT_CACHE", str(tmp_path / "file"))
     assert compile_kernels([conv()], TARGET)[conv()]
+
+
+def test_what_chooses_and_what_forms_say_is_not_in_the_key() -> None:
+    sources = {str(path).split("/lowbit/")[1] for path in cache.generating_sources()}
+    assert {"kernels/conv2d/tile.py", "kernels/conv2d/arithmetic/vnni.py", "backend/codegen.py"} <= sources
+    for chooser in ("selection/select.py", "selection/decide.py", "selection/winograd.py", "selection/tiles.py", "forms/vnni.py"):
+        assert (cache._PACKAGE / "kernels" / "conv2d" / chooser).exists()
+        assert f"kernels/conv2d/{chooser}" not in sources
+
+
+def test_what_generates_asks_no_chooser() -> None:
+    for path in cache.generating_sources():
+        assert not re.search(r"^\s*(from|import) lowbit\.\S*selection", path.read_text(), re.M), path
+
+
+def test_what_generation_asks_of_a_form_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, form = entry_path(conv(), TARGET), FORMS[conv().form]
+    for other in (replace(form, exact="for another reason", x86=None), replace(form, arithmetic="elsewhere:step")):
+        monkeypatch.setitem(FORMS, form.name, other)
+        assert (entry_path(conv(), TARGET) == before) == (other.arithmetic == form.arithmetic)
 
 
 TWO = """

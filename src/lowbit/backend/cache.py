@@ -1,8 +1,8 @@
 """Compiled kernels on disk, so that a network compiled twice waits once.
 
 An entry is ``sha256(object) | object`` in a file named after everything the object depends on: the spec,
-the target, the versions of TVM and the sources that generate kernels, but not those that choose them.  Entries are written to a temporary
-file and renamed, so readers see a whole entry or none; one whose checksum fails is built again.
+the target, the versions of TVM and the sources that generate kernels, not those that choose them.  Entries are
+written to a temporary file and renamed, so readers see a whole entry or none; one whose checksum fails is built again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from pathlib import Path
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import Target
 
-__all__ = ["cache_folder", "compile_kernels", "entry_path", "generating_sources", "generator_version", "read_entry", "write_entry"]
+__all__ = [
+    "cache_folder",
+    "compile_kernels",
+    "entry_path",
+    "generating_sources",
+    "generator_version",
+    "read_entry",
+    "write_entry",
+]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHOOSING = {"selection", "forms"}

@@ -37,9 +37,7 @@ def build(spec: ConvSpec, target: Target, tile: type[Tile] = Tile) -> Any:
     pointers["w"] = (dtype, steps * row)
     pointers["t"] = ("uint8", arithmetic.bytes.table_bytes) if arithmetic.bytes else ("int32", spec.blocks + 1 + steps)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
-        epilogue = Epilogue(
-            kernel, channels, spec.dst, spec.residual, integer, spec.wide, spec.acc_shift, spec.sign
-        )
+        epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, integer, spec.wide, spec.acc_shift, spec.sign)
         _Nest(kernel, spec, arithmetic, runs, epilogue, target, tile).emit()
     return kernel.func
 

@@ -159,9 +159,7 @@ class Form:
         """Raises UnsupportedPrecision on a machine for which nobody said."""
         cost = self.neon if "neon" in target.features else self.x86
         if cost is None:
-            raise UnsupportedPrecision(
-                f"form {self.name} has no cost on {target.name}; its family file gives them"
-            )
+            raise UnsupportedPrecision(f"form {self.name} has no cost on {target.name}; its family file gives them")
         return cost
 
     def tilings(self, load: Workload, target: Target) -> list[Tiling]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit.kernels.conv2d.selection.decide import Request, decide
-from lowbit.kernels.conv2d.selection.decision import Decision
+from lowbit.kernels.conv2d.selection.decision import Decision, Key
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.targets import Target
 from lowbit.tuning.trial import Trial
@@ -44,5 +44,5 @@ def decision(mr: int = 2, form: str = "u8_vnni", nr: int = 16, algorithm: str = 
     return Decision(algorithm, form, mr, nr, 3, 1)
 
 
-def trial(key: str = "k", mr: int = 2, rung: int = 0, ratio: float = 0.5, threads: int = 2) -> Trial:
-    return Trial(key, threads, decision(mr), rung, 1000.0 * ratio, ratio)
+def trial(key: str | Key = "k", mr: int = 2, rung: int = 0, ratio: float = 0.5, threads: int = 2) -> Trial:
+    return Trial(key if isinstance(key, Key) else Key(key, ""), threads, decision(mr), rung, 1000.0 * ratio, ratio)

@@ -93,7 +93,7 @@ for mr in range(1, 201):
     assert [finish(process)[0] for process in running] == [0, 0]
     found = Database(path, Origin("cpu", "t", "g")).trials()
     for name in ("a", "b"):
-        own = [t for t in found if t.key == name]
+        own = [t for t in found if t.key.problem == name]
         assert [(t.decision.mr, t.rung) for t in own] == [(mr, rung) for mr in range(1, 201) for rung in (0, 1)]
 
 
@@ -105,7 +105,7 @@ def test_each_cpu_target_and_generator_has_its_own_file(folder: Path, monkeypatc
     monkeypatch.setattr("lowbit.tuning.database.cpu_model", lambda: "Another CPU @ 3/2 GHz")
     other = user_database(TARGET)
     assert other.path.name.startswith("another-cpu-3-2-ghz--x86-64-v3--")
-    monkeypatch.setattr("lowbit.tuning.database.generator_version", lambda: "newer")
+    monkeypatch.setattr("lowbit.tuning.database.shared_version", lambda: "newer")
     assert user_database(TARGET).path != other.path
     first.append([trial()])
     other.append([trial()])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lowbit.kernels.conv2d.selection.decide import realize
-from lowbit.kernels.conv2d.selection.decision import Decision, decision_of, problem_key
-from lowbit.kernels.conv2d.selection.select import choose, options
+from lowbit.kernels.conv2d.selection.decision import Decision, decision_of, key_of
+from lowbit.kernels.conv2d.selection.select import choose, outcomes
 from lowbit.targets import TARGETS
 from tests.tuning.problems import SHAPE, decision, request, small
 
@@ -42,21 +42,21 @@ def test_a_choice_comes_back_from_its_decision() -> None:
 def test_the_key_is_stable() -> None:
     """Databases that people have depend on this text."""
     assert request(VNNI).key == (
-        "conv2d u8xi8 max=255 shift=0 sign=0 k=3x3 s=2x2 d=1x1 p=1x1 g=1 "
-        "src=1x6x6x32/32u8+1,1,1,1 dst=1x3x3x48/48u8 res=none allows=u8_vnni:1"
+        "conv2d u8xi8 max=255 shift=0 sign=0 k=3x3 s=2x2 d=1x1 p=1x1 g=1 src=1x6x6x32/32u8+1,1,1,1 dst=1x3x3x48/48u8 res=none",
+        "lut_shuffle_bits:-,bit_shuffle:-,lut_shuffle:-,u8_vnni_pairs:-,u8_vnni:1",
     )
 
 
 def test_weights_enter_the_key_only_by_what_they_allow() -> None:
     problem, w = small(limit=60)
-    key = problem_key(problem, options(problem, w, AVX2))
+    key = key_of(problem, outcomes(problem, w, AVX2))
     other = np.flip(w, 0).copy()
-    assert problem_key(replace(problem, layer="elsewhere"), options(problem, other, AVX2)) == key
-    assert problem_key(problem, options(problem, w // 8, AVX2)) != key  # more steps fit a narrow sum
-    assert problem_key(problem, options(problem, w // 8, VNNI)) == problem_key(problem, options(problem, w, VNNI))
+    assert key_of(replace(problem, layer="elsewhere"), outcomes(problem, other, AVX2)) == key
+    assert key_of(problem, outcomes(problem, w // 8, AVX2)) != key  # more steps fit a narrow sum
+    assert key_of(problem, outcomes(problem, w // 8, VNNI)) == key_of(problem, outcomes(problem, w, VNNI))
     split = w.copy()
     split[3, 0, 0, :2] = 127
-    assert "u8_split" in problem_key(problem, options(problem, split, AVX2))
+    assert key_of(problem, outcomes(problem, split, AVX2)).states["u8_split"] != "-"
 
 
 @pytest.mark.parametrize(

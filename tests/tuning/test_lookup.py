@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lowbit.errors import ConfigError
+from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.selection.decide import decide
 from lowbit.kernels.conv2d.selection.decision import decision_of
 from lowbit.kernels.conv2d.selection.select import choose
@@ -12,7 +14,7 @@ from lowbit.targets import TARGETS
 from lowbit.tuning.database import user_database
 from lowbit.tuning.defaults import FOLDER, read_defaults, write_defaults
 from lowbit.tuning.lookup import Lookup, best_by_key, make_lookup, tuning_enabled
-from tests.tuning.problems import request, small, trial
+from tests.tuning.problems import decision, request, small, trial
 
 VNNI = TARGETS["x86-64-v4-vnni"]
 KEY = request(VNNI).key
@@ -77,7 +79,7 @@ def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lowbit.tuning.lookup.read_defaults", lambda target: read_defaults(target, tmp_path))
     user_database(VNNI).append([trial("b", mr=7)])
     made = make_lookup(VNNI, 2)
-    assert [(name, sorted(best)) for name, best in made.sources] == [("user", ["b"]), ("shipped", ["a", "b"])]
+    assert [(name, sorted(best)) for name, best in made.sources] == [("user", [("b", "")]), ("shipped", [("a", ""), ("b", "")])]
     path.write_text("{")
     with pytest.warns(UserWarning, match=f"{path} cannot be read"):
         assert read_defaults(VNNI, tmp_path) == []
@@ -87,3 +89,39 @@ def test_what_comes_with_lowbit_can_be_read(recwarn: pytest.WarningsRecorder) ->
     for path in FOLDER.glob("*.json"):
         assert read_defaults(TARGETS[path.stem])
     assert not recwarn.list
+
+
+def test_a_new_form_orphans_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is tried first, and ends the search: what was measured before is found, and proven again."""
+    problem, w = small()
+    new = replace(FORMS["u8_vnni"], name="u8_new", x86=replace(FORMS["u8_vnni"].x86, cycles=0.1))  # type: ignore[type-var]
+    before, path = request(VNNI).key, user_database(VNNI).path
+    monkeypatch.setitem(FORMS, new.name, new)
+    key = request(VNNI).key
+    assert (key.problem, "u8_vnni" in key.states) == (before.problem, False)
+    assert choose(problem, w, VNNI).spec.form == new.name
+    choice, tuned = decide(problem, w, VNNI, lookup(user=[trial(before, mr=3)]))
+    assert (choice.spec.form, choice.spec.mr, tuned) == ("u8_vnni", 3, True)
+    both = lookup(user=[trial(before, mr=3), trial(key, mr=4)])
+    assert decide(problem, w, VNNI, both)[0].spec.mr == 4  # measured with all there is
+    assert user_database(VNNI).path == path
+
+
+def test_what_other_weights_allowed_does_not_count() -> None:
+    problem, w = small(limit=60)
+    avx2 = TARGETS["x86-64-v3"]
+    key = request(avx2, limit=60).key
+    db = lookup(user=[replace(trial(key), decision=decision(form="u8_maddubs", mr=2))])
+    assert decide(problem, w, avx2, db)[1]
+    assert not decide(problem, w // 8, avx2, db)[1]  # more steps fit a narrow sum
+    assert not decide(problem, w * 2, avx2, db)[1]  # none does
+
+
+def test_every_shipped_decision_can_be_used() -> None:
+    """Its key is one of today: what it allows names forms of the table, first those that are tried first."""
+    for path in FOLDER.glob("*.json"):
+        for shipped in read_defaults(TARGETS[path.stem]):
+            names = [name.rpartition("-")[2] for name in shipped.key.states]
+            assert set(names) <= FORMS.keys()
+            assert shipped.decision.form in FORMS
+            assert " allows=" not in shipped.key.problem

@@ -28,9 +28,9 @@ def test_this_machines_measurements_replace_those_in_the_file(
     arguments = ["--networks", "mlp_jsc", "--configs", "8/int8", "--threads", "1", "--budget", "1e-9"]
     monkeypatch.setattr(sys, "argv", ["tune_defaults", *arguments])
     script.main()
-    found = {(t.key, t.threads): t.decision.mr for t in reading(TARGET, tmp_path)}
+    found = {(t.key.problem, t.threads): t.decision.mr for t in reading(TARGET, tmp_path)}
     assert found == {("old", 2): 1, ("both", 2): 2, ("both", 1): 3}
     assert "mlp_jsc 8/int8, 1 threads" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["tune_defaults", *arguments, "--fresh"])
     script.main()
-    assert {t.key for t in reading(TARGET, tmp_path)} == {"both"}
+    assert {t.key.problem for t in reading(TARGET, tmp_path)} == {"both"}

@@ -28,6 +28,7 @@ __all__ = [
     "generating_sources",
     "generator_version",
     "read_entry",
+    "shared_version",
     "write_entry",
 ]
 
@@ -47,11 +48,21 @@ def cache_folder() -> Path:
 @cache
 def generator_version() -> str:
     """Hash of what turns a spec into code: TVM's versions and lowbit's generating sources."""
+    return _version(generating_sources())
+
+
+@cache
+def shared_version() -> str:
+    """The same without what belongs to a family of forms alone."""
+    return _version([path for path in generating_sources() if path.parent.name != "arithmetic"])
+
+
+def _version(sources: list[Path]) -> str:
     digest = hashlib.sha256()
     for package in ("apache-tvm", "apache-tvm-ffi"):
         with suppress(metadata.PackageNotFoundError):
             digest.update(f"{package}={metadata.version(package)};".encode())
-    for path in generating_sources():
+    for path in sources:
         digest.update(str(path.relative_to(_PACKAGE)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

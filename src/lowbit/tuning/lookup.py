@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from lowbit.errors import ConfigError
 from lowbit.kernels.conv2d.selection.decide import Request
-from lowbit.kernels.conv2d.selection.decision import Decision
+from lowbit.kernels.conv2d.selection.decision import Decision, Key
 from lowbit.targets import Target
 from lowbit.tuning.database import user_database
 from lowbit.tuning.defaults import read_defaults
@@ -17,16 +17,16 @@ from lowbit.tuning.trial import Trial, best_trial
 
 __all__ = ["Best", "Lookup", "best_by_key", "make_lookup", "tuning_enabled"]
 
-Best = Mapping[str, Mapping[int, Trial]]
+Best = Mapping[Key, Mapping[int, Trial]]
 """key -> threads -> the best trial."""
 
 
-def best_by_key(trials: Iterable[Trial]) -> dict[str, dict[int, Trial]]:
+def best_by_key(trials: Iterable[Trial]) -> dict[Key, dict[int, Trial]]:
     """The best of all trials of each problem and number of threads."""
-    grouped: dict[tuple[str, int], list[Trial]] = defaultdict(list)
+    grouped: dict[tuple[Key, int], list[Trial]] = defaultdict(list)
     for trial in trials:
         grouped[trial.key, trial.threads].append(trial)
-    best: dict[str, dict[int, Trial]] = defaultdict(dict)
+    best: dict[Key, dict[int, Trial]] = defaultdict(dict)
     for (key, threads), group in grouped.items():
         found = best_trial(group)
         assert found is not None
@@ -46,17 +46,26 @@ class Lookup:
     threads: int
     sources: tuple[tuple[str, Best], ...]
     counts: Counter[str] = field(default_factory=Counter)
-    _answered: dict[str, str] = field(default_factory=dict)  # key -> source
+    _answered: dict[Key, str] = field(default_factory=dict)  # key -> source
+    _keys: dict[str, dict[str, list[Key]]] = field(default_factory=dict)  # source -> problem -> what was measured of it
 
     def find(self, request: Request) -> Decision | None:
         for name, best in self.sources:
-            if found := best.get(request.key):
+            if found := best.get(request.key) or self._again(name, best, request):
                 nearest = min(found, key=lambda threads: (abs(threads - self.threads), -threads))
                 self.counts[name] += 1
                 self._answered[request.key] = name
                 return found[nearest].decision
         self.counts["untuned"] += 1
         return None
+
+    def _again(self, name: str, best: Best, request: Request) -> Mapping[int, Trial] | None:
+        """What was measured before there were all forms that there are now."""
+        if name not in self._keys:
+            self._keys[name] = defaultdict(list)
+            for key in best:
+                self._keys[name][key.problem].append(key)
+        return next((best[key] for key in self._keys[name].get(request.key.problem, ()) if request.allows(key)), None)
 
     def refuse(self, request: Request, decision: Decision) -> None:
         self.counts[self._answered[request.key]] -= 1

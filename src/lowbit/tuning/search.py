@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 
 from lowbit.kernels.conv2d.selection.decide import Request
-from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
+from lowbit.kernels.conv2d.selection.decision import Decision, Key, decision_of
 from lowbit.tuning.database import Database
 from lowbit.tuning.measure import Measured
 from lowbit.tuning.trial import Trial, best_trial
@@ -53,12 +53,12 @@ class Search:
 
     def __post_init__(self) -> None:
         self.measured = 0  # programs
-        self._known: dict[str, dict[tuple[Decision, int], Trial]] = {}
+        self._known: dict[Key, dict[tuple[Decision, int], Trial]] = {}
         for trial in self.database.trials():
             if trial.threads == self.threads:
                 self._known.setdefault(trial.key, {})[trial.decision, trial.rung] = trial
 
-    def best(self, key: str) -> Trial | None:
+    def best(self, key: Key) -> Trial | None:
         """The best decision measured for a problem."""
         return best_trial(self._known.get(key, {}).values())
 

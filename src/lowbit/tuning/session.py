@@ -12,7 +12,7 @@ from lowbit.errors import ConfigError
 from lowbit.graph import Graph
 from lowbit.kernels.conv2d.selection.candidates import LIMIT, candidates
 from lowbit.kernels.conv2d.selection.decide import Request
-from lowbit.kernels.conv2d.selection.decision import Decision
+from lowbit.kernels.conv2d.selection.decision import Decision, Key
 from lowbit.lowering import lower
 from lowbit.progress import Stage, stage
 from lowbit.targets import Target
@@ -94,8 +94,8 @@ def collect_problems(graph: Graph, target: Target, pattern: str = "*") -> list[P
     """
     recorder = _Recorder()
     lower(graph, target, recorder)
-    layers: dict[str, list[str]] = {}
-    requests: dict[str, Request] = {}
+    layers: dict[Key, list[str]] = {}
+    requests: dict[Key, Request] = {}
     for request in recorder.requests:
         if fnmatchcase(request.problem.layer, pattern):
             requests.setdefault(request.key, request)

@@ -10,9 +10,9 @@ import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms import FORMS
-from lowbit.kernels.conv2d.selection.decision import Decision, decision_of, problem_key
+from lowbit.kernels.conv2d.selection.decision import Decision, Key, decision_of, key_of, state_of
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
-from lowbit.kernels.conv2d.selection.select import best, describe, option, options, tilings_of
+from lowbit.kernels.conv2d.selection.select import best, describe, option, outcome, outcomes, tilings_of
 from lowbit.kernels.conv2d.selection.winograd import tilings, winograd_choices
 from lowbit.kernels.spec import ConvSpec, WinogradSpec
 from lowbit.targets import Target
@@ -24,11 +24,21 @@ __all__ = ["REALIZERS", "Decisions", "Request", "decide", "realize"]
 class Request:
     """A problem that asks for a decision.  ``model``: what the cost model chooses; ``found``: what it chose from."""
 
-    key: str
+    key: Key
     problem: ConvProblem
     weights: np.ndarray
+    target: Target
     model: Choice
     found: Sequence[Choice] = ()
+
+    def allows(self, key: Key) -> bool:
+        """Whether a measurement made for ``key`` holds here: everything that was tried then is proven again, and is
+        allowed, or not, as it was.  What else there is to try by now, new forms, does not matter."""
+        own = self.key.states
+        return key.problem == self.key.problem and all(
+            state == (own[name] if name in own else state_of(outcome(name, self.problem, self.weights, self.target)))
+            for name, state in key.states.items()
+        )
 
     @property
     def macs(self) -> int:
@@ -52,11 +62,12 @@ def decide(problem: ConvProblem, weights: np.ndarray, target: Target, decisions:
     ``select.choose``.  Raises UnsupportedPrecision where no form fits.
     """
     weights = np.asarray(weights)
-    found = options(problem, weights, target)
+    tried = outcomes(problem, weights, target)
+    found = [choice for choice in tried.values() if choice is not None]
     model = best(found, problem, weights, target)
     if decisions is None:
         return model, False
-    request = Request(problem_key(problem, found), problem, weights, model, found)
+    request = Request(key_of(problem, tried), problem, weights, target, model, found)
     decision = decisions.find(request)
     if decision is None:
         return model, False

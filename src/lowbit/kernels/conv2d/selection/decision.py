@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import WinogradSpec
 
-__all__ = ["Decision", "decision_of", "problem_key"]
+__all__ = ["Decision", "Key", "decision_of", "key_of", "state_of"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,35 @@ def decision_of(choice: Choice) -> Decision:
     return Decision("direct", spec.form, spec.mr, spec.nr, spec.m_tiles, spec.n_blocks)
 
 
-def problem_key(problem: ConvProblem, found: Sequence[Choice]) -> str:
-    """One line of text that is equal for problems with the same best decision.
+class Key(NamedTuple):
+    """What a measurement holds for.  ``problem``: everything but the weights and the layer's name.  ``allows``: what
+    the weights allowed, as far as forms were tried: ``name:state`` each, separated by commas (:func:`state_of`)."""
 
-    Everything of the problem but its layer's name; of the weights only what they allow: the forms of ``found``
-    (``select.options``) with the depth and parts proven for each, and the doubled steps in sixteenths.
-    """
+    problem: str
+    allows: str
+
+    @property
+    def states(self) -> dict[str, str]:
+        return dict(entry.split(":", 1) for entry in self.allows.split(",") if entry)
+
+
+def key_of(problem: ConvProblem, outcomes: Mapping[str, Choice | None]) -> Key:
+    """The key of a problem whose weights have these ``select.outcomes``."""
+    return Key(_text(problem), ",".join(f"{name}:{state_of(choice)}" for name, choice in outcomes.items()))
+
+
+def state_of(choice: Choice | None) -> str:
+    """What the weights prove for a form: depth, parts, doubled steps in sixteenths; ``-`` where it is not admissible."""
+    if choice is None:
+        return "-"
+    if isinstance(choice.spec, WinogradSpec):
+        return str(choice.spec.depth)
+    parts = f"*{choice.spec.parts}" if choice.spec.parts > 1 else ""
+    split = f"/{round(16 * choice.split)}" if choice.split else ""
+    return f"{choice.spec.depth}{parts}{split}"
+
+
+def _text(problem: ConvProblem) -> str:
     p = problem
     entries = {
         "": f"{p.op} {p.act}x{p.weight}",
@@ -72,7 +95,6 @@ def problem_key(problem: ConvProblem, found: Sequence[Choice]) -> str:
         "src": _layout(p.src),
         "dst": _layout(p.dst),
         "res": "none" if p.residual is None else _layout(p.residual),
-        "allows": ",".join(map(_allowed, found)),
     }
     return " ".join(f"{name}={value}" if name else str(value) for name, value in entries.items())
 
@@ -84,12 +106,3 @@ def _pair(values: tuple[int, int]) -> str:
 def _layout(at: Layout) -> str:
     halo = f"+{at.top},{at.left},{at.bottom},{at.right}" if at.halo else ""
     return f"{at.n}x{at.h}x{at.w}x{at.c}/{at.stride}{at.dtype}{halo}"
-
-
-def _allowed(choice: Choice) -> str:
-    spec = choice.spec
-    if isinstance(spec, WinogradSpec):
-        return f"winograd{spec.m}-{spec.form}:{spec.depth}"
-    parts = f"*{spec.parts}" if spec.parts > 1 else ""
-    split = f"/{round(16 * choice.split)}" if choice.split else ""
-    return f"{spec.form}:{spec.depth}{parts}{split}"

@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.conv2d.forms import fastest_first, find_form
+from lowbit.kernels.conv2d.forms import FORMS, fastest_first, find_form
 from lowbit.kernels.conv2d.forms.form import Form
 from lowbit.kernels.conv2d.geometry import find_runs
 from lowbit.kernels.conv2d.selection.cost import Tiling, Workload, fastest
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem, PackSpec
-from lowbit.kernels.conv2d.selection.winograd import winograd_choices, winograd_cycles
+from lowbit.kernels.conv2d.selection.winograd import winograd_cycles, winograd_outcomes
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.spec import ConvSpec, WinogradSpec
 from lowbit.targets import Target
 
-__all__ = ["best", "choose", "describe", "estimate", "option", "options", "tilings_of"]
+__all__ = ["best", "choose", "describe", "estimate", "option", "options", "outcome", "outcomes", "tilings_of"]
 
 
 def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
@@ -28,23 +28,38 @@ def choose(problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice:
 
 
 def options(problem: ConvProblem, weights: np.ndarray, target: Target) -> list[Choice]:
-    """The model's choice of each form that may be the fastest, by the speed of their multiplications.
+    """The model's choice of each form that may be the fastest and is admissible: those of :func:`outcomes`."""
+    return [choice for choice in outcomes(problem, weights, target).values() if choice is not None]
+
+
+def outcomes(problem: ConvProblem, weights: np.ndarray, target: Target) -> dict[str, Choice | None]:
+    """Form (or Winograd's algorithm and form) -> the model's choice of it, None where it is not admissible; of those that
+    may be the fastest, by the speed of their multiplications.
 
     A form that costs nothing beside them ends the search.  Of forms that pack their input in the same way the first that
     fits is the fastest."""
-    found: list[Choice] = []
+    found: dict[str, Choice | None] = {}
     packed: set[str] = set()
     for form in fastest_first(target):
         if form.pack_kind in packed:
             continue
-        choice = option(form, problem, weights, target)
+        found[form.name] = choice = option(form, problem, weights, target)
         if choice is None:
             continue
-        found.append(choice)
         if form.settles:
             break
         packed |= {form.pack_kind} - {""}
-    return [*found, *winograd_choices(problem, weights, target)]
+    return found | dict(winograd_outcomes(problem, weights, target))
+
+
+def outcome(name: str, problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice | None:
+    """One of :func:`outcomes`, whether it would be tried or not; None for a name that nobody has."""
+    form = FORMS.get(name.rpartition("-")[2])
+    if form is None:
+        return None
+    if form.name == name:
+        return option(form, problem, weights, target)
+    return dict(winograd_outcomes(problem, weights, target, form)).get(name)
 
 
 def option(form: Form, problem: ConvProblem, weights: np.ndarray, target: Target) -> Choice | None:

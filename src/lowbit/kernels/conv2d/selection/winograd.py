@@ -18,13 +18,20 @@ from lowbit.kernels.spec import WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES, REACH
 from lowbit.targets import Target
 
-__all__ = ["tilings", "winograd_choices", "winograd_cycles"]
+__all__ = ["tilings", "winograd_choices", "winograd_cycles", "winograd_outcomes"]
 
 _MIN_CHANNELS = 16
 
 
 def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterator[Choice]:
     """Every admissible Winograd form of ``problem``, each with the tile of the cost model."""
+    return (choice for _, choice in winograd_outcomes(problem, weights, target) if choice is not None)
+
+
+def winograd_outcomes(
+    problem: ConvProblem, weights: np.ndarray, target: Target, form: Form | None = None
+) -> Iterator[tuple[str, Choice | None]]:
+    """(``winograd<m>-<form>``, its choice or None where it is not admissible) of every form that is tried, or of one."""
     p = problem
     same = (p.op, p.kernel, p.stride, p.dilation, p.groups) == ("conv2d", (3, 3), (1, 1), (1, 1), 1)
     if "winograd" in target.without:
@@ -33,15 +40,15 @@ def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) 
         return
     facts = Facts(weights)
     seen = set()  # elements: a later form of the same kind is slower
-    for form in fastest_first(target):
-        other = (form.element == "f32") != (p.src.dtype == "f32")
-        if form.cost(target).winograd is None or other or form.element in seen:
+    for tried in fastest_first(target):
+        other = (tried.element == "f32") != (p.src.dtype == "f32")
+        if tried.cost(target).winograd is None or other or tried.element in seen or form not in (None, tried):
             continue
-        found = [draft for m in (4, 2) if (draft := _draft(form, m, p, facts)) is not None]
-        if found and form.settles:
-            seen.add(form.element)
-        for spec in found:
-            yield _finish(_tiled(spec, target), weights)
+        drafts = {m: _draft(tried, m, p, facts) for m in (4, 2)}
+        if any(drafts.values()) and tried.settles:
+            seen.add(tried.element)
+        for m, spec in drafts.items():
+            yield f"winograd{m}-{tried.name}", None if spec is None else _finish(_tiled(spec, target), weights)
 
 
 def _draft(form: Form, m: int, p: ConvProblem, facts: Facts) -> WinogradSpec | None:

@@ -14,15 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from lowbit.compiler import quantize, trace
+from lowbit.files import write_whole
 from lowbit.measure.machine import file_name
 from lowbit.quantization import parse_config
 from lowbit.targets import Target, find_target
 from lowbit.targets.host import cpu_model
 from lowbit.tuning.database import user_database
-from lowbit.tuning.defaults import read_defaults, write_defaults
+from lowbit.tuning.defaults import FOLDER, read_defaults
 from lowbit.tuning.lookup import best_by_key
 from lowbit.tuning.session import TuneReport, tune_graph
 from lowbit.tuning.trial import Trial
@@ -67,6 +69,16 @@ def collected(target: Target, fresh: bool) -> list[Trial]:
     for key, found in best_by_key(user_database(target).trials()).items():
         known |= {(key, threads): trial for threads, trial in found.items()}
     return list(known.values())
+
+
+def write_defaults(target: Target, cpu: str, trials: Iterable[Trial], folder: Path = FOLDER) -> Path:
+    """One line for each trial, in the order of their keys, so that a change of one is a change of one line."""
+    path = folder / f"{target.name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(trial.to_json()) for trial in sorted(trials, key=lambda trial: (trial.key, trial.threads))]
+    body = ",\n".join(lines)
+    write_whole(path, f'{{"cpu": {json.dumps(cpu)}, "target": {json.dumps(target.name)}, "trials": [\n{body}\n]}}\n')
+    return path
 
 
 def main() -> None:

@@ -36,6 +36,7 @@ def test_the_loop_of_a_kernel() -> None:
     assert sequence_of(spec("u8_maddubs", depth=8), VNNI) == (Sequence("u8_maddubs", 8), 1.0)
     assert sequence_of(spec("u8_maddubs", depth=128), VNNI) == (Sequence("u8_maddubs", 0), 1.0)
     assert sequence_of(spec("u8_split"), VNNI) == (Sequence("u8_maddubs", 1), 1.0)
+    assert sequence_of(spec("u8_smull_pairs"), TARGETS["raspberry-pi-4"]) == (Sequence("u8_smull_pairs", 1), 1.0)
     wide = spec("i16_vnni", parts=2, wide=True, src=replace(BYTES, dtype="i16"), depth=0)
     assert sequence_of(wide, VNNI) == (Sequence("i16_vnni", 0, 2, True, "i16"), 1.0)
 

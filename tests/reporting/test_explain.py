@@ -87,6 +87,14 @@ def test_layers_kept_wider() -> None:
     assert "kept wider" not in text(profile(conv("a", "u8_vnni", "u8 i8"), conv("b", "u8_vnni", "u8 i8")))
 
 
+def test_each_look_up_says_its_own_width() -> None:
+    said = text(
+        profile(conv("a", "lut_shuffle_bits", "u1 b1"), conv("b", "lut_shuffle", "u2 i2"), conv("c", "lut_shuffle", "u2 i2"))
+    )
+    assert "1 layer of 1 bit: vpshufb looks up the sum of four one-bit products a byte instead of multiplying" in said
+    assert "2 layers of 2 bits: vpshufb looks up the sum of two two-bit products a byte instead of multiplying" in said
+
+
 def test_one_bit_and_depthwise() -> None:
     said = text(profile(conv("a", "bit_popcount", "u1 b1")))
     assert "1 layer of 1 bit: xor + vpopcntd counts 32 one-bit products a lane." in said

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from benchmarks.tune_defaults import write_defaults
 
 from lowbit.errors import ConfigError
 from lowbit.kernels.conv2d.forms import FORMS
@@ -12,7 +13,7 @@ from lowbit.kernels.conv2d.selection.decision import decision_of
 from lowbit.kernels.conv2d.selection.select import choose
 from lowbit.targets import TARGETS
 from lowbit.tuning.database import user_database
-from lowbit.tuning.defaults import FOLDER, read_defaults, write_defaults
+from lowbit.tuning.defaults import FOLDER, read_defaults
 from lowbit.tuning.lookup import Lookup, best_by_key, make_lookup, tuning_enabled
 from tests.tuning.problems import decision, request, small, trial
 

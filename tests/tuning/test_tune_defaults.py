@@ -20,7 +20,7 @@ def test_this_machines_measurements_replace_those_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = _script("tune_defaults")
-    reading, writing = defaults.read_defaults, defaults.write_defaults
+    reading, writing = defaults.read_defaults, script.write_defaults
     monkeypatch.setattr(script, "read_defaults", lambda target: reading(target, tmp_path))
     monkeypatch.setattr(script, "write_defaults", lambda target, cpu, trials: writing(target, cpu, trials, tmp_path))
     writing(TARGET, "cpu", [trial("old", mr=1), trial("both", mr=1)], tmp_path)

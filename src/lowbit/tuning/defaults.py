@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
-from lowbit.files import write_whole
 from lowbit.targets import Target
 from lowbit.tuning.trial import Trial
 
-__all__ = ["FOLDER", "read_defaults", "write_defaults"]
+__all__ = ["FOLDER", "read_defaults"]
 
 FOLDER = Path(__file__).resolve().parent / "defaults"
 
@@ -26,13 +24,3 @@ def read_defaults(target: Target, folder: Path = FOLDER) -> list[Trial]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         warnings.warn(f"tuned defaults {path} cannot be read and are not used; install lowbit anew: {error}", stacklevel=2)
         return []
-
-
-def write_defaults(target: Target, cpu: str, trials: Iterable[Trial], folder: Path = FOLDER) -> Path:
-    """One line for each trial, in the order of their keys, so that a change of one is a change of one line."""
-    path = folder / f"{target.name}.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(trial.to_json()) for trial in sorted(trials, key=lambda trial: (trial.key, trial.threads))]
-    body = ",\n".join(lines)
-    write_whole(path, f'{{"cpu": {json.dumps(cpu)}, "target": {json.dumps(target.name)}, "trials": [\n{body}\n]}}\n')
-    return path

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lowbit.kernels.conv2d.selection.exactness import DEPTHS, int32_depth, lut_depth, maddubs_depth, split_steps
+from lowbit.kernels.conv2d.selection.exactness import int32_depth, lut_depth, maddubs_depth, split_steps
+
+DEPTHS = (1, 2, 3, 4, 8, 16, 32)
 
 
 def lane_extremes(w: np.ndarray, act_max: int, depth: int, run_steps: int) -> tuple[int, int]:

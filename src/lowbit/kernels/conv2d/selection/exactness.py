@@ -13,10 +13,9 @@ import numpy as np
 
 from lowbit.kernels.conv2d.blocks import block_starts
 
-__all__ = ["DEPTHS", "int16_depth", "int32_depth", "lut_depth", "maddubs_depth", "pairs_depth", "split_steps"]
+__all__ = ["int16_depth", "int32_depth", "lut_depth", "maddubs_depth", "pairs_depth", "split_steps"]
 
-_POWERS = (2, 4, 8, 16, 32)
-DEPTHS = (1, 3, *_POWERS)  # steps sharing an int16 lane; beyond 32 widening costs nothing
+_POWERS = (2, 4, 8, 16, 32)  # steps sharing an int16 lane; beyond 32 widening costs nothing
 _INT16 = 32767
 _INT32 = 2**31 - 1
 
@@ -37,7 +36,7 @@ def _grouped(values: np.ndarray, run_steps: int, depth: int) -> np.ndarray:
 
 
 def maddubs_depth(w_blocks: np.ndarray, act_max: int, run_steps: int | None = None) -> int | None:
-    """How many vpmaddubsw may share an int16 accumulator: 0 = the whole K, a value of DEPTHS,
+    """How many vpmaddubsw may share an int16 accumulator: 0 = the whole K, 1, 3 or a power of two up to 32,
     or None where even one instruction could saturate.
 
     ``run_steps``: steps of one run (groups do not span runs); default: all steps are one run.

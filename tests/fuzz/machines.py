@@ -16,7 +16,7 @@ from lowbit.emulate.tools import find_qemu_user
 from lowbit.errors import ToolMissing
 from lowbit.kernels.conv2d.selection.candidates import candidates
 from lowbit.kernels.conv2d.selection.decide import Request
-from lowbit.kernels.conv2d.selection.decision import Decision
+from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering import Program
 from lowbit.targets import TARGETS, Target
@@ -44,14 +44,20 @@ def emulated_targets() -> tuple[Target, ...]:
 
 
 class RandomDecisions:
-    """Instead of the tuner: any admissible decision for every convolution (``Decisions`` of selection/decide.py)."""
+    """Instead of the tuner: any admissible decision for every convolution (``Decisions`` of selection/decide.py).
+
+    Half of them of those worth measuring, with all their tiles; the others of every form and algorithm that is proven exact,
+    however slow, which small layers would never be given."""
 
     def __init__(self, seed: int, target: Target) -> None:
         self._random = np.random.default_rng(seed)
         self._target = target
 
     def find(self, request: Request) -> Decision | None:
-        found = candidates(request.problem, request.weights, self._target)
+        if self._random.random() < 0.5:
+            found = [decision_of(choice) for choice in request.found]
+        else:
+            found = candidates(request.problem, request.weights, self._target)
         return found[int(self._random.integers(len(found)))]
 
     def refuse(self, request: Request, decision: Decision) -> None:

@@ -168,7 +168,8 @@ class Generator:
                 kwargs[argument.name] = value
             else:
                 args.append(value)
-        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        optional = {argument.name for argument in schema.arguments if argument.has_default_value()}
+        kwargs = {name: value for name, value in kwargs.items() if value is not None or name not in optional}
         self.append(operation, tuple(args), kwargs)
         axes = [
             v for k, v in bound.values.items() if k in ("dim", "dims", "axis0", "axis1", "dim0", "dim1", "source", "start_dim")

@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.forms import fastest_first
 from lowbit.kernels.conv2d.selection.cost import Tiling, unit_of
 from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
@@ -58,7 +58,7 @@ def candidates(problem: ConvProblem, weights: np.ndarray, target: Target, limit:
 def _direct(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterator[tuple[float, Decision]]:
     """(cycles, decision): all tiles with the model's unit, and other units of the best tiles."""
     found = []
-    for form in FORMS.values():
+    for form in fastest_first(target):
         choice = option(form, problem, weights, target)
         if choice is not None:
             found += [(tiling, choice) for tiling in tilings_of(choice, target)]

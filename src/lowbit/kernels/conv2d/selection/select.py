@@ -9,7 +9,7 @@ import numpy as np
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms import FORMS, fastest_first, find_form
 from lowbit.kernels.conv2d.forms.form import Form
-from lowbit.kernels.conv2d.geometry import find_runs
+from lowbit.kernels.conv2d.geometry import Runs, find_runs
 from lowbit.kernels.conv2d.selection.cost import Tiling, Workload, fastest
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem, PackSpec
 from lowbit.kernels.conv2d.selection.winograd import winograd_cycles, winograd_outcomes
@@ -71,7 +71,8 @@ def option(form: Form, problem: ConvProblem, weights: np.ndarray, target: Target
         draft = _draft(form, problem, parts)
         spec = form.prove(draft, form.packing(draft, problem, weights), weights, problem.act_max)
         if spec is not None:
-            tiling = fastest(form.tilings(_workload(spec), target))
+            runs = find_runs(spec.src, spec.kernel, spec.dilation, form.k_group)
+            tiling = fastest(form.tilings(_workload(spec, runs), target))
             tile, unit = (tiling.mr, tiling.nr), (tiling.m_tiles, tiling.n_blocks)
             return describe(form, problem, weights, tile, unit, spec.depth, parts)
     return None
@@ -101,9 +102,10 @@ def estimate(choice: Choice, target: Target) -> float:
 def tilings_of(choice: Choice, target: Target) -> list[Tiling]:
     """Every tile that the choice's form can take; ``cycles`` with those of packing the input."""
     assert isinstance(choice.spec, ConvSpec)
-    form = find_form(choice.spec.form)
+    spec, form = choice.spec, find_form(choice.spec.form)
     packing = _packing_cycles(form, choice.pack)
-    found = form.tilings(_workload(choice.spec, choice.split), target)
+    runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
+    found = form.tilings(_workload(spec, runs, choice.split), target)
     return [replace(tiling, cycles=tiling.cycles + packing) for tiling in found]
 
 
@@ -114,9 +116,8 @@ def _packing_cycles(form: Form, pack: PackSpec | None) -> float:
     return pack.src.n * pack.src.hp * pack.src.wp * (pack.src.c * a_value + a_pixel) + _CALL_COST
 
 
-def _workload(spec: ConvSpec, split: float = 0.0) -> Workload:
+def _workload(spec: ConvSpec, runs: Runs, split: float = 0.0) -> Workload:
     """``split``: fraction of the steps that are done twice."""
-    runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
     one_row = spec.stride == spec.kernel == (1, 1) and not spec.src.halo
     return Workload(
         dst=spec.dst,

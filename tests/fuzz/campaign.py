@@ -21,7 +21,7 @@ from tests.fuzz.state import State
 
 __all__ = ["main", "run_campaign"]
 
-PLAN: dict[str, tuple[int, int]] = {"graph": (25, 300), "module": (25, 80), "compiled": (45, 40), "artifact": (5, 2000)}
+PLAN: dict[str, tuple[int, int]] = {"graph": (25, 300), "module": (25, 80), "compiled": (40, 40), "artifact": (10, 2000)}
 """Kind -> (share of the time, cases of a batch)."""
 
 BEGIN, END = "<!-- counts of make fuzz -->", "<!-- end -->"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from tests.fuzz.draws import Draws, Rejected
+from tests.fuzz.draws import Draws, Rejected, broadcasts
 from tests.fuzz.tensors import Recipe, draw_recipe
 
 if TYPE_CHECKING:
@@ -101,24 +101,8 @@ def _other(u: Unbound, argument: Any) -> Any:
     if u.operation in ("matmul", "mm"):
         return draw_recipe(u.draws, (u.shape[-1] if u.rank else 1, u.draws.integer(1, 20)))
     if u.draws.chance(45):
-        return u.generator.pick(lambda value: _broadcasts(tuple(value.shape), u.shape), live=False)
-    return draw_recipe(u.draws, _broadcastable(u.draws, u.shape, grows=not u.in_place))
-
-
-def _broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b), strict=False))
-
-
-def _broadcastable(draws: Draws, shape: tuple[int, ...], grows: bool) -> tuple[int, ...]:
-    kept = list(shape[draws.integer(0, len(shape)) :]) if draws.chance(40) else list(shape)
-    for axis in range(len(kept)):
-        if draws.chance(30):
-            kept[axis] = 1
-        elif grows and kept[axis] == 1 and draws.chance(20):
-            kept[axis] = draws.choose((2, 3, 5))
-    if grows and len(kept) == len(shape) < 6 and draws.chance(10):
-        kept.insert(0, draws.choose((1, 2)))
-    return tuple(kept)
+        return u.generator.pick(lambda value: broadcasts(tuple(value.shape), u.shape), live=False)
+    return draw_recipe(u.draws, u.draws.broadcastable(u.shape, grows=not u.in_place))
 
 
 def _weight(u: Unbound, argument: Any) -> Any:

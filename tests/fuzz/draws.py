@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-__all__ = ["Draws", "Rejected"]
+__all__ = ["Draws", "Rejected", "broadcasts"]
 
 T = TypeVar("T")
 
@@ -67,6 +67,18 @@ class Draws:
             room //= extent
         return tuple(shape)
 
+    def broadcastable(self, shape: tuple[int, ...], grows: bool = True) -> tuple[int, ...]:
+        """A shape that broadcasts with ``shape``: leading axes left out, extents 1 here or there; ``grows``: also larger ones."""
+        kept = list(shape[self.integer(0, len(shape)) :]) if self.chance(40) else list(shape)
+        for axis in range(len(kept)):
+            if self.chance(30):
+                kept[axis] = 1
+            elif grows and kept[axis] == 1 and self.chance(20):
+                kept[axis] = self.choose((2, 3, 5))
+        if grows and len(kept) == len(shape) < 6 and self.chance(10):
+            kept.insert(0, self.choose((1, 2)))
+        return tuple(kept)
+
     def factors(self, count: int, axes: int) -> tuple[int, ...]:
         """``axes`` extents whose product is ``count``."""
         shape = [1] * axes
@@ -75,6 +87,11 @@ class Draws:
             shape[self.integer(0, axes - 1)] *= prime
             rest //= prime
         return tuple(shape)
+
+
+def broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether tensors of these shapes can be added."""
+    return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b), strict=False))
 
 
 def _primes(number: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any
 from lowbit.errors import GraphError
 from lowbit.graph import Graph
 from lowbit.graph.ops import UNARY
-from tests.fuzz.draws import Draws, Rejected
+from tests.fuzz.draws import Draws, Rejected, broadcasts
 from tests.fuzz.tensors import Recipe, draw_recipe
 from tests.graph.build import Build
 
@@ -193,31 +193,13 @@ def _softmax(s: Sketch) -> None:
     s.node("softmax", x, axis=s.draws.integer(0, len(s.shape(x)) - 1))
 
 
-def _broadcast(s: Sketch, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape that broadcasts with ``shape``: leading axes left out or added, extents 1 here or there."""
-    draws = s.draws
-    kept = list(shape[draws.integer(0, len(shape)) :]) if draws.chance(40) else list(shape)
-    for axis in range(len(kept)):
-        if draws.chance(30):
-            kept[axis] = 1
-        elif kept[axis] == 1 and draws.chance(20):
-            kept[axis] = draws.choose((2, 3, 5))
-    if len(kept) == len(shape) < 6 and draws.chance(10):
-        kept.insert(0, draws.choose((1, 2)))
-    return tuple(kept)
-
-
-def _broadcasts(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
-    return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b), strict=False))
-
-
 def _binary(op: str) -> Callable[[Sketch], None]:
     def draw(s: Sketch) -> None:
         x = s.pick()
         if s.draws.chance(45):
-            y = s.pick(lambda shape: _broadcasts(shape, s.shape(x)))
+            y = s.pick(lambda shape: broadcasts(shape, s.shape(x)))
         else:
-            y = s.tensor(_broadcast(s, s.shape(x)))
+            y = s.tensor(s.draws.broadcastable(s.shape(x)))
         pair = (y, x) if y in s.live and s.draws.chance(50) else (x, y)
         s.node(op, *pair)
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from lowbit.errors import CalibrationError, GraphError, LowbitError
+from lowbit.fake import execute
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph, interpret, verify
 from lowbit.graph.ops import LAYERS
 from lowbit.graph.serialize import from_dict, to_dict
 from lowbit.passes import canonicalize
+from lowbit.passes.rebatch import rebatch
 from lowbit.quantization import QuantizationConfig, calibrate, quantize_graph
 from lowbit.quantization.activations import SMALLEST_SCALE
 from lowbit.quantization.calibration import Calibration
@@ -25,7 +27,7 @@ from tests.fuzz.graphs import POLES
 from tests.fuzz.noise import rounding, spread
 from tests.graph.nodewise import check_nodes
 
-__all__ = ["Checked", "Refused", "allowances", "check_float", "check_precisions", "close", "observed", "quantized"]
+__all__ = ["Checked", "Refused", "allowances", "check_float", "check_precisions", "check_torch", "close", "observed", "quantized"]
 
 _JUMPS = ("sign",)  # functions with steps: a difference of any size may come of an error of any size
 _MARGIN = 16  # times what random errors of the same size did in three trials
@@ -144,11 +146,33 @@ def check_precisions(graph: Graph, inputs: Sequence[Tensor], draws: Draws, check
             outputs = check_nodes(integer, arrays)
         if not _has_poles(integer):
             assert all(np.isfinite(output).all() for output in outputs), f"{config}: outputs that are not finite"
+        check_torch(integer, arrays)
         again = from_dict(*to_dict(integer))
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(interpret(again, arrays), outputs, strict=True)), (
             "after text and back"
         )
         checked.reach(integer, width_class(config))
+
+
+def check_torch(integer: Graph, arrays: Sequence[np.ndarray]) -> None:
+    """Torch gives the oracle's integers at every node; and with twice the rows, where rows are alike, each row's own."""
+    wanted: dict[str, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        interpret(integer, arrays, wanted.__setitem__)
+
+    def same(name: str, value: Tensor) -> None:
+        assert np.array_equal(np.float64(wanted[name]), value.double().numpy(), equal_nan=True), f"{name} in torch"
+
+    inputs = [torch.from_numpy(np.float32(array)) for array in arrays]
+    with torch.inference_mode():
+        once = execute(integer, inputs, same)
+        try:
+            double = rebatch(integer, 2 * len(arrays[0]) if arrays[0].ndim else 2)
+        except GraphError:
+            return
+        twice = execute(double, [torch.cat([value, value.flip(0)]) for value in inputs])
+    for one, both in zip(once, twice, strict=True):
+        assert torch.equal(torch.cat([one, one.flip(0)]).nan_to_num(), both.nan_to_num()), "twice the rows"
 
 
 def _follows(graph: Graph, wide: Graph, inputs: Sequence[Tensor], got: Sequence[np.ndarray]) -> None:

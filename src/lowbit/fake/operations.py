@@ -1,0 +1,226 @@
+"""What each operation of an integer graph computes, in torch: docs/numerics.md again, with gradients.
+
+Quantized values are float32 tensors that hold the integers (all types fit 24 bits); so every step has a derivative, with
+rounding passed straight through.  Sums of products are exact: in float32 up to 2^24, else in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lowbit.fake.grid import Grid, Sum, Term, finish
+from lowbit.fake.straight_through import instead, round_, sign
+from lowbit.frontend import windows
+from lowbit.frontend.pointwise import POINTWISE
+from lowbit.graph import Node
+from lowbit.graph.bounds import span
+from lowbit.numerics import quantize
+
+__all__ = ["OPERATIONS", "Operation", "Site"]
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """Where an operation is carried out: its ``node``, the ``grids`` of its operands and of the result ``out`` (None: real
+    numbers), and the result's ``shape``."""
+
+    node: Node
+    grids: tuple[Grid | None, ...]
+    out: Grid | None
+    shape: tuple[int, ...]
+
+
+Operation = Callable[[Site, Sequence[Tensor]], "Tensor | Sum"]
+"""(site, operands) -> the result, or the sum that is rounded to it."""
+
+_FLOAT32, _FLOAT64 = 2.0**24, 2.0**53  # up to here integers are exact
+
+
+def _grid(grid: Grid | None) -> Grid:
+    if grid is None:
+        raise TypeError("an operand of an integer operation is not quantized")
+    return grid
+
+
+def _exactly(largest: float, *tensors: Tensor) -> list[Tensor]:
+    """The tensors in a dtype that holds every integer up to ``largest`` in magnitude, in whatever order they are summed.
+
+    float32 convolutions are trusted on a CPU at full precision alone: elsewhere they may be rounded to fewer bits, or
+    transformed (Winograd)."""
+    plain = tensors[0].device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
+    dtype = torch.float32 if largest < _FLOAT32 and plain else torch.float64
+    return [tensor.to(dtype) for tensor in tensors]
+
+
+def layer(site: Site, values: Sequence[Tensor]) -> Sum:
+    """acc = sum (q_x - z_x) * w + bias, times s_x * s_w[c]; plus the residual."""
+    x, weight = _grid(site.grids[0]), _grid(site.grids[1])
+    w, bias = values[1], values[2]
+    with torch.no_grad():
+        rows = w.abs().reshape(len(w), -1).sum(1, dtype=torch.float64)
+        largest = span(x.params) * float(rows.max()) + float(bias.abs().max())
+    q, w, bias = _exactly(largest, x.offsets(values[0]), w, bias)
+    if site.node.op == "conv2d":
+        acc = _convolved(site, q, w, bias, x)
+    else:
+        acc = F.linear(q, w, bias)
+    unit = x.scale.double() * weight.scale.double()
+    terms = [Term(acc, unit.reshape(-1, 1, 1) if site.node.op == "conv2d" else unit)]
+    if site.node.attrs.get("residual"):
+        r = _grid(site.grids[-1])
+        terms.append(Term(r.offsets(values[-1]), r.scale.double()))
+    return Sum(tuple(terms))
+
+
+def _convolved(site: Site, q: Tensor, w: Tensor, bias: Tensor, x: Grid) -> Tensor:
+    """The padding holds the integer of 0, which is 0 after the zero point is taken off, but +1 for b1."""
+    top, left, bottom, right = site.node.attrs["padding"]
+    zero = int(quantize(np.float32(0), x.params)) - x.zero_point
+    padding: tuple[int, int] = (top, left)
+    if zero or (top, left) != (bottom, right):
+        q, padding = F.pad(q, (left, right, top, bottom), value=zero), (0, 0)
+    return F.conv2d(q, w, bias, site.node.attrs["stride"], padding, site.node.attrs["dilation"], site.node.attrs["groups"])
+
+
+def _scaled(value: Tensor, grid: Grid | None) -> Term:
+    held = _grid(grid)
+    return Term(held.offsets(value), held.scale.double())
+
+
+def rescale(site: Site, values: Sequence[Tensor]) -> Sum:
+    return Sum((_scaled(values[0], site.grids[0]),))
+
+
+def add(site: Site, values: Sequence[Tensor]) -> Sum:
+    return Sum(tuple(_scaled(value, grid) for value, grid in zip(values, site.grids, strict=True)))
+
+
+def sub(site: Site, values: Sequence[Tensor]) -> Sum:
+    left, right = add(site, values).terms
+    return Sum((left, right._replace(acc=-right.acc)))
+
+
+def mul(site: Site, values: Sequence[Tensor]) -> Sum:
+    x, y = _grid(site.grids[0]), _grid(site.grids[1])
+    a, b = _exactly(span(x.params) * span(y.params), x.offsets(values[0]), y.offsets(values[1]))
+    return Sum((Term(a * b, x.scale.double() * y.scale.double()),))
+
+
+def affine(site: Site, values: Sequence[Tensor]) -> Sum:
+    """The graph's constants hold the scales it was made with: f32(s_x * scale / s_out) and f32(shift / s_out)."""
+    x, held = _grid(site.grids[0]), _grid(site.out)
+    shape = [-1 if axis == 1 else 1 for axis in range(values[0].dim())]
+    scale, shift = (value.reshape(shape).double() * held.made_with for value in values[1:])
+    one = torch.ones((), device=values[0].device)
+    return Sum((Term(x.offsets(values[0]), scale * (x.scale.double() / x.made_with)), Term(one, shift)))
+
+
+def avg_pool2d(site: Site, values: Sequence[Tensor]) -> Sum:
+    """acc = sum over the window, times s_x / divisor."""
+    x, attrs = _grid(site.grids[0]), site.node.attrs
+    rows, columns = (max(b - a for a, b in attrs[axis]) for axis in ("windows", "columns"))
+    (q,) = _exactly(rows * columns * span(x.params), x.offsets(values[0]))
+    acc = windows.avg_pool(q, attrs["windows"], attrs["columns"], (1,) * len(attrs["divisors"]))
+    divisors = torch.tensor(attrs["divisors"], dtype=torch.float64, device=q.device).reshape(acc.shape[2:])
+    return Sum((Term(acc, x.scale.double(), divisors),))
+
+
+def concat(site: Site, values: Sequence[Tensor]) -> Tensor:
+    held, parts = _grid(site.out), []
+    for value, grid in zip(values, site.grids, strict=True):
+        same = _grid(grid).params.same_grid(held.params)
+        parts.append(value if same else finish(Sum((_scaled(value, grid),)), site.node, held))
+    return torch.cat(parts, site.node.attrs["axis"])
+
+
+def unary(site: Site, values: Sequence[Tensor]) -> Tensor:
+    """table[q - qmin]; the gradient is the function's own."""
+    x, table = _grid(site.grids[0]), values[1]
+    qtype = x.params.qtype
+    with torch.no_grad():
+        index = values[0].long()
+        index = (index + 1) >> 1 if qtype.bipolar else index - qtype.qmin
+        exact = table.float()[index]
+    moved = x.moved or (site.out is not None and site.out.moved)  # the table is that of other scales
+    if not moved and not (torch.is_grad_enabled() and values[0].requires_grad):
+        return exact
+    extra = {key: value for key, value in site.node.attrs.items() if key not in ("fn", "qlo", "qhi")}
+    y = POINTWISE[site.node.attrs["fn"]](x.offsets(values[0]) * x.scale, **extra)
+    if site.out is not None:
+        y = _rounded(torch.nan_to_num(y, nan=-torch.inf), site.out)
+    return y if moved else instead(y, exact)
+
+
+def softmax(site: Site, values: Sequence[Tensor]) -> Sum | Tensor:
+    """p = f32(table[max q - q]) / f32(sum of them)."""
+    x, axis = _grid(site.grids[0]), site.node.attrs["axis"]
+    with torch.no_grad():
+        q = values[0].long()
+        e = values[1].long()[q.amax(axis, keepdim=True) - q]
+        p = e.float() / e.sum(axis, keepdim=True).float()
+    if x.moved or (torch.is_grad_enabled() and values[0].requires_grad):
+        smooth = torch.softmax(values[0] * x.scale, axis)
+        p = smooth if x.moved else instead(smooth, p)
+    return p if site.out is None else Sum((Term(p, torch.ones((), dtype=torch.float64, device=p.device)),))
+
+
+def _rounded(x: Tensor, out: Grid) -> Tensor:
+    """clamp(rint(x / scale) + zero_point, qmin, qmax) in float32, NaN gives qmin; b1: the sign."""
+    qtype, zero = out.params.qtype, out.zero_point
+    if qtype.bipolar:
+        return sign(x / out.scale)
+    steps = round_(x / out.scale)
+    steps = torch.where(torch.isnan(steps), float(qtype.qmin - zero), steps)
+    return steps.clamp(qtype.qmin - zero, qtype.qmax - zero) + zero
+
+
+def to_quantized(site: Site, values: Sequence[Tensor]) -> Tensor:
+    return _rounded(values[0].float(), _grid(site.out))
+
+
+def from_integers(site: Site, values: Sequence[Tensor]) -> Tensor:
+    held = _grid(site.grids[0])
+    return held.offsets(values[0]) * held.scale
+
+
+def _slice(site: Site, values: Sequence[Tensor]) -> Tensor:
+    starts, steps = site.node.attrs["starts"], site.node.attrs["steps"]
+    ranges = zip(starts, steps, site.shape, strict=True)
+    return values[0][tuple(slice(start, start + (count - 1) * step + 1, step) for start, step, count in ranges)]
+
+
+def _pad(site: Site, values: Sequence[Tensor]) -> Tensor:
+    value = np.float32(site.node.attrs["value"])
+    fill = float(value if site.out is None else quantize(value, site.out.params))
+    pairs = zip(reversed(site.node.attrs["before"]), reversed(site.node.attrs["after"]), strict=True)
+    return F.pad(values[0], [amount for pair in pairs for amount in pair], value=fill)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "add": add,
+    "affine": affine,
+    "avg_pool2d": avg_pool2d,
+    "clamp": rescale,
+    "concat": concat,
+    "conv2d": layer,
+    "dequantize": from_integers,
+    "expand": lambda site, values: values[0].expand(site.shape),
+    "linear": layer,
+    "max_pool2d": lambda site, values: windows.max_pool(values[0], site.node.attrs["windows"], site.node.attrs["columns"]),
+    "mul": mul,
+    "pad": _pad,
+    "permute": lambda site, values: values[0].permute(site.node.attrs["dims"]),
+    "quantize": to_quantized,
+    "reshape": lambda site, values: values[0].reshape(site.shape),
+    "slice": _slice,
+    "softmax": softmax,
+    "sub": sub,
+    "unary": unary,
+}
+"""Operation -> what it computes on integers; those that only move values, and quantize, also take real numbers."""

@@ -14,9 +14,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 
 # each may import from those before it (and from itself); modules of the top folder count as packages
 ORDER = (
-    "errors", "version", "progress", "files", "numerics", "graph", "zoo", "frontend", "passes", "quantization", "fake", "targets",
+    "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization", "fake", "targets",
     "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate", "reporting", "stage_log",
-    "arguments", "compiler", "bench", "bench_emulated", "evaluate", "cli", "__main__",
+    "arguments", "compiler", "bench", "bench_emulated", "evaluation", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here
@@ -29,7 +29,7 @@ HEAVY = {
     "matplotlib": set(),
 }
 LAZY = {
-    "torch": {"frontend", "zoo", "quantization", "fake", "runtime", "measure", "emulate", "compiler", "bench", "evaluate"},
+    "torch": {"frontend", "zoo", "quantization", "fake", "runtime", "measure", "emulate", "compiler", "bench", "evaluation"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": {"measure"},
     "openvino": {"measure"},

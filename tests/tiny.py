@@ -67,3 +67,11 @@ def two_inputs() -> tuple[Any, Any]:
 def strange_inputs() -> tuple[Any, Any]:
     """A factory whose example input is no tensor."""
     return module(), "pixels"
+
+
+def flat_input() -> tuple[Any, Any]:
+    """A network whose input has one axis."""
+    import torch
+    from torch import nn
+
+    return nn.ReLU(), torch.zeros(16)

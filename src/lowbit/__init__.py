@@ -11,6 +11,8 @@ from lowbit.version import __version__
 
 if TYPE_CHECKING:
     from lowbit.compiler import calibrate, compile, trace, tune
+    from lowbit.data import Dataset
+    from lowbit.evaluation import EvaluationReport, evaluate
     from lowbit.numerics import QType
     from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig
     from lowbit.runtime import Compiled, load
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Calibration",
     "Compiled",
+    "Dataset",
+    "EvaluationReport",
     "LayerPrecision",
     "QType",
     "QuantizationConfig",
     "__version__",
     "calibrate",
     "compile",
+    "evaluate",
     "load",
     "trace",
     "tune",
@@ -34,6 +39,9 @@ _HOME = {
     "compile": "lowbit.compiler",
     "trace": "lowbit.compiler",
     "tune": "lowbit.compiler",
+    "Dataset": "lowbit.data",
+    "EvaluationReport": "lowbit.evaluation",
+    "evaluate": "lowbit.evaluation",
     "QType": "lowbit.numerics",
     "Calibration": "lowbit.quantization",
     "LayerPrecision": "lowbit.quantization",

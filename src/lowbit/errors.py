@@ -11,6 +11,8 @@ __all__ = [
     "CalibrationWarning",
     "ChoiceError",
     "ConfigError",
+    "DataError",
+    "DataWarning",
     "GraphError",
     "InputError",
     "LowbitError",
@@ -57,6 +59,14 @@ class GraphError(LowbitError):
 
 class ConfigError(LowbitError, ValueError):
     """An unknown configuration, option or name; the message lists the allowed ones."""
+
+
+class DataError(LowbitError, ValueError):
+    """Labelled data that is missing or cannot be right: the message names the file or the sample."""
+
+
+class DataWarning(UserWarning):
+    """Labelled data that looks wrong: few samples, missing classes, inputs that were normalized another way, ..."""
 
 
 class UnknownTarget(ConfigError):

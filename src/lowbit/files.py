@@ -11,9 +11,17 @@ from pathlib import Path
 
 from lowbit.errors import ConfigError, LowbitError
 
-__all__ = ["as_path", "check_folder", "check_writable", "no_room", "scratch_folder", "unwritable", "write_whole"]
+__all__ = ["as_path", "cache_folder", "check_folder", "check_writable", "no_room", "scratch_folder", "unwritable", "write_whole"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+
+
+def cache_folder() -> Path:
+    """``$LOWBIT_CACHE``, else ``$XDG_CACHE_HOME/lowbit``, else ``~/.cache/lowbit``."""
+    if own := os.environ.get("LOWBIT_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "lowbit"
 
 
 def write_whole(

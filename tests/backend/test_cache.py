@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lowbit.backend import cache
-from lowbit.backend.cache import cache_folder, compile_kernels, entry_path
+from lowbit.backend.cache import compile_kernels, entry_path
+from lowbit.files import cache_folder
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.targets import TARGETS
 from tests.backend.test_codegen import conv
@@ -122,6 +123,7 @@ def test_what_generation_asks_of_a_form_is_in_the_key(monkeypatch: pytest.Monkey
 TWO = """
 import hashlib
 from lowbit.backend.cache import compile_kernels
+from lowbit.files import cache_folder
 from lowbit.targets import TARGETS
 from tests.backend.test_codegen import conv
 objects = compile_kernels([conv(), conv(mr=2)], TARGETS["x86-64-v3"])

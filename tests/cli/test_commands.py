@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,44 @@ def test_eval(data_root: Path, tmp_path: Path) -> None:
     assert (row["images"], row["calibration_images"], row["config"]) == (130, 60, "8/int8")
     assert row["top1"] > 0.75
     assert row["agreement"] > 0.9
+
+
+def test_eval_of_any_network(tmp_path: Path) -> None:
+    from tests.evaluation.networks import marked
+
+    labels = np.arange(120) * 5 % 6
+    values = (next(marked(labels).batches(300)).inputs[0] * 255).astype(np.uint8)
+    np.savez(tmp_path / "pixels.npz", images=values[:, 0], labels=labels)
+    shared = ("eval", "tests.evaluation.networks:factory", "--data", tmp_path / "pixels.npz", "--configs", "8/int8,w4a8")
+    out, page = tmp_path / "eval.json", tmp_path / "eval.html"
+    ok(*shared, "--json", out, "--html", page, "--share", 0.25)
+    eight, four = json.loads(out.read_text())["rows"]
+    assert (eight["images"], eight["calibration_images"], eight["top1"], four["config"]) == (90, 30, 1.0, "w4a8")
+    assert "most confused with" in page.read_text()
+    assert "100.00 ± 0.00" in ok(*shared, "--scale", 255, "--mean", "0", "--std", "1", "--size", "4")
+    assert "--mean 'a': write numbers joined by commas" in refused(*shared, "--mean", "a")
+    assert "write a height and a width" in refused(*shared, "--size", "1x2x3")
+    assert "are for 3 channels, the images have 1" in run(*shared, "--mean", "0,0,0").stderr
+    assert "a share of 0.7 for calibration" in refused(*shared, "--share", "0.7")
+    assert "for any other say its images: --data" in refused("eval", "tests.evaluation.networks:factory")
+
+
+def test_eval_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What was measured before is shown and written."""
+    from lowbit.evaluation import evaluate
+    from tests.evaluation.networks import Marked, marked
+
+    labels = np.arange(12) % 6
+    network = marked(labels)
+    partial = replace(evaluate(Marked(), network, reference=Marked()), complete=False, planned=40, facts={"config": "8/int8"})
+    monkeypatch.setattr("lowbit.evaluation.run.run_eval", lambda *_: [partial])
+    monkeypatch.setenv("LOWBIT_DATA", str(tmp_path))
+    result = run("eval", "digits-cnn", "cifar10_resnet20", "--json", tmp_path / "a.json")
+    assert result.exit_code == 130
+    assert "12 of 40" in result.stdout
+    assert "interrupted: the figures are of the images seen until then" in result.stderr
+    (row,) = json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert (row["images"], row["planned"], row["complete"]) == (12, 40, False)
 
 
 def test_targets_and_info() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lowbit.evaluate import EvalPlan, run_eval
+from lowbit.evaluation.plan import EvalPlan
+from lowbit.evaluation.run import run_eval
 
 # network: float top-1 that its data set states, largest loss allowed at 8 bits, both in points
 NETWORKS = {
@@ -21,5 +22,7 @@ NETWORKS = {
 def test_top1_of_float_and_8_bits(network: str) -> None:
     stated, loss = NETWORKS[network]
     (row,) = run_eval(EvalPlan(network, ("8/int8",)))
-    assert round(100 * row.result.reference_top1, 2) == stated
-    assert 100 * row.result.difference >= -loss
+    assert row.reference is not None
+    assert row.comparison is not None
+    assert round(100 * row.reference.top1, 2) == stated
+    assert 100 * row.comparison.difference >= -loss

@@ -18,11 +18,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from lowbit.files import cache_folder
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import Target
 
 __all__ = [
-    "cache_folder",
     "compile_kernels",
     "entry_path",
     "generating_sources",
@@ -35,14 +35,6 @@ __all__ = [
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHOOSING = {"selection", "forms"}
 _CHECKSUM = hashlib.sha256().digest_size
-
-
-def cache_folder() -> Path:
-    """``$LOWBIT_CACHE``, else ``$XDG_CACHE_HOME/lowbit``, else ``~/.cache/lowbit``."""
-    if own := os.environ.get("LOWBIT_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lowbit"
 
 
 @cache

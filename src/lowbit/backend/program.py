@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lowbit.backend.build import lay_out
-from lowbit.backend.cache import cache_folder, read_entry, write_entry
+from lowbit.backend.cache import read_entry, write_entry
 from lowbit.backend.driver import c_text, prefix_of, tensor_names
 from lowbit.backend.toolchain import C_FLAGS, Compiler, find_compiler
 from lowbit.backend.weight_file import HEADER_BYTES
-from lowbit.files import scratch_folder
+from lowbit.files import cache_folder, scratch_folder
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Program
 from lowbit.targets import Target

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from lowbit.backend.cache import cache_folder, read_entry, write_entry
+from lowbit.backend.cache import read_entry, write_entry
 from lowbit.backend.toolchain import C_FLAGS, Compiler
-from lowbit.files import scratch_folder
+from lowbit.files import cache_folder, scratch_folder
 from lowbit.targets import Target
 
 __all__ = ["RUNTIME_FOLDER", "runtime_object"]

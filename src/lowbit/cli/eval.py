@@ -1,44 +1,122 @@
-"""``lowbit eval``: accuracy of pretrained networks on real images."""
+"""``lowbit eval``: accuracy of any network on labelled images, compiled beside float."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lowbit.cli.console import note, notes_for_warnings, results
 from lowbit.cli.files import write_json
-from lowbit.files import check_writable
+from lowbit.files import check_writable, write_whole
+
+if TYPE_CHECKING:
+    from lowbit.data import Preprocessing
+    from lowbit.evaluation import EvaluationReport
 
 __all__ = ["command"]
 
 
 def command(
-    network: Annotated[list[str] | None, typer.Argument(help="Pretrained networks; default: all there are.")] = None,
-    config: Annotated[str, typer.Option(help="Comma-separated: fp32, 8/int8, 4/int4, w4a8, ...")] = "8/int8",
+    network: Annotated[
+        list[str] | None,
+        typer.Argument(help="module:factory, a network of lowbit.zoo, or pretrained ones; default: all of those."),
+    ] = None,
+    configs: Annotated[
+        str, typer.Option("--configs", "--config", help="Comma-separated: fp32, 8/int8, 4/int4, w4a8, ...")
+    ] = "8/int8",
+    data: Annotated[
+        str | None,
+        typer.Option(help="Folder of class folders, .npz, module:factory or torchvision:CIFAR10:folder; or models/ and dev/."),
+    ] = None,
+    calib_data: Annotated[str | None, typer.Option(help="The same for calibration; default: a share of --data.")] = None,
+    share: Annotated[float, typer.Option(help="Share of --data that calibrates, and then does not judge.")] = 0.2,
+    labels: Annotated[Path | None, typer.Option(help="File of labels for a folder: .json or .csv of names and labels.")] = None,
     limit: Annotated[int | None, typer.Option(help="Images to evaluate; default: all.")] = None,
     calibration: Annotated[int | None, typer.Option(help="Images to calibrate with; default: 500, or all if fewer.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with models/ and dev/; default: $LOWBIT_DATA.")] = None,
+    method: Annotated[str | None, typer.Option(help="How weights are rounded: a method of lowbit.compile.")] = None,
+    mean: Annotated[str | None, typer.Option(help="(pixel / SCALE - MEAN) / STD, a number a channel: 0.485,0.456,0.406.")] = None,
+    std: Annotated[str | None, typer.Option(help="See --mean.")] = None,
+    scale: Annotated[float | None, typer.Option(help="See --mean; default: 255.")] = None,
+    size: Annotated[str | None, typer.Option(help="Cut from the middle of an image scaled to fit: 224 or 224x224.")] = None,
+    resize: Annotated[int | None, typer.Option(help="Scale the shorter side to this before --size cuts.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a run; default: up to 50, fewer for large ones.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page: the table, and every class.")] = None,
 ) -> None:
-    """Top-1 of pretrained networks, compiled beside float, on the same real images."""
-    if json:
-        check_writable(json)
-    if data is not None:
-        os.environ["LOWBIT_DATA"] = str(data)
+    """Top-1, top-5 and loss, compiled beside float on the same images.
 
-    from lowbit.cli.options import names
-    from lowbit.evaluate import CALIBRATION_IMAGES, EvalPlan, run_eval
-    from lowbit.reporting.eval_table import eval_table
-    from lowbit.zoo.pretrained import PRETRAINED
+    Without data: `lowbit eval digits-cnn` trains a small network on scikit-learn's digits.  Ctrl-C shows what is known so far.
+    """
+    for path in (json, html):
+        if path:
+            check_writable(path)
+    if data is not None and (Path(data) / "models").is_dir():
+        os.environ["LOWBIT_DATA"], data = data, None
 
-    wanted = CALIBRATION_IMAGES if calibration is None else calibration
-    plans = [EvalPlan(name, names(config), limit, wanted, threads) for name in network or PRETRAINED]
+    from lowbit.cli.options import names, parse_shape
+    from lowbit.evaluation.plan import CALIBRATION_IMAGES, EvalPlan
+    from lowbit.evaluation.run import run_eval
+    from lowbit.reporting.eval_table import eval_html, eval_table
+    from lowbit.zoo.pretrained import PRETRAINED, data_root
+
+    everything = [name for name, entry in PRETRAINED.items() if data_root() is not None or not entry.needs_data]
+    plans = [
+        EvalPlan(
+            name,
+            names(configs),
+            limit,
+            CALIBRATION_IMAGES if calibration is None else calibration,
+            threads,
+            data=data,
+            calibration_data=calib_data,
+            share=share,
+            preprocessing=_preprocessing(mean, std, scale, size, resize),
+            labels=labels,
+            batch=batch,
+            input_shape=parse_shape(input_shape) if input_shape else None,
+            method=method,
+        )
+        for name in network or everything
+    ]
+    reports: list[EvaluationReport] = []
     with notes_for_warnings():
-        rows = [row.to_json() for plan in plans for row in run_eval(plan, note)]
+        for plan in plans:
+            reports += run_eval(plan, note)
+            if not all(report.complete for report in reports):
+                break
+    rows = [report.to_json() for report in reports]
     results().print(eval_table(rows))
     if json:
         write_json(json, {"rows": rows})
+    if html:
+        write_whole(html, eval_html(rows))
+    if not all(report.complete for report in reports):
+        note("interrupted: the figures are of the images seen until then")
+        raise typer.Exit(130)
+
+
+def _preprocessing(
+    mean: str | None, std: str | None, scale: float | None, size: str | None, resize: int | None
+) -> Preprocessing | None:
+    """What these options mean together; None: nothing was said."""
+    from lowbit.cli.options import parse_numbers, parse_shape
+    from lowbit.data import Preprocessing
+    from lowbit.errors import ConfigError
+
+    if all(given is None for given in (mean, std, scale, size, resize)):
+        return None
+    extents = parse_shape(size) if size else None
+    if extents is not None and len(extents) > 2:
+        raise ConfigError(f"--size {size}: write a height and a width, such as 224x224, or one number for both")
+    return Preprocessing(
+        255.0 if scale is None else scale,
+        (0.0,) if mean is None else parse_numbers(mean, "--mean"),
+        (1.0,) if std is None else parse_numbers(std, "--std"),
+        None if extents is None else (extents[0], extents[-1]),
+        resize,
+    )

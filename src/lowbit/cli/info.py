@@ -43,8 +43,8 @@ def _artifact(path: Path, expect: str | None) -> None:
 
 
 def _machine() -> None:
-    from lowbit.backend.cache import cache_folder
     from lowbit.errors import UnknownTarget
+    from lowbit.files import cache_folder
     from lowbit.measure.machine import TOOLS, commit, cpu_features, find_tools, machine, versions
     from lowbit.targets import find_target
 

@@ -9,7 +9,7 @@ from typing import Any
 from lowbit.errors import ConfigError
 from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
 
-__all__ = ["choose_config", "names", "parse_layers", "parse_shape"]
+__all__ = ["choose_config", "names", "parse_layers", "parse_numbers", "parse_shape"]
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -26,6 +26,14 @@ def parse_shape(text: str) -> tuple[int, ...]:
     if not shape or min(shape) < 1:
         raise ConfigError(f"{text!r} is not a shape; write extents of at least 1 joined by x, for example 1x3x224x224")
     return shape
+
+
+def parse_numbers(text: str, option: str) -> tuple[float, ...]:
+    """``"0.5,1"`` -> (0.5, 1.0)."""
+    try:
+        return tuple(float(part) for part in names(text))
+    except ValueError:
+        raise ConfigError(f"{option} {text!r}: write numbers joined by commas, such as 0.485,0.456,0.406") from None
 
 
 def parse_layers(entries: Sequence[str]) -> dict[str, LayerPrecision]:

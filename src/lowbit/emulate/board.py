@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowbit.backend.cache import cache_folder, read_entry, write_entry
+from lowbit.backend.cache import read_entry, write_entry
 from lowbit.backend.program import build_program
 from lowbit.backend.toolchain import C_FLAGS, compiler_for
 from lowbit.emulate.board_files import find_kernel, find_system_qemu
@@ -21,7 +21,7 @@ from lowbit.emulate.tools import run
 from lowbit.emulate.user import TIMEOUT, check_inputs, target_of
 from lowbit.errors import ConfigError, LowbitError
 from lowbit.export.parts import parts_of
-from lowbit.files import scratch_folder
+from lowbit.files import cache_folder, scratch_folder
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled

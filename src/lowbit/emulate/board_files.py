@@ -6,9 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-from lowbit.backend.cache import cache_folder
 from lowbit.emulate.tools import qemu_version
 from lowbit.errors import ToolMissing
+from lowbit.files import cache_folder
 
 __all__ = ["FETCHED_QEMU", "LEAST_QEMU", "SETUP", "board_folder", "find_kernel", "find_system_qemu"]
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowbit.backend.cache import cache_folder, read_entry, write_entry
+from lowbit.backend.cache import read_entry, write_entry
 from lowbit.backend.toolchain import C_FLAGS, compiler_for
 from lowbit.emulate.blocks import Block
 from lowbit.emulate.tools import qemu_version, run
 from lowbit.errors import LowbitError
-from lowbit.files import scratch_folder
+from lowbit.files import cache_folder, scratch_folder
 from lowbit.targets.host import host_machine
 
 __all__ = ["Counts", "NoPlugin", "count_run"]

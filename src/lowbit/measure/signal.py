@@ -15,7 +15,7 @@ from lowbit.measure.output_check import dead_channels
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
 
-__all__ = ["NEARLY", "LayerSignal", "Signal", "check_signal", "signal_inputs"]
+__all__ = ["NEARLY", "LayerSignal", "Signal", "check_signal", "input_ranges", "signal_inputs"]
 
 NEARLY = 0.99  # share of one value from which a layer's output is "nearly all one value"
 _QUIET = ("pad", "quantize", "reshape")  # they repeat what their source says
@@ -115,14 +115,14 @@ def _layer(name: str, op: str, values: list[np.ndarray]) -> LayerSignal:
 def signal_inputs(compiled: Compiled, count: int = 2, seed: int = 0) -> list[list[np.ndarray]]:
     """Random inputs that use the whole range of the network's input quantization (standard normal where there is
     none), each of its own brightness, in patches of several sizes."""
-    ranges = _ranges(compiled.graph())
+    ranges = input_ranges(compiled.graph())
     rng = np.random.default_rng(seed)
     names = [tensor["name"] for tensor in compiled.manifest["inputs"]]
     shapes = compiled.input_shapes
     return [[_picture(rng, shape, ranges.get(name)) for name, shape in zip(names, shapes, strict=True)] for _ in range(count)]
 
 
-def _ranges(graph: Graph) -> Mapping[str, tuple[float, float]]:
+def input_ranges(graph: Graph) -> Mapping[str, tuple[float, float]]:
     """Input -> (smallest, largest) real number its integers stand for."""
     found = {}
     for node in graph.nodes:

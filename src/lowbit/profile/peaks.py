@@ -54,7 +54,8 @@ class Peaks:
 
 def peaks_path(target: Target, threads: int) -> Path:
     """Where the peaks of this machine for ``target`` are kept."""
-    from lowbit.backend.cache import cache_folder, generator_version
+    from lowbit.backend.cache import generator_version
+    from lowbit.files import cache_folder
 
     key = json.dumps([cpu_model(), target.to_json(), generator_version(), threads], sort_keys=True)
     return cache_folder() / "peaks" / hashlib.sha256(key.encode()).hexdigest()

@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lowbit.backend.cache import cache_folder, shared_version
+from lowbit.backend.cache import shared_version
+from lowbit.files import cache_folder
 from lowbit.targets import Target
 from lowbit.targets.host import cpu_model
 from lowbit.tuning.trial import Trial

@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 from lowbit.zoo.networks import NETWORKS, Network
 
 if TYPE_CHECKING:
-    from lowbit.zoo.building import build, example_inputs, load_model, load_network
-    from lowbit.zoo.pretrained import data_root, images, load_pretrained
+    from lowbit.zoo.building import build, example_inputs, load_model, load_network, load_preprocessing
+    from lowbit.zoo.pretrained import data_root, dataset, images, load_pretrained
 
 __all__ = [
     "NETWORKS",
     "Network",
     "build",
     "data_root",
+    "dataset",
     "example_inputs",
     "images",
     "load_model",
     "load_network",
+    "load_preprocessing",
     "load_pretrained",
 ]
 
@@ -31,7 +33,9 @@ _HOME = {
     "example_inputs": "lowbit.zoo.building",
     "load_model": "lowbit.zoo.building",
     "load_network": "lowbit.zoo.building",
+    "load_preprocessing": "lowbit.zoo.building",
     "data_root": "lowbit.zoo.pretrained",
+    "dataset": "lowbit.zoo.pretrained",
     "images": "lowbit.zoo.pretrained",
     "load_pretrained": "lowbit.zoo.pretrained",
 }

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,16 +15,18 @@ from torch import Tensor, nn
 from lowbit.errors import ConfigError
 from lowbit.zoo.initialize import initialize
 from lowbit.zoo.networks import NETWORKS, Network
+from lowbit.zoo.pretrained import PRETRAINED, load_pretrained
 from lowbit.zoo.samples import smooth_samples
 
-__all__ = ["build", "example_inputs", "load_model", "load_network"]
+__all__ = ["build", "example_inputs", "load_model", "load_network", "load_preprocessing"]
 
 
 def _network(name: str) -> Network:
     if name not in NETWORKS:
-        near = difflib.get_close_matches(name, NETWORKS, 1)
+        known = (*NETWORKS, *PRETRAINED)
+        near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]}? Known: " if near else "; known: "
-        raise ConfigError(f"no network {name!r}{hint}{', '.join(NETWORKS)}; or give module:factory for your own")
+        raise ConfigError(f"no network {name!r}{hint}{', '.join(known)}; or give module:factory for your own")
     return NETWORKS[name]
 
 
@@ -42,12 +44,18 @@ def example_inputs(name: str, batch: int = 1, seed: int = 0) -> tuple[Tensor, ..
 
 
 def load_model(spec: str) -> nn.Module:
-    """A network of the table by its name, or ``module:factory``, found from the working directory.
+    """A network of the tables by its name, or ``module:factory``, found from the working directory.
 
     ``factory`` is a function or class without arguments, or a module object; a function may return
-    (module, example inputs) too.  Raises ConfigError.
+    (module, example inputs) too, or (module, example inputs, preprocessing).  Raises ConfigError.
     """
     return _made(spec)[0]
+
+
+def load_preprocessing(spec: str) -> Callable[..., Any] | None:
+    """What makes the inputs of a network from pixels (lowbit.data.Preprocessing, or a function), where its name or its factory
+    says so; else None.  Raises ConfigError."""
+    return _made(spec)[2]
 
 
 def load_network(
@@ -59,7 +67,7 @@ def load_network(
     ``batch``: replaces the first extent (default: as the shape or the network's own inputs have it).
     Raises ConfigError.
     """
-    model, inputs = _made(spec)
+    model, inputs, _ = _made(spec)
     if input_shape is not None:
         inputs = (smooth_samples(input_shape, 1000),)
     elif inputs is None:
@@ -71,10 +79,13 @@ def load_network(
     return model, inputs
 
 
-def _made(spec: str) -> tuple[nn.Module, tuple[Tensor, ...] | None]:
-    """The module, and its inputs where something says which."""
+def _made(spec: str) -> tuple[nn.Module, tuple[Tensor, ...] | None, Callable[..., Any] | None]:
+    """The module, and its inputs and its preprocessing where something says which."""
+    if spec in PRETRAINED:
+        model, own = load_pretrained(spec)
+        return model, (smooth_samples((1, *PRETRAINED[spec].input_shape), 1000),), own
     if ":" not in spec:
-        return build(_network(spec).name), example_inputs(spec)
+        return build(_network(spec).name), example_inputs(spec), None
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     made = _factory(spec)
@@ -86,14 +97,22 @@ def _made(spec: str) -> tuple[nn.Module, tuple[Tensor, ...] | None]:
         except TypeError as error:
             raise ConfigError(f"{spec} cannot be called without arguments: {error}") from error
     inputs: tuple[Tensor, ...] | None = None
-    if isinstance(made, tuple) and len(made) == 2:
+    preprocessing: Callable[..., Any] | None = None
+    if isinstance(made, tuple) and len(made) == 3:
+        *made, preprocessing = made
+        if not callable(preprocessing):
+            raise ConfigError(
+                f"{spec} returned {type(preprocessing).__name__} as preprocessing; return a lowbit.data.Preprocessing "
+                "or a function uint8 (N, H, W, C) -> float32 (N, C, H, W)"
+            )
+    if isinstance(made, tuple | list) and len(made) == 2:
         made, given = made
         inputs = (given,) if isinstance(given, Tensor) else tuple(given)
         if not inputs or not all(isinstance(x, Tensor) for x in inputs):
             raise ConfigError(f"{spec} returned a module and {type(given).__name__}; its example inputs must be tensors")
     if not isinstance(made, nn.Module):
         raise ConfigError(f"{spec} returned a {type(made).__name__}; it must return an nn.Module, or one and its example inputs")
-    return made.eval(), inputs
+    return made.eval(), inputs, preprocessing
 
 
 def _factory(spec: str) -> Any:

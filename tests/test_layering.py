@@ -16,7 +16,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 ORDER = (
     "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization", "fake",
     "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate", "reporting", "stage_log",
-    "arguments", "compiler", "bench", "bench_emulated", "evaluation", "cli", "__main__",
+    "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here

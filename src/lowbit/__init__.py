@@ -13,22 +13,29 @@ if TYPE_CHECKING:
     from lowbit.compiler import calibrate, compile, trace, tune
     from lowbit.data import Dataset
     from lowbit.evaluation import EvaluationReport, evaluate
+    from lowbit.fake import FakeQuantized, QuantDescriptor, TensorQuantizer, finetune
     from lowbit.numerics import QType
     from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig
     from lowbit.runtime import Compiled, load
+    from lowbit.simulate import fake_quantize
 
 __all__ = [
     "Calibration",
     "Compiled",
     "Dataset",
     "EvaluationReport",
+    "FakeQuantized",
     "LayerPrecision",
     "QType",
+    "QuantDescriptor",
     "QuantizationConfig",
+    "TensorQuantizer",
     "__version__",
     "calibrate",
     "compile",
     "evaluate",
+    "fake_quantize",
+    "finetune",
     "load",
     "trace",
     "tune",
@@ -47,6 +54,11 @@ _HOME = {
     "LayerPrecision": "lowbit.quantization",
     "QuantizationConfig": "lowbit.quantization",
     "Compiled": "lowbit.runtime",
+    "FakeQuantized": "lowbit.fake",
+    "QuantDescriptor": "lowbit.fake",
+    "TensorQuantizer": "lowbit.fake",
+    "fake_quantize": "lowbit.simulate",
+    "finetune": "lowbit.fake",
     "load": "lowbit.runtime",
 }
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sized
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lowbit.errors import CalibrationError, ConfigError, warn
 from lowbit.graph import Graph
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
     from lowbit.tuning.session import TuneReport
 
-__all__ = ["calibrate", "compile", "make_config", "quantize", "trace", "tune"]
+__all__ = ["calibrate", "chosen_config", "compile", "float_graph", "make_config", "quantize", "trace", "tune"]
 
 
 def trace(model: Any, example_inputs: Any, name: str | None = None, log: StageLog | None = None) -> Graph:
@@ -79,7 +79,7 @@ def calibrate(
     ``model``, ``example_inputs``: as in :func:`compile`, whose ``calibration`` takes the result; compile the same model or, to
     trace it once, the same Graph.  Samples: as in lowbit.quantization.calibrate, which raises CalibrationError.
     """
-    return _observe(_float_graph(model, example_inputs, None, StageLog()), samples, None, progress)
+    return _observe(float_graph(model, example_inputs), samples, None, progress)
 
 
 def quantize(
@@ -138,7 +138,7 @@ def compile(  # the name users expect
 
     ``model``: any ``torch.nn.Module``, with ``example_inputs`` (a float32 tensor or a tuple of them)
     whose shapes the compiled network keeps; or a canonical Graph from :func:`trace`, or the integer graph that
-    lowbit.quantization.apply makes of one, which is compiled as it is.
+    lowbit.quantization.apply makes of one, or a network of lowbit.fake_quantize: its integers are compiled as they are.
     ``weights``, ``activations``: integer types ("i4", "u8", "b1", ...); neither = float32.  ``config``:
     instead of them, a QuantizationConfig or a short form such as "4/int8" or "w4a8".  ``layers``: plan per
     layer, pattern -> "i4/u8".  ``calibration``: iterable of samples, or what :func:`calibrate` made of them.
@@ -161,13 +161,13 @@ def compile(  # the name users expect
     from lowbit.tuning.session import tune_graph
     from lowbit.tuning.untuned import report_untuned
 
-    machine, chosen = target_of(target), _chosen(config, weights, activations, layers, options)
+    machine, chosen = target_of(target), chosen_config(config, weights, activations, layers, options)
     backend, workers = backend_of(machine), thread_count(threads) or len(os.sched_getaffinity(0))
     seconds, tuning = tuning_of(tune, tuning)
     name, log = name_of(name), StageLog(folder_of(dump_dir))
     backend.tools(machine)
 
-    graph = traced = _float_graph(model, example_inputs, name, log)
+    graph = traced = float_graph(model, example_inputs, name, log)
     if chosen is not None:
         graph = quantize(traced, chosen, calibration, progress)
         log("quantize", graph)
@@ -219,17 +219,17 @@ def tune(
     from lowbit.kernels.conv2d.selection.candidates import LIMIT
     from lowbit.tuning.session import tune_graph
 
-    machine, chosen = target_of(target), _chosen(config, weights, activations, layers, options)
+    machine, chosen = target_of(target), chosen_config(config, weights, activations, layers, options)
     workers = thread_count(threads) or len(os.sched_getaffinity(0))
     name = name_of(name)
     backend_of(machine).tools(machine)
-    graph = _float_graph(model, example_inputs, name, StageLog())
+    graph = float_graph(model, example_inputs, name)
     if chosen is not None:
         graph = quantize(graph, chosen, calibration, progress)
     return tune_graph(graph, machine, workers, seconds, LIMIT if trials is None else trials, pattern, progress)
 
 
-def _chosen(
+def chosen_config(
     config: QuantizationConfig | str | None,
     weights: str | QType | None,
     activations: str | QType | None,
@@ -250,9 +250,12 @@ def _chosen(
     return config
 
 
-def _float_graph(model: Any, example_inputs: Any, name: str | None, log: StageLog) -> Graph:
+def float_graph(model: Any, example_inputs: Any = None, name: str | None = None, log: StageLog | None = None) -> Graph:
+    """The graph to compile: ``model`` itself, what it was made into (lowbit.fake), or its trace."""
     if isinstance(model, Graph):
         return model
+    if callable(made := getattr(model, "integer_graph", None)):
+        return cast("Graph", made())
     if example_inputs is None:
         raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
     return trace(model, example_inputs, name, log)

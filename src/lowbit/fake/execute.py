@@ -15,7 +15,7 @@ from lowbit.graph import Graph
 from lowbit.graph.ops import PASS_THROUGH
 from lowbit.graph.oracle.layers import effective_weights
 
-__all__ = ["execute", "held"]
+__all__ = ["execute", "held", "run"]
 
 
 def execute(
@@ -52,12 +52,32 @@ def execute(
     grids: dict[str, Grid | None] = {}
     for name, tensor in graph.types.items():
         grids[name] = None if tensor.quant is None else grid_of(tensor.quant, scales.get(name), place)
+    return run(graph, values, grids, _on_integers, observe)
+
+
+Call = Callable[[Site, Sequence[Tensor]], "Tensor | Sum"]
+
+
+def _on_integers(site: Site, values: Sequence[Tensor]) -> Tensor | Sum:
+    node = site.node
+    if node.op not in OPERATIONS or (site.grids[0] is None and node.op not in (*PASS_THROUGH, "quantize")):
+        raise GraphError(f"{node.name} ({node.op}): no integer meaning on float32; quantize the graph first")
+    return OPERATIONS[node.op](site, values)
+
+
+def run(
+    graph: Graph,
+    values: dict[str, Tensor],
+    grids: Mapping[str, Grid | None],
+    call: Call,
+    observe: Callable[[str, Tensor], None] | None = None,
+) -> list[Tensor]:
+    """``call(site, operands)`` for every node, in order; sums are rounded to their grid.  ``values``: inputs and constants,
+    used up."""
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     for index, node in enumerate(graph.nodes):
         site = Site(node, tuple(grids[name] for name in node.inputs), grids[node.name], tuple(graph.types[node.name].shape))
-        if node.op not in OPERATIONS or (site.grids[0] is None and node.op not in (*PASS_THROUGH, "quantize")):
-            raise GraphError(f"{node.name} ({node.op}): no integer meaning on float32; quantize the graph first")
-        result = OPERATIONS[node.op](site, [values[name] for name in node.inputs])
+        result = call(site, [values[name] for name in node.inputs])
         value = finish(result, node, site.out) if isinstance(result, Sum) else result
         values[node.name] = value
         if observe is not None:

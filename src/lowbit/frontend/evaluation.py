@@ -14,7 +14,7 @@ from lowbit.frontend import windows
 from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Graph, Node
 
-__all__ = ["evaluate"]
+__all__ = ["OPERATIONS", "evaluate"]
 
 Watcher = Callable[[str, Tensor], None]
 Shape = tuple[int, ...]
@@ -39,7 +39,7 @@ def evaluate(
             for name in graph.inputs:
                 observe(name, values[name])
         for index, node in enumerate(graph.nodes):
-            value = _OPS[node.op](node, graph.types[node.name].shape, *(values[name] for name in node.inputs))
+            value = OPERATIONS[node.op](node, graph.types[node.name].shape, *(values[name] for name in node.inputs))
             values[node.name] = value
             if observe is not None:
                 observe(node.name, value)
@@ -142,7 +142,7 @@ def _pad(node: Node, _: Shape, x: Tensor) -> Tensor:
     return F.pad(x, [amount for pair in pairs for amount in pair], value=node.attrs["value"])
 
 
-_OPS: dict[str, Callable[..., Tensor]] = {
+OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "conv2d": _conv2d,
     "linear": _linear,
     "batch_norm": _batch_norm,

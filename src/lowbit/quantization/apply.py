@@ -11,9 +11,9 @@ from lowbit.quantization import rules
 from lowbit.quantization.choice import Choice, check_choice
 from lowbit.quantization.draft import Draft
 
-__all__ = ["apply"]
+__all__ = ["RULES", "apply"]
 
-_RULES: dict[str, Callable[[Draft, Node], None]] = {
+RULES: dict[str, Callable[[Draft, Node], None]] = {
     "add": rules.operands,
     "affine": rules.affine,
     "avg_pool2d": rules.clamped,
@@ -44,7 +44,7 @@ def apply(graph: Graph, choice: Choice) -> Graph:
     no accumulator holds, NumericsError for scales whose products leave float32 (graph/bounds.py).
     """
     for node in graph.nodes:
-        if node.op not in _RULES:
+        if node.op not in RULES:
             raise UnsupportedOperation(f"{node.name} ({node.op}): no integer form; canonicalize the graph before quantizing")
     check_choice(graph, choice)
     draft = Draft(graph, choice)
@@ -56,7 +56,7 @@ def apply(graph: Graph, choice: Choice) -> Graph:
             draft.renamed[name] = draft.fresh(f"{name}.quantize")
             draft.emit(Node(draft.renamed[name], "quantize", (name,)), params)
     for node in graph.nodes:
-        _RULES[node.op](draft, node)
+        RULES[node.op](draft, node)
     outputs: dict[str, str] = {}
     for name in dict.fromkeys(graph.outputs):
         outputs[name] = name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,52 +17,73 @@ from lowbit.quantization.choice import Choice, LayerNumbers, Quantized, constant
 from lowbit.quantization.config import LayerPrecision, QuantizationConfig
 from lowbit.quantization.layer_numbers import quantize_parameters
 from lowbit.quantization.plan import Plan, make_plan
+from lowbit.quantization.weights import round_weights
 
 __all__ = ["choose"]
 
 _I16 = QType(16, True)
 
 
-def choose(graph: Graph, calibration: Calibration, config: QuantizationConfig) -> Choice:
+def choose(
+    graph: Graph,
+    calibration: Calibration,
+    config: QuantizationConfig,
+    plan: Plan | None = None,
+    values: Mapping[str, QParams] = MappingProxyType({}),
+    weights: Mapping[str, QParams] = MappingProxyType({}),
+) -> Choice:
     """Scales and zero points from the ranges seen, weights rounded to nearest, biases that take up their mean error.
+
+    ``plan``: who computes in how many bits, in place of what follows from ``config``.  ``values``, ``weights``: value that gives
+    its grid to others, layer -> QParams to take as they are.
 
     Raises CalibrationError for a calibration of another graph, UnsupportedOperation for a value that has no integer form,
     ConfigError and UnsupportedPrecision for an impossible configuration, NumericsError for non-finite weights and for
     sums that no accumulator holds.  Warns (CalibrationWarning) of values of which one integer is left.
     """
-    plan = make_plan(graph, config)
+    plan = plan or make_plan(graph, config)
     calibration.check(graph)
-    values = _value_params(plan, calibration, config)
-    _warn_of_constants(graph, values, calibration)
+    held = _value_params(plan, calibration, config, values)
+    _warn_of_constants(graph, held, calibration)
     layers: dict[str, LayerNumbers] = {}
     operands: dict[tuple[str, int], Quantized] = {}
     for node in graph.nodes:
         if node.op in LAYERS:
-            x = operand_params(values, node, 0)
+            x = operand_params(held, node, 0)
             means = calibration.input_means.get(node.name) if config.bias_correction else None
-            layers[node.name] = _layer(graph, node, x, plan.layers[node.name], config, means)
+            layers[node.name] = _layer(graph, node, x, plan.layers[node.name], config, means, weights.get(node.name))
         for index in constant_operands(graph, node):
-            operands[node.name, index] = _operand(graph.constants[node.inputs[index]], node, values)
-    return Choice(values, layers, operands)
+            operands[node.name, index] = _operand(graph.constants[node.inputs[index]], node, held)
+    return Choice(held, layers, operands)
 
 
-def _value_params(plan: Plan, calibration: Calibration, config: QuantizationConfig) -> dict[str, QParams | None]:
+def _value_params(
+    plan: Plan, calibration: Calibration, config: QuantizationConfig, given: Mapping[str, QParams]
+) -> dict[str, QParams | None]:
     """Value -> QParams; all values of a grid share theirs."""
     grids = {
-        root: None if requested is None else activation_params(calibration.histograms[root], requested, config)
+        root: None if requested is None else given.get(root) or activation_params(calibration.histograms[root], requested, config)
         for root, requested in plan.requested.items()
     }
     return {name: grids[root] for name, root in plan.grid.items()}
 
 
 def _layer(
-    graph: Graph, node: Node, x: QParams, precision: LayerPrecision, config: QuantizationConfig, means: np.ndarray | None
+    graph: Graph,
+    node: Node,
+    x: QParams,
+    precision: LayerPrecision,
+    config: QuantizationConfig,
+    means: np.ndarray | None,
+    given: QParams | None = None,
 ) -> LayerNumbers:
     w = graph.constants[node.inputs[1]]
     has_bias = len(node.inputs) > 2 + bool(node.attrs.get("residual"))
     bias = graph.constants[node.inputs[2]] if has_bias else np.zeros(len(w), np.float32)
     qtype = precision.weights or config.weights
     try:
+        if given is not None:
+            return LayerNumbers.round_bias(Quantized(round_weights(w, given), given), bias, x)
         q, params, q_bias = quantize_parameters(config, w, bias, x, qtype, precision.container, means)
     except NumericsError as error:
         raise NumericsError(f"{node.name} ({node.op}): {error}") from None

@@ -11,7 +11,7 @@ from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.granularity import PerGroup, PerTensor
 from lowbit.quantization.scales import PowerOfTwo
 
-__all__ = ["SMALLEST_WEIGHT_SCALE", "ZERO_CHANNEL_SCALE", "quantize_weights", "round_weights"]
+__all__ = ["SMALLEST_WEIGHT_SCALE", "ZERO_CHANNEL_SCALE", "levels", "quantize_weights", "round_weights"]
 
 _SEARCHED = 4  # up to this width the scale is searched; above, min-max is as good
 _STARTS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
@@ -24,7 +24,7 @@ ZERO_CHANNEL_SCALE = 2.0**-40
 overflow rule of the bias then raises it as far as needed), and so that b1, which has no 0, adds nothing."""
 
 
-def _levels(qtype: QType) -> tuple[int, int]:
+def levels(qtype: QType) -> tuple[int, int]:
     """-qmax..qmax where the scale comes from max|w|; all levels where it is searched: i2 thus
     chooses between {-1, 0, 1} and {-2 .. 1} by the scale."""
     return (qtype.qmin if qtype.bits <= _SEARCHED else -qtype.qmax), qtype.qmax
@@ -34,7 +34,7 @@ def _round(rows: np.ndarray, scale: np.ndarray, qtype: QType) -> np.ndarray:
     """(R, K) weights and (R,) scales -> integers as float32."""
     if qtype.bipolar:
         return np.where(rows >= 0, np.float32(1), np.float32(-1))
-    return np.clip(np.rint(rows / scale[:, None]), *_levels(qtype)).astype(np.float32)
+    return np.clip(np.rint(rows / scale[:, None]), *levels(qtype)).astype(np.float32)
 
 
 def _error(rows: np.ndarray, scale: np.ndarray, qtype: QType) -> np.ndarray:
@@ -99,7 +99,7 @@ def _grouped(w: np.ndarray, qtype: QType, config: QuantizationConfig, size: int)
     group_scale is at most floor(127 / max|q|), so that q * group_scale fits a byte.
     """
     groups = -(-w.shape[1] // size)
-    most = 127 // max(-_levels(qtype)[0], qtype.qmax)
+    most = 127 // max(-levels(qtype)[0], qtype.qmax)
     own = np.stack([_scales(w[:, g * size : (g + 1) * size].reshape(len(w), -1), qtype, config) for g in range(groups)], axis=1)
     scale = np.maximum(own.max(1) / np.float32(most), np.float32(SMALLEST_WEIGHT_SCALE))
     return scale, np.clip(np.rint(own / scale[:, None]), 1, most).astype(np.uint8)
@@ -111,7 +111,7 @@ def round_weights(w: np.ndarray, params: QParams) -> np.ndarray:
     scale = params.scale.reshape((-1,) + (1,) * (w.ndim - 1)) * (1 if factor is None else factor.astype(np.float32))
     if params.qtype.bipolar:
         return np.where(w >= 0, 1, -1).astype(np.int8)
-    return np.clip(np.rint(w / scale), *_levels(params.qtype)).astype(params.qtype.dtype)
+    return np.clip(np.rint(w / scale), *levels(params.qtype)).astype(params.qtype.dtype)
 
 
 def quantize_weights(

@@ -1,0 +1,102 @@
+"""Fine-tuning learns, can be stopped, and what it learned is what is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import lowbit
+from lowbit.errors import CalibrationError, ConfigError, InputError
+from lowbit.fake import FakeQuantized
+from tests.tiny import module
+
+X = torch.randn((32, 3, 8, 8), generator=torch.Generator().manual_seed(3))
+
+
+def fake() -> FakeQuantized:
+    return lowbit.fake_quantize(module(), X[:1], config="w2a3", calibration=[X])
+
+
+def batches() -> list[torch.Tensor]:
+    return list(X.split(8))
+
+
+def distance(network: FakeQuantized) -> float:
+    with torch.no_grad():
+        return float((network(X) - module()(X)).square().mean())
+
+
+def test_it_comes_nearer_to_the_float_network_and_compiles_to_what_was_trained() -> None:
+    network = fake()
+    before = distance(network)
+    scale = network.quantizer("body.weight").params.scale.copy()
+    report = lowbit.finetune(network, batches(), epochs=15, lr=0.02)
+    assert len(report.losses) == 15
+    assert report.losses[-1] < 0.7 * report.losses[0]
+    assert report.images == 15 * 32
+    assert distance(network) < 0.8 * before
+    assert not np.array_equal(scale, network.quantizer("body.weight").params.scale)
+    compiled = lowbit.compile(network)
+    for row in range(4):
+        assert np.array_equal(compiled(X[row : row + 1].numpy()), network(X[row : row + 1]).detach().numpy())
+
+
+def test_labels_are_learned() -> None:
+    network, labels = fake(), torch.arange(32) % 10
+    pairs = list(zip(X.split(8), labels.split(8), strict=True))
+    report = lowbit.finetune(network, pairs, epochs=10, lr=0.02, distill=0.0)
+    assert report.losses[-1] < report.losses[0]
+
+
+class Interrupted:
+    """Stops in the middle of an epoch."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __len__(self) -> int:
+        return len(batches())
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        for batch in batches():
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+            yield batch
+
+
+def test_interrupted_it_keeps_whole_epochs_and_goes_on(tmp_path: Path) -> None:
+    straight = fake()
+    lowbit.finetune(straight, batches(), epochs=4)
+    state, network = tmp_path / "state.pt", fake()
+    report = lowbit.finetune(network, Interrupted(9), epochs=4, state=state)
+    assert report.interrupted
+    assert len(report.losses) == 2
+    after_two = fake()
+    stopped = lowbit.finetune(after_two, Interrupted(8), epochs=4)
+    assert stopped.interrupted
+    assert torch.equal(network(X), after_two(X))
+    resumed = fake()
+    report = lowbit.finetune(resumed, batches(), epochs=4, state=state)
+    assert not report.interrupted
+    assert len(report.losses) == 4
+    assert torch.equal(resumed(X), straight(X))
+
+
+def test_bad_input_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match="yielded no batch in epoch 1"):
+        lowbit.finetune(fake(), [])
+    with pytest.raises(ConfigError, match="epochs 0"):
+        lowbit.finetune(fake(), batches(), epochs=0)
+    with pytest.raises(InputError, match=r"labels of shape \(3,\) for 8 rows"):
+        lowbit.finetune(fake(), [(X[:8], torch.zeros(3))])
+    with pytest.raises(InputError, match="holds NaN"):
+        lowbit.finetune(fake(), [X[:8] * torch.nan])
+    wrong = tmp_path / "state"
+    wrong.write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match="no state of a fine-tuning"):
+        lowbit.finetune(fake(), batches(), state=wrong)

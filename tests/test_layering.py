@@ -14,9 +14,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 
 # each may import from those before it (and from itself); modules of the top folder count as packages
 ORDER = (
-    "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization", "fake",
-    "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate", "reporting", "stage_log",
-    "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "cli", "__main__",
+    "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization",
+    "fake", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
+    "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here

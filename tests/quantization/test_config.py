@@ -182,3 +182,10 @@ def test_with_overrides_appends() -> None:
     config = QuantizationConfig("i8", "u8", overrides={"a": LayerPrecision("i4")})
     assert list(config.with_overrides({"b": LayerPrecision("i2")}).overrides) == ["a", "b"]
     assert list(config.overrides) == ["a"]
+
+
+def test_with_overrides_the_last_given_wins() -> None:
+    """Also where its pattern was given before, ahead of one that matches the same layers."""
+    wide, narrow, last = LayerPrecision("i8"), LayerPrecision("i2"), LayerPrecision("i4")
+    config = QuantizationConfig("i8", "u8", overrides={"fc": wide, "*": narrow}).with_overrides({"fc": last})
+    assert list(config.overrides.items()) == [("*", narrow), ("fc", last)]

@@ -37,12 +37,14 @@ def parse_numbers(text: str, option: str) -> tuple[float, ...]:
 
 
 def parse_layers(entries: Sequence[str]) -> dict[str, LayerPrecision]:
-    """``["layer1.*=i8/u8", "fc=i4"]`` -> pattern -> LayerPrecision; activations may be left out."""
-    plan = {}
+    """``["layer1.*=i8/u8", "fc=i4"]`` -> pattern -> LayerPrecision; activations may be left out.  Of a pattern that is given
+    twice the last counts, in its place."""
+    plan: dict[str, LayerPrecision] = {}
     for entry in entries:
         pattern, found, types = entry.partition("=")
         if not (pattern and found and types.partition("/")[0]):
             raise ConfigError(f"--layer {entry!r}: write PATTERN=WEIGHTS/ACTIVATIONS, for example 'layer1.*=i8/u8'")
+        plan.pop(pattern, None)
         plan[pattern] = LayerPrecision.parse(types)
     return plan
 

@@ -170,8 +170,10 @@ class QuantizationConfig:
         return [(text, parse_pattern(text), wish) for text, wish in self.overrides.items()]
 
     def with_overrides(self, overrides: Mapping[str, LayerPrecision]) -> QuantizationConfig:
-        """The same with these entries added behind the present ones."""
-        return replace(self, overrides={**self.overrides, **overrides})
+        """The same with these entries added behind the present ones; of a pattern that is there already the new one counts,
+        in the new place."""
+        kept = {pattern: wish for pattern, wish in self.overrides.items() if pattern not in overrides}
+        return replace(self, overrides={**kept, **overrides})
 
 
 def parse_config(text: str) -> QuantizationConfig | None:

@@ -164,5 +164,5 @@ print(*(name for name in sys.modules if name.split(".")[0] not in sys.stdlib_mod
 """
     names = set(_python(code).splitlines()[-1].split())
     assert {name.split(".")[1] for name in names if name.startswith("lowbit.")} <= {"cli", "errors", "files", "version"}
-    heavy = {"torch", "tvm", "safetensors", "PIL", "matplotlib", "scipy", "pandas"}
+    heavy = {"numpy", "torch", "tvm", "safetensors", "PIL", "matplotlib", "scipy", "pandas"}
     assert {name.split(".")[0] for name in names}.isdisjoint(heavy)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from lowbit.cli.console import notes_for_warnings, results
-from lowbit.cli.files import read_array
+from lowbit.cli.files import read_samples
 from lowbit.files import check_writable
 
 __all__ = ["command"]
@@ -45,7 +44,7 @@ def command(
         options["first_last_bits"] = first_last_bits or None
     chosen = choose_config(config, weights, activations, parse_layers(layer or []), options)
     shape = parse_shape(input_shape) if input_shape else None
-    data = read_array(calibration) if calibration else None
+    data = read_samples(calibration) if calibration else None
 
     from lowbit.compiler import compile as compile_network
     from lowbit.zoo import load_network
@@ -56,7 +55,7 @@ def command(
             module,
             examples,
             config=chosen,
-            calibration=None if data is None else list(np.atleast_1d(data)),
+            calibration=data,
             target=target,
             name=model.rpartition(":")[2],
             dump_dir=dump,

@@ -6,19 +6,22 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from lowbit.errors import InputError
 from lowbit.files import write_whole
 
-__all__ = ["read_array", "write_array", "write_json"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["read_array", "read_samples", "write_array", "write_json"]
 
 
 def read_array(path: Path, key: str = "") -> np.ndarray:
     """A ``.npy`` array, or array ``key`` of an ``.npz``; without a key ``images``, ``inputs``, ``x`` or
     the only one.  Pickles are refused.  Raises InputError saying what the file holds."""
+    import numpy as np
+
     try:
         loaded = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -39,8 +42,17 @@ def read_array(path: Path, key: str = "") -> np.ndarray:
             raise InputError(f"{path}: array {wanted[0]}: {error or type(error).__name__}") from None
 
 
+def read_samples(path: Path) -> list[np.ndarray]:
+    """The rows of :func:`read_array`, as ``compile(calibration=)`` takes them."""
+    import numpy as np
+
+    return list(np.atleast_1d(read_array(path)))
+
+
 def write_array(path: Path, values: np.ndarray) -> None:
     """Write ``values`` as ``.npy`` under exactly this name."""
+    import numpy as np
+
     file = io.BytesIO()
     np.save(file, values, allow_pickle=False)
     write_whole(path, file.getbuffer())

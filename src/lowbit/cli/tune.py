@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from lowbit.cli.console import note, notes_for_warnings, results
-from lowbit.cli.files import read_array
+from lowbit.cli.files import read_samples
 
 __all__ = ["command"]
 
@@ -48,7 +47,7 @@ def command(
     machine = find_target(target)
     chosen = choose_config(config, weights, activations, parse_layers(layer or []), {})
     shape = parse_shape(input_shape) if input_shape else None
-    data = read_array(calibration) if calibration else None
+    data = read_samples(calibration) if calibration else None
 
     from lowbit.compiler import tune
     from lowbit.reporting.tuning_tables import tune_table
@@ -61,7 +60,7 @@ def command(
                 module,
                 examples,
                 config=chosen,
-                calibration=None if data is None else list(np.atleast_1d(data)),
+                calibration=data,
                 target=machine,
                 threads=threads,
                 name=model.rpartition(":")[2],

@@ -22,7 +22,8 @@ from lowbit.files import write_whole
 from lowbit.measure.machine import file_name
 from lowbit.quantization import parse_config
 from lowbit.targets import Target, find_target
-from lowbit.targets.host import cpu_model
+from lowbit.targets.costs import nearest_costs
+from lowbit.targets.host import cpu_model, host_cpu
 from lowbit.tuning.database import user_database
 from lowbit.tuning.defaults import FOLDER, read_defaults
 from lowbit.tuning.lookup import best_by_key
@@ -71,13 +72,16 @@ def collected(target: Target, fresh: bool) -> list[Trial]:
     return list(known.values())
 
 
-def write_defaults(target: Target, cpu: str, trials: Iterable[Trial], folder: Path = FOLDER) -> Path:
-    """One line for each trial, in the order of their keys, so that a change of one is a change of one line."""
+def write_defaults(target: Target, cpu: str, costs: str, trials: Iterable[Trial], folder: Path = FOLDER) -> Path:
+    """``costs``: the nearest to the CPU, "" without; who has others will not use these decisions.
+
+    One line for each trial, in the order of their keys, so that a change of one is a change of one line."""
     path = folder / f"{target.name}.json"
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(trial.to_json()) for trial in sorted(trials, key=lambda trial: (trial.key, trial.threads))]
     body = ",\n".join(lines)
-    write_whole(path, f'{{"cpu": {json.dumps(cpu)}, "target": {json.dumps(target.name)}, "trials": [\n{body}\n]}}\n')
+    where = {"cpu": cpu, "costs": costs, "target": target.name}
+    write_whole(path, f'{json.dumps(where)[:-1]}, "trials": [\n{body}\n]}}\n')
     return path
 
 
@@ -95,7 +99,7 @@ def main() -> None:
             for config in args.configs:
                 for threads in args.threads:
                     tune(network, config, target, threads, args.budget)
-        path = write_defaults(target, cpu_model(), collected(target, args.fresh))
+        path = write_defaults(target, cpu_model(), nearest_costs(host_cpu(), target.name), collected(target, args.fresh))
         print(f"{path}: {len(read_defaults(target))} decisions")
 
 

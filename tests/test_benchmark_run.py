@@ -16,7 +16,7 @@ from lowbit.errors import ConfigError
 from lowbit.measure.load import Load, is_busy
 from lowbit.reporting.peer_tables import group_table, groups_of, summary_table
 from lowbit.reporting.ratios import checked, ratios
-from lowbit.targets import TARGETS, TECHNIQUES, find_target
+from lowbit.targets import TECHNIQUES, find_target
 
 MS = {
     "fp32": 10.0, "8/int8": 4.0, "1/int1": 1.0, "onnxruntime/fp32": 12.0, "onnxruntime/int8": 5.0, "openvino/fp32": 11.0,
@@ -276,7 +276,7 @@ def test_ablation_of_a_small_network() -> None:
     for one in found["rows"]:
         assert one["right"]
         assert all(variant["right"] for variant in one["without"].values() if variant)
-    if find_target() == TARGETS["x86-64-v4-vnni-popcnt"]:
+    if find_target().name == "x86-64-v4-vnni-popcnt":
         used = {name for one in found["rows"] for name, variant in one["without"].items() if variant}
         assert used == {*TECHNIQUES, "everything"}
     prepared.answers("w8a8").oracle[0][...] += 1  # type: ignore[index]

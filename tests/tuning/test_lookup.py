@@ -74,8 +74,9 @@ def test_the_environment_turns_tuning_off(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_defaults(VNNI, tmp_path) == []
-    path = write_defaults(VNNI, 'a "cpu"', [trial("b"), trial("a")], tmp_path)
-    assert read_defaults(VNNI, tmp_path) == [trial("a"), trial("b")]
+    path = write_defaults(VNNI, 'a "cpu"', "amd-25-17", [trial("b"), trial("a")], tmp_path)
+    assert read_defaults(VNNI, tmp_path) == read_defaults(replace(VNNI, costs="amd-25-17"), tmp_path) == [trial("a"), trial("b")]
+    assert read_defaults(replace(VNNI, costs="intel-6-207"), tmp_path) == []  # another CPU: its costs know better
     assert path.read_text().count("\n") == 4
     monkeypatch.setattr("lowbit.tuning.lookup.read_defaults", lambda target: read_defaults(target, tmp_path))
     user_database(VNNI).append([trial("b", mr=7)])

@@ -22,8 +22,8 @@ def test_this_machines_measurements_replace_those_in_the_file(
     script = _script("tune_defaults")
     reading, writing = defaults.read_defaults, script.write_defaults
     monkeypatch.setattr(script, "read_defaults", lambda target: reading(target, tmp_path))
-    monkeypatch.setattr(script, "write_defaults", lambda target, cpu, trials: writing(target, cpu, trials, tmp_path))
-    writing(TARGET, "cpu", [trial("old", mr=1), trial("both", mr=1)], tmp_path)
+    monkeypatch.setattr(script, "write_defaults", lambda *given: writing(*given, tmp_path))
+    writing(TARGET, "cpu", TARGET.costs, [trial("old", mr=1), trial("both", mr=1)], tmp_path)
     user_database(TARGET).append([trial("both", mr=2), trial("both", mr=3, threads=1)])
     arguments = ["--networks", "mlp_jsc", "--configs", "8/int8", "--threads", "1", "--budget", "1e-9"]
     monkeypatch.setattr(sys, "argv", ["tune_defaults", *arguments])

@@ -69,9 +69,7 @@ def generating_sources() -> list[Path]:
 
 def entry_path(spec: KernelSpec, target: Target) -> Path:
     """Where the object of ``spec`` for ``target`` is kept."""
-    machine = target.to_json()
-    del machine["without"]  # decides which specs there are, not what becomes of them
-    key = json.dumps([spec.digest(), spec.generator, machine, generator_version()], sort_keys=True)
+    key = json.dumps([spec.digest(), spec.generator, target.machine_json, generator_version()], sort_keys=True)
     name = hashlib.sha256(key.encode()).hexdigest()
     return cache_folder() / "kernels" / name[:2] / f"{name[2:]}.o"
 

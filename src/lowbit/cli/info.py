@@ -33,6 +33,7 @@ def _artifact(path: Path, expect: str | None) -> None:
     table.add_row("name", network.name)
     table.add_row("BLAKE2b-256", network.digest)
     table.add_row("target", f"{manifest['target']['name']} ({', '.join(manifest['target']['features']) or 'no features'})")
+    table.add_row("costs", network.target.costs or "as typed")
     versions = {"lowbit": manifest["lowbit"], **manifest["created_with"]}
     table.add_row("made by", ", ".join(f"{name} {version}" for name, version in versions.items()))
     for kind in ("inputs", "outputs"):
@@ -47,14 +48,18 @@ def _machine() -> None:
     from lowbit.files import cache_folder
     from lowbit.measure.machine import TOOLS, commit, cpu_features, find_tools, machine, versions
     from lowbit.targets import find_target
+    from lowbit.targets.costs import costs_in_words
+    from lowbit.targets.host import host_cpu
 
     try:
-        native = find_target("native").name
+        target = find_target("native")
+        native, costs = target.name, costs_in_words(target.costs, host_cpu())
     except UnknownTarget as error:
-        native = str(error)
+        native, costs = str(error), "none"
     table = Table(show_header=False, box=None)
     table.add_row("machine", machine())
     table.add_row("native target", native)
+    table.add_row("costs", costs)
     table.add_row("cpu features", " ".join(cpu_features()))
     for name, path in find_tools().items():
         purpose, install = TOOLS[name]

@@ -16,11 +16,20 @@ def command() -> None:
     from lowbit.targets import TARGETS, find_target
 
     try:
-        native = find_target("native").name
+        best = find_target("native")
+        native, costs = best.name, best.costs
     except UnknownTarget:
-        native = ""
+        native = costs = ""
     table = Table("target", "triple", "vector bytes", "features", "runs here")
     for target in TARGETS.values():
-        mark = "native" if target.name == native else "yes" if not obstacle(target) else "emulated" if target.qemu_cpu else "no"
+        mark = (
+            f"native, costs {costs or 'as typed'}"
+            if target.name == native
+            else "yes"
+            if not obstacle(target)
+            else "emulated"
+            if target.qemu_cpu
+            else "no"
+        )
         table.add_row(target.name, target.triple, str(target.vector_bytes), " ".join(sorted(target.features)), mark)
     results().print(table)

@@ -57,7 +57,8 @@ def peaks_path(target: Target, threads: int) -> Path:
     from lowbit.backend.cache import generator_version
     from lowbit.files import cache_folder
 
-    key = json.dumps([cpu_model(), target.to_json(), generator_version(), threads], sort_keys=True)
+    measured = {**target.machine_json, "without": sorted(target.without)}
+    key = json.dumps([cpu_model(), measured, generator_version(), threads], sort_keys=True)
     return cache_folder() / "peaks" / hashlib.sha256(key.encode()).hexdigest()
 
 

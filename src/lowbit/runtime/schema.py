@@ -151,7 +151,7 @@ _TARGET = record({
     "features": list_of(_WORD, 1 << 10), "without": list_of(one_of(*TECHNIQUES), len(TECHNIQUES)),
     **dict.fromkeys(("vector_bytes", "registers", "l1_bytes", "l2_bytes"), integer(1)),
     **dict.fromkeys(("clock_hz", "cores", "memory_bytes"), SIZE),
-})  # fmt: skip
+}, {"costs": text(f"({TARGET_NAME})?", "the name of a file of costs")})  # fmt: skip
 
 _LAYER = record({
     "name": NAME, "op": NAME, "kernel": text(r"[A-Za-z_]\w*", "a C identifier"), "spec": json_object,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lowbit.targets.table import Target
 
-__all__ = ["cpu_model", "host_features", "host_machine", "obstacle"]
+__all__ = ["Cpu", "cpu_model", "host_cpu", "host_features", "host_machine", "obstacle"]
 
 # /proc/cpuinfo's name -> LLVM's name, where they differ
 _LLVM_NAME = {
@@ -36,6 +38,37 @@ def _cpuinfo() -> dict[str, str]:
         return {}
     pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """A kind of CPU by the numbers it reports itself: x86's vendor, family and model; ARM's implementer, architecture
+    and part."""
+
+    vendor: str
+    family: int
+    model: int
+
+    @property
+    def name(self) -> str:
+        """``amd-25-17``, ``intel-6-207``."""
+        vendor = re.sub(r"^(genuine|authentic)|[^a-z0-9]+", "", self.vendor.lower())
+        return f"{vendor}-{self.family}-{self.model}"
+
+    def distance(self, other: Cpu) -> tuple[bool, int, int]:
+        """Smaller is nearer: vendor before family before model."""
+        return self.vendor != other.vendor, abs(self.family - other.family), abs(self.model - other.model)
+
+
+def host_cpu() -> Cpu | None:
+    """This machine's; None where it does not say."""
+    info = _cpuinfo()
+    for vendor, family, model in (("vendor_id", "cpu family", "model"), ("CPU implementer", "CPU architecture", "CPU part")):
+        try:
+            return Cpu(info[vendor], int(info[family], 0), int(info[model], 0))
+        except (KeyError, ValueError):
+            continue
+    return None
 
 
 def host_machine() -> str:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lowbit.errors import ConfigError, UnknownTarget
-from lowbit.targets.host import host_machine, obstacle
+from lowbit.targets.costs import nearest_costs
+from lowbit.targets.host import host_cpu, host_machine, obstacle
 
 __all__ = ["TARGETS", "TARGET_NAME", "TECHNIQUES", "Target", "find_target", "techniques"]
 
@@ -35,9 +36,10 @@ class Target:
     What reports need to estimate a machine that is not here, 0 or "" where the target is no certain machine:
     ``clock_hz``, ``cores``, ``memory_bytes`` of the board, and the CPU's names in llvm-mca and in QEMU.
 
-    ``without``: names in TECHNIQUES that no kernel may use; for experiments.
+    ``without``: names in TECHNIQUES that no kernel may use; for experiments.  ``costs``: the file of fitted costs by which
+    kernels are chosen (targets/costs.py), "" = as typed.  Neither changes what a kernel is.
 
-    Raises ConfigError for a name, triple or feature that is none: they become names of functions, options and programs."""
+    Raises ConfigError for a name, triple, feature or file that is none: they become names of functions, options and programs."""
 
     name: str
     triple: str
@@ -54,9 +56,11 @@ class Target:
     mca_cpu: str = ""
     qemu_cpu: str = ""
     without: frozenset[str] = frozenset()
+    costs: str = ""
 
     def __post_init__(self) -> None:
-        for what, text in (("name", self.name), ("triple", self.triple), *(("feature", feature) for feature in self.features)):
+        named = [("name", self.name), ("triple", self.triple), *(("feature", feature) for feature in self.features)]
+        for what, text in [*named, *([("costs", self.costs)] if self.costs else [])]:
             if not re.fullmatch(TARGET_NAME, text):
                 raise ConfigError(f"target {self.name!r}: the {what} {text!r} is not of letters, digits, '.', '_' and '-'")
 
@@ -64,6 +68,11 @@ class Target:
     def machine(self) -> str:
         """The architecture: ``x86_64`` or ``aarch64``."""
         return self.triple.split("-")[0]
+
+    @property
+    def machine_json(self) -> dict[str, Any]:
+        """What decides which code a kernel becomes: :meth:`to_json` without what only chooses kernels."""
+        return {key: value for key, value in self.to_json().items() if key not in _CHOOSING}
 
     def to_json(self) -> dict[str, Any]:
         """All fields; sets as sorted lists."""
@@ -75,6 +84,8 @@ class Target:
         values: dict[str, Any] = {key: frozenset(value) if isinstance(value, list) else value for key, value in data.items()}
         return Target(**values)
 
+
+_CHOOSING = ("without", "costs")
 
 _SSE2 = frozenset({"sse2"})
 _AVX2 = _SSE2 | {"avx2", "fma", "ssse3", "sse4.1"}
@@ -124,7 +135,8 @@ def techniques(text: str) -> frozenset[str]:
 
 
 def find_target(name: str = "native") -> Target:
-    """The target of this name; ``native`` is the most capable one this CPU can run, by the features it reports.
+    """The target of this name; ``native`` is the most capable one this CPU can run, by the features it reports, with the
+    costs fitted for the CPU nearest to this one.
 
     The environment variable LOWBIT_WITHOUT, e.g. "winograd,pairs", switches techniques off, for experiments.
     Raises UnknownTarget with the list of known names, ConfigError for an unknown technique.
@@ -137,7 +149,8 @@ def _named(name: str) -> Target:
     if name == "native":
         runnable = [target for target in TARGETS.values() if not obstacle(target)]
         if runnable:
-            return max(runnable, key=lambda t: len(t.features))
+            best = max(runnable, key=lambda t: len(t.features))
+            return replace(best, costs=nearest_costs(host_cpu(), best.name))
         raise UnknownTarget(f"no native target for a {host_machine()} host; known targets: {', '.join(TARGETS)}")
     if name not in TARGETS:
         raise UnknownTarget(f"unknown target {name!r}; known targets: native, {', '.join(TARGETS)}")

@@ -12,12 +12,12 @@ import hashlib
 import json
 import os
 import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lowbit.backend.cache import shared_version
+from lowbit.errors import warn
 from lowbit.files import cache_folder
 from lowbit.targets import Target
 from lowbit.targets.host import cpu_model
@@ -76,10 +76,7 @@ class Database:
         return found
 
     def _warn(self, what: str) -> None:
-        warnings.warn(
-            f"tuning database {self.path}: {what}; `lowbit tune --clear` removes it, and tuning again makes a new one",
-            stacklevel=3,
-        )
+        warn(f"tuning database {self.path}: {what}; `lowbit tune --clear` removes it, and tuning again makes a new one")
 
     def append(self, trials: Iterable[Trial]) -> None:
         """Add lines; whoever reads sees all of them or none.  Raises OSError where the file cannot be written."""

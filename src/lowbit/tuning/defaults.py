@@ -1,11 +1,16 @@
-"""Decisions that come with lowbit: measured on one machine for networks many people use."""
+"""Decisions that come with lowbit: measured on one machine for networks many people use.
+
+They hold for the CPU they were measured on.  Where kernels are chosen by costs that were fitted to another CPU, those know
+better: on an Intel server the decisions of a Zen 4 take 22 % longer than the best, those of the costs fitted there 3 %
+(docs/decisions/0020-fitted-costs.md).
+"""
 
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 
+from lowbit.errors import warn
 from lowbit.targets import Target
 from lowbit.tuning.trial import Trial
 
@@ -15,12 +20,16 @@ FOLDER = Path(__file__).resolve().parent / "defaults"
 
 
 def read_defaults(target: Target, folder: Path = FOLDER) -> list[Trial]:
-    """Those for ``target``; none where lowbit brings none.  A damaged file is a warning that names it."""
+    """Those for ``target``; none where lowbit brings none, or where its costs are fitted to another CPU than the one in the
+    file.  A damaged file is a warning that names it."""
     path = folder / f"{target.name}.json"
     try:
-        return [Trial.from_json(entry) for entry in json.loads(path.read_text())["trials"]]
+        content = json.loads(path.read_text())
+        if target.costs not in ("", content["costs"]):
+            return []
+        return [Trial.from_json(entry) for entry in content["trials"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        warnings.warn(f"tuned defaults {path} cannot be read and are not used; install lowbit anew: {error}", stacklevel=2)
+        warn(f"tuned defaults {path} cannot be read and are not used; install lowbit anew: {error}")
         return []

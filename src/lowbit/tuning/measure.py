@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from lowbit.backend.protocol import OpenNetwork
 from lowbit.backend.table import backend_of
+from lowbit.errors import warn
 from lowbit.kernels.conv2d.selection.decide import Request, realize
 from lowbit.kernels.conv2d.selection.decision import Decision
 from lowbit.kernels.conv2d.selection.problem import Choice
@@ -90,9 +90,8 @@ def _check(outputs: list[np.ndarray], request: Request, choices: Sequence[Choice
     right = [bool(np.all(np.abs(output - outputs[0]) <= bound)) for output in outputs]
     for ok, choice in zip(right, choices, strict=True):
         if not ok:
-            warnings.warn(
+            warn(
                 f"{problem.layer}: kernel {choice.spec.label} computes something else than {choices[0].spec.label} "
-                "and is not used; please report this",
-                stacklevel=3,
+                "and is not used; please report this"
             )
     return right

@@ -83,7 +83,7 @@ def test_the_environment_switches_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOWBIT_WITHOUT", "winograd, pairs")
     assert find_target().without == {"winograd", "pairs"}
     monkeypatch.setenv("LOWBIT_WITHOUT", "")
-    assert find_target() in TARGETS.values()
+    assert replace(find_target(), costs="") in TARGETS.values()
     monkeypatch.setenv("LOWBIT_WITHOUT", "speed")
     with pytest.raises(ConfigError, match="no technique speed; those that can be switched off: winograd, pairs"):
         find_target()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms import bits, float32, look_up, maddubs, neon, pairs, portable, vnni
 from lowbit.kernels.conv2d.forms.form import Form
+from lowbit.kernels.conv2d.selection.cost import DIRECT
 from lowbit.targets import Target
+from lowbit.targets.costs import read_costs
 
 __all__ = ["FAMILIES", "FORMS", "fastest_first", "find_form"]
 
@@ -30,8 +34,12 @@ def find_form(name: str) -> Form:
     return FORMS[name]
 
 
-def fastest_first(target: Target) -> list[Form]:
-    """The forms of ``target`` by the cycles of a product alone, as its cost model has them; equals in the table's order."""
-    return sorted(
-        (form for form in FORMS.values() if form.available(target)), key=lambda form: form.cost(target).pace(form.k_group)
-    )
+def fastest_first(target: Target, algorithms: Sequence[str] = (DIRECT,)) -> list[Form]:
+    """The forms of ``target`` by the cycles of a product alone, as its cost model has them for the best of ``algorithms``;
+    equals in the table's order."""
+    costs = read_costs(target.costs)
+
+    def cycles(form: Form) -> float:
+        return form.cost(target).pace(form.k_group) * min(costs.factor(algorithm, form.name) for algorithm in algorithms)
+
+    return sorted((form for form in FORMS.values() if form.available(target)), key=cycles)

@@ -10,12 +10,13 @@ import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms.panels import panels
-from lowbit.kernels.conv2d.selection.cost import Cost, Tiling, Workload
+from lowbit.kernels.conv2d.selection.cost import DIRECT, Cost, Tiling, Workload
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem, PackSpec
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import ConvSpec
 from lowbit.targets import Target
+from lowbit.targets.costs import read_costs
 
 if TYPE_CHECKING:
     from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
@@ -163,8 +164,9 @@ class Form:
         return cost
 
     def tilings(self, load: Workload, target: Target) -> list[Tiling]:
-        """Every tile it can take, with the model's cycles for the whole layer."""
-        return self.cost(target).tilings(self, load, target)
+        """Every tile it can take, with the model's cycles for the whole layer, fitted where ``target`` has fitted costs."""
+        factor = read_costs(target.costs).factor(DIRECT, self.name)
+        return [replace(found, cycles=found.cycles * factor) for found in self.cost(target).tilings(self, load, target)]
 
     # How it is generated
 

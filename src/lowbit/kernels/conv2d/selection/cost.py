@@ -11,7 +11,10 @@ from lowbit.targets import Target
 if TYPE_CHECKING:
     from lowbit.kernels.conv2d.forms.form import Form
 
-__all__ = ["Cost", "Tiling", "WinogradCost", "Workload", "fastest", "tiling_of", "unit_of"]
+__all__ = ["DIRECT", "Cost", "Tiling", "WinogradCost", "Workload", "fastest", "tiling_of", "unit_of", "winograd_name"]
+
+DIRECT = "direct"
+"""The algorithm that multiplies every input by every weight, in ``Decision`` and in files of costs."""
 
 _UNITS = 16  # wanted: enough for 8 threads to balance
 _UNIT_CYCLES = 50_000  # 20 us: below that, handing out work costs as much as the work
@@ -75,6 +78,11 @@ class Cost(Protocol):
 
     def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
         """Every tile that fits the registers."""
+
+
+def winograd_name(m: int) -> str:
+    """The algorithm F(m x m, 3 x 3), beside ``DIRECT``."""
+    return f"winograd{m}"
 
 
 def fastest(found: list[Tiling]) -> Tiling:

@@ -10,10 +10,11 @@ import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.selection.cost import DIRECT, winograd_name
 from lowbit.kernels.conv2d.selection.decision import Decision, Key, decision_of, key_of, state_of
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.selection.select import best, describe, option, outcome, outcomes, tilings_of
-from lowbit.kernels.conv2d.selection.winograd import tilings, winograd_choices
+from lowbit.kernels.conv2d.selection.winograd import tilings
 from lowbit.kernels.spec import ConvSpec, WinogradSpec
 from lowbit.targets import Target
 
@@ -119,7 +120,8 @@ def _direct(
 def _winograd(
     decision: Decision, problem: ConvProblem, weights: np.ndarray, target: Target, found: Sequence[Choice]
 ) -> Choice | None:
-    choice = _of_kind(decision, found or winograd_choices(problem, weights, target))
+    name = f"{decision.algorithm}-{decision.form}"
+    choice = _of_kind(decision, found) or outcome(name, problem, weights, target)  # other costs may not have tried it
     if choice is None:
         return None
     assert isinstance(choice.spec, WinogradSpec)
@@ -128,7 +130,7 @@ def _winograd(
 
 
 REALIZERS: dict[str, Callable[[Decision, ConvProblem, np.ndarray, Target, Sequence[Choice]], Choice | None]] = {
-    "direct": _direct,
-    "winograd2": _winograd,
-    "winograd4": _winograd,
+    DIRECT: _direct,
+    winograd_name(2): _winograd,
+    winograd_name(4): _winograd,
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
+from lowbit.kernels.conv2d.selection.cost import DIRECT, winograd_name
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import WinogradSpec
@@ -29,7 +30,7 @@ class Decision:
     n_blocks: int
 
     def __str__(self) -> str:
-        name = self.form if self.algorithm == "direct" else f"{self.algorithm} {self.form}"
+        name = self.form if self.algorithm == DIRECT else f"{self.algorithm} {self.form}"
         return f"{name} {self.mr}x{self.nr} u{self.m_tiles}x{self.n_blocks}"
 
     def to_json(self) -> dict[str, Any]:
@@ -48,8 +49,8 @@ def decision_of(choice: Choice) -> Decision:
     """What was decided to come to ``choice``."""
     spec = choice.spec
     if isinstance(spec, WinogradSpec):
-        return Decision(f"winograd{spec.m}", spec.form, spec.mr, spec.nr, spec.tb, spec.n_blocks)
-    return Decision("direct", spec.form, spec.mr, spec.nr, spec.m_tiles, spec.n_blocks)
+        return Decision(winograd_name(spec.m), spec.form, spec.mr, spec.nr, spec.tb, spec.n_blocks)
+    return Decision(DIRECT, spec.form, spec.mr, spec.nr, spec.m_tiles, spec.n_blocks)
 
 
 class Key(NamedTuple):

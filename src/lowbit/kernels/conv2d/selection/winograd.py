@@ -11,16 +11,19 @@ from lowbit.kernels.conv2d.forms import fastest_first, find_form
 from lowbit.kernels.conv2d.forms.form import Form
 from lowbit.kernels.conv2d.forms.pairs import pair_constants
 from lowbit.kernels.conv2d.forms.transformed import Facts
+from lowbit.kernels.conv2d.selection.cost import winograd_name
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES, REACH
 from lowbit.targets import Target
+from lowbit.targets.costs import read_costs
 
 __all__ = ["tilings", "winograd_choices", "winograd_cycles", "winograd_outcomes"]
 
 _MIN_CHANNELS = 16
+_SIZES = (4, 2)  # m, in the order in which they are tried
 
 
 def winograd_choices(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterator[Choice]:
@@ -40,15 +43,15 @@ def winograd_outcomes(
         return
     facts = Facts(weights)
     seen = set()  # elements: a later form of the same kind is slower
-    for tried in fastest_first(target):
+    for tried in fastest_first(target, tuple(map(winograd_name, _SIZES))):
         other = (tried.element == "f32") != (p.src.dtype == "f32")
         if tried.cost(target).winograd is None or other or tried.element in seen or form not in (None, tried):
             continue
-        drafts = {m: _draft(tried, m, p, facts) for m in (4, 2)}
+        drafts = {m: _draft(tried, m, p, facts) for m in _SIZES}
         if any(drafts.values()) and tried.settles:
             seen.add(tried.element)
         for m, spec in drafts.items():
-            yield f"winograd{m}-{tried.name}", None if spec is None else _finish(_tiled(spec, target), weights)
+            yield f"{winograd_name(m)}-{tried.name}", None if spec is None else _finish(_tiled(spec, target), weights)
 
 
 def _draft(form: Form, m: int, p: ConvProblem, facts: Facts) -> WinogradSpec | None:
@@ -132,7 +135,7 @@ def tilings(spec: WinogradSpec, target: Target) -> list[WinogradSpec]:
 
 
 def winograd_cycles(spec: WinogradSpec, target: Target) -> float:
-    """Estimate of the whole layer."""
+    """Estimate of the whole layer, fitted where ``target`` has fitted costs."""
     cost = find_form(spec.form).cost(target)
     lanes, work = cost.lanes(target), cost.winograd_work(spec.depth)
     half = lanes / 16
@@ -150,4 +153,5 @@ def winograd_cycles(spec: WinogradSpec, target: Target) -> float:
     rows = spec.blocks * (parts if spec.groups > 1 else 1) * spec.steps * spec.nr * spec.k_group
     weights = rows / max(16, target.vector_bytes / (4 if floating else 2)) * (_FLOAT_WEIGHTS if floating else _WEIGHTS)[spec.m]
     too_few = max(1.0, min(_UNITS, multiply / _UNIT_CYCLES) / spec.units)  # units for many threads
-    return (multiply + excess + transforms + weights) * (1 + 0.02 * (too_few - 1)) + 1000 * parts * spec.groups
+    typed = (multiply + excess + transforms + weights) * (1 + 0.02 * (too_few - 1)) + 1000 * parts * spec.groups
+    return typed * read_costs(target.costs).factor(winograd_name(spec.m), spec.form)

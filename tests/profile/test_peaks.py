@@ -138,7 +138,8 @@ def test_a_peak_is_measured_once_and_kept_for_the_machine(fast_and_own: Path, mo
     path = peaks_path(target, 1)
     assert path.is_file()
     assert path != peaks_path(target, 2)
-    assert path != peaks_path(AVX2, 1)
+    assert path != peaks_path(replace(target, name="another"), 1)
+    assert path == peaks_path(replace(target, costs="another"), 1)
     monkeypatch.setattr(peaks, "cpu_model", lambda: "another CPU")
     assert path != peaks_path(target, 1)
 

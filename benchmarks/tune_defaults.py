@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from lowbit.compiler import quantize, trace
+from lowbit.compiler import quantized, trace
 from lowbit.files import write_whole
 from lowbit.measure.machine import file_name
 from lowbit.quantization import parse_config
@@ -42,7 +42,7 @@ def tune(network: str, config: str, target: Target, threads: int, seconds: float
     model, examples = load_network(network)
     graph, chosen = trace(model, examples, network), parse_config(config)
     if chosen is not None:
-        graph = quantize(graph, chosen, [smooth_samples(tuple(examples[0].shape), seed) for seed in range(4)])
+        graph = quantized(graph, chosen, [smooth_samples(tuple(examples[0].shape), seed) for seed in range(4)])
     report = tune_graph(graph, target, threads, seconds)
     print(
         f"{target.name} {network} {config}, {threads} threads: {report.default_us:,.0f} -> {report.tuned_us:,.0f} us, "

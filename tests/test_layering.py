@@ -14,14 +14,14 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 
 # each may import from those before it (and from itself); modules of the top folder count as packages
 ORDER = (
-    "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization",
-    "fake", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
+    "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization", "fake",
+    "methods", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
     "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here
 HEAVY = {
-    "torch": {"frontend", "zoo", "fake"},
+    "torch": {"frontend", "zoo", "fake", "methods"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": set(),
     "openvino": set(),
@@ -29,7 +29,8 @@ HEAVY = {
     "matplotlib": set(),
 }
 LAZY = {
-    "torch": {"frontend", "zoo", "quantization", "fake", "runtime", "measure", "emulate", "compiler", "bench", "evaluation"},
+    "torch": {"frontend", "zoo", "quantization", "fake", "methods", "runtime", "measure", "emulate", "compiler", "bench"}
+    | {"evaluation"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": {"measure"},
     "openvino": {"measure"},

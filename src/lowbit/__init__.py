@@ -10,25 +10,30 @@ from typing import TYPE_CHECKING, Any
 from lowbit.version import __version__
 
 if TYPE_CHECKING:
-    from lowbit.compiler import calibrate, compile, trace, tune
+    from lowbit.compiler import calibrate, compile, quantize, trace, tune
     from lowbit.data import Dataset
     from lowbit.evaluation import EvaluationReport, evaluate
     from lowbit.fake import FakeQuantized, QuantDescriptor, TensorQuantizer, finetune
+    from lowbit.methods import AdaRound, Auto, Nearest, QuantizationPlan
     from lowbit.numerics import QType
     from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig
     from lowbit.runtime import Compiled, load
     from lowbit.simulate import fake_quantize
 
 __all__ = [
+    "AdaRound",
+    "Auto",
     "Calibration",
     "Compiled",
     "Dataset",
     "EvaluationReport",
     "FakeQuantized",
     "LayerPrecision",
+    "Nearest",
     "QType",
     "QuantDescriptor",
     "QuantizationConfig",
+    "QuantizationPlan",
     "TensorQuantizer",
     "__version__",
     "calibrate",
@@ -37,6 +42,7 @@ __all__ = [
     "fake_quantize",
     "finetune",
     "load",
+    "quantize",
     "trace",
     "tune",
 ]
@@ -44,11 +50,16 @@ __all__ = [
 _HOME = {
     "calibrate": "lowbit.compiler",
     "compile": "lowbit.compiler",
+    "quantize": "lowbit.compiler",
     "trace": "lowbit.compiler",
     "tune": "lowbit.compiler",
     "Dataset": "lowbit.data",
     "EvaluationReport": "lowbit.evaluation",
     "evaluate": "lowbit.evaluation",
+    "AdaRound": "lowbit.methods",
+    "Auto": "lowbit.methods",
+    "Nearest": "lowbit.methods",
+    "QuantizationPlan": "lowbit.methods",
     "QType": "lowbit.numerics",
     "Calibration": "lowbit.quantization",
     "LayerPrecision": "lowbit.quantization",

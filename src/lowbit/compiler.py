@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any, cast
 from lowbit.errors import CalibrationError, ConfigError, warn
 from lowbit.graph import Graph
 from lowbit.numerics import QType
-from lowbit.progress import stage
+from lowbit.progress import say, stage
 from lowbit.quantization import LayerPrecision, QuantizationConfig
 from lowbit.stage_log import StageLog
 from lowbit.targets import Target
 
 if TYPE_CHECKING:
+    from lowbit.methods import Method, QuantizationPlan
     from lowbit.quantization import Calibration
     from lowbit.runtime.compiled import Compiled
     from lowbit.tuning.session import TuneReport
 
-__all__ = ["calibrate", "chosen_config", "compile", "float_graph", "make_config", "quantize", "trace", "tune"]
+__all__ = ["calibrate", "chosen_config", "compile", "float_graph", "make_config", "quantize", "quantized", "trace", "tune"]
 
 
 def trace(model: Any, example_inputs: Any, name: str | None = None, log: StageLog | None = None) -> Graph:
@@ -72,48 +73,117 @@ def make_config(
 
 
 def calibrate(
-    model: Any, example_inputs: Any = None, samples: Iterable[Any] | None = None, *, progress: bool | None = None
+    model: Any,
+    example_inputs: Any = None,
+    samples: Iterable[Any] | None = None,
+    *,
+    keep: int | None = None,
+    progress: bool | None = None,
 ) -> Calibration:
     """What ``samples`` show of the values of a network, for any number of configurations.
 
     ``model``, ``example_inputs``: as in :func:`compile`, whose ``calibration`` takes the result; compile the same model or, to
-    trace it once, the same Graph.  Samples: as in lowbit.quantization.calibrate, which raises CalibrationError.
+    trace it once, the same Graph.  ``keep``: how many of the samples' rows are kept for methods that fit them (None: 2,048, of
+    at most 256 MiB).  Samples: as in lowbit.quantization.calibrate, which raises CalibrationError.
     """
-    return _observe(float_graph(model, example_inputs), samples, None, progress)
+    return _observe(float_graph(model, example_inputs), samples, None, progress, keep)
 
 
 def quantize(
+    model: Any,
+    example_inputs: Any = None,
+    *,
+    calibration: Iterable[Any] | Calibration | None = None,
+    weights: str | QType | None = None,
+    activations: str | QType | None = None,
+    config: QuantizationConfig | str | None = None,
+    layers: Mapping[str, str | LayerPrecision] | None = None,
+    method: str | Method | Sequence[str | Method] = "auto",
+    seconds: float | None = None,
+    state: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    progress: bool | None = None,
+    **options: Any,
+) -> QuantizationPlan:
+    """The numbers of an integer network, to be compiled by ``compile(model, example_inputs, plan=...)``, saved, or looked at.
+
+    ``method``: a name of lowbit.methods.METHODS, a method such as ``lowbit.AdaRound(iterations=5000)``, or a list of these,
+    carried out one after the other.  "auto" tries what may pay within a minute and keeps what lowers the error on
+    calibration rows that it did not fit; it is rounding to nearest where fewer than 32 rows were kept.  "nearest" rounds to
+    nearest.  ``seconds``: what the methods together may take.  ``state``: folder of unfinished work, default one in the user's
+    cache: an interrupted call is continued by the next one with the same arguments.  The other arguments are those of
+    :func:`compile`.  Raises what compile raises, ConfigError for a float configuration, CalibrationError where a method needs
+    samples and has none.
+    """
+    from lowbit.arguments import name_of
+
+    chosen = chosen_config(config, weights, activations, layers, options)
+    if chosen is None:
+        raise ConfigError("nothing to quantize: give weights, activations, or a config other than fp32")
+    graph = float_graph(model, example_inputs, name_of(name))
+    return _planned(graph, chosen, calibration, progress, method, seconds, state)
+
+
+def quantized(
     graph: Graph,
     config: QuantizationConfig,
     calibration: Iterable[Any] | Calibration | None = None,
     progress: bool | None = None,
+    method: str | Method | Sequence[str | Method] = "nearest",
+    seconds: float | None = None,
 ) -> Graph:
-    """The integer graph of a float graph: observe ranges on ``calibration``, or take those that it holds, then round.
+    """The integer graph of a float graph; arguments as in :func:`quantize`."""
+    return _planned(graph, config, calibration, progress, method, seconds, None).integer_graph()
 
-    Without data, a seeded random input is used and a warning says so: enough to compile and time a
-    network, not to judge its accuracy.
-    """
-    from lowbit.quantization import Calibration, quantize_graph, random_samples
+
+def _planned(
+    graph: Graph,
+    config: QuantizationConfig,
+    calibration: Iterable[Any] | Calibration | None,
+    progress: bool | None,
+    method: str | Method | Sequence[str | Method],
+    seconds: float | None,
+    state: str | os.PathLike[str] | None,
+) -> QuantizationPlan:
+    """Observe ranges on ``calibration``, or take those that it holds, then choose the numbers.
+
+    Without data, a seeded random input is used and a warning says so: enough to compile and time a network, not to judge its
+    accuracy."""
+    from lowbit.backend.cache import cache_folder
+    from lowbit.files import as_path
+    from lowbit.methods import QuantizationPlan, begin, method_of
+    from lowbit.quantization import Calibration, random_samples
 
     if graph.is_integer:
         raise ConfigError(f"{graph.name} is an integer graph already; its precision was chosen when it was made")
+    if seconds is not None and not (type(seconds) in (int, float) and seconds > 0):
+        raise ConfigError(f"seconds is what methods may take, a number above 0, not {seconds!r}")
+    wanted = method_of(method)
     if calibration is None:
         warn("no calibration data: ranges come from a seeded random input, good for timing but not for accuracy")
         calibration = random_samples(graph, seed=0, count=1)
     if not isinstance(calibration, Calibration):
         calibration = _observe(graph, calibration, config, progress)
-    return quantize_graph(graph, calibration, config)
+    folder = cache_folder() / "methods" if state is None else as_path(state, "state")
+    task = wanted(begin(graph, calibration, config, seconds=seconds, state=folder, progress=progress))
+    if task.log:
+        say(f"{graph.name}: {task.log[-1]}", progress)
+    return QuantizationPlan.of(graph, task)
 
 
 def _observe(
-    graph: Graph, samples: Iterable[Any] | None, config: QuantizationConfig | None, progress: bool | None
+    graph: Graph,
+    samples: Iterable[Any] | None,
+    config: QuantizationConfig | None,
+    progress: bool | None,
+    keep: int | None = None,
 ) -> Calibration:
     from lowbit.quantization import calibrate
 
     if not isinstance(samples, Iterable):
         raise CalibrationError(f"calibration is {type(samples).__name__}, must be an iterable of samples")
     with stage("calibrate", len(samples) if isinstance(samples, Sized) else None, progress) as advance:
-        return calibrate(graph, samples, config, progress=lambda *_: advance())
+        return calibrate(graph, samples, config, lambda *_: advance(), keep)
 
 
 def compile(  # the name users expect
@@ -132,6 +202,9 @@ def compile(  # the name users expect
     dump_dir: str | Path | None = None,
     tune: bool | float = False,
     tuning: bool = True,
+    plan: QuantizationPlan | None = None,
+    method: str | Method | Sequence[str | Method] = "auto",
+    seconds: float | None = None,
     **options: Any,
 ) -> Compiled:
     """Compile a network for one machine; the result is called like the module.
@@ -147,7 +220,8 @@ def compile(  # the name users expect
     default all CPUs.  ``progress``: show bars (default: on a terminal).  ``dump_dir``: write the text of
     every stage there.  ``tune``: measure the convolutions first, for this many seconds (True: 60), see
     :func:`tune`.  ``tuning``: whether measurements decide about kernels at all; also off with the environment
-    variable LOWBIT_TUNING=off.
+    variable LOWBIT_TUNING=off.  ``method``, ``seconds``: how the integers are found and how long that may take, as in
+    :func:`quantize`.  ``plan``: what that function made of the same network, in place of a configuration and a calibration.
 
     The output equals ``graph.interpreter.interpret(result.graph(), inputs)`` integer for integer.
     Raises subclasses of LowbitError before any work is lost.
@@ -163,16 +237,21 @@ def compile(  # the name users expect
 
     machine, chosen = target_of(target), chosen_config(config, weights, activations, layers, options)
     backend, workers = backend_of(machine), thread_count(threads) or len(os.sched_getaffinity(0))
-    seconds, tuning = tuning_of(tune, tuning)
+    tuned, tuning = tuning_of(tune, tuning)
+    if plan is not None and (chosen is not None or calibration is not None):
+        raise ConfigError("a plan holds all numbers already: give either plan or weights/activations/config and calibration")
     name, log = name_of(name), StageLog(folder_of(dump_dir))
     backend.tools(machine)
 
     graph = traced = float_graph(model, example_inputs, name, log)
-    if chosen is not None:
-        graph = quantize(traced, chosen, calibration, progress)
+    if plan is not None:
+        graph = plan.integer_graph(traced)
+    elif chosen is not None:
+        graph = quantized(traced, chosen, calibration, progress, method, seconds)
+    if graph is not traced:
         log("quantize", graph)
-    if seconds:
-        tune_graph(graph, machine, workers, seconds, progress=progress)
+    if tuned:
+        tune_graph(graph, machine, workers, tuned, progress=progress)
         log("tune")
     lookup = make_lookup(machine, workers) if tuning else None
     program = lower(graph, machine, lookup)
@@ -225,7 +304,7 @@ def tune(
     backend_of(machine).tools(machine)
     graph = float_graph(model, example_inputs, name)
     if chosen is not None:
-        graph = quantize(graph, chosen, calibration, progress)
+        graph = quantized(graph, chosen, calibration, progress)
     return tune_graph(graph, machine, workers, seconds, LIMIT if trials is None else trials, pattern, progress)
 
 

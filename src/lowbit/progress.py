@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-__all__ = ["Stage", "notice", "stage"]
+__all__ = ["Stage", "notice", "say", "stage"]
 
 _noticed: set[str] = set()
 
@@ -39,3 +39,11 @@ def notice(kind: str, text: str, show: bool | None = None) -> None:
     if (sys.stderr.isatty() if show is None else show) and kind not in _noticed:
         _noticed.add(kind)
         print(f"note: {text}", file=sys.stderr)
+
+
+def say(text: str, show: bool | None = None) -> None:
+    """One line on stderr; ``show`` as for :func:`stage`."""
+    if sys.stderr.isatty() if show is None else show:
+        from rich.console import Console
+
+        Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)

@@ -70,7 +70,7 @@ def networks() -> dict[str, tuple[object, tuple[int, ...]]]:
 def test_generated_kernels_stay_inside(name: str, config: dict[str, str]) -> None:
     """Canaries: small positive floats, and NaN in every type wider than a byte."""
     torch = pytest.importorskip("torch")
-    from lowbit.compiler import make_config, quantize, trace
+    from lowbit.compiler import make_config, quantized, trace
     from lowbit.lowering import lower
 
     torch.manual_seed(0)
@@ -78,7 +78,7 @@ def test_generated_kernels_stay_inside(name: str, config: dict[str, str]) -> Non
     x = torch.randn(shape)
     graph = trace(model.eval(), x)  # type: ignore[attr-defined]
     if config:
-        graph = quantize(graph, make_config(**config), None)  # type: ignore[arg-type]
+        graph = quantized(graph, make_config(**config), None)  # type: ignore[arg-type]
     program = lower(graph, find_target("native"))
     plain = run(program, [x.numpy()])
     for canary in (0x11, 0xFF):

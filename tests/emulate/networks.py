@@ -9,7 +9,7 @@ import torch
 
 from lowbit import zoo
 from lowbit.compiler import compile as compile_network
-from lowbit.compiler import make_config, quantize, trace
+from lowbit.compiler import make_config, quantized, trace
 from lowbit.graph import Graph
 from lowbit.quantization import parse_config
 from lowbit.runtime.compiled import Compiled
@@ -43,7 +43,7 @@ def _traced(name: str) -> Graph:
 def graph(name: str, config: str) -> Graph:
     """The quantized graph; ``all b1`` has one bit in the first and the last layer, too."""
     chosen = make_config("b1", "u1", first_last_bits=None) if config == "all b1" else parse_config(config)
-    return _traced(name) if chosen is None else quantize(_traced(name), chosen, [example(name)])
+    return _traced(name) if chosen is None else quantized(_traced(name), chosen, [example(name)])
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ import pytest
 import lowbit
 from lowbit.backend.build import weights_file
 from lowbit.backend.cpu import CPU
-from lowbit.compiler import quantize, trace
+from lowbit.compiler import quantized, trace
 from lowbit.errors import ToolMissing
 from lowbit.export.library import export_executable
 from lowbit.export.parts import parts_of
@@ -48,7 +48,7 @@ class _Contrary:
 def test_measured_decisions_are_kept(config: str) -> None:
     model, example = tiny.network()
     graph, chosen = trace(model, example, "tiny"), parse_config(config)
-    graph = graph if chosen is None else quantize(graph, chosen, [example])
+    graph = graph if chosen is None else quantized(graph, chosen, [example])
     target, decisions = find_target("native"), _Contrary()
     program = lower(graph, target, decisions)
     assert decisions.decided >= 3

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lowbit.compiler import make_config, quantize, trace
+from lowbit.compiler import make_config, quantized, trace
 from lowbit.graph import Graph
 from lowbit.graph.printer import print_graph
 from lowbit.lowering import Program, lower, print_program
@@ -39,7 +39,7 @@ def integer(traced: tuple[Graph, np.ndarray]) -> Graph:
     graph, x = traced
     config = make_config("i4", "u8", observer="minmax", scale="power_of_two")
     assert config is not None
-    return quantize(graph, config, [x])
+    return quantized(graph, config, [x])
 
 
 @pytest.fixture(scope="module")

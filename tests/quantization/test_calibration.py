@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import lowbit
-from lowbit.compiler import quantize
+from lowbit.compiler import quantized
 from lowbit.errors import CalibrationError, CalibrationWarning, ConfigError
 from lowbit.graph import interpret
 from lowbit.quantization import LayerPrecision, QuantizationConfig, calibrate, parse_config, random_samples
@@ -290,10 +290,10 @@ def test_one_calibration_serves_every_configuration(monkeypatch: pytest.MonkeyPa
     model, example = tiny.network()
     graph = lowbit.trace(model, example)
     seen = lowbit.calibrate(model, example, [example])
-    wanted = {config: quantize(graph, parse_config(config), [example]) for config in ("8/int8", "w4a8")}
+    wanted = {config: quantized(graph, parse_config(config), [example]) for config in ("8/int8", "w4a8")}
     monkeypatch.setattr("lowbit.quantization.calibrate", None)
     for config, integer in wanted.items():
-        got = quantize(graph, parse_config(config), seen)
+        got = quantized(graph, parse_config(config), seen)
         assert all(np.array_equal(got.constants[name], integer.constants[name]) for name in integer.constants)
     network = lowbit.compile(model, example, config="8/int8", calibration=seen, tuning=False)
     assert np.array_equal(network(example), interpret(wanted["8/int8"], [example.numpy()])[0])
@@ -306,7 +306,7 @@ def test_calibrating_without_samples() -> None:
 
 def test_an_integer_graph_is_not_quantized_again() -> None:
     model, example = tiny.network()
-    integer = quantize(lowbit.trace(model, example, "tiny"), parse_config("8/int8"), [example])
+    integer = quantized(lowbit.trace(model, example, "tiny"), parse_config("8/int8"), [example])
     with pytest.raises(ConfigError, match="tiny is an integer graph already"):
         lowbit.compile(integer, config="8/int8", calibration=[example])
 
@@ -315,9 +315,9 @@ def test_an_integer_graph_is_not_quantized_again() -> None:
     "call",
     [
         lambda graph: lowbit.calibrate(graph, samples=[np.ones((1, 4), np.float32)]),
-        lambda graph: quantize(graph, parse_config("8/int8"), [np.ones((1, 4), np.float32)]),
+        lambda graph: quantized(graph, parse_config("8/int8"), [np.ones((1, 4), np.float32)]),
         lambda graph: calibrate(graph, [np.ones((1, 4), np.float32)]),
-        lambda graph: quantize(graph, parse_config("8/int8")),
+        lambda graph: quantized(graph, parse_config("8/int8")),
     ],
     ids=["lowbit.calibrate", "quantize", "calibrate", "no samples"],
 )

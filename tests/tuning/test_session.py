@@ -11,7 +11,7 @@ import pytest
 
 import lowbit
 from lowbit import progress
-from lowbit.compiler import make_config, quantize, trace
+from lowbit.compiler import make_config, quantized, trace
 from lowbit.errors import ConfigError
 from lowbit.graph import Graph
 from lowbit.kernels.conv2d.selection.decide import Request
@@ -33,7 +33,7 @@ def graph() -> Graph:
     model, example = tiny.network()
     config = make_config("i8", "u8")
     assert config is not None
-    return quantize(trace(model, example, "tiny"), config, [example])
+    return quantized(trace(model, example, "tiny"), config, [example])
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_equal_convolutions_are_one_problem() -> None:
     x = torch.randn(1, 16, 6, 6)
     config = make_config("i8", "u8")
     assert config is not None
-    problems = collect_problems(quantize(trace(model, x, "three"), config, [x]), TARGET)
+    problems = collect_problems(quantized(trace(model, x, "three"), config, [x]), TARGET)
     assert sum(len(problem.layers) for problem in problems) == 3
     assert max(len(problem.layers) for problem in problems) >= 2
 

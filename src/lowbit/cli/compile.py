@@ -29,11 +29,15 @@ def command(
     first_last_bits: Annotated[
         int | None, typer.Option(help="Least width of the first and last layer (default 8); 0 treats them as the others.")
     ] = None,
+    method: Annotated[
+        str, typer.Option(help="How integers are found: auto, nearest, adaround, ...; several: 'gptq,adaround'.")
+    ] = "auto",
+    seconds: Annotated[float | None, typer.Option(help="What methods may take; auto takes a minute.")] = None,
     target: Annotated[str, typer.Option(help="A target of `lowbit targets`.")] = "native",
     dump: Annotated[Path | None, typer.Option(help="Write the text of every stage into this folder.")] = None,
 ) -> None:
     """Compile a PyTorch network to n-bit integers and generated kernels."""
-    from lowbit.cli.options import choose_config, parse_layers, parse_shape
+    from lowbit.cli.options import choose_config, names, parse_layers, parse_shape
     from lowbit.targets import find_target
 
     check_writable(output)
@@ -59,6 +63,8 @@ def command(
             target=target,
             name=model.rpartition(":")[2],
             dump_dir=dump,
+            method=names(method),
+            seconds=seconds,
         )
     compiled.save(output)
     results().print(f"{output}: {output.stat().st_size:,} bytes, {len(compiled.manifest['layers'])} layers")

@@ -10,6 +10,7 @@ from lowbit.fake.grid import Sum
 from lowbit.fake.operations import OPERATIONS, Site
 from lowbit.fake.quantizer import TensorQuantizer
 from lowbit.frontend.evaluation import OPERATIONS as ON_REALS
+from lowbit.frontend.evaluation import each_row
 from lowbit.graph.ops import PASS_THROUGH
 
 __all__ = ["Layer", "Step", "place"]
@@ -25,7 +26,7 @@ class Step(nn.Module):
         node = site.node
         if site.grids[0] is not None or node.op in (*PASS_THROUGH, "quantize"):
             return OPERATIONS[node.op](site, values)
-        result: Tensor = ON_REALS[node.op](node, site.shape, *(value.float() for value in values))
+        result: Tensor = ON_REALS[node.op](node, site.shape, each_row, *(value.float() for value in values))
         return result
 
 

@@ -14,10 +14,11 @@ from lowbit.frontend import windows
 from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Graph, Node
 
-__all__ = ["OPERATIONS", "evaluate"]
+__all__ = ["OPERATIONS", "compute", "each_row", "evaluate"]
 
 Watcher = Callable[[str, Tensor], None]
 Shape = tuple[int, ...]
+Each = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]  # how a function of rows is applied to a batch
 
 
 def evaluate(
@@ -39,7 +40,7 @@ def evaluate(
             for name in graph.inputs:
                 observe(name, values[name])
         for index, node in enumerate(graph.nodes):
-            value = OPERATIONS[node.op](node, graph.types[node.name].shape, *(values[name] for name in node.inputs))
+            value = OPERATIONS[node.op](node, graph.types[node.name].shape, each_row, *(values[name] for name in node.inputs))
             values[node.name] = value
             if observe is not None:
                 observe(node.name, value)
@@ -47,6 +48,14 @@ def evaluate(
                 if last[name] == index and name not in graph.outputs:
                     values.pop(name, None)
         return [values[name] for name in graph.outputs]
+
+
+def compute(node: Node, shape: Shape, *values: Tensor) -> Tensor:
+    """One operation of a float graph, all rows at once, differentiable.
+
+    ``shape``: of the result; its first extent, and that of attributes that are shapes, must be the batch of ``values``.  Equal to
+    what :func:`evaluate` gives up to the order of sums, which depends on the batch here."""
+    return OPERATIONS[node.op](node, shape, _at_once, *values)
 
 
 def _check(graph: Graph, inputs: Sequence[Tensor]) -> None:
@@ -74,7 +83,7 @@ def _finish(node: Node, value: Tensor, extras: Sequence[Tensor] = ()) -> Tensor:
     return value if lo is None and hi is None else value.clamp_(lo, hi)
 
 
-def _each_row(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def each_row(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """``function`` of every row by itself, alone in memory: in which order torch sums, and which elements it gives to
     vector instructions (whose exp is another), depends on the batch and on addresses, and ranges shall not."""
     if x.dim() < 2 or x.shape[0] == 1:
@@ -82,12 +91,16 @@ def _each_row(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.cat([function(_alone(row)) for row in x.split(1)])
 
 
+def _at_once(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    return function(x)
+
+
 def _alone(x: Tensor) -> Tensor:
     """Contiguous, from an address on that torch's allocator could have given."""
     return x if x.is_contiguous() and x.data_ptr() % 64 == 0 else x.clone(memory_format=torch.contiguous_format)
 
 
-def _conv2d(node: Node, _: Shape, x: Tensor, weight: Tensor, *extras: Tensor) -> Tensor:
+def _conv2d(node: Node, _: Shape, each: Each, x: Tensor, weight: Tensor, *extras: Tensor) -> Tensor:
     top, left, bottom, right = node.attrs["padding"]
     padding: tuple[int, int] = (top, left)
     if (top, left) != (bottom, right):
@@ -95,7 +108,7 @@ def _conv2d(node: Node, _: Shape, x: Tensor, weight: Tensor, *extras: Tensor) ->
     bias = _bias(node, extras)
     attrs = node.attrs
     steps = (attrs["stride"], padding, attrs["dilation"], attrs["groups"])
-    return _finish(node, _each_row(lambda row: F.conv2d(row, weight, bias, *steps), x), extras)
+    return _finish(node, each(lambda row: F.conv2d(row, weight, bias, *steps), x), extras)
 
 
 def _bias(node: Node, extras: Sequence[Tensor]) -> Tensor | None:
@@ -103,41 +116,41 @@ def _bias(node: Node, extras: Sequence[Tensor]) -> Tensor | None:
     return extras[0] if count else None
 
 
-def _linear(node: Node, _: Shape, x: Tensor, weight: Tensor, *extras: Tensor) -> Tensor:
+def _linear(node: Node, _: Shape, each: Each, x: Tensor, weight: Tensor, *extras: Tensor) -> Tensor:
     bias = _bias(node, extras)
-    return _finish(node, _each_row(lambda row: F.linear(row, weight, bias), x), extras)
+    return _finish(node, each(lambda row: F.linear(row, weight, bias), x), extras)
 
 
-def _avg_pool2d(node: Node, _: Shape, x: Tensor) -> Tensor:
+def _avg_pool2d(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     attrs = node.attrs
-    return _each_row(lambda row: windows.avg_pool(row, attrs["windows"], attrs["columns"], attrs["divisors"]), x)
+    return each(lambda row: windows.avg_pool(row, attrs["windows"], attrs["columns"], attrs["divisors"]), x)
 
 
-def _batch_norm(node: Node, _: Shape, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-    return _each_row(lambda row: F.batch_norm(row, mean, var, weight, bias, False, 0.0, node.attrs["eps"]), x)
+def _batch_norm(node: Node, _: Shape, each: Each, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+    return each(lambda row: F.batch_norm(row, mean, var, weight, bias, False, 0.0, node.attrs["eps"]), x)
 
 
-def _affine(node: Node, _: Shape, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def _affine(node: Node, _: Shape, each: Each, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     rank = x.dim()
     return _finish(node, (x * _per_channel(scale, rank)).add_(_per_channel(shift, rank)))
 
 
-def _unary(node: Node, _: Shape, x: Tensor) -> Tensor:
+def _unary(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     extra = {key: value for key, value in node.attrs.items() if key != "fn"}
-    return _each_row(lambda row: POINTWISE[node.attrs["fn"]](row, **extra), x)
+    return each(lambda row: POINTWISE[node.attrs["fn"]](row, **extra), x)
 
 
-def _softmax(node: Node, _: Shape, x: Tensor) -> Tensor:
+def _softmax(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     axis = node.attrs["axis"]
-    return torch.softmax(x, axis) if axis == 0 else _each_row(lambda row: torch.softmax(row, axis), x)
+    return torch.softmax(x, axis) if axis == 0 else each(lambda row: torch.softmax(row, axis), x)
 
 
-def _slice(node: Node, shape: Shape, x: Tensor) -> Tensor:
+def _slice(node: Node, shape: Shape, _: Each, x: Tensor) -> Tensor:
     ranges = zip(node.attrs["starts"], node.attrs["steps"], shape, strict=True)
     return x[tuple(slice(start, start + (count - 1) * step + 1, step) for start, step, count in ranges)]
 
 
-def _pad(node: Node, _: Shape, x: Tensor) -> Tensor:
+def _pad(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     pairs = zip(reversed(node.attrs["before"]), reversed(node.attrs["after"]), strict=True)
     return F.pad(x, [amount for pair in pairs for amount in pair], value=node.attrs["value"])
 
@@ -147,18 +160,18 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "linear": _linear,
     "batch_norm": _batch_norm,
     "affine": _affine,
-    "clamp": lambda node, _, x: _finish(node, x.clone()),
+    "clamp": lambda node, _, each, x: _finish(node, x.clone()),
     "unary": _unary,
     "softmax": _softmax,
-    "add": lambda node, _, x, y: _finish(node, x + y),
-    "sub": lambda node, _, x, y: _finish(node, x - y),
-    "mul": lambda node, _, x, y: _finish(node, x * y),
-    "concat": lambda node, _, *xs: torch.cat(xs, node.attrs["axis"]),
-    "max_pool2d": lambda node, _, x: windows.max_pool(x, node.attrs["windows"], node.attrs["columns"]),
+    "add": lambda node, _, each, x, y: _finish(node, x + y),
+    "sub": lambda node, _, each, x, y: _finish(node, x - y),
+    "mul": lambda node, _, each, x, y: _finish(node, x * y),
+    "concat": lambda node, _, each, *xs: torch.cat(xs, node.attrs["axis"]),
+    "max_pool2d": lambda node, _, each, x: windows.max_pool(x, node.attrs["windows"], node.attrs["columns"]),
     "avg_pool2d": _avg_pool2d,
-    "expand": lambda node, shape, x: x.expand(shape),
-    "reshape": lambda node, shape, x: x.reshape(shape),
-    "permute": lambda node, _, x: x.permute(node.attrs["dims"]),
+    "expand": lambda node, shape, each, x: x.expand(shape),
+    "reshape": lambda node, shape, each, x: x.reshape(shape),
+    "permute": lambda node, _, each, x: x.permute(node.attrs["dims"]),
     "slice": _slice,
     "pad": _pad,
 }

@@ -13,6 +13,7 @@ from lowbit.errors import CalibrationError, CalibrationWarning, warn
 from lowbit.graph import Graph
 from lowbit.quantization.belonging import differences
 from lowbit.quantization.config import QuantizationConfig
+from lowbit.quantization.keep import Keep
 from lowbit.quantization.observers import Histogram
 from lowbit.quantization.plan import layer_precisions, quantized_values, value_grids
 from lowbit.quantization.recorder import Recorder, layer_inputs
@@ -24,13 +25,15 @@ __all__ = ["Calibration", "calibrate", "random_samples"]
 @dataclass(frozen=True)
 class Calibration:
     """``histograms``: value of the graph -> what was seen of it; ``input_means``: layer -> mean of each of
-    its input channels; ``rows``: how many examples were seen.
+    its input channels; ``rows``: how many examples were seen.  ``samples``: the first of these examples themselves, one
+    float32 array a graph input, rows along axis 0, for methods that fit more than ranges; empty where none were kept.
 
     Independent of any configuration: one calibration serves every precision."""
 
     histograms: Mapping[str, Histogram]
     input_means: Mapping[str, np.ndarray]
     rows: int
+    samples: tuple[np.ndarray, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "histograms", MappingProxyType(dict(self.histograms)))
@@ -58,6 +61,7 @@ def calibrate(
     samples: Iterable[Any],
     config: QuantizationConfig | None = None,
     progress: Callable[[int], None] | None = None,
+    keep: int | None = None,
 ) -> Calibration:
     """Observes the values of a float graph over ``samples``.
 
@@ -68,9 +72,10 @@ def calibrate(
     are not counted.
     ``config`` changes nothing of what is observed; a configuration that does not fit the graph is
     refused before the samples are run.  ``progress(rows)`` is called after each
-    batch.  What is observed does not depend on the batch size.  Warns (CalibrationWarning) of
-    values that were the same number throughout.  Raises CalibrationError: no samples, a missing input, a wrong shape, a sample
-    that is not finite (naming its index), or one for which a value inside the network is not.
+    batch.  ``keep``: of how many rows the samples themselves are kept, the first ones; None: 2,048, of at most 256 MiB.  Of
+    inputs without a common first axis none are.  What is observed does not depend on the batch size.  Warns
+    (CalibrationWarning) of values that were the same number throughout.  Raises CalibrationError: no samples, a missing
+    input, a wrong shape, a sample that is not finite (naming its index), or one for which a value inside the network is not.
     """
     import torch
 
@@ -78,9 +83,10 @@ def calibrate(
 
     if config is not None:
         layer_precisions(graph, config)
-    recorder = Recorder(graph)
+    recorder, kept = Recorder(graph), Keep(graph, keep)
     for inputs, real in batches(graph, samples, recorder.batch):
         recorder.real = real
+        kept.add(inputs, real)
         evaluate(graph, [torch.from_numpy(value) for value in inputs], recorder)
         recorder.rows += real
         if progress is not None:
@@ -92,7 +98,7 @@ def calibrate(
     for node in graph.nodes:
         if node.op == "pad" and grid[node.name] in histograms and np.isfinite(node.attrs["value"]):
             histograms[grid[node.name]].add(np.array([node.attrs["value"]], np.float32), 0.0)  # its range shall hold the padding
-    return Calibration(histograms, recorder.input_means(), recorder.rows)
+    return Calibration(histograms, recorder.input_means(), recorder.rows, kept.samples())
 
 
 def _warn_of_constants(graph: Graph, recorder: Recorder) -> None:

@@ -100,13 +100,13 @@ def test_kernels_are_cached_once_whatever_is_off() -> None:
 @pytest.mark.parametrize("config", ["8/int8", "2/int2", "1/int1"])
 def test_a_network_computes_the_same_without_any(config: str) -> None:
     import lowbit
-    from lowbit.compiler import quantize, trace
+    from lowbit.compiler import quantized, trace
     from lowbit.quantization import parse_config
 
     model, example = tiny.network()
     chosen_config = parse_config(config)
     assert chosen_config is not None
-    graph = quantize(trace(model, example), chosen_config, [(example,)])
+    graph = quantized(trace(model, example), chosen_config, [(example,)])
     native = find_target()
     outputs, kernels = [], []
     for off in (frozenset[str](), frozenset(TECHNIQUES)):

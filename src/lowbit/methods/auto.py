@@ -1,0 +1,63 @@
+"""Tries what may pay, measures it on rows that were not fitted, keeps the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lowbit.methods.adaround import AdaRound
+from lowbit.methods.judge import Judge
+from lowbit.methods.run import error_of, measured
+from lowbit.methods.task import Method, Step, Task
+
+__all__ = ["LEAST_ROWS", "Auto"]
+
+LEAST_ROWS = 32
+"""Of fewer kept rows nothing is learned: two thirds of them would be fitted well and mean little."""
+SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Auto:
+    """``seconds``: what all candidates together may take, where the task has no time of its own.
+
+    Each candidate starts with the best so far; one that lowers the error on the rows that judge becomes the best, all
+    others are dropped, so that the result is never worse there than rounding to nearest."""
+
+    seconds: float = SECONDS
+
+    def __call__(self, task: Task) -> Task:
+        if not task.held or len(task.fit[0]) + len(task.held[0]) < LEAST_ROWS:
+            rows = len(task.held[0]) if task.held else 0
+            return task.with_choice(
+                task.choice, Step("auto", f"nearest: {rows} calibration rows were kept, {LEAST_ROWS} are needed")
+            )
+        if task.deadline is None:
+            task = replace(task, seconds=self.seconds, deadline=time.monotonic() + self.seconds)
+        return best_of(task, _candidates(task), "auto")
+
+
+def _candidates(task: Task) -> list[Method]:
+    return [AdaRound()]
+
+
+def best_of(task: Task, candidates: Sequence[Method], name: str) -> Task:
+    """The task after those candidates that each lowered the error."""
+    began, judge = time.monotonic(), Judge.of(task.graph, task.held)
+    first = error = error_of(task, judge)
+    assert error is not None  # there are rows that judge
+    kept: list[str] = []
+    for candidate in candidates:
+        left = task.seconds_left()
+        if left is not None and left <= 0:
+            break
+        tried = measured(task, candidate, judge, error)
+        line = tried.log[-1]
+        if line.after is not None and line.after < error:
+            task, error = tried, line.after
+            kept.append(line.method)
+        else:
+            task = replace(task, log=(*task.log, replace(line, what=f"tried and dropped, {line.what}")))
+    what = f"{' + '.join(kept) or 'nearest'} ({judge.what} on {len(task.held[0])} rows)"
+    return task.with_choice(task.choice, Step(name, what, time.monotonic() - began, first, error))

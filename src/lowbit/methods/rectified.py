@@ -1,0 +1,59 @@
+"""Weights between two integers: the rectified sigmoid of AdaRound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowbit.methods.numbers import Cells
+
+__all__ = ["Rectified", "start"]
+
+_STRETCH = 1.1, -0.1  # zeta, gamma (Louizos et al. 2018)
+
+
+@dataclass(frozen=True)
+class Rectified:
+    """W' = step * clip(low + h(V), least, most), h(V) = clip((zeta - gamma) sigmoid(V) + gamma, 0, 1).
+
+    Nagel et al. 2020, eq. 22 and 23."""
+
+    v: Tensor
+    low: Tensor
+    step: Tensor
+    least: int
+    most: int
+
+    def up(self) -> Tensor:
+        """h, in 0..1, of the weights' shape."""
+        zeta, gamma = _STRETCH
+        return (torch.sigmoid(self.v) * (zeta - gamma) + gamma).clamp(0, 1)
+
+    def weight(self) -> Tensor:
+        return self.step * (self.low + self.up()).clamp(self.least, self.most)
+
+    def unsettled(self, beta: float) -> Tensor:
+        """mean(1 - |2 h - 1|^beta): 0 where every weight is one of the two integers (eq. 24)."""
+        return (1 - (2 * self.up() - 1).abs().pow(beta)).mean()
+
+    def steps(self) -> Tensor:
+        """The integers that V has come to, as float32."""
+        return (self.low + (self.up() >= 0.5)).clamp(self.least, self.most)
+
+    def hard(self) -> Tensor:
+        return self.step * self.steps()
+
+    def integers(self, dtype: np.dtype) -> np.ndarray:
+        return self.steps().detach().numpy().astype(dtype)
+
+
+def start(cells: Cells) -> Rectified:
+    """V such that low + h(V) is the exact weight."""
+    zeta, gamma = _STRETCH
+    rest = torch.from_numpy(cells.exact - cells.low).clamp(0.0, 1.0)
+    v = -torch.log((zeta - gamma) / (rest - gamma) - 1)
+    step = torch.from_numpy(np.ascontiguousarray(cells.step))
+    return Rectified(v.requires_grad_(), torch.from_numpy(cells.low), step, cells.least, cells.most)

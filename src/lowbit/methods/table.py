@@ -1,0 +1,38 @@
+"""THE table of methods: what finds the numbers of an integer network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lowbit.errors import ConfigError
+from lowbit.methods.adaround import AdaRound
+from lowbit.methods.auto import Auto
+from lowbit.methods.nearest import Nearest
+from lowbit.methods.run import Chain
+from lowbit.methods.task import Method
+
+__all__ = ["METHODS", "method_of"]
+
+METHODS: dict[str, Callable[[], Method]] = {
+    "auto": Auto,
+    "nearest": Nearest,
+    "adaround": AdaRound,
+}
+"""Name -> what makes the method with its default hyper-parameters."""
+
+
+def method_of(given: str | Method | Sequence[str | Method]) -> Method:
+    """A method by its name, as it is, or several that are carried out one after the other.  Raises ConfigError."""
+    if isinstance(given, str):
+        if given not in METHODS:
+            raise ConfigError(f"no method {given!r}; known: {', '.join(METHODS)}, or a method such as lowbit.AdaRound()")
+        return METHODS[given]()
+    if isinstance(given, Sequence) and len(given) == 1:
+        return method_of(given[0])
+    if isinstance(given, Sequence) and given:
+        return Chain(tuple(method_of(one) for one in given))
+    if not callable(given) or isinstance(given, type):
+        raise ConfigError(
+            f"a method is a name ({', '.join(METHODS)}), such as lowbit.AdaRound(), or a list of these, not {given!r}"
+        )
+    return given

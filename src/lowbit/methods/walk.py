@@ -1,0 +1,89 @@
+"""Every node of a network over many rows at once, float and quantized side by side, values dropped after their last reader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowbit.graph import Graph, Node
+from lowbit.graph.ops import LAYERS
+from lowbit.methods.simulate import grid_of, parameters_of, run_node
+from lowbit.quantization import Choice
+
+__all__ = ["Pair", "in_chunks", "rows_that_fit", "walk"]
+
+Pair = tuple[Tensor, Tensor]
+"""(value of the float network, value of the quantized network in real numbers), rows along axis 0."""
+
+_BYTES = 1 << 30  # of values that are held at once
+_CHUNK = 1 << 22  # elements of one operation's result
+
+
+def rows_that_fit(graph: Graph, rows: int, budget: int = _BYTES) -> int:
+    """How many rows may be walked with so many bytes: twice what lives at once, in float32."""
+    last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    sizes = {name: 4 * math.prod(graph.types[name].shape[1:]) for name in (*graph.inputs, *(n.name for n in graph.nodes))}
+    live, most = set(graph.inputs), 1
+    for index, node in enumerate(graph.nodes):
+        live.add(node.name)
+        most = max(most, sum(sizes[name] for name in live))
+        live -= {name for name in node.inputs if last[name] == index and name not in graph.outputs}
+    return max(1, min(rows, budget // (2 * most)))
+
+
+def in_chunks(function: Callable[..., Tensor], shape: Sequence[int], *values: Tensor) -> Tensor:
+    """``function`` of some rows at a time, so that temporary values stay small.  ``shape``: of the result of one row."""
+    step = max(1, _CHUNK // max(1, math.prod(shape)))
+    rows = len(values[0])
+    if rows <= step:
+        return function(*values)
+    return torch.cat([function(*(value[i : i + step] for value in values)) for i in range(0, rows, step)])
+
+
+def walk(
+    graph: Graph,
+    choice: Choice,
+    samples: Sequence[np.ndarray],
+    visit: Callable[[Node, dict[str, Pair], Tensor], Choice | None],
+) -> Choice:
+    """Calls ``visit(layer, values, target)`` for every layer in order: ``values`` holds the :data:`Pair` of each value that is
+    still read, ``target`` is what the float layer gives.  What it returns is the choice from here on, so that later layers
+    see the values that its new numbers give; None: the same.  Returns the last choice."""
+    last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    values: dict[str, Pair] = {}
+    with torch.no_grad():
+        for name, rows in zip(graph.inputs, samples, strict=True):
+            given = torch.from_numpy(np.ascontiguousarray(rows, np.float32))
+            params = choice.values[name]
+            values[name] = given, given if params is None else grid_of(params)(given)
+    for index, node in enumerate(graph.nodes):
+        reads = [name for name in node.inputs if name not in graph.constants]
+        with torch.no_grad():
+            exact = _run(graph, choice, node, reads, [values[name][0] for name in reads], False)
+        if node.op in LAYERS:
+            choice = visit(node, values, exact) or choice
+        with torch.no_grad():
+            values[node.name] = exact, _run(graph, choice, node, reads, [values[name][1] for name in reads], True)
+        for name in reads:
+            if last[name] == index and name not in graph.outputs:
+                values.pop(name, None)
+    return choice
+
+
+def _run(graph: Graph, choice: Choice, node: Node, reads: list[str], given: list[Tensor], quantized: bool) -> Tensor:
+    layers = {node.name: parameters_of(choice, node)} if quantized and node.op in LAYERS else None
+    params = choice.values[node.name] if quantized else None
+
+    def scale(name: str) -> Tensor | None:
+        held = choice.values.get(name) if quantized else None
+        return torch.tensor(float(held.scale)) if held is not None and held.qtype.bipolar else None
+
+    def one(*rows: Tensor) -> Tensor:
+        value = run_node(graph, node, dict(zip(reads, rows, strict=True)), layers, scale)
+        return value if params is None else grid_of(params)(value)
+
+    return in_chunks(one, graph.types[node.name].shape[1:], *given)

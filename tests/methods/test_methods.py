@@ -1,0 +1,175 @@
+"""What holds for every method: its numbers compile, equal the oracle, obey the configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lowbit
+from lowbit.errors import CalibrationError, ChoiceError, ConfigError
+from lowbit.graph import interpret
+from lowbit.graph.ops import LAYERS
+from lowbit.methods import AdaRound, Auto, QuantizationPlan, begin, method_of
+from lowbit.methods.auto import LEAST_ROWS
+from lowbit.methods.judge import Judge, float_outputs, integer_outputs
+from lowbit.methods.task import split_rows
+from lowbit.quantization import apply, calibrate, choose, parse_config
+from lowbit.quantization.choice_store import choice_to_dict
+from tests.methods.conftest import module, rows
+
+QUICK = {
+    "adaround": AdaRound(iterations=150, batch=128, positions=1024),
+    "auto": Auto(seconds=3.0),
+}
+"""Name -> the method with hyper-parameters for a test."""
+
+
+def same(a, b) -> bool:
+    (one, left), (other, right) = choice_to_dict(a), choice_to_dict(b)
+    return one == other and left.keys() == right.keys() and all(np.array_equal(left[n], right[n]) for n in left)
+
+
+@pytest.mark.parametrize("config", ["w4a8", "w2a4", "w1a2"])
+@pytest.mark.parametrize("name", QUICK)
+def test_every_plan_compiles_and_equals_the_oracle(name: str, config: str, graph, calibration, example) -> None:
+    plan = lowbit.quantize(graph, calibration=calibration, config=config, method=QUICK[name])
+    network = lowbit.compile(module(), example, plan=plan, tuning=False)
+    x = rows(1, seed=5)
+    np.testing.assert_array_equal(network(x), interpret(plan.integer_graph(), [x])[0])
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_methods_obey_overrides(name: str, graph, calibration) -> None:
+    layers = {"body": "i8/u8", "type:depthwise": "i3"}
+    plan = lowbit.quantize(graph, calibration=calibration, weights="i4", activations="u6", layers=layers, method=QUICK[name])
+    bits = {name: numbers.weights.params.qtype.bits for name, numbers in plan.choice.layers.items()}
+    assert bits == {"stem": 8, "body": 8, "depthwise": 3, "grouped": 4, "head": 8}
+    assert plan.choice.values["stem"].qtype.bits == 8
+
+
+def test_nearest_is_what_choose_gives(graph, calibration) -> None:
+    plan = lowbit.quantize(graph, calibration=calibration, config="w3a5", method="nearest")
+    assert same(plan.choice, choose(graph, calibration, parse_config("w3a5")))
+    assert plan.log == ()
+
+
+def test_auto_is_nearest_with_few_rows(graph, example) -> None:
+    few = calibrate(graph, [rows(LEAST_ROWS - 1)])
+    plan = lowbit.quantize(graph, calibration=few, config="w2a4")
+    assert same(plan.choice, choose(graph, few, parse_config("w2a4")))
+    assert "calibration rows were kept, 32 are needed" in str(plan.log[-1])
+
+
+def test_auto_is_never_worse_on_the_rows_that_judge(graph, calibration) -> None:
+    plan = lowbit.quantize(graph, calibration=calibration, config="w2a8", method=QUICK["auto"])
+    last = plan.log[-1]
+    judge = Judge.of(graph, split_rows(calibration.samples)[1])
+    assert last.before == judge.error(apply(graph, choose(graph, calibration, parse_config("w2a8"))))
+    assert last.after == judge.error(plan.integer_graph()) < last.before
+
+
+def test_methods_without_samples_are_refused(graph) -> None:
+    none = calibrate(graph, [rows(40)], keep=0)
+    with pytest.raises(CalibrationError, match="AdaRound fits calibration samples, and none were kept"):
+        lowbit.quantize(graph, calibration=none, config="w4a8", method="adaround")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("magic", "no method 'magic'; known: auto, nearest"),
+        (7, "a method is a name .*not 7"),
+        (AdaRound, "a method is a name"),
+        ([], "not \\[\\]"),
+    ],
+)
+def test_unknown_methods(given, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        method_of(given)
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, "3", True])
+def test_seconds_are_a_positive_number(graph, calibration, seconds) -> None:
+    with pytest.raises(ConfigError, match="seconds is what methods may take"):
+        lowbit.quantize(graph, calibration=calibration, config="w4a8", seconds=seconds)
+
+
+def test_float_configurations_have_no_plan(graph, calibration) -> None:
+    with pytest.raises(ConfigError, match="nothing to quantize"):
+        lowbit.quantize(graph, calibration=calibration, config="fp32")
+
+
+def test_plans_are_saved_and_loaded(graph, calibration, tmp_path: Path) -> None:
+    layers = {"body": "i8/u8", "type:depthwise": "i3"}
+    made = lowbit.quantize(
+        graph,
+        calibration=calibration,
+        weights="i4",
+        activations="u8",
+        layers=layers,
+        granularity="per_group:4",
+        method=QUICK["adaround"],
+    )
+    made.save(tmp_path / "plan")
+    read = QuantizationPlan.load(tmp_path / "plan")
+    assert same(made.choice, read.choice)
+    assert (read.config, read.source, read.log) == (made.config, made.source, made.log)
+    x = rows(1)
+    np.testing.assert_array_equal(interpret(read.integer_graph(), [x])[0], interpret(made.integer_graph(), [x])[0])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no plan", b"\x02\0\0\0\0\0\0\0{}"])
+def test_what_is_no_plan(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "plan"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match="does not exist" if content is None else "is no quantization plan"):
+        QuantizationPlan.load(path)
+
+
+def test_a_plan_serves_other_batch_sizes_and_no_other_network(graph, calibration) -> None:
+    import torch
+
+    plan = lowbit.quantize(graph, calibration=calibration, config="w4a8", method="nearest")
+    x = rows(3)
+    network = lowbit.compile(module(), torch.from_numpy(x), plan=plan, tuning=False)
+    one = [interpret(plan.integer_graph(), [x[i : i + 1]])[0] for i in range(3)]
+    np.testing.assert_array_equal(network(x), np.concatenate(one))
+    other = module()
+    other.stem.weight.data[0, 0, 0, 0] += 1
+    with pytest.raises(ChoiceError, match="this plan was made for another network"):
+        lowbit.compile(other, torch.from_numpy(x), plan=plan)
+    with pytest.raises(ConfigError, match="give either plan or"):
+        lowbit.compile(other, torch.from_numpy(x), plan=plan, config="w4a8")
+
+
+def test_the_judge_knows_logits(graph, calibration) -> None:
+    samples = (rows(7, seed=2),)
+    judge = Judge.of(graph, samples)
+    integer = apply(graph, choose(graph, calibration, parse_config("8/int8")))
+    got = np.concatenate([interpret(integer, [x[None]])[0] for x in samples[0]])
+    np.testing.assert_array_equal(integer_outputs(integer, samples)[0], got)
+    p, q = (
+        np.exp(y.astype(np.float64)) / np.exp(y.astype(np.float64)).sum(1, keepdims=True)
+        for y in (float_outputs(graph, samples)[0], got)
+    )
+    assert judge.logits
+    assert judge.error(integer) == pytest.approx((p * np.log(p / q)).sum(1).mean(), rel=1e-6)
+    plain = dataclasses.replace(judge, logits=False)
+    wanted = judge.wanted[0].astype(np.float64)
+    assert plain.error(integer) == pytest.approx(((got - wanted) ** 2).sum() / ((wanted - wanted.mean(0)) ** 2).sum(), rel=1e-6)
+
+
+def test_layers_come_nearer_to_float(graph, calibration) -> None:
+    task = begin(graph, calibration, parse_config("w3a8"))
+    judge = Judge.of(graph, task.held)
+    after = QUICK["adaround"](task)
+    assert judge.error(apply(graph, after.choice)) < 0.8 * judge.error(apply(graph, task.choice))
+    assert any(
+        not np.array_equal(after.choice.layers[n.name].weights.integers, task.choice.layers[n.name].weights.integers)
+        for n in graph.nodes
+        if n.op in LAYERS
+    )

@@ -1,0 +1,50 @@
+"""Work that was interrupted goes on, and gives what it would have given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import lowbit
+from lowbit.methods import AdaRound
+from lowbit.methods.store import Store
+from tests.methods.test_methods import QUICK, same
+
+
+def test_an_interrupted_method_goes_on(graph, calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan(state: Path):
+        return lowbit.quantize(graph, calibration=calibration, config="w3a4", method=QUICK["adaround"], state=state)
+
+    wanted = plan(tmp_path / "whole")
+    whole, done = AdaRound.layer, []
+
+    def interrupted(self, graph, choice, node, *rest):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(node.name)
+        return whole(self, graph, choice, node, *rest)
+
+    monkeypatch.setattr(AdaRound, "layer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        plan(tmp_path / "parts")
+    assert done == ["stem", "body", "depthwise"]
+    monkeypatch.setattr(AdaRound, "layer", lambda self, *rest: (done.append(rest[2].name), whole(self, *rest))[1])
+    assert same(plan(tmp_path / "parts").choice, wanted.choice)
+    assert done == ["stem", "body", "depthwise", "grouped", "head"]
+
+
+def test_other_work_is_not_taken_for_it(graph, calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    monkeypatch.setattr(Store, "keep", lambda self, unit, found: kept.append((self.folder, unit)))
+    for config in ("w3a4", "w4a4"):
+        lowbit.quantize(graph, calibration=calibration, config=config, method=QUICK["adaround"], state=tmp_path)
+    assert len({folder for folder, _ in kept}) == 2
+
+
+def test_a_damaged_file_is_work_that_is_not_done(graph, calibration, tmp_path: Path) -> None:
+    wanted = lowbit.quantize(graph, calibration=calibration, config="w3a4", method=QUICK["adaround"], state=tmp_path)
+    for index, path in enumerate(sorted(tmp_path.rglob("*.npz"))):
+        path.write_bytes(path.read_bytes()[: index * 50])
+    again = lowbit.quantize(graph, calibration=calibration, config="w3a4", method=QUICK["adaround"], state=tmp_path)
+    assert same(again.choice, wanted.choice)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.bench import CALIBRATION_INPUTS, CHECKED_INPUTS, float64_outputs, layer_outputs, oracle_inputs
+from lowbit.bench import CHECKED_INPUTS, BenchPlan, float64_outputs, layer_outputs, oracle_inputs, prepare
 from lowbit.compiler import compile as compile_network
 from lowbit.compiler import trace
 from lowbit.graph import Graph
@@ -27,10 +27,9 @@ from lowbit.measure.output_check import OutputCheck, check_outputs
 from lowbit.measure.peers import Peer, PeerModels, build_models, load_peers
 from lowbit.measure.rows import BenchRow, with_speedups
 from lowbit.measure.size import bytes_on_disk
-from lowbit.quantization import Calibration, calibrate, parse_config, quantize_graph
+from lowbit.quantization import parse_config, quantize_graph
 from lowbit.runtime.compiled import Compiled
 from lowbit.zoo import load_network
-from lowbit.zoo.samples import smooth_samples
 
 __all__ = ["CONFIGS", "Group", "Prepared", "configs_of", "groups", "measure_group", "runs_within"]
 
@@ -87,11 +86,9 @@ class Prepared:
 
     def __init__(self, network: str, checked: int = CHECKED_INPUTS) -> None:
         self.network = network
-        self.model, examples = load_network(network, None, 1)
-        self.shape = tuple(examples[0].shape)
-        self.graph = trace(self.model, examples, name=network)
-        pictures = [smooth_samples(self.shape, seed).numpy() for seed in range(CALIBRATION_INPUTS + CHECKED_INPUTS)]
-        self.calibration_inputs, self.inputs = pictures[:CALIBRATION_INPUTS], pictures[CALIBRATION_INPUTS:]
+        given = prepare(BenchPlan(network, CONFIGS, threads=1))
+        self.model, self.graph = given.model, given.graph
+        self.calibration_inputs, self.inputs, self.calibration = given.samples, given.inputs, given.calibration
         self.checked = checked
         self._graphs: dict[int, Graph] = {1: self.graph}
         self._answers: dict[str, Answers] = {}
@@ -110,10 +107,6 @@ class Prepared:
     def reference(self) -> list[np.ndarray]:
         """Outputs of the float64 network, one array an image."""
         return float64_outputs(self.model, self.inputs)
-
-    @cached_property
-    def calibration(self) -> Calibration:
-        return calibrate(self.graph, [(x,) for x in self.calibration_inputs])
 
     @cached_property
     def macs(self) -> int:

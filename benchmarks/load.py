@@ -24,7 +24,6 @@ from typing import Any
 from lowbit.errors import LowbitError
 
 ROOT = Path(__file__).resolve().parents[1]
-CALIBRATION_INPUTS = 4
 
 # What a process does: {imports}, then with `path` and `threads` make `run`, a function of one float32 array.
 _PROCESS = """
@@ -130,32 +129,24 @@ def subjects(name: str, configs: Sequence[str], peers: Sequence[str], threads: i
     """Compile and export everything into ``folder``."""
     import numpy as np
 
-    from lowbit.compiler import compile as compile_network
-    from lowbit.compiler import trace
-    from lowbit.measure.peers import check_peers
+    from lowbit.bench import BenchPlan, prepare
     from lowbit.measure.peers.onnx_models import export_float, quantize_int8
-    from lowbit.quantization import parse_config
-    from lowbit.zoo import load_network
-    from lowbit.zoo.samples import smooth_samples
 
-    check_peers(peers)
-    model, examples = load_network(name, None, 1)
-    pictures = [smooth_samples(tuple(examples[0].shape), seed).numpy() for seed in range(CALIBRATION_INPUTS + 1)]
+    given = prepare(BenchPlan(name, tuple(configs), threads, peers=tuple(peers)))
     example, raw = folder / "input.npy", folder / "input.raw"
-    np.save(example, pictures[-1])
-    pictures[-1].tofile(raw)
-    graph = trace(model, examples, name=name)
+    np.save(example, given.inputs[0])
+    given.inputs[0].tofile(raw)
     rows = []
     for config in configs:
-        network = compile_network(graph, config=parse_config(config), calibration=[(x,) for x in pictures[:-1]], name=name)
+        network, _ = given.compile(config)
         short = config.replace("/", "-")
         path = network.save(folder / f"{short}.lowbit")
         rows.append(python_subject("lowbit", config, path, threads, example))
         rows.append(c_subject(network, config, folder / short, threads, raw))
         network.close()
     if peers:
-        models = {"fp32": export_float(model, pictures[-1], folder / "fp32.onnx")}
-        models["int8"] = quantize_int8(models["fp32"], pictures[:-1], folder / "int8.onnx")
+        models = {"fp32": export_float(given.model, given.inputs[0], folder / "fp32.onnx")}
+        models["int8"] = quantize_int8(models["fp32"], given.samples, folder / "int8.onnx")
         rows += [python_subject(peer, kind, path, threads, example) for peer in peers for kind, path in models.items()]
     return rows
 

@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from lowbit.errors import LowbitError
 
 ROOT = Path(__file__).resolve().parents[1]
 NATURAL_SIZE = 224  # of the batches
-CALIBRATION_INPUTS = 4
 RUNS, BATCHES, SIZES = 4, [1, 4, 32], [64, 128, 224, 320, 512]
 FULL_RUNS, FULL_BATCHES, FULL_SIZES = 8, [1, 2, 4, 8, 16, 32], [64, 96, 128, 160, 224, 320, 384, 512]
 FAR = 1.25  # a point this many times off its fit is marked
@@ -68,27 +67,22 @@ def fit(config: str, points: Sequence[Point]) -> Fit:
 def measure(name: str, configs: Sequence[str], shapes: Sequence[tuple[int, int]], threads: int, runs: int) -> list[Point]:
     """All points; their runs take turns, so that a busy minute falls on all of them.  Ranges of values are those of
     images of NATURAL_SIZE, one at a time, for all shapes: they do not depend on the shape, and this is fast."""
-    from lowbit.compiler import compile as compile_network
+    from lowbit.bench import BenchPlan, prepare
     from lowbit.compiler import trace
     from lowbit.measure.latency import measure_latency
-    from lowbit.quantization import calibrate, parse_config, quantize_graph
     from lowbit.zoo import load_network
     from lowbit.zoo.samples import smooth_samples
 
-    natural = (1, 3, NATURAL_SIZE, NATURAL_SIZE)
-    model, examples = load_network(name, natural)
-    seen = calibrate(trace(model, examples, name=name), [(smooth_samples(natural, seed),) for seed in range(CALIBRATION_INPUTS)])
+    given = prepare(BenchPlan(name, tuple(configs), threads, input_shape=(1, 3, NATURAL_SIZE, NATURAL_SIZE)))
     networks: dict[tuple[str, int, int], Any] = {}
     calls = {}
     for batch, size in shapes:
         _, examples = load_network(name, (batch, 3, size, size))
         shape = tuple(examples[0].shape)
         x = smooth_samples(shape, 0).numpy()
-        graph = trace(model, examples, name=name)
+        shaped = replace(given, graph=trace(given.model, examples, name=name))
         for config in configs:
-            chosen = parse_config(config)
-            quantized = graph if chosen is None else quantize_graph(graph, seen, chosen)
-            network = compile_network(quantized, threads=threads, name=name)
+            network, _ = shaped.compile(config)
             key = config, batch, size
             networks[key], calls[json.dumps(key)] = network, partial(network, x)
         print(f"compiled {name} {shape}", file=sys.stderr, flush=True)

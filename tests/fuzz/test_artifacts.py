@@ -7,7 +7,8 @@ import re
 import pytest
 
 from tests.fuzz import artifacts
-from tests.fuzz.artifacts import KINDS, Finding, campaign
+from tests.fuzz.artifacts import Finding, campaign
+from tests.fuzz.mutations import KINDS
 
 
 def test_nothing_but_artifact_errors() -> None:

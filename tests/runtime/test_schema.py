@@ -129,7 +129,7 @@ print(net(*[np.ones(s, np.float32) for s in net.input_shapes]).shape)
 @pytest.mark.parametrize("config", ["fp32", "8/int8", "4/int4"])
 def test_weights_of_any_numbers_run(artifacts: Mapping[str, Path], tmp_path: Path, config: str) -> None:
     """All bytes behind the header of the weight file, constants and scales too.  It once held tables of addresses."""
-    from tests.fuzz.artifacts import signed_weights
+    from tests.fuzz.mutations import signed_weights
 
     weights = read_artifact(artifacts[config])["weights.bin"]
     rng = np.random.default_rng(0)

@@ -62,9 +62,11 @@ TOY = Form(
 class _Squares(Form):
     """16 pixels x 16 channels at once, as matrix units have them: no inner step, a kernel of its own."""
 
-    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+    grouped: bool = False
+
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         plain = problem.kernel == problem.stride == (1, 1) and not (problem.src.halo or problem.dst.halo)
-        return plain and problem.groups == 1 and problem.dst.pixels >= 16 and super().fits(problem, weights)
+        return plain and problem.dst.pixels >= 16 and super().holds(problem, weights)
 
     def tilings(self, load: Workload, target: Target) -> list[Tiling]:
         return [Tiling(16, 16, 1, 1, 1.0)]

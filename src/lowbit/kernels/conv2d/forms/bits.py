@@ -30,14 +30,14 @@ class BitForm(Form):
     reads: tuple[str, ...] = ("bits",)
     exact: str = "int32 counts"
     techniques: frozenset[str] = frozenset({"bits"})
+    grouped: bool = False  # a bit is -1 or +1: no zeros outside a group
     settles: bool = False
 
     pack_kind = PackBitsSpec.kind
     pack_cycles = (0.25, 0.0)
 
-    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
-        bits = problem.weight == "b1" and problem.act in ("u1", "b1") and problem.src.dtype == "u8"
-        return bits and problem.groups == 1  # a bit is -1 or +1: no zeros outside a group
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+        return problem.weight == "b1" and problem.act in ("u1", "b1") and problem.src.dtype == "u8"
 
     def source(self, src: Layout) -> Layout:
         return replace(src, dtype="bits", stride=-(-src.c // 32) * 4)
@@ -51,8 +51,8 @@ class BitForm(Form):
 
 @dataclass(frozen=True, kw_only=True)
 class _Shuffle(BitForm):
-    def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
-        return replace(spec, depth=0 if packing.steps <= BYTE_STEPS else BYTE_STEPS)
+    def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
+        return 0 if packing.steps <= BYTE_STEPS else BYTE_STEPS
 
 
 FORMS: tuple[Form, ...] = (

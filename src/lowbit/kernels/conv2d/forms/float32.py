@@ -18,7 +18,7 @@ __all__ = ["FLOAT32", "FORMS"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Float(Form):
-    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         return problem.src.dtype in self.reads
 
     def winograd(self, m: int, problem: ConvProblem, facts: Facts) -> Terms | None:

@@ -43,9 +43,10 @@ class Form:
     """One way to multiply and add, and all that is known of it.  Its TensorIR is imported when it is generated.
 
     ``k_group``: k values a step consumes, from ``rows`` rows of a panel.  ``element``: how a weight is kept in memory
-    (see ``Packing``).  ``reads``: dtypes of the layouts the kernel reads.  ``features``: what the CPU must have, names
-    separated by spaces, alternatives by ``|``.  ``techniques``: names of ``targets.TECHNIQUES`` without which there is no
-    such form.  ``exact``: why the narrow sums are exact, or what is proven from the weights (:meth:`prove`).
+    (see ``Packing``).  ``grouped``: it takes layers with groups.  ``reads``: dtypes of the layouts the kernel reads.
+    ``features``: what the CPU must have, names separated by spaces, alternatives by ``|``.  ``techniques``: names of
+    ``targets.TECHNIQUES`` without which there is no such form.  ``exact``: why the narrow sums are exact, or what is proven
+    from the weights (:meth:`prove`).
 
     ``x86``, ``neon``: what it costs there (:meth:`cost`).  ``settles``: it costs nothing beside its multiplications, so a
     form that multiplies more slowly need not be tried.
@@ -70,6 +71,7 @@ class Form:
     features: str = ""
     techniques: frozenset[str] = frozenset()
     rows: int = 1
+    grouped: bool = True
     x86: Cost | None = None
     neon: Cost | None = None
     settles: bool = True
@@ -105,7 +107,11 @@ class Form:
     # What it fits and why it is exact
 
     def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
-        """Whether the form can hold the operands, not looking at sums."""
+        """Whether the form can compute the layer as far as that does not depend on sums."""
+        return (self.grouped or problem.groups == 1) and self.holds(problem, weights)
+
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+        """Whether the operands fit its numbers."""
         if problem.src.dtype not in self.reads or (problem.wide and self.element == "i8"):
             return False
         limit = 128 if self.element == "i8" else 32768
@@ -113,7 +119,12 @@ class Form:
 
     def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
         """``spec`` with the ``depth`` (and ``start``) with which these weights cannot overflow; None where none is safe."""
-        return replace(spec, depth=1)
+        depth = self.depth(spec, packing, weights, act_max)
+        return None if depth is None else replace(spec, depth=depth)
+
+    def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
+        """``ConvSpec.depth`` of :meth:`prove`."""
+        return 1
 
     def believe(self, spec: ConvSpec, depth: int, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
         """As :meth:`prove`, with a ``depth`` that is taken at its word."""

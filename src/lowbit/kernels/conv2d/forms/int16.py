@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from lowbit.kernels.conv2d.forms.form import Form
+from lowbit.kernels.conv2d.forms.panels import run_steps
 from lowbit.kernels.conv2d.forms.transformed import Facts, Terms
 from lowbit.kernels.conv2d.pack import split_parts, weight_blocks
 from lowbit.kernels.conv2d.selection.exactness import int32_depth
@@ -29,19 +30,15 @@ class Int16Form(Form):
     reads: tuple[str, ...] = ("i16", "u8")
     exact: str = INT16_EXACT
 
-    def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
-        blocks = weight_blocks(weights.reshape(packing.n, -1), packing)
-        run_steps = packing.run_pad // packing.k_group
+    def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
+        blocks, steps = weight_blocks(weights, packing), run_steps(packing)
         if spec.parts == 1:
-            depth = int32_depth(blocks, act_max, run_steps)
+            depth = int32_depth(blocks, act_max, steps)
             # widening more often than that costs more than two parts, each summed in long blocks
-            short = depth is not None and 0 < depth < min(_SHORT, run_steps)
-            if short or (depth and not spec.wide):
-                return None
-        else:
-            depths = [int32_depth(part, act_max, run_steps) for part in split_parts(blocks)]
-            depth = None if None in depths else min(depths, key=lambda d: d or 1 << 30)
-        return None if depth is None else replace(spec, depth=depth)
+            short = depth is not None and 0 < depth < min(_SHORT, steps)
+            return None if short or (depth and not spec.wide) else depth
+        depths = [int32_depth(part, act_max, steps) for part in split_parts(blocks)]
+        return None if None in depths else min(depths, key=lambda d: d or 1 << 30)
 
     def winograd(self, m: int, problem: ConvProblem, facts: Facts) -> Terms | None:
         return Terms()  # transformed int8 and bytes fit int16, sums may wrap

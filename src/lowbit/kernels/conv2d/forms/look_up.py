@@ -29,6 +29,7 @@ class LookUpForm(Form):
     reads: tuple[str, ...] = ("u8",)
     exact: str = "proven: byte and int16 sums hold (lut_depth)"
     techniques: frozenset[str] = frozenset({"look-up"})
+    grouped: bool = False
     settles: bool = False
     sum_bits: int = 8
 
@@ -43,13 +44,13 @@ class LookUpForm(Form):
     def table_bytes(self) -> int:
         return 4 ** (self.bits * self.k_group)
 
-    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         small = problem.act_max < 2**self.bits and fits_index(weights, self.bits)
-        return small and problem.src.dtype == "u8" and problem.groups == 1
+        return small and problem.src.dtype == "u8"
 
     def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
         runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group)
-        safe = lut_depth(weight_blocks(weights.reshape(packing.n, -1), packing), act_max, runs.steps(spec.k_group))
+        safe = lut_depth(weight_blocks(weights, packing), act_max, runs.steps(spec.k_group))
         return None if safe is None else replace(spec, depth=safe[0], start=safe[1])
 
     def believe(self, spec: ConvSpec, depth: int, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:

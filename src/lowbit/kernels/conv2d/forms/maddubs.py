@@ -8,6 +8,7 @@ import numpy as np
 
 from lowbit.kernels.conv2d.forms.form import Form, Words
 from lowbit.kernels.conv2d.forms.int16 import Int16Form
+from lowbit.kernels.conv2d.forms.panels import run_steps
 from lowbit.kernels.conv2d.forms.transformed import Facts, Terms, bytes_fit
 from lowbit.kernels.conv2d.pack import weight_blocks
 from lowbit.kernels.conv2d.selection.cost import WinogradCost, Workload
@@ -46,10 +47,8 @@ class _SplitCost(VectorCost):
 class _Maddubs(Form):
     """Sums of ``depth`` steps stay in int16 lanes (exactness.maddubs_depth)."""
 
-    def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
-        blocks = weight_blocks(weights.reshape(packing.n, -1), packing)
-        depth = maddubs_depth(blocks, act_max, packing.run_pad // packing.k_group)
-        return None if depth is None else replace(spec, depth=depth)
+    def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
+        return maddubs_depth(weight_blocks(weights, packing), act_max, run_steps(packing))
 
     def winograd(self, m: int, problem: ConvProblem, facts: Facts) -> Terms | None:
         if not bytes_fit(m, problem.act_max, facts):
@@ -70,12 +69,11 @@ def _transformed_depth(u: np.ndarray, largest: int) -> int | None:
 class _Split(Form):
     """A step one of whose lanes could leave int16 is done twice, with w // 2 and w - w // 2: a list of steps in ``t``."""
 
-    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
-        return problem.groups == 1 and super().fits(problem, weights)
+    grouped: bool = False
 
     def choice(self, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> Choice:
-        split = split_steps(weight_blocks(weights.reshape(packing.n, -1), packing), problem.act_max)
-        run, k = np.divmod(np.arange(packing.steps), packing.run_pad // packing.k_group)
+        split = split_steps(weight_blocks(weights, packing), problem.act_max)
+        run, k = np.divmod(np.arange(packing.steps), run_steps(packing))
         ky, kx = np.divmod(run, packing.runs // spec.kernel[0])
         pixel = spec.src.stride
         at = ky * spec.dilation[0] * spec.src.wp * pixel + kx * spec.dilation[1] * pixel + k * packing.k_group

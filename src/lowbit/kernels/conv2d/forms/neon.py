@@ -6,7 +6,7 @@ flips their upper bit, x ^ 0x80 = x - 128 as a signed byte, and the bias holds 1
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from lowbit.kernels.conv2d.forms.bits import BYTE_STEPS, BitForm
 from lowbit.kernels.conv2d.forms.form import Form, Words
 from lowbit.kernels.conv2d.forms.int16 import Int16Form
 from lowbit.kernels.conv2d.forms.look_up import LookUpForm
+from lowbit.kernels.conv2d.forms.panels import run_steps
 from lowbit.kernels.conv2d.forms.transformed import Facts, Terms, bytes_fit
 from lowbit.kernels.conv2d.geometry import find_runs
 from lowbit.kernels.conv2d.pack import weight_blocks
@@ -53,47 +54,46 @@ class _Sdot(_Signed):
 
 @dataclass(frozen=True, kw_only=True)
 class _Smull(_Signed):
-    def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
-        blocks = weight_blocks(weights.reshape(packing.n, -1), packing)
-        run_steps = packing.run_pad // packing.k_group
-        return replace(spec, depth=int16_depth(blocks, -spec.start, act_max - spec.start, run_steps, _BATCH))
+    def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
+        blocks = weight_blocks(weights, packing)
+        return int16_depth(blocks, -spec.start, act_max - spec.start, run_steps(packing), _BATCH)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _SmullPairs(_Signed):
     """Pairs as in pairs.py, but of signed bytes that are shifted to the middle of their range in the kernel itself."""
 
-    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+    grouped: bool = False
+
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         runs = find_runs(problem.src, problem.kernel, problem.dilation, self.k_group)
         # what lies behind a run's last value would be multiplied, too
-        return problem.groups == 1 and runs.length % self.k_group == 0 and super().fits(problem, weights)
+        return runs.length % self.k_group == 0 and super().holds(problem, weights)
 
     def start(self, act_max: int) -> int:
         return (act_max + 1) // 2
 
-    def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
-        blocks = weight_blocks(weights.reshape(packing.n, -1), packing)
-        run_steps = packing.run_pad // packing.k_group
-        depth = pairs_depth(blocks, -spec.start, act_max - spec.start, run_steps // 2, _PAIRS_BATCH)
-        return None if depth is None else replace(spec, depth=depth)
+    def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
+        blocks = weight_blocks(weights, packing)
+        return pairs_depth(blocks, -spec.start, act_max - spec.start, run_steps(packing) // 2, _PAIRS_BATCH)
 
     def bias_offset(self, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> np.ndarray:
-        rows = weight_blocks(weights.reshape(packing.n, -1), packing).astype(np.int64)
+        rows = weight_blocks(weights, packing).astype(np.int64)
         products = (rows[:, 0::2] * rows[:, 1::2]).sum((1, 3)).reshape(-1)[: packing.n]
         return np.asarray(super().bias_offset(spec, packing, problem, weights) - (products << spec.acc_shift))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Counted(BitForm):
-    def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
+    def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
         """All steps, or equal blocks of whole batches.  The sum of all counts must stay in int16."""
         if packing.steps * packing.k_group > _INT16:
             return None
         if packing.steps <= BYTE_STEPS:
-            return replace(spec, depth=0)
-        batches = -(-(packing.run_pad // packing.k_group) // _BATCH)
+            return 0
+        batches = -(-run_steps(packing) // _BATCH)
         blocks = -(-batches // (BYTE_STEPS // _BATCH))
-        return replace(spec, depth=_BATCH * -(-batches // blocks))
+        return _BATCH * -(-batches // blocks)
 
 
 _SDOT = Words("sdot", "bytes", "multiplies four pairs of bytes a lane, whatever their values, into 32 bits", True)

@@ -50,6 +50,7 @@ class _Pairs(Form):
     """A step takes two rows of the panel: the weights of a and those of b.  Pixels are followed by their sum of a b."""
 
     rows: int = 2
+    grouped: bool = False
     settles: bool = False
 
     pack_kind = PackPairsSpec.kind
@@ -59,10 +60,10 @@ class _Pairs(Form):
         """(first, second) of PackPairsSpec; None where sums do not fit."""
         raise NotImplementedError
 
-    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         if problem.src.dtype != "u8" or (problem.wide and self.element == "i8"):
             return False
-        return problem.groups == 1 and problem.src.stride % 16 == 0 and self.offsets(weights, problem.act_max) is not None
+        return problem.src.stride % 16 == 0 and self.offsets(weights, problem.act_max) is not None
 
     def source(self, src: Layout) -> Layout:
         (dtype,) = self.reads
@@ -110,17 +111,17 @@ class _Words(_Pairs):
     def offsets(self, weights: np.ndarray, act_max: int) -> tuple[int, int] | None:
         return 0, 0
 
-    def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
+    def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
         """Products of sums are as large as (act_max + |w|)^2."""
         most = (act_max + int(np.abs(weights).max(initial=0))) ** 2 * packing.steps * packing.k_group
-        return replace(spec, depth=1) if most <= _INT32 else None
+        return 1 if most <= _INT32 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _TransformedWords(_Words):
     """Only in Winograd kernels."""
 
-    def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         return False
 
     def winograd(self, m: int, problem: ConvProblem, facts: Facts) -> Terms | None:

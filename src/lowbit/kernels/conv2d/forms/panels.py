@@ -8,7 +8,7 @@ from lowbit.kernels.conv2d.geometry import find_runs
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import ConvSpec
 
-__all__ = ["panels"]
+__all__ = ["panels", "run_steps"]
 
 
 def panels(spec: ConvSpec, element: str, rows: int, groups: int, weights: np.ndarray) -> Packing:
@@ -20,6 +20,11 @@ def panels(spec: ConvSpec, element: str, rows: int, groups: int, weights: np.nda
         "panels", element, n, runs.count, per_group if window else runs.length, runs.padded, spec.nr, spec.k_group // rows,
         spec.parts, groups, window, starts, channels=per_group,
     )  # fmt: skip
+
+
+def run_steps(packing: Packing) -> int:
+    """Steps of one run."""
+    return packing.run_pad // packing.k_group
 
 
 def _windows(n: int, groups: int, per_group: int, nr: int) -> tuple[np.ndarray, int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lowbit.kernels.conv2d.selection.decide import Request
+from lowbit.kernels.conv2d.selection.decide import Request, realize
 from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.targets import TARGETS
 from lowbit.tuning.database import Database, Origin
@@ -124,6 +125,33 @@ def test_nothing_is_measured_twice(folder: Path) -> None:
     other = Times()
     search(folder, other, threads=1).run(REQUEST, decisions, 1000)
     assert other.programs
+
+
+def test_ratios_stay_comparable_when_the_model_chooses_otherwise(folder: Path) -> None:
+    """As it does with other costs: what was measured beside its former choice keeps its meaning."""
+    true = {MODEL: 4.0, decision(mr=1): 2.0, decision(mr=3): 3.0, decision(mr=4): 8.0}
+
+    def measure(
+        request: Request, decisions: Sequence[Decision], rounds: int, seconds: float
+    ) -> tuple[Measured, list[Measured | None]]:
+        own = true[decision_of(request.model)]
+        return Measured(own, 1.0), [Measured(true[d], true[d] / own) for d in decisions]
+
+    def run(request: Request, *decisions: Decision) -> dict[tuple[Decision, int], float]:
+        database = Database(folder / "db.jsonl", Origin("cpu", "t", "g"))
+        Search(measure, database, 2).run(request, decisions, 1000)
+        return {(trial.decision, trial.rung): trial.ratio for trial in database.trials()}
+
+    first = run(REQUEST, decision(mr=1))
+    assert first == {(d, level): true[d] / 4.0 for d in (MODEL, decision(mr=1)) for level in range(len(RUNGS))}
+    given = REQUEST.problem, REQUEST.weights, REQUEST.target
+    for chosen in (decision(mr=3), decision(mr=1)):  # one that was not measured yet, and one that was
+        model = realize(chosen, *given)
+        assert model is not None
+        found = run(replace(REQUEST, model=model), decision(mr=4), MODEL)
+        assert found.items() >= first.items()
+        assert found[decision(mr=4), 0] == 2.0
+        assert found[decision(mr=3), 0] == 0.75
 
 
 def test_the_watcher_hears_the_best_so_far(folder: Path) -> None:

@@ -8,7 +8,7 @@ too and decisions are compared by their ratio to it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -90,16 +90,26 @@ class Search:
             missing = missing[wave:]
 
     def _measure(self, request: Request, decisions: Sequence[Decision], level: int) -> None:
-        rung, known = RUNGS[level], self._known[request.key]
+        rung, known, own = RUNGS[level], self._known[request.key], decision_of(request.model)
+        former = _former({decision: trial.ratio for (decision, at), trial in known.items() if at == level}, own)
+        beside = [former] if former and former not in (own, *decisions) else []
+        decisions = [*beside, *decisions]
         model, measured = self.measure(request, decisions, rung.rounds, rung.seconds)
         self.measured += 1
-        pairs = [(decision_of(request.model), model), *zip(decisions, measured, strict=True)]
+        results = {own: model} | {d: result for d, result in zip(decisions, measured, strict=True) if result is not None}
+        unit = known[former, level].ratio / results[former].ratio if former in results else 1.0
         trials = [
-            Trial(request.key, self.threads, decision, level, result.ns, result.ratio)
-            for decision, result in pairs
-            if result is not None and (decision, level) not in known
+            Trial(request.key, self.threads, decision, level, result.ns, result.ratio * unit)
+            for decision, result in results.items()
+            if (decision, level) not in known
         ]
         self.database.append(trials)
         known.update({(trial.decision, trial.rung): trial for trial in trials})
         best = best_trial(known.values())
         self.watch(request.problem.layer, 1.0 if best is None else best.ratio)
+
+
+def _former(known: Mapping[Decision, float], model: Decision) -> Decision | None:
+    """Beside whom new ratios get the unit of those ``known`` of a rung: the model's choice where it is among them, else that
+    of the model that measured them, with other costs; None where nothing is known."""
+    return model if model in known else min(known, key=lambda decision: abs(known[decision] - 1.0), default=None)

@@ -14,7 +14,7 @@ REPORT   ?= report
 # Compiling is the slow part of the tests and uses every core by itself, so few workers do.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test check bench fuzz tools emulators clean help
+.PHONY: demo test check bench fuzz tools emulators browser clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -28,7 +28,7 @@ help:
 demo: tools $(VENV)/.installed
 	$(BIN)/lowbit bench resnet50 --configs $(CONFIGS) --threads $(THREADS) --runs $(RUNS) --report $(REPORT)
 
-test: tools emulators $(VENV)/.installed
+test: browser tools emulators $(VENV)/.installed
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 check: $(VENV)/.installed
@@ -67,6 +67,15 @@ emulators:
 		apt-get update -qq && apt-get install -y --no-install-recommends $(EMULATORS) && exit 0; \
 	fi; \
 	echo "note: without QEMU the tests of the Raspberry Pi are skipped: apt-get install $(EMULATORS)" >&2
+
+# Pages are tested in a real browser.  Without it those tests are skipped, and say so.
+BROWSER := chromium chromium-driver
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y --no-install-recommends $(BROWSER) && exit 0; \
+	fi; \
+	echo "note: without Chromium the tests of pages are skipped: apt-get install $(BROWSER)" >&2
 
 # Random networks, hours of them: seeds, counts and findings are kept in .fuzz, and the next call goes on from there.
 MINUTES ?= 60

@@ -16,12 +16,13 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 ORDER = (
     "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization", "fake",
     "methods", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
-    "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "cli", "__main__",
+    "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "analysis", "cli",
+    "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here
 HEAVY = {
-    "torch": {"frontend", "zoo", "fake", "methods"},
+    "torch": {"frontend", "zoo", "fake", "analysis", "methods"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": set(),
     "openvino": set(),
@@ -30,7 +31,7 @@ HEAVY = {
 }
 LAZY = {
     "torch": {"frontend", "zoo", "quantization", "fake", "methods", "runtime", "measure", "emulate", "compiler", "bench"}
-    | {"evaluation"},
+    | {"evaluation", "analysis"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": {"measure"},
     "openvino": {"measure"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lowbit.version import __version__
 
 if TYPE_CHECKING:
+    from lowbit.analysis import AnalysisReport, analyze
     from lowbit.compiler import calibrate, compile, quantize, trace, tune
     from lowbit.data import Dataset
     from lowbit.evaluation import EvaluationReport, evaluate
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdaRound",
+    "AnalysisReport",
     "Auto",
     "Calibration",
     "Compiled",
@@ -36,6 +38,7 @@ __all__ = [
     "QuantizationPlan",
     "TensorQuantizer",
     "__version__",
+    "analyze",
     "calibrate",
     "compile",
     "evaluate",
@@ -48,6 +51,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "AnalysisReport": "lowbit.analysis",
+    "analyze": "lowbit.analysis",
     "calibrate": "lowbit.compiler",
     "compile": "lowbit.compiler",
     "quantize": "lowbit.compiler",

@@ -10,7 +10,7 @@ from lowbit.compiler import trace
 from lowbit.errors import GraphError, InputError
 from lowbit.fake import execute
 from lowbit.graph import Graph, interpret
-from lowbit.passes.rebatch import rebatch
+from lowbit.graph.rebatch import rebatch
 from lowbit.quantization import calibrate, parse_config, quantize_graph, random_samples
 from lowbit.zoo import load_network
 

@@ -14,9 +14,9 @@ from lowbit.fake import execute
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph, interpret, verify
 from lowbit.graph.ops import LAYERS
+from lowbit.graph.rebatch import rebatch
 from lowbit.graph.serialize import from_dict, to_dict
 from lowbit.passes import canonicalize
-from lowbit.passes.rebatch import rebatch
 from lowbit.quantization import QuantizationConfig, calibrate, quantize_graph
 from lowbit.quantization.activations import SMALLEST_SCALE
 from lowbit.quantization.calibration import Calibration

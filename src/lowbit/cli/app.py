@@ -24,6 +24,7 @@ VERBS = {
     "setup": "lowbit.cli.setup",
     "bench": "lowbit.cli.bench",
     "eval": "lowbit.cli.eval",
+    "analyze": "lowbit.cli.analyze",
     "inspect": "lowbit.cli.inspect",
     "diff": "lowbit.cli.diff",
     "profile": "lowbit.cli.profile",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lowbit.cli.console import note, notes_for_warnings, results
+from lowbit.cli.data import preprocessing_of, use_pretrained_folder
 from lowbit.cli.files import write_json
 from lowbit.files import check_writable, write_whole
 
 if TYPE_CHECKING:
-    from lowbit.data import Preprocessing
     from lowbit.evaluation import EvaluationReport
 
 __all__ = ["command"]
@@ -55,8 +54,7 @@ def command(
     for path in (json, html):
         if path:
             check_writable(path)
-    if data is not None and (Path(data) / "models").is_dir():
-        os.environ["LOWBIT_DATA"], data = data, None
+    data = use_pretrained_folder(data)
 
     from lowbit.cli.options import names, parse_shape
     from lowbit.evaluation.plan import CALIBRATION_IMAGES, EvalPlan
@@ -75,7 +73,7 @@ def command(
             data=data,
             calibration_data=calib_data,
             share=share,
-            preprocessing=_preprocessing(mean, std, scale, size, resize),
+            preprocessing=preprocessing_of(mean, std, scale, size, resize),
             labels=labels,
             batch=batch,
             input_shape=parse_shape(input_shape) if input_shape else None,
@@ -98,25 +96,3 @@ def command(
     if not all(report.complete for report in reports):
         note("interrupted: the figures are of the images seen until then")
         raise typer.Exit(130)
-
-
-def _preprocessing(
-    mean: str | None, std: str | None, scale: float | None, size: str | None, resize: int | None
-) -> Preprocessing | None:
-    """What these options mean together; None: nothing was said."""
-    from lowbit.cli.options import parse_numbers, parse_shape
-    from lowbit.data import Preprocessing
-    from lowbit.errors import ConfigError
-
-    if all(given is None for given in (mean, std, scale, size, resize)):
-        return None
-    extents = parse_shape(size) if size else None
-    if extents is not None and len(extents) > 2:
-        raise ConfigError(f"--size {size}: write a height and a width, such as 224x224, or one number for both")
-    return Preprocessing(
-        255.0 if scale is None else scale,
-        (0.0,) if mean is None else parse_numbers(mean, "--mean"),
-        (1.0,) if std is None else parse_numbers(std, "--std"),
-        None if extents is None else (extents[0], extents[-1]),
-        resize,
-    )

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from lowbit.errors import ConfigError
+from lowbit.numerics.qtype import WIDTHS
 from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
 
-__all__ = ["choose_config", "names", "parse_layers", "parse_numbers", "parse_shape"]
+__all__ = ["choose_config", "names", "parse_bits", "parse_layers", "parse_numbers", "parse_shape"]
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -26,6 +27,14 @@ def parse_shape(text: str) -> tuple[int, ...]:
     if not shape or min(shape) < 1:
         raise ConfigError(f"{text!r} is not a shape; write extents of at least 1 joined by x, for example 1x3x224x224")
     return shape
+
+
+def parse_bits(text: str) -> tuple[int, ...]:
+    """``"8,4"`` -> (8, 4).  Raises ConfigError for what is no width of lowbit's integers."""
+    given = tuple(int(part) if part.isdigit() else 0 for part in names(text))
+    if not given or any(bits not in WIDTHS for bits in given):
+        raise ConfigError(f"--bits {text!r}: write widths joined by commas, of {', '.join(map(str, WIDTHS))}")
+    return tuple(dict.fromkeys(given))
 
 
 def parse_numbers(text: str, option: str) -> tuple[float, ...]:

@@ -19,7 +19,7 @@ from lowbit.evaluation.evaluate import evaluate_all
 from lowbit.evaluation.plan import EvalPlan
 from lowbit.evaluation.report import EvaluationReport
 
-__all__ = ["run_eval"]
+__all__ = ["open_network", "open_split", "run_eval"]
 
 _ELEMENTS, _BATCH = 1_500_000, 50  # of all inputs of a run, samples of a run: at most
 
@@ -35,9 +35,9 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None, progre
     from lowbit.zoo import load_preprocessing
 
     options = _method(plan.method, compile_network)
-    model, example = _network(plan)
+    model, example = open_network(plan)
     preprocessing = plan.preprocessing or (load_preprocessing(plan.network) if plan.data else None)
-    calibration_data, data = _data(plan, example[0].shape, preprocessing)
+    calibration_data, data = open_split(plan, example[0].shape, preprocessing)
     say(f"{plan.network}: {data.description}")
     graph, parsed = trace(model, example, name=plan.network), plan.quantizations
     watched = _Watched(calibration_data.take(plan.calibration))
@@ -80,7 +80,7 @@ def _method(method: str | None, compile_network: Callable[..., Any]) -> dict[str
     return {"method": method}
 
 
-def _network(plan: EvalPlan) -> tuple[Any, tuple[Any, ...]]:
+def open_network(plan: EvalPlan) -> tuple[Any, tuple[Any, ...]]:
     """The module and example inputs of the batch to compile for."""
     from lowbit.zoo import load_network
 
@@ -95,7 +95,7 @@ def _network(plan: EvalPlan) -> tuple[Any, tuple[Any, ...]]:
     return model, tuple(x[:1].repeat(batch, *(1,) * (x.ndim - 1)) for x in example)
 
 
-def _data(
+def open_split(
     plan: EvalPlan, shape: Sequence[int], preprocessing: Callable[[np.ndarray], np.ndarray] | None
 ) -> tuple[Dataset, Dataset]:
     """(for calibration, for evaluation): they share no sample."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, field
@@ -15,8 +16,6 @@ from torch import Tensor, nn
 from lowbit.errors import CalibrationError, ConfigError, InputError
 from lowbit.fake.network import FakeQuantized
 from lowbit.files import check_writable, write_whole
-from lowbit.frontend import evaluate
-from lowbit.passes.rebatch import rebatch
 from lowbit.progress import stage
 
 __all__ = ["FinetuneReport", "finetune"]
@@ -94,7 +93,8 @@ class _Trainer:
         fake.train()
         fake.choice()  # numbers asked for are settled before parameters are collected
         self.fake, self.lr, self.epochs, self.distill, self.loss = fake, lr, epochs, distill, loss
-        self.teacher = fake.graph
+        self.teacher = copy.deepcopy(fake).eval()
+        self.teacher.disable()
         self.losses: list[float] = []
         self.scales: dict[str, nn.Parameter] = {}
         groups: list[dict[str, Any]] = []
@@ -126,12 +126,11 @@ class _Trainer:
         return total / rows, rows
 
     def _step(self, inputs: Sequence[Tensor], labels: Tensor | None) -> float:
-        rows = len(inputs[0])
         output = self.fake(*inputs)
         loss = output.new_zeros(())
         if self.distill:
             with torch.no_grad():
-                wanted = evaluate(rebatch(self.teacher, rows), inputs)[0].clone()
+                wanted = self.teacher(*inputs)
             loss = loss + self.distill * _divergence(output, wanted)
         if labels is not None:
             loss = loss + self.loss(output, labels)
@@ -157,7 +156,6 @@ class _Trainer:
             "optimizer": self.optimizer.state_dict(),
             "logs": {name: value.detach().clone() for name, value in self.logs.items()},
             "losses": list(self.losses),
-            "graph": self.teacher.name,
         }
 
     def restore(self, kept: dict[str, Any]) -> None:

@@ -21,8 +21,8 @@ from lowbit.fake.steps import Layer, Step, place
 from lowbit.fake.straight_through import round_
 from lowbit.graph import Graph
 from lowbit.graph.ops import LAYERS
+from lowbit.graph.rebatch import rebatch
 from lowbit.numerics import QParams
-from lowbit.passes.rebatch import rebatch
 from lowbit.quantization import Calibration, QuantizationConfig, calibrate
 from lowbit.quantization.apply import apply
 from lowbit.quantization.choice import Choice, operand_params
@@ -136,6 +136,11 @@ class FakeQuantized(nn.Module):
     def quantizers(self) -> Mapping[str, TensorQuantizer]:
         """Name -> quantizer: ``<layer>.weight``, and the name of each value whose grid it is (an input's, a step's)."""
         return {**self._values, **{f"{name}.weight": layer.weight_quantizer for name, layer in self._layers.items()}}
+
+    def quantizers_of(self, layer: str) -> list[TensorQuantizer]:
+        """Those of a layer: of its weights and, where it reads integers, of its input."""
+        root = self._plan.grid.get(self._float.node(layer).inputs[0], "")
+        return [self._layers[layer].weight_quantizer, *([self._values[root]] if root in self._values else [])]
 
     def quantizer(self, name: str) -> TensorQuantizer:
         """A quantizer by its name, or ``<layer>.input``.  Raises ConfigError."""

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from lowbit.fake.grid import Sum
 from lowbit.fake.operations import OPERATIONS, Site
 from lowbit.fake.quantizer import TensorQuantizer
-from lowbit.frontend.evaluation import OPERATIONS as ON_REALS
-from lowbit.frontend.evaluation import each_row
+from lowbit.frontend.evaluation import compute
 from lowbit.graph.ops import PASS_THROUGH
 
 __all__ = ["Layer", "Step", "place"]
@@ -26,8 +25,7 @@ class Step(nn.Module):
         node = site.node
         if site.grids[0] is not None or node.op in (*PASS_THROUGH, "quantize"):
             return OPERATIONS[node.op](site, values)
-        result: Tensor = ON_REALS[node.op](node, site.shape, each_row, *(value.float() for value in values))
-        return result
+        return compute(node, site.shape, *(value.float() for value in values))
 
 
 class Layer(Step):

@@ -50,10 +50,16 @@ def test_it_covers_every_layer_and_width_and_the_kernels_agree(report: AnalysisR
         assert all(a is not None and b is not None and a > b for a, b in pairwise(heard))
 
 
-def test_the_layer_with_outliers_is_the_most_sensitive(report: AnalysisReport) -> None:
-    assert report.ranking[0].name == "fragile"
+def test_layers_are_ranked_by_the_noise_they_make_alone(report: AnalysisReport) -> None:
     assert sorted(layer.rank for layer in report.layers) == [1, 2, 3, 4]
+    noise = [np.mean([change.snr for change in layer.alone.values()]) for layer in report.ranking]
+    assert noise == sorted(noise)
     assert report.begins is not None
+
+
+def test_weights_with_outliers_lose_most(report: AnalysisReport) -> None:
+    heard = {layer.name: layer.weights.ranges[4].snr for layer in report.layers}
+    assert min(heard, key=lambda name: heard[name] or 99) == "fragile"
 
 
 def test_one_layer_alone_is_what_hand_made_rounding_gives(report: AnalysisReport) -> None:

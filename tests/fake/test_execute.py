@@ -90,5 +90,5 @@ def test_rows_that_mix_are_refused() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.softmax(x, 0)
 
-    with pytest.raises(GraphError, match="does not treat the rows of a batch alike"):
+    with pytest.raises(GraphError, match=r"softmax \(softmax\) works across the first axis"):
         rebatch(trace(Mixes(), torch.zeros(2, 3)), 4)

@@ -221,7 +221,7 @@ def network_times(
     network: str, config: str, samples: Sequence[Sample], target: Target, threads: int
 ) -> tuple[dict[str, float], int, int]:
     """(ms of the network's convolutions as chosen by each model among what was measured, layers known, layers)."""
-    from lowbit.compiler import quantize, trace
+    from lowbit.compiler import quantized, trace
     from lowbit.quantization import parse_config
     from lowbit.tuning.session import collect_problems
     from lowbit.zoo.building import load_network
@@ -230,7 +230,7 @@ def network_times(
     model, examples = load_network(network)
     graph, chosen = trace(model, examples, network), parse_config(config)
     if chosen is not None:
-        graph = quantize(graph, chosen, [smooth_samples(tuple(examples[0].shape), seed) for seed in range(2)])
+        graph = quantized(graph, chosen, [smooth_samples(tuple(examples[0].shape), seed) for seed in range(2)])
     grouped: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         grouped[sample.problem].append(sample)

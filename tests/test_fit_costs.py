@@ -164,6 +164,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     path.write_text("".join(json.dumps(line) + "\n" for line in (first, *(t.to_json() for t in measured()))))
     fit_costs.main([str(path), "--dry"])
     assert '"direct u8_vnni_pairs"' in capsys.readouterr().out
+    fit_costs.main([str(path), "--network", "tests.tiny:network", "--configs", "fp32", "4/int4"])
+    assert "tests.tiny:network 4/int4: typed 0.00 ms" in (said := capsys.readouterr().out)
+    assert "(0 of 3 layers)" in said
     monkeypatch.setattr(fit_costs, "FOLDER", tmp_path)
     fit_costs.main([str(path), "--cpu", CPU.vendor, "6", "0x1", "--said", "a test"])
     content = json.loads((tmp_path / "vendor-6-1.json").read_text())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lowbit
-from lowbit.compiler import quantize, trace
+from lowbit.compiler import quantized, trace
 from lowbit.errors import ConfigError
 from lowbit.lowering import print_program
 from lowbit.quantization import parse_config
@@ -23,13 +23,12 @@ def test_costs_change_no_integer_and_no_saved_network(config: str, tmp_path: Pat
     model, example = tiny.network()
     chosen = parse_config(config)
     assert chosen is not None
-    graph = quantize(trace(model, example), chosen, [(example,)])
+    graph = quantized(trace(model, example), chosen, [(example,)])
     native = replace(find_target(), costs="")
     toy = costs.Costs("toy", costs.Cpu("toy", 1, 1), native.name, {"direct": {"u8_portable": 1e-5}})
     with monkeypatch.context() as patch:
-        patch.setattr("lowbit.kernels.conv2d.forms.read_costs", lambda name: toy if name else costs.read_costs(""))
-        patch.setattr("lowbit.kernels.conv2d.forms.form.read_costs", lambda name: toy if name else costs.read_costs(""))
-        patch.setattr("lowbit.kernels.conv2d.selection.winograd.read_costs", lambda name: toy if name else costs.read_costs(""))
+        for module in ("forms", "forms.form", "selection.winograd"):
+            patch.setattr(f"lowbit.kernels.conv2d.{module}.read_costs", lambda name: toy if name else costs.read_costs(""))
         typed, fitted = (
             lowbit.compile(graph, target=target, tuning=False, name="tiny") for target in (native, replace(native, costs="toy"))
         )
@@ -44,3 +43,4 @@ def test_costs_change_no_integer_and_no_saved_network(config: str, tmp_path: Pat
     assert loaded.target.costs == "toy"
     assert print_program(loaded.program()) == print_program(fitted.program())
     np.testing.assert_array_equal(loaded(example.numpy()), typed(example.numpy()))
+    assert loaded.profile(example.numpy(), runs=1, peaks=False).operations

@@ -22,14 +22,7 @@ def command() -> None:
         native = costs = ""
     table = Table("target", "triple", "vector bytes", "features", "runs here")
     for target in TARGETS.values():
-        mark = (
-            f"native, costs {costs or 'as typed'}"
-            if target.name == native
-            else "yes"
-            if not obstacle(target)
-            else "emulated"
-            if target.qemu_cpu
-            else "no"
-        )
+        mark = "yes" if not obstacle(target) else "emulated" if target.qemu_cpu else "no"
+        mark = f"native, costs {costs or 'as typed'}" if target.name == native else mark
         table.add_row(target.name, target.triple, str(target.vector_bytes), " ".join(sorted(target.features)), mark)
     results().print(table)

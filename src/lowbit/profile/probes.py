@@ -71,7 +71,7 @@ def _tiles(sequence: Sequence, target: Target) -> list[Any]:
     for vectors in (1, 2, 4):
         channels = -(-vectors * cost.lanes(target) // 16) * 16
         dst = Layout(1, 1, pixels, channels, channels)
-        tile = fastest(form.tilings(Workload(dst, 64, parts=sequence.parts, depth=sequence.depth), target))
+        tile = fastest(form.tilings(Workload(dst, 64, parts=sequence.parts, depth=sequence.depth), target.typed))
         src = Layout(1, 1, pixels, form.group, form.group // 8 if sequence.src == "bits" else form.group, sequence.src)
         specs.append(
             ConvSpec(

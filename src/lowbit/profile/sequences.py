@@ -69,7 +69,7 @@ def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, floa
         rows = spec["kernel"][0]
         if name == FLOAT32.name:
             return Sequence(name, src="f32"), 1.0
-        same = next((form for form in fastest_first(target) if form.depthwise), None)
+        same = next((form for form in fastest_first(target.typed) if form.depthwise), None)
         if same is None:
             return None
         return Sequence(same.name, src="i16"), rows / (2 * -(-rows // 2)) / (2 if spec["wide"] else 1)

@@ -70,6 +70,11 @@ class Target:
         return self.triple.split("-")[0]
 
     @property
+    def typed(self) -> Target:
+        """The same without fitted costs: for whoever chooses nothing, and may not have the file that a network was made with."""
+        return replace(self, costs="")
+
+    @property
     def machine_json(self) -> dict[str, Any]:
         """What decides which code a kernel becomes: :meth:`to_json` without what only chooses kernels."""
         return {key: value for key, value in self.to_json().items() if key not in _CHOOSING}

@@ -76,7 +76,21 @@ def problem(shape: str, types: str) -> ConvProblem:
     src = Layout(1, size, size, c, c if c < 16 else -(-c // 16) * 16, dtype, pad, pad, pad, pad)
     out = (size + 2 * pad - k) // stride + 1
     dst = Layout(1, out, out, n, -(-n // 16) * 16, "f32" if dtype == "f32" else "u8")
-    return ConvProblem(shape, "conv2d", src, dst, None, (k, k), (stride, stride), (1, 1), (pad, pad), 1, act, weight, top)
+    return ConvProblem(
+        layer=shape,
+        op="conv2d",
+        src=src,
+        dst=dst,
+        residual=None,
+        kernel=(k, k),
+        stride=(stride, stride),
+        dilation=(1, 1),
+        padding=(pad, pad),
+        groups=1,
+        act=act,
+        weight=weight,
+        act_max=top,
+    )
 
 
 def operands(types: str, size: tuple[int, ...], full: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -24,11 +24,23 @@ def problem_of(text: str) -> ConvProblem:
         act, weight = types.split("x")
         of = dict(entry.split("=") for entry in entries)
         kernel, stride, dilation, padding = (_pair(of[name]) for name in "ksdp")
-        residual = None if of["res"] == "none" else _layout(of["res"])
         return ConvProblem(
-            text, op, _layout(of["src"]), _layout(of["dst"]), residual, kernel, stride, dilation, padding, int(of["g"]),
-            act, weight, int(of["max"]), int(of["shift"]), of["sign"] == "1",
-        )  # fmt: skip
+            layer=text,
+            op=op,
+            src=_layout(of["src"]),
+            dst=_layout(of["dst"]),
+            residual=None if of["res"] == "none" else _layout(of["res"]),
+            kernel=kernel,
+            stride=stride,
+            dilation=dilation,
+            padding=padding,
+            groups=int(of["g"]),
+            act=act,
+            weight=weight,
+            act_max=int(of["max"]),
+            acc_shift=int(of["shift"]),
+            sign=of["sign"] == "1",
+        )
     except (KeyError, ValueError) as error:
         raise ConfigError(f"not the key of a problem: {text!r} ({error!r})") from error
 

@@ -15,6 +15,7 @@ from benchmarks.fit_costs import Sample, error, fit, held_out, read_trials, regr
 from benchmarks.problems_of_keys import problem_of, typical_weights
 
 from lowbit.errors import ConfigError
+from lowbit.kernels.conv2d.cases import Shape
 from lowbit.kernels.conv2d.selection.candidates import candidates
 from lowbit.kernels.conv2d.selection.decide import realize
 from lowbit.kernels.conv2d.selection.decision import Key, key_of
@@ -24,7 +25,6 @@ from lowbit.targets import TARGETS
 from lowbit.targets.costs import read_costs
 from lowbit.targets.host import Cpu
 from lowbit.tuning.trial import Trial
-from tests.kernels.conv2d.cases import Shape
 
 TARGET = TARGETS["x86-64-v4-vnni-popcnt"]
 TRUE = {("direct", "a"): 0.5, ("direct", "b"): 1.0, ("winograd2", "a"): 2.0, ("direct", "c"): 1.0}

@@ -86,9 +86,10 @@ def test_cached_kernels_need_no_tvm(folder: Path) -> None:
     compile_kernels([conv()], TARGET)
     code = (
         "import sys; from lowbit.backend.cache import compile_kernels; from lowbit.targets import TARGETS;"
-        "from lowbit.kernels.layout import Layout; from lowbit.kernels.spec import ConvSpec;"
+        "from lowbit.kernels.layout import Layout; from lowbit.kernels.conv2d.spec import ConvSpec;"
         "s = Layout(1, 6, 6, 32, 32);"
-        "spec = ConvSpec('conv2d', s, s, None, (1, 1), (1, 1), (1, 1), (0, 0), 'u8', 'i7', 'u8_maddubs', 4, 1, 4, 16, 3, 1);"
+        "spec = ConvSpec(op='conv2d', src=s, dst=s, kernel=(1, 1), stride=(1, 1), dilation=(1, 1), padding=(0, 0), act='u8',"
+        "weight='i7', form='u8_maddubs', k_group=4, depth=1, mr=4, nr=16, m_tiles=3, n_blocks=1);"
         "assert compile_kernels([spec], TARGETS['x86-64-v3'])[spec]; assert 'tvm' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -100,9 +101,10 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch:
     assert compile_kernels([conv()], TARGET)[conv()]
 
 
-def test_what_chooses_and_what_forms_say_is_not_in_the_key() -> None:
+def test_what_chooses_what_forms_say_and_what_is_compared_is_not_in_the_key() -> None:
     sources = {str(path).split("/lowbit/")[1] for path in cache.generating_sources()}
     assert {"kernels/conv2d/tile.py", "kernels/conv2d/arithmetic/vnni.py", "backend/codegen.py"} <= sources
+    assert not [source for source in sources if source.endswith(("cases.py", "reference.py"))]
     for chooser in ("selection/select.py", "selection/decide.py", "selection/winograd.py", "selection/tiles.py", "forms/vnni.py"):
         assert (cache._PACKAGE / "kernels" / "conv2d" / chooser).exists()
         assert f"kernels/conv2d/{chooser}" not in sources

@@ -11,8 +11,9 @@ import pytest
 
 from lowbit.backend.codegen import generate
 from lowbit.errors import UnsupportedOperation, UnsupportedPrecision
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import ConvSpec, KernelSpec
+from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import TARGETS
 
 SPEC = ConvSpec(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import itertools
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -15,12 +16,15 @@ import pytest
 
 from lowbit.backend.cache import compile_kernels
 from lowbit.kernels.abi import ARGUMENTS
+from lowbit.kernels.case import Case, inner, physical
+from lowbit.kernels.named import named
 from lowbit.kernels.spec import KernelSpec
+from lowbit.kernels.table import KERNELS
 from lowbit.targets import TARGETS, Target
 from lowbit.targets.host import host_machine, obstacle
 from tests.kernels.emulated import call_emulated, missing_tools
 
-__all__ = ["aligned", "load_kernels", "run_kernel", "runnable_targets"]
+__all__ = ["aligned", "check_case", "load_kernels", "run_kernel", "runnable_targets"]
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="lowbit-kernels-")
 GUARD = 64  # readable bytes every buffer is followed by (Layout's promise)
@@ -94,3 +98,32 @@ def run_kernel(spec: KernelSpec, target: Target, lo: int = 0, hi: int | None = N
             raise ValueError(f"{name} is not contiguous")
         pointers.append(None if array is None else array.ctypes.data)
     function(*pointers, lo, spec.units if hi is None else hi)
+
+
+def check_case(case: Case, target: Target) -> np.ndarray:
+    """Run the kernel in pieces of its units, the last one first, and compare it with its reference; returns the result.
+
+    Fails where they differ, where nothing was written, and where the kernel wrote beside its result."""
+    where = f"{case.spec.kind} {case.name} on {target.name}"
+    memory = {name: aligned(array) for name, array in case.memory.items()}
+    if case.spec.scratch_bytes:
+        memory["t"] = aligned(np.random.default_rng(0).integers(0, 256, case.spec.scratch_bytes, np.uint8))  # may hold anything
+    out, units = memory["o"], case.units or case.spec.units
+    cuts = sorted({0, units // 3, units // 2, units})
+    for lo, hi in reversed(list(itertools.pairwise(cuts))):
+        run_kernel(case.spec, target, lo, hi, **memory)
+    want = np.asarray(named(KERNELS[case.spec.kind].reference)(case.spec, **case.values))
+    got = out if case.dst is None else inner(out, case.dst)[..., : want.shape[-1]]
+    assert got.shape == want.shape, where
+    assert want.size > 0, where
+    with np.errstate(invalid="ignore"):  # infinities, which are equal or not
+        near = np.abs(got.astype(np.float64) - want.astype(np.float64)) <= case.bound
+    wrong = ~(near | (got == want) | (np.isnan(got) & np.isnan(want)))
+    assert not wrong.any(), f"{where}: {wrong.sum()} of {wrong.size} differ, first at {np.argwhere(wrong)[0]}"
+    if case.dst is not None:
+        before = physical(case.memory["o"], case.dst).copy()
+        inner(before, case.dst)[...] = inner(out, case.dst)
+        np.testing.assert_array_equal(physical(out, case.dst), before, f"{where}: it wrote beside its pixels")
+    beside = np.lib.stride_tricks.as_strided(out.reshape(-1)[-1:].view(np.uint8)[-1:], (GUARD + 1,), (1,))[1:]
+    assert (beside == 0xA5).all(), f"{where}: it wrote behind the buffer"
+    return got

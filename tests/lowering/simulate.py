@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from lowbit.graph import Graph, Node, TensorType
+from lowbit.kernels.data_movement.spec import CopySpec, RunsSpec
 from lowbit.kernels.elementwise.reference import binary
+from lowbit.kernels.elementwise.spec import BinarySpec
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import BinarySpec, CopySpec, RunsSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import axis_strides
 from lowbit.lowering.lower import HANDLERS

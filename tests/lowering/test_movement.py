@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowbit.graph import Graph, Node, TensorType
-from lowbit.kernels.spec import RunsSpec
+from lowbit.kernels.data_movement.spec import RunsSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.movement import _refine, _strides_of, lower_concat, lower_pad
 from lowbit.numerics import QParams, QType
@@ -113,7 +113,7 @@ def test_integer_concat_is_one_call_per_input() -> None:
     ctx = Lowering(Graph("g", ("a", "b", "c", "d"), ("y",), (node,), types), TARGETS["x86-64"])
     lower_concat(ctx, node)
     calls = [call for call, _, _ in ctx._calls]
-    copy, rescale = RunsSpec("u8", "u8", 1), RunsSpec("u8", "u8", 1, rescale=True)
+    copy, rescale = RunsSpec(src="u8", dst="u8", depth=1), RunsSpec(src="u8", dst="u8", depth=1, rescale=True)
     assert [call.spec for call in calls] == [copy, rescale, copy, rescale]
     assert [call.units for call in calls] == [14 * 14] * 4
     tables = [np.frombuffer(ctx.tables.bytes(), np.int32, 6, call.args[5].offset).tolist() for call in calls]

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from lowbit.errors import ToolMissing
+from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import ConvSpec, DepthwiseSpec, PoolSpec
+from lowbit.kernels.pool.spec import PoolSpec
 from lowbit.profile import peaks, probes
 from lowbit.profile.peaks import Peaks, measure_peaks, peaks_path
 from lowbit.profile.sequences import Finish, Sequence, finish_of, multiplications_saved, plain_sequences, sequence_of
@@ -23,12 +25,42 @@ BYTES, FLOATS = Layout(1, 8, 8, 32, 32), Layout(1, 8, 8, 32, 32, "f32")
 
 
 def spec(form: str, **fields: object) -> dict[str, object]:
-    plain = ConvSpec("conv2d", BYTES, BYTES, None, (3, 3), (1, 1), (1, 1), (1, 1), "u8", "i8", form, 4, 1, 4, 32, 2, 1)
+    plain = ConvSpec(
+        op="conv2d",
+        src=BYTES,
+        dst=BYTES,
+        residual=None,
+        kernel=(3, 3),
+        stride=(1, 1),
+        dilation=(1, 1),
+        padding=(1, 1),
+        act="u8",
+        weight="i8",
+        form=form,
+        k_group=4,
+        depth=1,
+        mr=4,
+        nr=32,
+        m_tiles=2,
+        n_blocks=1,
+    )
     return json.loads(json.dumps(replace(plain, **fields).to_json()))  # type: ignore[arg-type]
 
 
 def depthwise(form: str, rows: int, wide: bool = False) -> dict[str, object]:
-    return DepthwiseSpec(BYTES, BYTES, None, (rows, 3), (1, 1), (1, 1), (1, 1), "u8", "i8", form, wide=wide).to_json()
+    return DepthwiseSpec(
+        src=BYTES,
+        dst=BYTES,
+        residual=None,
+        kernel=(rows, 3),
+        stride=(1, 1),
+        dilation=(1, 1),
+        padding=(1, 1),
+        act="u8",
+        weight="i8",
+        form=form,
+        wide=wide,
+    ).to_json()
 
 
 def test_the_loop_of_a_kernel() -> None:
@@ -76,7 +108,7 @@ def test_winograd_multiplies_less() -> None:
 def test_what_is_not_known_has_no_peak() -> None:
     assert sequence_of(spec("quantum"), VNNI) is None
     assert sequence_of(spec("u8_vnni"), AVX2) is None
-    assert sequence_of(PoolSpec("max", BYTES, BYTES).to_json(), VNNI) is None
+    assert sequence_of(PoolSpec(fn="max", src=BYTES, dst=BYTES).to_json(), VNNI) is None
     assert sequence_of({"kind": "new", "form": "u8_vnni"}, VNNI) is None
     assert finish_of(spec("quantum"), VNNI) is None
 

@@ -11,8 +11,10 @@ import pytest
 
 import lowbit
 from lowbit.errors import ArtifactError, ConfigError, InputError
+from lowbit.kernels.data_movement.spec import CopySpec, InputSpec, OutputSpec, RunsSpec
+from lowbit.kernels.elementwise.spec import BinarySpec, LutSpec
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import BinarySpec, CopySpec, InputSpec, LutSpec, OutputSpec, PoolSpec, RunsSpec
+from lowbit.kernels.pool.spec import PoolSpec
 from lowbit.profile import peaks
 from lowbit.profile import take as profile_module
 from lowbit.profile.peaks import Peaks
@@ -149,13 +151,16 @@ BYTES, FLOATS = Layout(1, 4, 6, 20, 32, "u8", 1, 1, 1, 1), Layout(1, 4, 6, 20, 3
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        (PoolSpec("max", BYTES, BYTES), Traffic(6 * 8 * 32, 0, 6 * 8 * 32, 0)),
-        (BinarySpec("add", BYTES, FLOATS, BYTES), Traffic(6 * 8 * 32 + 4 * 4 * 6 * 32, 0, 6 * 8 * 32, 0)),
-        (InputSpec(BYTES, (1, 1, 1, 1)), Traffic(4 * 4 * 6 * 20, 0, 6 * 8 * 32, 0)),
-        (OutputSpec(FLOATS, (1, 1, 1, 1)), Traffic(4 * 4 * 6 * 32, 0, 4 * 4 * 6 * 20, 0)),
-        (CopySpec("i16", ((3, 1, 1), (5, 1, 1)), 0, 0, 15, 15), Traffic(30, 0, 30, 0)),
-        (LutSpec(BYTES, FLOATS), Traffic(6 * 8 * 32, 0, 4 * 4 * 6 * 32, 1024)),
-        (RunsSpec("u8", "u8", 2), None),
+        (PoolSpec(fn="max", src=BYTES, dst=BYTES), Traffic(6 * 8 * 32, 0, 6 * 8 * 32, 0)),
+        (BinarySpec(fn="add", src=BYTES, other=FLOATS, dst=BYTES), Traffic(6 * 8 * 32 + 4 * 4 * 6 * 32, 0, 6 * 8 * 32, 0)),
+        (InputSpec(dst=BYTES, strides=(1, 1, 1, 1)), Traffic(4 * 4 * 6 * 20, 0, 6 * 8 * 32, 0)),
+        (OutputSpec(src=FLOATS, strides=(1, 1, 1, 1)), Traffic(4 * 4 * 6 * 32, 0, 4 * 4 * 6 * 20, 0)),
+        (
+            CopySpec(dtype="i16", dims=((3, 1, 1), (5, 1, 1)), src_offset=0, dst_offset=0, src_elements=15, dst_elements=15),
+            Traffic(30, 0, 30, 0),
+        ),
+        (LutSpec(src=BYTES, dst=FLOATS), Traffic(6 * 8 * 32, 0, 4 * 4 * 6 * 32, 1024)),
+        (RunsSpec(src="u8", dst="u8", depth=2), None),
     ],
     ids=lambda value: getattr(value, "label", ""),
 )
@@ -165,6 +170,6 @@ def test_bytes_of_a_call(spec: object, expected: Traffic | None) -> None:
 
 
 def test_units() -> None:
-    assert units_of(PoolSpec("max", BYTES, BYTES).to_json()) == 4
-    assert units_of(RunsSpec("u8", "u8", 2).to_json()) is None
+    assert units_of(PoolSpec(fn="max", src=BYTES, dst=BYTES).to_json()) == 4
+    assert units_of(RunsSpec(src="u8", dst="u8", depth=2).to_json()) is None
     assert units_of({"kind": "new"}) is None

@@ -12,8 +12,8 @@ from lowbit.backend.cache import entry_path
 from lowbit.errors import ConfigError
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.selection.decide import REALIZERS
+from lowbit.kernels.data_movement.spec import InputSpec
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import InputSpec
 from lowbit.targets import TARGETS, Target, find_target, host, table
 from lowbit.targets.costs import costs_in_words, costs_names, nearest_costs, read_costs
 from lowbit.targets.host import Cpu
@@ -135,7 +135,7 @@ def test_costs_choose_kernels_and_do_not_change_them() -> None:
     plain = TARGETS[POPCNT]
     fitted = replace(plain, costs="intel-6-207")
     at = Layout(1, 4, 4, 16, 16)
-    spec = InputSpec(at, (256, 64, 16, 1))
+    spec = InputSpec(dst=at, strides=(256, 64, 16, 1))
     assert entry_path(spec, fitted) == entry_path(spec, plain)
     old = plain.to_json()
     del old["costs"]  # as artifacts hold that are older than costs

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowbit.kernels.conv2d.cases import Shape
 from lowbit.kernels.conv2d.selection.decide import Request, decide
 from lowbit.kernels.conv2d.selection.decision import Decision, Key
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.targets import Target
 from lowbit.tuning.trial import Trial
-from tests.kernels.conv2d.cases import Shape
 
 SHAPE = Shape(32, 48, 6, 6, kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
 

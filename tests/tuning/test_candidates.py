@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lowbit.kernels.conv2d.cases import Shape
 from lowbit.kernels.conv2d.selection.candidates import candidates
 from lowbit.kernels.conv2d.selection.decide import realize
 from lowbit.kernels.conv2d.selection.decision import decision_of
 from lowbit.kernels.conv2d.selection.select import choose
 from lowbit.targets import TARGETS, Target
-from tests.kernels.conv2d.cases import Shape, check
+from tests.kernels.conv2d.cases import check
 from tests.kernels.harness import runnable_targets
 from tests.tuning.problems import decision, small
 

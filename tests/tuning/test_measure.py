@@ -11,13 +11,13 @@ import pytest
 from lowbit.backend.build import build_library, weights_file
 from lowbit.backend.cache import compile_kernels
 from lowbit.backend.native import NativeNetwork
+from lowbit.kernels.conv2d.cases import Shape
 from lowbit.kernels.conv2d.selection import decide
 from lowbit.kernels.conv2d.selection.candidates import candidates
 from lowbit.kernels.conv2d.selection.problem import Choice
 from lowbit.targets import find_target
 from lowbit.tuning.measure import Measurer
 from lowbit.tuning.probe import make_probe
-from tests.kernels.conv2d.cases import Shape
 from tests.tuning.problems import SHAPE, requested
 
 TARGET = find_target("native")

@@ -34,6 +34,7 @@ __all__ = [
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHOOSING = {"selection", "forms"}
+_COMPARING = ("cases.py", "case.py", "reference.py")
 _CHECKSUM = hashlib.sha256().digest_size
 
 
@@ -60,10 +61,11 @@ def _version(sources: list[Path]) -> str:
 
 
 def generating_sources() -> list[Path]:
-    """All of ``kernels`` but what chooses (``selection``) and what forms say of themselves (``forms``): what of that is
-    generated is in ``KernelSpec.generator``."""
+    """All of ``kernels`` but what chooses (``selection``), what forms say of themselves (``forms``): what of that is
+    generated is in ``KernelSpec.generator``; and what kernels are compared with (references and cases)."""
     kernels = _PACKAGE / "kernels"
-    generating = [path for path in kernels.rglob("*.py") if not _CHOOSING & set(path.relative_to(kernels).parts)]
+    sources = [path for path in kernels.rglob("*.py") if not path.name.endswith(_COMPARING)]
+    generating = [path for path in sources if not _CHOOSING & set(path.relative_to(kernels).parts)]
     return sorted([*generating, _PACKAGE / "backend" / "codegen.py"])
 
 

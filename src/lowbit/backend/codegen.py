@@ -7,12 +7,13 @@ import re
 import resource
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib import import_module
 from typing import Any
 
 from lowbit.errors import LowbitError, UnsupportedOperation
 from lowbit.files import scratch_folder, unwritable
+from lowbit.kernels.named import named
 from lowbit.kernels.spec import KernelSpec
+from lowbit.kernels.table import KERNELS
 from lowbit.targets import Target
 
 __all__ = ["Generated", "compile_function", "generate", "prim_func"]
@@ -50,14 +51,12 @@ class Generated:
 
 def prim_func(spec: KernelSpec, target: Target) -> Any:
     """The TensorIR function of ``spec``.  Raises UnsupportedOperation for a kind without a builder."""
-    from lowbit.kernels.table import BUILDERS
     from lowbit.kernels.vectors import idioms_of
 
-    if spec.kind not in BUILDERS:
-        raise UnsupportedOperation(f"no kernel builder for {spec.kind!r}; kinds with one: {', '.join(sorted(BUILDERS))}")
-    module, _, function = BUILDERS[spec.kind].partition(":")
+    if spec.kind not in KERNELS:
+        raise UnsupportedOperation(f"no kernel builder for {spec.kind!r}; kinds with one: {', '.join(sorted(KERNELS))}")
     with idioms_of(target):
-        return getattr(import_module(module), function)(spec, target)
+        return named(KERNELS[spec.kind].build)(spec, target)
 
 
 def generate(spec: KernelSpec, target: Target) -> Generated:

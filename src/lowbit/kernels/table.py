@@ -1,23 +1,49 @@
-"""The table of kernels: one line a kind, ``module:function`` of the builder, imported on first use."""
+"""The table of kernels: a row for each kind says what it computes, how, what that is exactly, and on what it is tried."""
 
 from __future__ import annotations
 
-__all__ = ["BUILDERS"]
+from dataclasses import dataclass
 
-BUILDERS: dict[str, str] = {
-    "binary": "lowbit.kernels.elementwise.binary:build",
-    "conv2d": "lowbit.kernels.conv2d.build:build",
-    "copy": "lowbit.kernels.data_movement.copy:build",
-    "depthwise": "lowbit.kernels.depthwise_conv2d.schedule:build",
-    "input": "lowbit.kernels.data_movement.input:build",
-    "lut": "lowbit.kernels.elementwise.lut:build",
-    "output": "lowbit.kernels.data_movement.output:build",
-    "pack_bits": "lowbit.kernels.data_movement.pack_bits:build",
-    "pack_fields": "lowbit.kernels.data_movement.pack_fields:build",
-    "pack_pairs": "lowbit.kernels.data_movement.pack_pairs:build",
-    "pool": "lowbit.kernels.pool.schedule:build",
-    "runs": "lowbit.kernels.data_movement.runs:build",
-    "softmax": "lowbit.kernels.softmax.schedule:build",
-    "unary": "lowbit.kernels.elementwise.unary:build",
-    "winograd": "lowbit.kernels.winograd.schedule:build",
+__all__ = ["KERNELS", "Kernel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """A row: four objects as ``module:name``, for :func:`lowbit.kernels.named.named`, so that the table imports none of them.
+
+    ``spec``: the class of its specs, a KernelSpec.
+    ``build``: (spec, target) -> PrimFunc.
+    ``reference``: (spec, **arrays) -> the result, in plain numpy; what the kernel must equal.
+    ``cases``: target -> every ``Case`` (case.py) on which the tests compare the two.
+    """
+
+    spec: str
+    build: str
+    reference: str
+    cases: str
+
+
+def _row(room: str, spec: str, build: str, reference: str, cases: str = "cases:cases") -> Kernel:
+    at = f"lowbit.kernels.{room}."
+    return Kernel(spec=f"{at}spec:{spec}", build=f"{at}{build}:build", reference=at + reference, cases=at + cases)
+
+
+_MOVES = "data_movement"
+
+KERNELS: dict[str, Kernel] = {
+    "binary": _row("elementwise", "BinarySpec", "binary", "reference:binary", "cases:binary_cases"),
+    "conv2d": _row("conv2d", "ConvSpec", "build", "reference:convolution"),
+    "copy": _row(_MOVES, "CopySpec", "copy", "reference:copy", "cases:copy_cases"),
+    "depthwise": _row("depthwise_conv2d", "DepthwiseSpec", "schedule", "reference:depthwise"),
+    "input": _row(_MOVES, "InputSpec", "input", "reference:stored_input", "cases:input_cases"),
+    "lut": _row("elementwise", "LutSpec", "lut", "reference:lut", "cases:lut_cases"),
+    "output": _row(_MOVES, "OutputSpec", "output", "reference:output", "cases:output_cases"),
+    "pack_bits": _row(_MOVES, "PackBitsSpec", "pack_bits", "reference:packed_bits", "packing_cases:bits_cases"),
+    "pack_fields": _row(_MOVES, "PackFieldsSpec", "pack_fields", "reference:packed_fields", "packing_cases:fields_cases"),
+    "pack_pairs": _row(_MOVES, "PackPairsSpec", "pack_pairs", "reference:packed_pairs", "packing_cases:pairs_cases"),
+    "pool": _row("pool", "PoolSpec", "schedule", "reference:pool"),
+    "runs": _row(_MOVES, "RunsSpec", "runs", "reference:runs", "cases:runs_cases"),
+    "softmax": _row("softmax", "SoftmaxSpec", "schedule", "reference:softmax"),
+    "unary": _row("elementwise", "UnarySpec", "unary", "reference:unary", "cases:unary_cases"),
+    "winograd": _row("winograd", "WinogradSpec", "schedule", "reference:convolution"),
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lowbit.errors import GraphError
 from lowbit.graph import Node
+from lowbit.kernels.data_movement.spec import InputSpec, OutputSpec
 from lowbit.kernels.layout import canonical_shape
-from lowbit.kernels.spec import InputSpec, OutputSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Ref
 
@@ -23,7 +23,7 @@ def lower_inputs(ctx: Lowering) -> None:
     for index, name in enumerate(ctx.graph.inputs):
         readers = ctx.graph.users()[name]
         if name in ctx.graph.outputs or any(r.op != "quantize" for r in readers):
-            spec = InputSpec(ctx.layouts[name], _strides(ctx.type(name).shape))
+            spec = InputSpec(dst=ctx.layouts[name], strides=_strides(ctx.type(name).shape))
             ctx.emit(Node(name, "input", ()), spec, x=Ref("input", index), o=name, fill=0)
 
 
@@ -33,7 +33,7 @@ def lower_quantize(ctx: Lowering, node: Node) -> None:
     stored = ctx.stored(node.name)
     assert stored.quant is not None
     qtype = stored.quant.qtype
-    spec = InputSpec(ctx.layouts[node.name], _strides(ctx.type(node.name).shape), stored.sign)
+    spec = InputSpec(dst=ctx.layouts[node.name], strides=_strides(ctx.type(node.name).shape), sign=stored.sign)
     s = ctx.constants.floats(stored.scale, stored.result(qtype.qmin, qtype.qmax))
     ctx.emit(node, spec, x=Ref("input", ctx.graph.inputs.index(node.inputs[0])), o=node.name, s=s, fill=stored.zero)
 
@@ -50,5 +50,5 @@ def lower_outputs(ctx: Lowering) -> None:
         source = node.inputs[0] if node.op == "dequantize" else name
         stored = ctx.stored(source)
         s = ctx.constants.floats(*stored.operand, stored.scale)
-        spec = OutputSpec(ctx.layouts[source], _strides(ctx.type(name).shape))
+        spec = OutputSpec(src=ctx.layouts[source], strides=_strides(ctx.type(name).shape))
         ctx.emit(node, spec, x=source, o=Ref("output", index), s=s)

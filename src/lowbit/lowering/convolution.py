@@ -13,8 +13,9 @@ from lowbit.graph.ops import channel_multiplier
 from lowbit.kernels.conv2d.pack import split_parts
 from lowbit.kernels.conv2d.selection.decide import decide
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
+from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
+from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import DepthwiseSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import emit_from_rows, emit_to_rows, row_layout
 from lowbit.lowering.elementwise import float_bounds
@@ -178,12 +179,17 @@ _ROOM = 1 << 30  # of int32, for sums; the rest is for bias and threshold
 _EXACT = 1 << 24  # float32 holds every integer up to it
 
 
-def _geometry(node: Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:
-    """stride, dilation, (top, left), groups."""
-    if node.op == "linear":
-        return (1, 1), (1, 1), (0, 0), 1
-    top, left, _, _ = node.attrs["padding"]
-    return node.attrs["stride"], node.attrs["dilation"], (top, left), node.attrs["groups"]
+def _geometry(ctx: Lowering, layer: _Layer) -> ConvGeometry:
+    node, linear = layer.node, layer.node.op == "linear"
+    return ConvGeometry(
+        src=layer.src,
+        dst=layer.dst,
+        residual=None if layer.residual is None else ctx.layouts[layer.residual],
+        kernel=(layer.values.shape[1], layer.values.shape[2]),
+        stride=(1, 1) if linear else node.attrs["stride"],
+        dilation=(1, 1) if linear else node.attrs["dilation"],
+        padding=(0, 0) if linear else node.attrs["padding"][:2],
+    )
 
 
 def lower_convolution(ctx: Lowering, node: Node) -> None:
@@ -195,23 +201,16 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
     moved = node.op == "linear" and len(ctx.type(layer.source).shape) == 4
     if moved:
         layer.move_last_axis(ctx)
-    macs = layer.dst.pixels * int(np.prod(layer.values.shape))
+    at, macs = _geometry(ctx, layer), layer.dst.pixels * int(np.prod(layer.values.shape))
     if channel_multiplier(ctx.graph, node) == 1 and layer.parts_fit:
-        _lower_depthwise(ctx, layer, macs)
+        _lower_depthwise(ctx, layer, at, macs)
         return
     thresholds = None if layer.quant is None else layer.thresholds()
-    stride, dilation, padding, groups = _geometry(node)
     problem = ConvProblem(
+        **at.geometry,
         layer=node.name,
         op=node.op,
-        src=layer.src,
-        dst=layer.dst,
-        residual=None if layer.residual is None else ctx.layouts[layer.residual],
-        kernel=(layer.values.shape[1], layer.values.shape[2]),
-        stride=stride,
-        dilation=dilation,
-        padding=padding,
-        groups=groups,
+        groups=node.attrs.get("groups", 1),
         act=layer.act_text,
         weight=layer.weight_text,
         act_max=layer.act_max,
@@ -254,17 +253,19 @@ def emit_choice(
     ctx.emit(node, choice.spec, x=x, r=r, w=w, b=b, s=s, t=t, o=o, macs=macs, fill=fill, tuned=tuned)
 
 
-def _lower_depthwise(ctx: Lowering, layer: _Layer, macs: int) -> None:
-    stride, dilation, padding, _ = _geometry(layer.node)
-    kernel = (layer.values.shape[1], layer.values.shape[2])
+def _lower_depthwise(ctx: Lowering, layer: _Layer, at: ConvGeometry, macs: int) -> None:
     form = "f32" if layer.quant is None else "i16" if layer.wide else "i8"
-    residual = None if layer.residual is None else ctx.layouts[layer.residual]
     spec = DepthwiseSpec(
-        layer.src, layer.dst, residual, kernel, stride, dilation, padding,
-        layer.act_text, layer.weight_text, form, layer.acc_shift, layer.wide, layer.out.sign,
-    )  # fmt: skip
-    lanes, taps = layer.dst.stride, kernel[0] * kernel[1]
-    packing = Packing("taps", form, layer.dst.c, taps, 1, 1, lanes, 1, parts=2 if layer.wide else 1)
+        **at.geometry,
+        act=layer.act_text,
+        weight=layer.weight_text,
+        form=form,
+        acc_shift=layer.acc_shift,
+        wide=layer.wide,
+        sign=layer.out.sign,
+    )
+    lanes = layer.dst.stride
+    packing = Packing("taps", form, layer.dst.c, at.taps, 1, 1, lanes, 1, parts=2 if layer.wide else 1)
     if layer.quant is None:
         b, s = layer.float_operands(ctx, lanes)
     else:

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from lowbit.graph import Node
+from lowbit.kernels.data_movement.spec import CopySpec, RunsSpec
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import CopySpec, RunsSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import NULL
 from lowbit.lowering.stored import Stored
@@ -95,7 +95,14 @@ def emit_copy(
     begin = src_offset + src.offset(0, 0, 0, 0), dst_offset + dst.offset(0, 0, 0, 0)
     joined = _joined(dims)
     if rescale is None and _transposes(joined):
-        spec = CopySpec(dst.dtype, tuple(_split(joined)), *begin, src.elements, dst.elements)
+        spec = CopySpec(
+            dtype=dst.dtype,
+            dims=tuple(_split(joined)),
+            src_offset=begin[0],
+            dst_offset=begin[1],
+            src_elements=src.elements,
+            dst_elements=dst.elements,
+        )
         ctx.emit(node, spec, x=source, o=out, fill=fill, fill_whole=whole)
         return
     loops, run = _runs(joined)
@@ -104,7 +111,9 @@ def emit_copy(
         given, qtype = ctx.stored(source), rescale.quant.qtype
         s = ctx.constants.floats(*given.operand, multiplier(given.scale, rescale.scale), rescale.result(qtype.qmin, qtype.qmax))
     t = ctx.tables.add(np.array([*begin, run, *(value for dim in loops for value in dim)], np.int32))
-    runs_spec = RunsSpec(src.dtype, dst.dtype, len(loops), rescale is not None, rescale is not None and rescale.sign)
+    runs_spec = RunsSpec(
+        src=src.dtype, dst=dst.dtype, depth=len(loops), rescale=rescale is not None, sign=rescale is not None and rescale.sign
+    )
     ctx.emit(node, runs_spec, x=source, o=out, s=s, t=t, extent=loops[0][0], fill=fill, fill_whole=whole)
 
 

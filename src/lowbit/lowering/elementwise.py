@@ -10,8 +10,9 @@ import numpy as np
 from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Node
 from lowbit.kernels.elementwise.parameters import PARAMETERS
+from lowbit.kernels.elementwise.spec import BinarySpec, LutSpec, UnarySpec
 from lowbit.kernels.layout import Layout, canonical_shape
-from lowbit.kernels.spec import BinarySpec, LutSpec, SoftmaxSpec, UnarySpec
+from lowbit.kernels.softmax.spec import SoftmaxSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import axis_strides, emit_copy, emit_from_rows, emit_to_rows
 from lowbit.lowering.program import NULL, Ref
@@ -39,7 +40,7 @@ def float_bounds(node: Node) -> tuple[float, float]:
 def emit_rescale(ctx: Lowering, node: Node, source: str, out: str, to: Stored, qlo: int, qhi: int) -> None:
     """out = requantize(q - zero_point, s_in / s_out): the same value on another grid."""
     given = ctx.stored(source)
-    spec = BinarySpec("rescale", ctx.layouts[source], None, ctx.layouts[out], sign=to.sign)
+    spec = BinarySpec(fn="rescale", src=ctx.layouts[source], other=None, dst=ctx.layouts[out], sign=to.sign)
     s = ctx.constants.floats(*given.operand, multiplier(given.scale, to.scale), 0, 0, 0, to.result(qlo, qhi))
     ctx.emit(node, spec, x=source, o=out, s=s, fill=to.zero)
 
@@ -54,7 +55,7 @@ def lower_constant_sign(ctx: Lowering, node: Node) -> bool:
     layout = ctx.layouts[node.name].without_halo()
     zeros = ctx.constants.add(np.zeros(layout.elements, np.uint8))
     s = ctx.constants.floats(0, node.attrs["qlo"], 1, 0, 0, 0, stored.result(-1, 1))
-    spec = BinarySpec("rescale", layout, None, ctx.layouts[node.name], sign=True)
+    spec = BinarySpec(fn="rescale", src=layout, other=None, dst=ctx.layouts[node.name], sign=True)
     ctx.emit(node, spec, x=zeros, o=node.name, s=s, fill=stored.zero)
     return True
 
@@ -63,7 +64,9 @@ def lower_clamp(ctx: Lowering, node: Node) -> None:
     (source,), stored = node.inputs, ctx.stored(node.name)
     if stored.quant is None:
         s = ctx.constants.floats(*float_bounds(node))
-        ctx.emit(node, UnarySpec("clamp", ctx.layouts[source], ctx.layouts[node.name]), x=source, o=node.name, s=s, fill=0)
+        ctx.emit(
+            node, UnarySpec(fn="clamp", src=ctx.layouts[source], dst=ctx.layouts[node.name]), x=source, o=node.name, s=s, fill=0
+        )
     else:
         emit_rescale(ctx, node, source, node.name, stored, node.attrs["qlo"], node.attrs["qhi"])
 
@@ -89,7 +92,7 @@ def lower_affine(ctx: Lowering, node: Node) -> None:
         x, out = f"{node.name}.rows", f"{node.name}.result"
         emit_to_rows(ctx, node, source, 1, x)
         ctx.temporary(out, replace(ctx.layouts[x], dtype=ctx.layouts[node.name].dtype))
-    spec = BinarySpec("affine", ctx.layouts[x], None, ctx.layouts[out], sign=stored.sign)
+    spec = BinarySpec(fn="affine", src=ctx.layouts[x], other=None, dst=ctx.layouts[out], sign=stored.sign)
     w, b = (_per_channel(ctx, ctx.graph.constants[name], ctx.layouts[out]) for name in (scale, shift))
     ctx.emit(node, spec, x=x, o=out, w=w, b=b, s=s, fill=stored.zero)
     if moved:
@@ -170,7 +173,7 @@ def lower_binary(ctx: Lowering, node: Node) -> None:
                 factors = (-factors[0], factors[1]) if swap else (factors[0], -factors[1])
             fn = "add"
         s = ctx.constants.floats(*a.operand, factors[0], *b.operand, factors[1], bounds)
-    spec = BinarySpec(fn, src, other, layout, broadcast, stored.sign)
+    spec = BinarySpec(fn=fn, src=src, other=other, dst=layout, broadcast=broadcast, sign=stored.sign)
     ctx.emit(node, spec, x=x, r=r, o=node.name, s=s, fill=stored.zero)
 
 
@@ -181,7 +184,7 @@ def lower_unary(ctx: Lowering, node: Node) -> None:
     if stored.quant is None and ctx.stored(source).quant is None:
         parameters = [node.attrs.get(name, default) for name, default in PARAMETERS.get(node.attrs["fn"], ())]
         s = ctx.constants.floats(*parameters) if parameters else NULL
-        ctx.emit(node, UnarySpec(node.attrs["fn"], src, dst), x=source, o=node.name, s=s, fill=0)
+        ctx.emit(node, UnarySpec(fn=node.attrs["fn"], src=src, dst=dst), x=source, o=node.name, s=s, fill=0)
         return
     given = ctx.stored(source)
     assert given.quant is not None
@@ -191,7 +194,7 @@ def lower_unary(ctx: Lowering, node: Node) -> None:
     table[: len(values)] = stored.of(values)
     if given.dtype == "u8":
         table[len(values) :] = table[len(values) - 1]
-    ctx.emit(node, LutSpec(src, dst), x=source, o=node.name, w=ctx.constants.add(table), fill=stored.zero)
+    ctx.emit(node, LutSpec(src=src, dst=dst), x=source, o=node.name, w=ctx.constants.add(table), fill=stored.zero)
 
 
 def lower_softmax(ctx: Lowering, node: Node) -> None:
@@ -215,6 +218,8 @@ def lower_softmax(ctx: Lowering, node: Node) -> None:
     if stored.quant is not None:
         qtype = stored.quant.qtype
         s = ctx.constants.floats(multiplier(1.0, stored.scale), stored.result(qtype.qmin, qtype.qmax))
-    ctx.emit(node, SoftmaxSpec(ctx.layouts[x], ctx.layouts[out], stored.sign), x=x, o=out, w=w, s=s, fill=stored.zero)
+    ctx.emit(
+        node, SoftmaxSpec(src=ctx.layouts[x], dst=ctx.layouts[out], sign=stored.sign), x=x, o=out, w=w, s=s, fill=stored.zero
+    )
     if moved:
         emit_from_rows(ctx, node, out, axis)

@@ -6,7 +6,7 @@ import numpy as np
 
 from lowbit.graph import Node
 from lowbit.graph.bounds import CAPACITY, largest_pool_sum
-from lowbit.kernels.spec import PoolSpec
+from lowbit.kernels.pool.spec import PoolSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Ref
 from lowbit.numerics import multiplier
@@ -23,7 +23,7 @@ def _windows(ctx: Lowering, node: Node) -> Ref:
 
 def lower_max_pool(ctx: Lowering, node: Node) -> None:
     (source,) = node.inputs
-    spec = PoolSpec("max", ctx.layouts[source], ctx.layouts[node.name])
+    spec = PoolSpec(fn="max", src=ctx.layouts[source], dst=ctx.layouts[node.name])
     ctx.emit(node, spec, x=source, o=node.name, t=_windows(ctx, node), fill=ctx.stored(node.name).zero)
 
 
@@ -48,5 +48,5 @@ def lower_avg_pool(ctx: Lowering, node: Node) -> None:
         factors = multiplier(np.float64(given.scale), np.float64(stored.scale) * divisors)
         s = ctx.constants.floats(*given.operand, stored.result(qtype.qmin, qtype.qmax), factors)
         wide = largest_pool_sum(node, given.quant) > CAPACITY["int32"]
-    spec = PoolSpec("avg", ctx.layouts[source], ctx.layouts[node.name], stored.sign, wide)
+    spec = PoolSpec(fn="avg", src=ctx.layouts[source], dst=ctx.layouts[node.name], sign=stored.sign, wide=wide)
     ctx.emit(node, spec, x=source, o=node.name, s=s, t=_windows(ctx, node), fill=stored.zero)

@@ -61,8 +61,8 @@ def _tiles(sequence: Sequence, target: Target) -> list[Any]:
     Raises UnsupportedPrecision for a form that the table does not know or that no cost model knows on ``target``."""
     from lowbit.kernels.conv2d.forms import find_form
     from lowbit.kernels.conv2d.selection.cost import Workload, fastest
+    from lowbit.kernels.conv2d.spec import ConvSpec
     from lowbit.kernels.layout import Layout
-    from lowbit.kernels.spec import ConvSpec
 
     pixels = 960
     form = find_form(sequence.form)
@@ -75,10 +75,26 @@ def _tiles(sequence: Sequence, target: Target) -> list[Any]:
         src = Layout(1, 1, pixels, form.group, form.group // 8 if sequence.src == "bits" else form.group, sequence.src)
         specs.append(
             ConvSpec(
-                "linear", src, dst, None, (1, 1), (1, 1), (1, 1), (0, 0), "", "", form.name, form.group, sequence.depth,
-                tile.mr, tile.nr, 1, 1, wide=sequence.wide, parts=sequence.parts,
+                op="linear",
+                src=src,
+                dst=dst,
+                kernel=(1, 1),
+                stride=(1, 1),
+                dilation=(1, 1),
+                padding=(0, 0),
+                act="",
+                weight="",
+                form=form.name,
+                k_group=form.group,
+                depth=sequence.depth,
+                mr=tile.mr,
+                nr=tile.nr,
+                m_tiles=1,
+                n_blocks=1,
+                wide=sequence.wide,
+                parts=sequence.parts,
             )
-        )  # fmt: skip
+        )
     return list({(spec.mr, spec.nr): spec for spec in specs}.values())
 
 

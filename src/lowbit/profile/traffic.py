@@ -59,9 +59,9 @@ def units_of(spec: Mapping[str, Any]) -> int | None:
 
 def _known(spec: Mapping[str, Any]) -> KernelSpec | None:
     from lowbit.kernels.spec import spec_from_json
-    from lowbit.kernels.table import BUILDERS
+    from lowbit.kernels.table import KERNELS
 
-    return spec_from_json(dict(spec)) if spec["kind"] in BUILDERS else None
+    return spec_from_json(dict(spec)) if spec["kind"] in KERNELS else None
 
 
 def _scratch(spec: Mapping[str, Any]) -> int:

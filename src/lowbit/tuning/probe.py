@@ -9,8 +9,8 @@ import numpy as np
 
 from lowbit.graph import Graph, Node, TensorType
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
+from lowbit.kernels.data_movement.spec import InputSpec, OutputSpec
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import InputSpec, OutputSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.convolution import emit_choice
 from lowbit.lowering.program import NULL, Program, Ref
@@ -55,7 +55,7 @@ def make_probe(problem: ConvProblem, choices: Sequence[Choice], weights: np.ndar
         s = ctx.constants.floats(1.0, 0.0, 1.0)
         ctx.emit(
             Node(outputs[index], "output", ()),
-            OutputSpec(problem.dst, _strides(problem.dst)),
+            OutputSpec(src=problem.dst, strides=_strides(problem.dst)),
             x=result,
             o=Ref("output", index),
             s=s,
@@ -94,7 +94,9 @@ def _read(ctx: Lowering, index: int, name: str, at: Layout, largest: int) -> Non
     ctx.temporary(name, at)
     fill = largest // 2 if at.dtype == "u8" else 0
     s = ctx.constants.floats(1.0, *_range(at, largest), 0.0)
-    ctx.emit(Node(f"{name}.input", "input", ()), InputSpec(at, _strides(at)), x=Ref("input", index), o=name, s=s, fill=fill)
+    ctx.emit(
+        Node(f"{name}.input", "input", ()), InputSpec(dst=at, strides=_strides(at)), x=Ref("input", index), o=name, s=s, fill=fill
+    )
 
 
 def _statistics(problem: ConvProblem, weights: np.ndarray) -> tuple[np.ndarray, float]:

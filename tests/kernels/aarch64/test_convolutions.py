@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lowbit.kernels.conv2d.cases import Shape, cases, forced
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.selection.select import choose, option
 from lowbit.targets import TARGETS
-from tests.kernels.conv2d.cases import Shape, check, forced
-from tests.kernels.conv2d.test_kernels import SHAPES, extremes, types
+from tests.kernels.conv2d.cases import check
+from tests.kernels.harness import check_case
 
 pytestmark = pytest.mark.qemu
 
@@ -18,7 +19,8 @@ FORMS_OF = {
     "raspberry-pi-5": ["u8_sdot"],
 }
 CASES = [(target, form) for target, forms in FORMS_OF.items() for form in forms]
-ODD = [SHAPES[i] for i in (1, 4, 5, 7, 8, 9)]  # odd sizes, strides, padding, dilation, residual, float and sign outputs
+# odd sizes, strides, padding, dilation, residual, float and sign outputs; operands at their ends
+SAMPLE = (1, 4, 5, 7, 8, 9, "low", "high")
 
 
 def test_these_are_all_forms_made_for_neon() -> None:
@@ -27,23 +29,11 @@ def test_these_are_all_forms_made_for_neon() -> None:
 
 
 @pytest.mark.parametrize(("target", "form"), CASES)
-@pytest.mark.parametrize(("shape", "tile"), ODD, ids=[f"{i}" for i in range(len(ODD))])
-def test_shapes(target: str, form: str, shape: Shape, tile: tuple[int, int]) -> None:
-    w = extremes(form, shape, "random")
-    problem = shape.problem(**types(form))
-    check(problem, forced(problem, w, form, tile), w, TARGETS[target], pad=1 if form.startswith("bit") else 0)
-
-
-@pytest.mark.parametrize(("target", "form"), CASES)
-@pytest.mark.parametrize("kind", ["low", "high"])
-def test_extreme_operands(target: str, form: str, kind: str) -> None:
-    shape = Shape(48, 16, 3, 3, kernel=(3, 3), padding=(1, 1, 1, 1))
-    w = extremes(form, shape, kind)
-    problem = shape.problem(**types(form))
-    size = (1, 3, 3, 48)
-    x = np.full(size, 1.0, np.float32) if form == "f32" else np.full(size, problem.act_max)
-    x[0, 1, 1] = 0
-    check(problem, forced(problem, w, form, (4, 16)), w, TARGETS[target], x=x)
+def test_cases(target: str, form: str) -> None:
+    tried = [case for case in cases(TARGETS[target]) if case.name in {f"{form}/{which}" for which in SAMPLE}]
+    assert len(tried) == len(SAMPLE)
+    for case in tried:
+        check_case(case, TARGETS[target])
 
 
 # the largest |w| at which this many products of 255 - 128 or -128 fit int16: one takes any, 0 is the whole K

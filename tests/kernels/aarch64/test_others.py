@@ -1,67 +1,46 @@
-"""A sample of all other kernels under QEMU; LOWBIT_TEST_EMULATED runs every one of their own tests there."""
+"""A sample of the cases of all other kernels under QEMU; LOWBIT_TEST_EMULATED runs every one of them there."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from lowbit.kernels.named import named
+from lowbit.kernels.table import KERNELS
 from lowbit.targets import TARGETS
-from tests.kernels.data_movement import test_input, test_output, test_pack_bits, test_pack_fields, test_runs
-from tests.kernels.depthwise_conv2d import test_depthwise
-from tests.kernels.elementwise import test_binary, test_lut, test_unary
-from tests.kernels.pool import test_pool
-from tests.kernels.softmax import test_softmax
+from tests.kernels.elementwise import test_binary
+from tests.kernels.harness import check_case
 
 pytestmark = pytest.mark.qemu
 
 PI = TARGETS["raspberry-pi-4"]
+SAMPLE = {  # kind -> names of its cases
+    "binary": r"(add|mul|affine)/image/(i16_i16_u8|f32_f32_f32)",
+    "copy": r"(flatten|transposed_16|short_row)/.*",
+    "depthwise": r"3x3/.*",
+    "input": r"image/nchw/(u8|i16|f32)",
+    "lut": r"(u8|i16)_u8",
+    "output": r"logits/nchw/.*",
+    "pack_bits": r"(31|64)/1/bits",
+    "pack_fields": r"(31|64)/1/2/2/u8",
+    "pool": r"(max|avg)/3x3s2p1/.*",
+    "runs": r"(element/i16_u8/rescale|sixteen/u8_u8)",
+    "softmax": r"logits/.*",
+    "unary": r"exp|erf|sin|log1p|hardswish",
+}
 
 
-@pytest.mark.parametrize("width", test_depthwise.WIDTHS)
-def test_depthwise_convolution(width: str) -> None:
-    test_depthwise.test_random(PI, next(iter(test_depthwise.CASES)), width)
+def test_every_kind_is_here() -> None:
+    assert SAMPLE.keys() == KERNELS.keys() - {"conv2d", "winograd", "pack_pairs"}  # the last is for forms of other machines
 
 
-@pytest.mark.parametrize(("fn", "dtypes"), test_pool.FORMS)
-def test_pooling(fn: str, dtypes: tuple[str, str]) -> None:
-    test_pool.test_pool(PI, next(iter(test_pool.CASES)), fn, dtypes)
-
-
-@pytest.mark.parametrize("dtypes", [("u8", "f32"), ("i16", "u8")])
-def test_softmaxes(dtypes: tuple[str, str]) -> None:
-    test_softmax.test_integer(PI, next(iter(test_softmax.CASES)), dtypes)
-    test_softmax.test_float(PI, next(iter(test_softmax.CASES)))
-
-
-@pytest.mark.parametrize("fn", ["add", "mul", "affine"])
-def test_elementwise(fn: str) -> None:
-    test_binary.test_integer(PI, next(iter(test_binary.SHAPES)), fn, ("i16", "i16", "u8"))
-    test_binary.test_float(PI, next(iter(test_binary.SHAPES)), fn)
-
-
-@pytest.mark.parametrize("fn", ["exp", "erf", "sin", "log1p", "hardswish"])
-def test_functions(fn: str) -> None:
-    test_unary.test_precision(PI, fn)
-
-
-@pytest.mark.parametrize("dtype", ["u8", "i16"])
-def test_tables(dtype: str) -> None:
-    test_lut.test_every_index(PI, dtype, "u8")
-
-
-@pytest.mark.parametrize("channels", [31, 64])
-def test_packing(channels: int) -> None:
-    test_pack_bits.test_pack(PI, channels, (1, 2, 1, 0))
-    test_pack_fields.test_pack(PI, channels, (1, 2, 1, 0), 2, 2)
-
-
-@pytest.mark.parametrize("dtype", ["u8", "i16", "f32"])
-def test_boundary(dtype: str) -> None:
-    test_input.test_input(PI, next(iter(test_input.CASES)), "nchw", dtype)
-    test_output.test_output(PI, next(iter(test_output.CASES)), "nchw", dtype)
-
-
-def test_rescaled_runs() -> None:
-    test_runs.test_rescale(PI, next(iter(test_runs.CASES)), "i16", "u8", False)
+@pytest.mark.parametrize("kind", SAMPLE)
+def test_cases(kind: str) -> None:
+    tried = [case for case in named(KERNELS[kind].cases)(PI) if re.fullmatch(SAMPLE[kind], case.name)]
+    assert tried
+    for case in tried:
+        check_case(case, PI)
 
 
 def test_a_product_is_rounded_before_it_is_added() -> None:

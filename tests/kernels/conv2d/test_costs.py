@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lowbit.kernels.conv2d.cases import Shape
 from lowbit.kernels.conv2d.forms import FORMS, fastest_first
 from lowbit.kernels.conv2d.selection.cost import Workload
 from lowbit.kernels.conv2d.selection.decide import realize
@@ -15,10 +16,9 @@ from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.select import choose, outcome
 from lowbit.kernels.conv2d.selection.winograd import winograd_cycles
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import WinogradSpec
+from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.targets import TARGETS
 from lowbit.targets.costs import read_costs
-from tests.kernels.conv2d.cases import Shape
 
 TYPED = TARGETS["x86-64-v4-vnni-popcnt"]
 INTEL = replace(TYPED, costs="intel-6-207")

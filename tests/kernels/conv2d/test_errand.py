@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import lowbit
+from lowbit.kernels.conv2d.cases import Shape, forced
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.forms.form import Form, Words
 from lowbit.kernels.conv2d.selection.cost import Tiling, Workload
@@ -18,10 +19,10 @@ from lowbit.kernels.conv2d.selection.neon_tiles import NeonCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.select import choose
 from lowbit.kernels.conv2d.selection.tiles import VectorCost
-from lowbit.kernels.spec import ConvSpec
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.reporting.forms_in_words import form_words
 from lowbit.targets import Target, find_target
-from tests.kernels.conv2d.cases import Shape, check, forced
+from tests.kernels.conv2d.cases import check
 
 NATIVE = find_target("native")
 

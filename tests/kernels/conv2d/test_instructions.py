@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from lowbit.backend.codegen import generate
+from lowbit.kernels.conv2d.cases import Shape, operands
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.selection.select import describe
 from lowbit.kernels.conv2d.selection.winograd import winograd_choices
-from lowbit.kernels.spec import WinogradSpec
+from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.targets import TARGETS, Target
-from tests.kernels.conv2d.cases import Shape
-from tests.kernels.conv2d.test_kernels import types
 
 SHAPE = Shape(64, 64, 8, 8, kernel=(3, 3), padding=(1, 1, 1, 1))
 INSTRUCTIONS = {
@@ -47,7 +46,7 @@ CASES = [(target, form) for target in TARGETS.values() for form in INSTRUCTIONS 
 def assembly(form: str, target: Target) -> str:
     """Of a 3x3 convolution in this form, with weights of two values."""
     w = np.random.default_rng(0).choice([-1, 1], SHAPE.weight_shape)
-    problem = SHAPE.problem(**types(form))
+    problem = operands(FORMS[form]).problem(SHAPE)
     if form == "i16_vnni_pairs":  # only in Winograd kernels
         chosen = [c for c in winograd_choices(SHAPE.problem("u8", "i8", 255), w, target) if c.spec.form == form]
         assert all(isinstance(choice.spec, WinogradSpec) for choice in chosen)

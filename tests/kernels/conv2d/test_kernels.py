@@ -1,86 +1,17 @@
-"""Every form on every target this CPU runs equals numpy: integers one for one, float32 within its bound."""
+"""Forms at the limits of their proofs; kernels/conv2d/cases.py has every one of them on every shape."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from lowbit.kernels.conv2d.cases import Shape, forced, operands
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.pack import weight_blocks
 from lowbit.kernels.conv2d.selection.exactness import maddubs_depth
 from lowbit.targets import TARGETS, Target
-from tests.kernels.conv2d.cases import Shape, check, forced
+from tests.kernels.conv2d.cases import check
 from tests.kernels.harness import runnable_targets
-
-# one target for each form and vector size: further features change no code; sums of pairs have tests of their own
-TARGET_FORMS = [
-    pytest.param(target, form, id=f"{target.name}-{form.name}")
-    for form in FORMS.values()
-    if not form.name.endswith("_pairs")
-    for target in {t.vector_bytes: t for t in reversed(runnable_targets()) if form.available(t)}.values()
-]
-
-# sizes 1, primes, tile - 1, tile, tile + 1 (tile 4 x 16 / 32), and every option at least once
-SHAPES = [
-    (Shape(1, 1), (4, 16)),
-    (Shape(7, 15, 1, 3), (4, 16)),
-    (Shape(16, 16, 2, 2), (4, 16)),
-    (Shape(33, 17, 1, 5, halo=(0, 1, 0, 1)), (4, 16)),
-    (Shape(13, 33, 5, 7, kernel=(3, 3), padding=(1, 1, 1, 1), stride=(2, 2), halo=(1, 1, 1, 1), residual=True), (3, 32)),
-    (Shape(3, 24, 11, 10, kernel=(7, 7), padding=(3, 2, 1, 3), stride=(2, 1), dense=True), (5, 16)),
-    (Shape(32, 64, 4, 8, 2, kernel=(3, 3), padding=(1, 1, 1, 1), residual=True), (4, 32)),
-    (Shape(5, 40, 6, 6, 2, kernel=(3, 2), dilation=(1, 2), padding=(2, 1, 0, 2)), (2, 32)),
-    (Shape(64, 31, 3, 3, dst="f32", residual=True), (3, 16)),
-    (Shape(19, 16, 3, 3, sign=True), (2, 16)),
-]
-
-
-def types(form: str) -> dict[str, object]:
-    """act, weight, act_max, src and acc_shift for ``ConvProblem`` of a form."""
-    if form == "f32":
-        return {"act": "f32", "weight": "f32", "act_max": 0, "src": "f32"}
-    if form.startswith("bit"):
-        return {"act": "b1", "weight": "b1", "act_max": 1, "acc_shift": 1}
-    if form == "lut_shuffle_bits":
-        return {"act": "b1", "weight": "b1", "act_max": 1, "acc_shift": 1}
-    if form.startswith("lut"):
-        return {"act": "u2", "weight": "i2", "act_max": 3}
-    if form.startswith("i16"):
-        return {"act": "i16", "weight": "i8", "act_max": 32767, "src": "i16"}
-    return {"act": "u8", "weight": "i8", "act_max": 255}
-
-
-def extremes(form: str, shape: Shape, kind: str) -> np.ndarray:
-    """Weights at or around what the form can hold: random, all lowest, all highest."""
-    if form == "f32":
-        return np.random.default_rng(3).standard_normal(shape.weight_shape).astype(np.float32)
-    if form.startswith("bit") or form == "lut_shuffle_bits":
-        choices = {"random": [-1, 1], "low": [-1], "high": [1]}[kind]
-        return np.random.default_rng(3).choice(choices, shape.weight_shape)
-    lo, hi = {"u8_maddubs": (-64, 64), "lut_permute": (-2, 1), "lut_shuffle": (-2, 1), "lut_tbl": (-2, 1)}.get(form, (-128, 127))
-    if kind == "random":
-        return np.random.default_rng(3).integers(lo, hi + 1, shape.weight_shape)
-    return np.full(shape.weight_shape, lo if kind == "low" else hi)
-
-
-@pytest.mark.parametrize(("target", "form"), TARGET_FORMS)
-@pytest.mark.parametrize(("shape", "tile"), SHAPES, ids=[f"{i}" for i in range(len(SHAPES))])
-def test_shapes(target: Target, form: object, shape: Shape, tile: tuple[int, int]) -> None:
-    w = extremes(form.name, shape, "random")
-    problem = shape.problem(**types(form.name))
-    check(problem, forced(problem, w, form.name, tile), w, target, pad=1 if problem.act == "b1" else 0)
-
-
-@pytest.mark.parametrize(("target", "form"), TARGET_FORMS)
-@pytest.mark.parametrize("kind", ["low", "high"])
-def test_extreme_operands(target: Target, form: object, kind: str) -> None:
-    shape = Shape(48, 16, 3, 3, kernel=(3, 3), padding=(1, 1, 1, 1))
-    w = extremes(form.name, shape, kind)
-    problem = shape.problem(**types(form.name))
-    size = (1, 3, 3, 48)
-    x = np.full(size, 1.0, np.float32) if form.name == "f32" else np.full(size, problem.act_max)
-    x[0, 1, 1] = 0
-    check(problem, forced(problem, w, form.name, (4, 16)), w, target, x=x)
 
 
 @pytest.mark.parametrize("target", [t for t in runnable_targets() if "avx2" in t.features], ids=lambda t: t.name)
@@ -190,7 +121,7 @@ def test_look_up_sums_at_their_limits(target: Target, form: str, kind: str) -> N
 def test_look_up_of_bits_at_its_limits(target: Target, kind: str) -> None:
     """Bytes reach 0 and 255 - range, words wrap in a K of 5000, and depths are those of the worst channels."""
     shape = Shape(555, 70, 3, 4, kernel=(3, 3), padding=(1, 1, 1, 1))
-    w = extremes("bit_shuffle", shape, "random" if kind == "both" else kind)
+    w = operands(FORMS["bit_shuffle"]).weights(shape, "random" if kind == "both" else kind)
     if kind == "both":
         w[0], w[1] = -1, 1
     problem = shape.problem("u1", "b1", 1)

@@ -1,4 +1,4 @@
-"""Two products in one multiplication: the identity, what fits a byte, the packed input, the kernels."""
+"""Two products in one multiplication: the identity, what fits a byte, the kernels."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowbit.kernels.conv2d.cases import Shape, forced
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.forms.pairs import pair_constants, pair_offsets
 from lowbit.kernels.conv2d.selection.select import choose, option
-from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import PackPairsSpec
 from lowbit.targets import TARGETS, Target
-from tests.kernels.conv2d.cases import Shape, check, forced
-from tests.kernels.harness import aligned, run_kernel, runnable_targets
+from tests.kernels.conv2d.cases import check
+from tests.kernels.harness import runnable_targets
 
 SHAPES = [
     Shape(40, 48, 9, 7),
@@ -78,29 +77,6 @@ def test_kernels_are_exact(target: Target, kind: tuple[str, str, str, int, int, 
         check(problem, choice, w, target, pad=2)
         largest = np.full((problem.src.n, problem.src.h, problem.src.w, problem.src.c), act_max)
         check(problem, forced(problem, w, name, (3, 16), 1), w, target, x=largest, pad=act_max)
-
-
-@pytest.mark.parametrize(("wide", "c", "stride"), [(False, 70, 80), (False, 64, 64), (True, 16, 16), (True, 40, 48)])
-def test_the_packed_input(wide: bool, c: int, stride: int) -> None:
-    target = next((t for t in runnable_targets() if wide or "avx512vnni" in t.features), None)
-    if target is None or (wide and "avx2" not in target.features):
-        target = next((t for t in runnable_targets() if "avx2" in t.features and wide), None)
-    if target is None:
-        pytest.skip("no AVX-512 VNNI")
-    src = Layout(2, 3, 4, c, stride, "u8", 1, 0, 0, 1)
-    extra = 2 if wide else 4
-    dst = Layout(2, 3, 4, stride, stride + extra, "i16" if wide else "u8", 1, 0, 0, 1)
-    first, second = (0, 0) if wide else (9, 100)
-    x = np.random.default_rng(0).integers(0, 120, src.elements, np.uint8)
-    out = aligned(np.zeros(dst.elements, np.int16 if wide else np.uint8))
-    run_kernel(PackPairsSpec(src, dst, first, second), target, x=aligned(x), o=out)
-    rows = out.reshape(-1, stride + extra)
-    group = 2 if wide else 4
-    values = x.reshape(-1, stride // group // 2, 2, group).astype(np.int64)
-    a, b = values[:, :, 0] + first, values[:, :, 1] - second
-    want = np.stack([a, b], axis=2).reshape(-1, stride)
-    assert np.array_equal(rows[:, :stride], want.astype(rows.dtype))
-    assert np.array_equal(np.ascontiguousarray(rows[:, stride:]).view(np.int32)[:, 0], -(a * b).sum((1, 2)))
 
 
 def test_when_they_are_chosen() -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from lowbit.errors import UnsupportedPrecision
+from lowbit.kernels.conv2d.cases import Shape
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.selection.problem import Choice
 from lowbit.kernels.conv2d.selection.select import choose, describe
-from lowbit.kernels.spec import PackFieldsSpec
+from lowbit.kernels.data_movement.spec import PackFieldsSpec
 from lowbit.targets import TARGETS, Target
-from tests.kernels.conv2d.cases import Shape, check
+from tests.kernels.conv2d.cases import check
 from tests.kernels.harness import runnable_targets
 
 MIDDLE = Shape(128, 128, 28, 28, kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
@@ -80,7 +81,7 @@ def test_bits_are_looked_up_elsewhere(target: str) -> None:
     problem, choice = MIDDLE.problem("b1", "b1", 1, acc_shift=1), one_bit(MIDDLE, target)
     assert choice.spec.form == "lut_shuffle_bits"
     assert choice.spec.src == replace(problem.src, c=32, stride=32)
-    assert choice.pack == PackFieldsSpec(problem.src, choice.spec.src, 4, 1)
+    assert choice.pack == PackFieldsSpec(src=problem.src, dst=choice.spec.src, fields=4, bits=1)
     assert (choice.packing.element, choice.packing.bits) == ("index", 1)
     assert not choice.bias_offset.any()
     assert not one_bit(NO_PACKING, target).pack

@@ -25,9 +25,20 @@ def problem(act: str, weight: str, act_max: int, kernel: int, size: int = 28) ->
     src = Layout(1, size, size, 128, 128, "u8", pad, pad, pad, pad)
     dst = Layout(1, size, size, 128, 128, "u8")
     return ConvProblem(
-        "conv", "conv2d", src, dst, None, (kernel, kernel), (1, 1), (1, 1), (pad, pad), 1, act, weight, act_max,
-        int(weight == "b1"),
-    )  # fmt: skip
+        layer="conv",
+        op="conv2d",
+        src=src,
+        dst=dst,
+        kernel=(kernel, kernel),
+        stride=(1, 1),
+        dilation=(1, 1),
+        padding=(pad, pad),
+        groups=1,
+        act=act,
+        weight=weight,
+        act_max=act_max,
+        acc_shift=int(weight == "b1"),
+    )
 
 
 def chosen(wanted: ConvProblem, highest: int, target: Target) -> str:

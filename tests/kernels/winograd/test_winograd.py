@@ -9,31 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowbit.kernels.conv2d.cases import Shape
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.selection.select import choose
 from lowbit.kernels.conv2d.selection.winograd import tilings, winograd_choices
-from lowbit.kernels.spec import WinogradSpec, spec_from_json
+from lowbit.kernels.spec import spec_from_json
+from lowbit.kernels.winograd.cases import KINDS, SHAPES
+from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES, REACH, Ring, input_1d, output_1d, transform_2d, weights_1d
 from lowbit.targets import TARGETS, Target
-from tests.kernels.conv2d.cases import Shape, check
+from tests.kernels.conv2d.cases import check
 from tests.kernels.emulated import emulated_targets, missing_tools
 from tests.kernels.harness import runnable_targets
 
 WHOLE = Ring(lambda a, b: a + b, lambda a, b: a - b, lambda a, k: a * k)
-ODD = Shape(24, 48, 7, 9, kernel=(3, 3), padding=(1, 1, 1, 1))
-SHAPES = [
-    ODD,
-    Shape(40, 32, 13, 10, batch=2, kernel=(3, 3), padding=(1, 1, 1, 1), halo=(1, 1, 0, 1), residual=True),
-    Shape(64, 16, 6, 31, kernel=(3, 3), padding=(0, 0, 0, 0), sign=True),
-    Shape(16, 80, 4, 4, batch=3, kernel=(3, 3), padding=(2, 2, 2, 2), dst="f32"),
-]
-KINDS = [
-    ("u8", "i8", -128, 127, 255),
-    ("u7", "i7", -64, 63, 127),
-    ("u6", "i5", -12, 12, 63),
-    ("u4", "i4", -8, 7, 15),
-    ("u2", "i2", -2, 1, 3),
-]
+ODD = SHAPES[0]
 TARGETS_HERE = runnable_targets()
 
 
@@ -76,36 +66,12 @@ def test_transformed_numbers_fit_int16(m: int) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS_HERE, ids=lambda t: t.name)
-@pytest.mark.parametrize(
-    ("kind", "shape"), [(kind, SHAPES[i % len(SHAPES)]) for i, kind in enumerate(KINDS)], ids=[f"{k[0]}{k[1]}" for k in KINDS]
-)
-def test_integers_are_exact(target: Target, kind: tuple[str, str, int, int, int], shape: Shape) -> None:
-    act, weight, low, high, act_max = kind
-    problem, w = shape.problem(act, weight, act_max), weights(shape, low, high)
-    choices = found(problem, w, target)
-    assert {"4", "2"} <= {name[0] for name in choices}
-    for choice in choices.values():
-        check(problem, choice, w, target, pad=min(act_max, 3))
-
-
-@pytest.mark.parametrize("target", TARGETS_HERE, ids=lambda t: t.name)
 def test_every_size_is_exact(target: Target) -> None:
     problem, w = ODD.problem("u4", "i4", 15), weights(ODD, -8, 7)
     for choice in found(problem, w, target).values():
         sizes = tilings(choice.spec, target)
         for spec in [*sizes[:: max(1, len(sizes) // 3)], replace(choice.spec, tb=3, mr=2, n_blocks=1)]:
             check(problem, replace(choice, spec=spec, packing=replace(choice.packing, nr=spec.nr)), w, target)
-
-
-@pytest.mark.parametrize("target", TARGETS_HERE, ids=lambda t: t.name)
-@pytest.mark.parametrize("shape", [replace(s, sign=False) for s in SHAPES[1:3]], ids=("batch", "wide"))
-def test_floats_are_within_their_bound(target: Target, shape: Shape) -> None:
-    problem = shape.problem("f32", "f32", 0, "f32")
-    w = np.random.default_rng(1).standard_normal(shape.weight_shape).astype(np.float32)
-    choices = found(problem, w, target)
-    assert set(choices) == {"4f32", "2f32"}
-    for choice in choices.values():
-        check(problem, choice, w, target)
 
 
 @pytest.mark.parametrize("target", emulated_targets(), ids=lambda t: t.name)

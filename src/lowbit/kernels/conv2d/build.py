@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lowbit.kernels.conv2d.forms import find_form
-from lowbit.kernels.spec import ConvSpec
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.targets import Target
 
 __all__ = ["build"]

@@ -12,12 +12,12 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.forms import find_form
-from lowbit.kernels.conv2d.geometry import Runs, find_runs
+from lowbit.kernels.conv2d.runs import Runs, find_runs
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.rows import divided, row_position
-from lowbit.kernels.spec import ConvSpec
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -26,7 +26,7 @@ __all__ = ["build"]
 def build(spec: ConvSpec, target: Target, tile: type[Tile] = Tile) -> Any:
     """The PrimFunc of ``spec``, made of tiles of this class.  Raises UnsupportedPrecision for an unknown form."""
     arithmetic = find_form(spec.form).inner_step(spec, target)
-    runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
+    runs = find_runs(spec, spec.k_group, spec.window)
     channels = spec.blocks * spec.nr
     dtype, elements = arithmetic.weight
     steps = spec.blocks * runs.count * runs.steps(spec.k_group) * tile.entries  # at most

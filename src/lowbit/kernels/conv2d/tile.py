@@ -13,9 +13,9 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import KernelFrame
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.batches import walk_batches
-from lowbit.kernels.conv2d.geometry import Runs
 from lowbit.kernels.conv2d.loops import FEW, hidden, loop
-from lowbit.kernels.spec import ConvSpec
+from lowbit.kernels.conv2d.runs import Runs
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.vectors import LANES, convert, load, splat, store
 
 __all__ = ["Tile"]

@@ -9,10 +9,10 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
+from lowbit.kernels.data_movement.spec import CopySpec
 from lowbit.kernels.data_movement.transpose import interleaved, transposed
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.rows import spans
-from lowbit.kernels.spec import CopySpec
 from lowbit.kernels.vectors import LANES, load, store
 from lowbit.targets import Target
 

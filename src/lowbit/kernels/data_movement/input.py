@@ -9,9 +9,9 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
+from lowbit.kernels.data_movement.spec import InputSpec
 from lowbit.kernels.data_movement.transpose import interleaved
 from lowbit.kernels.rows import row_position, spans
-from lowbit.kernels.spec import InputSpec
 from lowbit.kernels.vectors import LANES, integer_result, load, splat, store
 from lowbit.targets import Target
 

@@ -7,10 +7,10 @@ from typing import Any
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
+from lowbit.kernels.data_movement.spec import OutputSpec
 from lowbit.kernels.data_movement.transpose import transposed
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.rows import row_position, spans
-from lowbit.kernels.spec import OutputSpec
 from lowbit.kernels.vectors import LANES, load, operand, splat, store
 from lowbit.targets import Target
 

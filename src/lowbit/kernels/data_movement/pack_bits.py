@@ -8,7 +8,7 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import kernel_function
-from lowbit.kernels.spec import PackBitsSpec
+from lowbit.kernels.data_movement.spec import PackBitsSpec
 from lowbit.kernels.vectors import load, splat, store
 from lowbit.targets import Target
 

@@ -9,9 +9,9 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
+from lowbit.kernels.data_movement.spec import PackPairsSpec
 from lowbit.kernels.intrinsics.pairs import add_products
 from lowbit.kernels.layout import ELEMENT_BYTES
-from lowbit.kernels.spec import PackPairsSpec
 from lowbit.kernels.vectors import convert, load, repeated_bytes, splat, store, wrapping
 from lowbit.targets import Target
 

@@ -1,4 +1,4 @@
-"""InputSpec, OutputSpec, CopySpec, RunsSpec, PackBitsSpec and PackFieldsSpec in numpy."""
+"""Kernels that move elements, in numpy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import itertools
 
 import numpy as np
 
+from lowbit.kernels.data_movement.spec import (
+    CopySpec,
+    InputSpec,
+    OutputSpec,
+    PackBitsSpec,
+    PackFieldsSpec,
+    PackPairsSpec,
+    RunsSpec,
+)
 from lowbit.kernels.integer_reference import integer_result, operand
-from lowbit.kernels.spec import CopySpec, InputSpec, PackBitsSpec, PackFieldsSpec, RunsSpec
 
-__all__ = ["copy", "dequantized", "packed", "packed_fields", "rescaled", "runs", "stored_input"]
+__all__ = ["copy", "output", "packed_bits", "packed_fields", "packed_pairs", "runs", "stored_input"]
 
 
 def stored_input(spec: InputSpec, x: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
@@ -26,9 +34,12 @@ def stored_input(spec: InputSpec, x: np.ndarray, s: np.ndarray | None = None) ->
         return integer_result(padded / scale, lo, hi, zero, dtype)
 
 
-def dequantized(stored: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """v * s[2], s = [step, shift, scale]; float32."""
-    return operand(stored, s[0], s[1]) * np.float32(s[2])
+def output(spec: OutputSpec, x: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
+    """x: stored values (n, h, w, c).  Returns the user's tensor, flat in its memory order: v * s[2], s = [step, shift, scale]."""
+    values = x if s is None else operand(x, s[0], s[1]) * np.float32(s[2])
+    o = np.empty(x.size, np.float32)
+    np.lib.stride_tricks.as_strided(o, x.shape, [4 * stride for stride in spec.strides])[...] = values
+    return o
 
 
 def copy(spec: CopySpec, x: np.ndarray, o: np.ndarray) -> np.ndarray:
@@ -40,8 +51,12 @@ def copy(spec: CopySpec, x: np.ndarray, o: np.ndarray) -> np.ndarray:
     return o
 
 
-def runs(x: np.ndarray, o: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """``o`` (flat) after the copy of runs from ``x`` (flat, of o's element type) that ``t`` describes."""
+def runs(spec: RunsSpec, x: np.ndarray, o: np.ndarray, t: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
+    """``o`` (flat) after the copy of runs from ``x`` (flat) that ``t`` describes; s = [step, shift, multiplier, lo, hi,
+    zero] of ``rescale``."""
+    if s is not None:
+        f = operand(x, s[0], s[1]) * np.float32(s[2])
+        x = integer_result(f, s[3], s[4], s[5], np.int16 if spec.dst == "i16" else np.uint8, spec.sign)
     o = o.copy()
     src, dst, run = (int(v) for v in t[:3])
     dims = np.asarray(t[3:], int).reshape(-1, 3)
@@ -51,24 +66,30 @@ def runs(x: np.ndarray, o: np.ndarray, t: np.ndarray) -> np.ndarray:
     return o
 
 
-def rescaled(spec: RunsSpec, x: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """Elements of ``x`` on the grid of the destination; s = [step, shift, multiplier, lo, hi, zero]."""
-    dtype = np.int16 if spec.dst == "i16" else np.uint8
-    f = operand(x, s[0], s[1]) * np.float32(s[2])
-    return integer_result(f, s[3], s[4], s[5], dtype, spec.sign)
-
-
-def packed(spec: PackBitsSpec, pixels: np.ndarray) -> np.ndarray:
-    """pixels: (n, hp, wp, stride) of bytes 0 or 1.  Returns (n, hp, wp, dst.stride) bytes."""
-    bits = np.zeros((*pixels.shape[:3], 8 * spec.dst.stride), np.uint8)
-    bits[..., : spec.src.c] = pixels[..., : spec.src.c]
+def packed_bits(spec: PackBitsSpec, x: np.ndarray) -> np.ndarray:
+    """x: (n, hp, wp, stride) of bytes 0 or 1.  Returns (n, hp, wp, dst.stride) bytes."""
+    bits = np.zeros((*x.shape[:3], 8 * spec.dst.stride), np.uint8)
+    bits[..., : spec.src.c] = x[..., : spec.src.c]
     return np.packbits(bits, axis=3, bitorder="little")
 
 
-def packed_fields(spec: PackFieldsSpec, pixels: np.ndarray) -> np.ndarray:
-    """pixels: (n, hp, wp, stride) of bytes of ``spec.bits`` bits.  Returns (n, hp, wp, dst.c) bytes."""
-    full = np.zeros((*pixels.shape[:3], spec.fields * spec.dst.c), np.uint8)
-    full[..., : spec.src.c] = pixels[..., : spec.src.c]
-    stretches = full.reshape(*pixels.shape[:3], spec.fields, spec.dst.c)
+def packed_fields(spec: PackFieldsSpec, x: np.ndarray) -> np.ndarray:
+    """x: (n, hp, wp, stride) of bytes of ``spec.bits`` bits.  Returns (n, hp, wp, dst.c) bytes."""
+    full = np.zeros((*x.shape[:3], spec.fields * spec.dst.c), np.uint8)
+    full[..., : spec.src.c] = x[..., : spec.src.c]
+    stretches = full.reshape(*x.shape[:3], spec.fields, spec.dst.c)
     shifts = spec.shift + spec.bits * np.arange(spec.fields)
     return (stretches << shifts[:, None]).sum(-2).astype(np.uint8)
+
+
+def packed_pairs(spec: PackPairsSpec, x: np.ndarray) -> np.ndarray:
+    """x: (n, hp, wp, stride) bytes.  Returns (n, hp, wp, dst.stride) elements of dst."""
+    wide = spec.dst.dtype == "i16"
+    group = 2 if wide else 4
+    unsigned, signed = (np.int16, np.int16) if wide else (np.uint8, np.int8)
+    pairs = x.reshape(*x.shape[:3], -1, 2, group).astype(np.int64)
+    a: np.ndarray = (pairs[..., 0, :] + spec.first).astype(unsigned)
+    b: np.ndarray = (pairs[..., 1, :] - spec.second).astype(signed)
+    sums = -(a.astype(np.int64) * b.astype(np.int64)).sum((-2, -1), keepdims=True)[..., 0].astype(np.int32)
+    both = np.stack([a, b.astype(unsigned)], axis=-2).reshape(x.shape)
+    return np.concatenate([both, sums.view(unsigned)], axis=-1)

@@ -9,8 +9,8 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
+from lowbit.kernels.data_movement.spec import RunsSpec
 from lowbit.kernels.layout import ELEMENT_BYTES
-from lowbit.kernels.spec import RunsSpec
 from lowbit.kernels.vectors import LANES, integer_result, load, operand, splat, store
 from lowbit.targets import Target
 

@@ -26,12 +26,12 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
+from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
 from lowbit.kernels.depthwise_conv2d.tile import column_readers, tile_width
 from lowbit.kernels.epilogue import Epilogue, epilogue_pointers
 from lowbit.kernels.intrinsics.neon import smull
 from lowbit.kernels.intrinsics.x86 import maddwd, vpdpwssd
 from lowbit.kernels.rows import row_position
-from lowbit.kernels.spec import DepthwiseSpec
 from lowbit.kernels.vectors import LANES, convert, load, splat, store
 from lowbit.targets import Target
 
@@ -86,7 +86,7 @@ class _Arithmetic:
 def build(spec: DepthwiseSpec, target: Target) -> Any:
     """One output row a unit."""
     src, dst = spec.src, spec.dst
-    taps, parts = spec.kernel[0] * spec.kernel[1], 2 if spec.wide else 1
+    taps, parts = spec.taps, 2 if spec.wide else 1
     pointers = epilogue_pointers(dst.stride, dst, spec.residual, spec.form != "f32", spec.wide)
     pointers |= {"x": (TIR_DTYPE[src.dtype], src.elements), "w": (_ELEMENT[spec.form], taps * parts * dst.stride)}
     arithmetic = _Arithmetic(spec, target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lowbit.kernels.spec import DepthwiseSpec
+from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
 from lowbit.targets import Target
 
 __all__ = ["column_readers", "tile_width"]

@@ -8,8 +8,8 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
+from lowbit.kernels.elementwise.spec import BinarySpec
 from lowbit.kernels.rows import channel_chunks, row_position
-from lowbit.kernels.spec import BinarySpec
 from lowbit.kernels.vectors import LANES, between, fence, integer_result, load, load_channels, operand, splat, store
 from lowbit.targets import Target
 

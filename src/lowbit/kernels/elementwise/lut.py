@@ -9,8 +9,8 @@ from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
 from lowbit.kernels.elementwise.byte_table import ByteTable
+from lowbit.kernels.elementwise.spec import LutSpec
 from lowbit.kernels.rows import row_position, spans, walk_row
-from lowbit.kernels.spec import LutSpec
 from lowbit.kernels.vectors import LANES, load, splat, store
 from lowbit.targets import Target
 

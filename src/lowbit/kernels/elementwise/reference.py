@@ -1,13 +1,15 @@
-"""BinarySpec in numpy: every float32 operation rounded once, as kernels/spec.py defines it."""
+"""Kernels that work element by element, in numpy: every float32 operation rounded once, as kernels/spec.py defines it."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from lowbit.graph.ops import apply_unary
+from lowbit.kernels.elementwise.parameters import PARAMETERS
+from lowbit.kernels.elementwise.spec import BinarySpec, LutSpec, UnarySpec
 from lowbit.kernels.integer_reference import integer_result, operand
-from lowbit.kernels.spec import BinarySpec
 
-__all__ = ["binary"]
+__all__ = ["binary", "lut", "unary"]
 
 
 def binary(
@@ -34,3 +36,16 @@ def binary(
     if spec.dst.dtype == "f32":
         return np.minimum(np.maximum(f, s[0]), s[1]).astype(np.float32)
     return integer_result(f.astype(np.float32), s[6], s[7], s[8], np.int16 if spec.dst.dtype == "i16" else np.uint8, spec.sign)
+
+
+def lut(spec: LutSpec, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """x: stored values (n, h, w, c); w: the table."""
+    return np.asarray(w[x.astype(np.int64) + (32768 if spec.src.dtype == "i16" else 0)])
+
+
+def unary(spec: UnarySpec, x: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
+    """x: float32 (n, h, w, c).  Returns float64, not yet rounded."""
+    values = {name: float(value) for (name, _), value in zip(PARAMETERS.get(spec.fn, ()), () if s is None else s, strict=True)}
+    if spec.fn == "clamp":
+        return np.clip(x.astype(np.float64), values["lo"], values["hi"])
+    return apply_unary(spec.fn, x, **values)

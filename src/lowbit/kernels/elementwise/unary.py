@@ -10,8 +10,8 @@ from lowbit.errors import UnsupportedOperation
 from lowbit.kernels.abi import kernel_function
 from lowbit.kernels.elementwise.functions import FUNCTIONS
 from lowbit.kernels.elementwise.parameters import PARAMETERS
+from lowbit.kernels.elementwise.spec import UnarySpec
 from lowbit.kernels.rows import walk_row
-from lowbit.kernels.spec import UnarySpec
 from lowbit.kernels.vectors import load_channels, splat, store
 from lowbit.targets import Target
 

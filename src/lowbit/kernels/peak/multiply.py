@@ -10,9 +10,9 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.forms import find_form
-from lowbit.kernels.conv2d.geometry import Runs
+from lowbit.kernels.conv2d.runs import Runs
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.conv2d.tile import Tile
-from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import LANES, splat, store
 from lowbit.targets import Target
 

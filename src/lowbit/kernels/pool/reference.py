@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit.kernels.integer_reference import integer_result
-from lowbit.kernels.spec import PoolSpec
+from lowbit.kernels.pool.spec import PoolSpec
 
 __all__ = ["pool"]
 

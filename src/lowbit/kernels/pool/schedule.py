@@ -8,8 +8,8 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
+from lowbit.kernels.pool.spec import PoolSpec
 from lowbit.kernels.rows import row_position
-from lowbit.kernels.spec import PoolSpec
 from lowbit.kernels.vectors import LANES, convert, integer_result, larger, load, load_channels, splat, store
 from lowbit.targets import Target
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit.kernels.integer_reference import integer_result
-from lowbit.kernels.spec import SoftmaxSpec
+from lowbit.kernels.softmax.spec import SoftmaxSpec
 
 __all__ = ["softmax"]
 

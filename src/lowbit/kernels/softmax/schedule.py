@@ -12,7 +12,7 @@ from lowbit.errors import UnsupportedOperation
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
 from lowbit.kernels.elementwise.transcendental import exp
 from lowbit.kernels.rows import row_position
-from lowbit.kernels.spec import SoftmaxSpec
+from lowbit.kernels.softmax.spec import SoftmaxSpec
 from lowbit.kernels.vectors import LANES, integer_result, load, load_channels, splat, store
 from lowbit.targets import Target
 

@@ -12,15 +12,16 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.forms import find_form
-from lowbit.kernels.conv2d.geometry import Runs
+from lowbit.kernels.conv2d.runs import Runs
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
 from lowbit.kernels.intrinsics.pairs import add_products
 from lowbit.kernels.layout import ELEMENT_BYTES, Layout
 from lowbit.kernels.rows import divided
-from lowbit.kernels.spec import ConvSpec, WinogradSpec
 from lowbit.kernels.vectors import convert, load, repeated_bytes, splat, store, wrapping
 from lowbit.kernels.winograd.rings import modular, plain
+from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES, input_1d, output_1d, transform_2d, weights_1d
 from lowbit.targets import Target
 
@@ -51,9 +52,23 @@ def _as_convolution(spec: WinogradSpec) -> ConvSpec:
     """The sums over channels at one position: a 1x1 convolution that reads V from scratch memory."""
     tiles = Layout(1, 1, spec.tb, spec.steps * spec.k_group, spec.src.stride, spec.element)
     return ConvSpec(
-        "conv2d", tiles, spec.dst, None, (1, 1), (1, 1), (1, 1), (0, 0), spec.act, spec.weight, spec.form,
-        spec.k_group * (2 if spec.pairs else 1), spec.depth, spec.mr, spec.nr, 1, 1,
-    )  # fmt: skip
+        op="conv2d",
+        src=tiles,
+        dst=spec.dst,
+        kernel=(1, 1),
+        stride=(1, 1),
+        dilation=(1, 1),
+        padding=(0, 0),
+        act=spec.act,
+        weight=spec.weight,
+        form=spec.form,
+        k_group=spec.k_group * (2 if spec.pairs else 1),
+        depth=spec.depth,
+        mr=spec.mr,
+        nr=spec.nr,
+        m_tiles=1,
+        n_blocks=1,
+    )
 
 
 def _wrapping_sums(ops: Arithmetic) -> Arithmetic:

@@ -9,8 +9,8 @@ from tvm.script import tirx as T
 
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.arithmetic.spread import dwords, ints
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.intrinsics.x86 import maddubs, maddwd, pshufb
-from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import load, splat
 from lowbit.targets import Target
 

@@ -9,8 +9,8 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic, batched
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.intrinsics.neon import lane
-from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import load, splat
 from lowbit.targets import Target
 

@@ -10,8 +10,8 @@ from tvm.script import tirx as T
 
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.bytesums import Bytes
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.intrinsics.x86 import pshufb, vpermb
-from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import load, splat
 from lowbit.targets import Target
 

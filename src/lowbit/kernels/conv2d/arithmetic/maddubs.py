@@ -10,9 +10,9 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.arithmetic.spread import ints, spread_bytes, spread_words
 from lowbit.kernels.conv2d.schedule import build
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.intrinsics.x86 import maddubs, maddwd
-from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import splat
 from lowbit.targets import Target
 

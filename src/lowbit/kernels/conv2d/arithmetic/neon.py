@@ -17,8 +17,8 @@ from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic, Spreads, batched
 from lowbit.kernels.conv2d.bytesums import Bytes
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.intrinsics.neon import cnt, lane, sadd_pairs, sdot, smull, sum_of_products, tbl
-from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import convert, load, pinned, splat, wrapping
 from lowbit.targets import Target
 

@@ -11,8 +11,8 @@ from tvm.script import tirx as T
 
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.arithmetic.spread import ints
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.intrinsics.x86 import maddwd, vpdpbusd, vpdpwssd
-from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import load, wrapping
 from lowbit.targets import Target
 

@@ -6,7 +6,7 @@ from tvm.script import tirx as T
 
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.arithmetic.spread import ints
-from lowbit.kernels.spec import ConvSpec
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.targets import Target
 
 __all__ = ["of_bytes", "of_words"]

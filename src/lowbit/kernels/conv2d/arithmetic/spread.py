@@ -8,8 +8,8 @@ from typing import Any
 from tvm import tirx
 from tvm.script import tirx as T
 
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.intrinsics.x86 import pshufb
-from lowbit.kernels.spec import ConvSpec
 from lowbit.kernels.vectors import load, splat
 
 __all__ = ["dwords", "ints", "spread_bytes", "spread_words"]

@@ -6,8 +6,8 @@ from functools import partial
 
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.arithmetic.spread import ints, spread_bytes, spread_words
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.intrinsics.x86 import vpdpbusd, vpdpwssd
-from lowbit.kernels.spec import ConvSpec
 from lowbit.targets import Target
 
 __all__ = ["of_bytes", "of_words"]

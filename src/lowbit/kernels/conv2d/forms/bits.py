@@ -13,9 +13,10 @@ from lowbit.kernels.conv2d.forms.form import Form, Words
 from lowbit.kernels.conv2d.selection.neon_tiles import NeonCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.tiles import VectorCost
+from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.data_movement.spec import PackBitsSpec
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec, PackBitsSpec
 
 __all__ = ["BYTE_STEPS", "FORMS", "BitForm"]
 
@@ -43,7 +44,7 @@ class BitForm(Form):
         return replace(src, dtype="bits", stride=-(-src.c // 32) * 4)
 
     def pack(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> PackBitsSpec:
-        return PackBitsSpec(problem.src, spec.src)
+        return PackBitsSpec(src=problem.src, dst=spec.src)
 
     def bias_offset(self, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> np.ndarray:
         return np.asarray((weights > 0).sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,9 +11,10 @@ from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms.panels import panels
 from lowbit.kernels.conv2d.selection.cost import DIRECT, Cost, Tiling, Workload
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem, PackSpec
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.layout import Layout
+from lowbit.kernels.named import named
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec
 from lowbit.targets import Target
 from lowbit.targets.costs import read_costs
 
@@ -182,14 +182,9 @@ class Form:
     # How it is generated
 
     def inner_step(self, spec: ConvSpec, target: Target) -> Arithmetic:
-        made: Arithmetic = _named(self.arithmetic)(spec, target)
+        made: Arithmetic = named(self.arithmetic)(spec, target)
         return made
 
     def build(self, spec: ConvSpec, target: Target) -> Any:
         """The PrimFunc of ``spec``."""
-        return _named(self.builder)(spec, target)
-
-
-def _named(place: str) -> Any:
-    module, _, function = place.partition(":")
-    return getattr(import_module(module), function)
+        return named(self.builder)(spec, target)

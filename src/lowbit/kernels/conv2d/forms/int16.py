@@ -12,8 +12,8 @@ from lowbit.kernels.conv2d.forms.transformed import Facts, Terms
 from lowbit.kernels.conv2d.pack import split_parts, weight_blocks
 from lowbit.kernels.conv2d.selection.exactness import int32_depth
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec
 
 __all__ = ["INT16_EXACT", "Int16Form"]
 

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lowbit.kernels.conv2d.forms.form import Form, Words
-from lowbit.kernels.conv2d.geometry import find_runs
 from lowbit.kernels.conv2d.look_up import fits_index, product_table
 from lowbit.kernels.conv2d.pack import weight_blocks
+from lowbit.kernels.conv2d.runs import find_runs
 from lowbit.kernels.conv2d.selection.exactness import lut_depth
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.tiles import ByteSumCost
+from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.data_movement.spec import PackFieldsSpec
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec, PackFieldsSpec
 
 __all__ = ["FORMS", "LookUpForm"]
 
@@ -49,7 +50,7 @@ class LookUpForm(Form):
         return small and problem.src.dtype == "u8"
 
     def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
-        runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group)
+        runs = find_runs(spec, spec.k_group)
         safe = lut_depth(weight_blocks(weights, packing), act_max, runs.steps(spec.k_group))
         return None if safe is None else replace(spec, depth=safe[0], start=safe[1])
 
@@ -61,14 +62,14 @@ class LookUpForm(Form):
         return replace(src, c=c, stride=-(-c // 16) * 16)
 
     def packing(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:
-        taps, channels = spec.kernel[0] * spec.kernel[1], weights.shape[3]
+        taps, channels = spec.taps, weights.shape[3]
         return Packing(
             "panels", self.element, weights.shape[0], taps, channels, spec.src.c * self.k_group, spec.nr, self.k_group,
             channels=channels, bits=self.bits,
         )  # fmt: skip
 
     def pack(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> PackFieldsSpec:
-        return PackFieldsSpec(problem.src, spec.src, self.k_group, self.bits)
+        return PackFieldsSpec(src=problem.src, dst=spec.src, fields=self.k_group, bits=self.bits)
 
     def table(self, packing: Packing) -> np.ndarray:
         return product_table(self.k_group, self.bits)

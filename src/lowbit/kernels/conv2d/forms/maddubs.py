@@ -15,8 +15,8 @@ from lowbit.kernels.conv2d.selection.cost import WinogradCost, Workload
 from lowbit.kernels.conv2d.selection.exactness import maddubs_depth, split_steps
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.selection.tiles import VectorCost
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec
 
 __all__ = ["FORMS"]
 

@@ -16,14 +16,14 @@ from lowbit.kernels.conv2d.forms.int16 import Int16Form
 from lowbit.kernels.conv2d.forms.look_up import LookUpForm
 from lowbit.kernels.conv2d.forms.panels import run_steps
 from lowbit.kernels.conv2d.forms.transformed import Facts, Terms, bytes_fit
-from lowbit.kernels.conv2d.geometry import find_runs
 from lowbit.kernels.conv2d.pack import weight_blocks
+from lowbit.kernels.conv2d.runs import find_runs
 from lowbit.kernels.conv2d.selection.cost import WinogradCost
 from lowbit.kernels.conv2d.selection.exactness import int16_depth, pairs_depth
 from lowbit.kernels.conv2d.selection.neon_tiles import NeonCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec
 
 __all__ = ["FORMS"]
 
@@ -66,7 +66,7 @@ class _SmullPairs(_Signed):
     grouped: bool = False
 
     def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
-        runs = find_runs(problem.src, problem.kernel, problem.dilation, self.k_group)
+        runs = find_runs(problem, self.k_group)
         # what lies behind a run's last value would be multiplied, too
         return runs.length % self.k_group == 0 and super().holds(problem, weights)
 

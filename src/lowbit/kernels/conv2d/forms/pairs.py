@@ -20,9 +20,10 @@ from lowbit.kernels.conv2d.forms.transformed import Facts, Terms, bytes_fit, lar
 from lowbit.kernels.conv2d.selection.cost import WinogradCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.tiles import VectorCost
+from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.data_movement.spec import PackPairsSpec
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec, PackPairsSpec
 
 __all__ = ["FORMS", "pair_constants", "pair_offsets"]
 
@@ -70,12 +71,13 @@ class _Pairs(Form):
         return replace(src, dtype=dtype, c=src.stride, stride=src.stride + (2 if dtype == "i16" else 4))
 
     def packing(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:
-        n, taps, channels = weights.shape[0], spec.kernel[0] * spec.kernel[1], weights.shape[3]
+        n, taps, channels = weights.shape[0], spec.taps, weights.shape[3]
         rows = self.k_group // self.rows
         return Packing("panels", self.element, n, taps, channels, spec.src.c, spec.nr, rows, channels=channels)
 
     def pack(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> PackPairsSpec:
-        return PackPairsSpec(problem.src, spec.src, *self._known_offsets(problem, weights))
+        first, second = self._known_offsets(problem, weights)
+        return PackPairsSpec(src=problem.src, dst=spec.src, first=first, second=second)
 
     def bias_offset(self, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> np.ndarray:
         padded = np.pad(weights, ((0, 0), (0, 0), (0, 0), (0, spec.src.c - weights.shape[3])))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowbit.kernels.conv2d.geometry import find_runs
+from lowbit.kernels.conv2d.runs import find_runs
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec
 
 __all__ = ["panels", "run_steps"]
 
@@ -15,7 +15,7 @@ def panels(spec: ConvSpec, element: str, rows: int, groups: int, weights: np.nda
     """Panels of ``spec.nr`` channels, ``rows`` rows a step; for a grouped layer, with the windows of its blocks."""
     n, per_group = weights.shape[0], weights.shape[3]
     starts, window = _windows(n, groups, per_group, spec.nr) if groups > 1 else (None, 0)
-    runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, window)
+    runs = find_runs(spec, spec.k_group, window)
     return Packing(
         "panels", element, n, runs.count, per_group if window else runs.length, runs.padded, spec.nr, spec.k_group // rows,
         spec.parts, groups, window, starts, channels=per_group,

@@ -15,7 +15,7 @@ from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.selection.select import choose, option, tilings_of
 from lowbit.kernels.conv2d.selection.winograd import tilings, winograd_choices, winograd_cycles
-from lowbit.kernels.spec import WinogradSpec
+from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.targets import Target
 
 __all__ = ["LIMIT", "SOURCES", "candidates"]

@@ -15,7 +15,8 @@ from lowbit.kernels.conv2d.selection.decision import Decision, Key, decision_of,
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.selection.select import best, describe, option, outcome, outcomes, tilings_of
 from lowbit.kernels.conv2d.selection.winograd import tilings
-from lowbit.kernels.spec import ConvSpec, WinogradSpec
+from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.targets import Target
 
 __all__ = ["REALIZERS", "Decisions", "Request", "decide", "realize"]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lowbit.kernels.conv2d.selection.cost import DIRECT, winograd_name
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import WinogradSpec
+from lowbit.kernels.winograd.spec import WinogradSpec
 
 __all__ = ["Decision", "Key", "decision_of", "key_of", "state_of"]
 

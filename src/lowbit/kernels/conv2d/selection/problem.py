@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lowbit.kernels.layout import Layout
+from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.data_movement.spec import PackBitsSpec, PackFieldsSpec, PackPairsSpec
+from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import ConvSpec, PackBitsSpec, PackFieldsSpec, PackPairsSpec, WinogradSpec
+from lowbit.kernels.winograd.spec import WinogradSpec
 
 __all__ = ["Choice", "ConvProblem", "PackSpec"]
 
@@ -17,24 +19,17 @@ PackSpec = PackBitsSpec | PackFieldsSpec | PackPairsSpec
 """A kernel that makes what a form reads."""
 
 
-@dataclass(frozen=True)
-class ConvProblem:
+@dataclass(frozen=True, kw_only=True)
+class ConvProblem(ConvGeometry):
     """A dense (maybe grouped) convolution over stored integers or float32.
 
-    ``layer``: for messages.  ``src``: u8, i16 or f32 layout whose halo covers ``padding`` (top, left).
+    ``layer``: for messages.  ``src`` is u8, i16 or f32.
     ``act``, ``weight``: texts of the QTypes, "f32" for float.  ``act_max``: largest |stored input|.
     ``acc_shift``: log2 of the activation's step (1 for b1: q = 2 * stored - 1).
     """
 
     layer: str
     op: str
-    src: Layout
-    dst: Layout
-    residual: Layout | None
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    padding: tuple[int, int]
     groups: int
     act: str
     weight: str

@@ -9,12 +9,13 @@ import numpy as np
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms import FORMS, fastest_first, find_form
 from lowbit.kernels.conv2d.forms.form import Form
-from lowbit.kernels.conv2d.geometry import Runs, find_runs
+from lowbit.kernels.conv2d.runs import Runs, find_runs
 from lowbit.kernels.conv2d.selection.cost import Tiling, Workload, fastest
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem, PackSpec
 from lowbit.kernels.conv2d.selection.winograd import winograd_cycles, winograd_outcomes
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.layout import ELEMENT_BYTES
-from lowbit.kernels.spec import ConvSpec, WinogradSpec
+from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.targets import Target
 
 __all__ = ["best", "choose", "describe", "estimate", "option", "options", "outcome", "outcomes", "tilings_of"]
@@ -71,7 +72,7 @@ def option(form: Form, problem: ConvProblem, weights: np.ndarray, target: Target
         draft = _draft(form, problem, parts)
         spec = form.prove(draft, form.packing(draft, problem, weights), weights, problem.act_max)
         if spec is not None:
-            runs = find_runs(spec.src, spec.kernel, spec.dilation, form.k_group)
+            runs = find_runs(spec, form.k_group)
             tiling = fastest(form.tilings(_workload(spec, runs), target))
             tile, unit = (tiling.mr, tiling.nr), (tiling.m_tiles, tiling.n_blocks)
             return describe(form, problem, weights, tile, unit, spec.depth, parts)
@@ -104,7 +105,7 @@ def tilings_of(choice: Choice, target: Target) -> list[Tiling]:
     assert isinstance(choice.spec, ConvSpec)
     spec, form = choice.spec, find_form(choice.spec.form)
     packing = _packing_cycles(form, choice.pack)
-    runs = find_runs(spec.src, spec.kernel, spec.dilation, spec.k_group, spec.window)
+    runs = find_runs(spec, spec.k_group, spec.window)
     found = form.tilings(_workload(spec, runs, choice.split), target)
     return [replace(tiling, cycles=tiling.cycles + packing) for tiling in found]
 
@@ -159,9 +160,24 @@ def _draft(form: Form, problem: ConvProblem, parts: int) -> ConvSpec:
     """The spec before its tile is known; ``window`` only says whether there is one."""
     p = problem
     return ConvSpec(
-        p.op, form.source(p.src), p.dst, p.residual, p.kernel, p.stride, p.dilation, p.padding, p.act, p.weight, form.name,
-        form.group, 1, 1, _PROOF_NR, 1, 1, p.acc_shift, p.wide, parts, p.sign, int(p.groups > 1), form.start(p.act_max),
-    )  # fmt: skip
+        **p.geometry | {"src": form.source(p.src)},
+        op=p.op,
+        act=p.act,
+        weight=p.weight,
+        form=form.name,
+        k_group=form.group,
+        depth=1,
+        mr=1,
+        nr=_PROOF_NR,
+        m_tiles=1,
+        n_blocks=1,
+        acc_shift=p.acc_shift,
+        wide=p.wide,
+        parts=parts,
+        sign=p.sign,
+        window=int(p.groups > 1),
+        start=form.start(p.act_max),
+    )
 
 
 _PROOF_NR = 16

@@ -15,7 +15,7 @@ from lowbit.kernels.conv2d.selection.cost import winograd_name
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
-from lowbit.kernels.spec import WinogradSpec
+from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES, REACH
 from lowbit.targets import Target
 from lowbit.targets.costs import read_costs
@@ -64,9 +64,23 @@ def _draft(form: Form, m: int, p: ConvProblem, facts: Facts) -> WinogradSpec | N
     if terms is None:
         return None
     return WinogradSpec(
-        p.src, p.dst, p.residual, p.padding, p.act, p.weight, form.name, m, form.k_group // form.rows, terms.depth,
-        1, 16, 1, 1, p.acc_shift, p.sign, terms.offset, terms.first, terms.second,
-    )  # fmt: skip
+        **p.geometry,
+        act=p.act,
+        weight=p.weight,
+        form=form.name,
+        m=m,
+        k_group=form.k_group // form.rows,
+        depth=terms.depth,
+        mr=1,
+        nr=16,
+        tb=1,
+        n_blocks=1,
+        acc_shift=p.acc_shift,
+        sign=p.sign,
+        offset=terms.offset,
+        first=terms.first,
+        second=terms.second,
+    )
 
 
 def _finish(spec: WinogradSpec, weights: np.ndarray) -> Choice:

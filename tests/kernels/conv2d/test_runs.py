@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from lowbit.kernels.conv2d.geometry import Runs, find_runs
+from lowbit.kernels.conv2d.runs import Runs, find_runs
+from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.layout import Layout
 
 DENSE, PADDED = Layout(1, 8, 8, 32, 32), Layout(1, 8, 8, 30, 32)
@@ -25,6 +26,7 @@ IMAGE = Layout(1, 8, 8, 3, 3)
     ],
 )
 def test_runs(src: Layout, kernel: tuple[int, int], dilation: tuple[int, int], k_group: int, window: int, runs: Runs) -> None:
-    assert find_runs(src, kernel, dilation, k_group, window) == runs
+    at = ConvGeometry(src=src, dst=src, kernel=kernel, stride=(1, 1), dilation=dilation, padding=(0, 0))
+    assert find_runs(at, k_group, window) == runs
     assert runs.steps(k_group) * k_group == runs.padded
     assert runs.count == runs.rows * runs.columns

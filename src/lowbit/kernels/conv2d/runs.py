@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowbit.kernels.layout import Layout
+from lowbit.kernels.geometry import ConvGeometry
 
 __all__ = ["Runs", "find_runs"]
 
@@ -31,10 +31,10 @@ class Runs:
         return self.padded // k_group
 
 
-def find_runs(src: Layout, kernel: tuple[int, int], dilation: tuple[int, int], k_group: int, window: int = 0) -> Runs:
-    """The runs of a kernel over ``src`` (``window`` input channels of it, 0 = all)."""
-    kh, kw = kernel
+def find_runs(at: ConvGeometry, k_group: int, window: int = 0) -> Runs:
+    """The runs of a convolution (``window`` input channels of it, 0 = all)."""
+    (kh, kw), src = at.kernel, at.src
     channels = src.stride * 8 if src.dtype == "bits" else src.stride
-    merged = kw > 1 and dilation[1] == 1 and src.c == channels and not window
+    merged = kw > 1 and at.dilation[1] == 1 and src.c == channels and not window
     length = kw * src.c if merged else (window or src.c)
     return Runs(kh, 1 if merged else kw, length, -(-length // k_group) * k_group)

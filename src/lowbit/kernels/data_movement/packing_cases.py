@@ -1,0 +1,60 @@
+"""Operands to pack: numbers of channels at every edge of a byte, a vector and a pixel, with a halo and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+
+from lowbit.kernels.case import Case, blank, physical
+from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.data_movement.spec import PackBitsSpec, PackFieldsSpec, PackPairsSpec
+from lowbit.kernels.layout import Layout
+from lowbit.targets import Target
+
+__all__ = ["bits_cases", "fields_cases", "pairs_cases"]
+
+_HALOS = ((0, 0, 0, 0), (1, 2, 1, 0))
+
+
+def bits_cases(target: Target) -> Iterator[Case]:
+    for channels, halo in product((1, 8, 16, 31, 32, 33, 48, 64, 100, 256), _HALOS):
+        src = _pixels(channels, halo)
+        dst = Layout(2, 3, 5, channels, 4 * -(-channels // 32), "bits", *halo)
+        yield _case(PackBitsSpec(src=src, dst=dst), 2)
+
+
+def fields_cases(target: Target) -> Iterator[Case]:
+    channels = (1, 2, 3, 4, 16, 31, 47, 48, 49, 64, 96, 97, 256)
+    for c, halo, (fields, bits) in product(channels, _HALOS, ((2, 2), (3, 2), (4, 1), (6, 1))):
+        size = -(-c // fields)
+        dst = Layout(2, 3, 5, size, -(-size // 16) * 16, "u8", *halo)
+        yield _case(PackFieldsSpec(src=_pixels(c, halo), dst=dst, fields=fields, bits=bits), 2**bits)
+
+
+def pairs_cases(target: Target) -> Iterator[Case]:
+    """For the forms of ``target``: the instructions are theirs."""
+    forms = [form for form in FORMS.values() if form.pack_kind == PackPairsSpec.kind and form.available(target)]
+    dtypes = sorted({dtype for form in forms for dtype in form.reads})
+    for c, halo, dtype, (first, second) in product((5, 16, 40, 64, 70, 130), _HALOS, dtypes, ((0, 0), (9, 100))):
+        if dtype == "i16" and first:
+            continue  # sums of bytes fit int16 as they are
+        src = _pixels(c, halo)
+        dst = Layout(2, 3, 5, src.stride, src.stride + (2 if dtype == "i16" else 4), dtype, *halo)
+        yield _case(PackPairsSpec(src=src, dst=dst, first=first, second=second), 120)
+
+
+def _pixels(channels: int, halo: tuple[int, int, int, int]) -> Layout:
+    return Layout(2, 3, 5, channels, -(-channels // 16) * 16, "u8", *halo)
+
+
+def _case(spec: PackBitsSpec | PackFieldsSpec | PackPairsSpec, levels: int) -> Case:
+    """Bytes below ``levels`` everywhere, the halo too; channels past the last one are junk that must not reach a field."""
+    src, dst = spec.src, spec.dst
+    x = blank(src)
+    pixels = physical(x, src)
+    pixels[..., : src.c] = np.random.default_rng(0).integers(0, levels, (src.n, src.hp, src.wp, src.c))
+    whole = Layout(dst.n, dst.hp, dst.wp, dst.c, dst.stride, dst.dtype)  # the halo is packed as well
+    name = "/".join(str(v) for v in (src.c, int(src.halo), *(v for k, v in vars(spec).items() if k not in ("src", "dst"))))
+    return Case(name=f"{name}/{dst.dtype}", spec=spec, memory={"x": x, "o": blank(dst)}, values={"x": pixels}, dst=whole)

@@ -1,0 +1,151 @@
+"""What kernels that move elements compute: user tensors in and out, copies, packed operands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lowbit.kernels.layout import Layout
+from lowbit.kernels.spec import KernelSpec
+
+__all__ = ["CopySpec", "InputSpec", "OutputSpec", "PackBitsSpec", "PackFieldsSpec", "PackPairsSpec", "RunsSpec"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopySpec(KernelSpec):
+    """Strided copy of elements: for i in product(dims): o[dst_offset + sum i*dst_stride] =
+    x[src_offset + sum i*src_stride].  dims: ((extent, src_stride, dst_stride), ...), outermost first.
+    units = extent of the first dimension."""
+
+    kind: ClassVar[str] = "copy"
+    dtype: str
+    dims: tuple[tuple[int, int, int], ...]
+    src_offset: int
+    dst_offset: int
+    src_elements: int
+    dst_elements: int
+
+    @property
+    def units(self) -> int:
+        return self.dims[0][0]
+
+    @property
+    def label(self) -> str:
+        return f"copy_{self.dtype}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec(KernelSpec):
+    """The user's dense float32 tensor -> dst.  Element (n, h, w, c) is read at the given strides.
+
+    dst f32: copied.  Integer: f = x / s[0] (IEEE division), NaN -> lo; s = [scale, lo, hi, zero];
+    ``sign``: stored = x >= 0.  Channels c..stride-1 are written with the image of 0.
+    units = rows (n * h)."""
+
+    kind: ClassVar[str] = "input"
+    dst: Layout
+    strides: tuple[int, int, int, int]  # of n, h, w, c in the user's tensor, in elements
+    sign: bool = False
+
+    @property
+    def units(self) -> int:
+        return self.dst.n * self.dst.h
+
+    @property
+    def label(self) -> str:
+        return "copy_input_f32" if self.dst.dtype == "f32" else f"quantize_f32_{self.dst.dtype}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec(KernelSpec):
+    """src -> the user's dense float32 tensor: x = v * s[2], s = [step, shift, scale]; f32 is copied."""
+
+    kind: ClassVar[str] = "output"
+    src: Layout
+    strides: tuple[int, int, int, int]
+
+    @property
+    def units(self) -> int:
+        return self.src.n * self.src.h
+
+    @property
+    def label(self) -> str:
+        return "copy_output_f32" if self.src.dtype == "f32" else f"dequantize_{self.src.dtype}_f32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackBitsSpec(KernelSpec):
+    """u8 values in {0, 1} -> "bits" layout: bit j of byte i of a pixel is channel 8*i + j; bits of
+    channels >= src.c are 0.  dst.stride = bytes a pixel = 4 * ceil(c / 32); dst has src's halo, which
+    is packed too.  units = n * hp rows."""
+
+    kind: ClassVar[str] = "pack_bits"
+    src: Layout
+    dst: Layout
+
+    @property
+    def units(self) -> int:
+        return self.src.n * self.src.hp
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackFieldsSpec(KernelSpec):
+    """u8 values of ``bits`` bits -> bytes of ``fields`` channels: o[i] = sum_j x[i + j * dst.c] << (shift + bits * j)
+    for i < dst.c = ceil(src.c / fields), channels >= src.c being 0; shift = 8 - bits * fields, which makes a byte
+    of four bits the offset of a 16-byte table.  dst has src's halo, which is packed too; its
+    stride is a multiple of 16.  units = n * hp rows."""
+
+    kind: ClassVar[str] = "pack_fields"
+    src: Layout
+    dst: Layout
+    fields: int
+    bits: int
+
+    @property
+    def shift(self) -> int:
+        return 8 - self.bits * self.fields
+
+    @property
+    def units(self) -> int:
+        return self.src.n * self.src.hp
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackPairsSpec(KernelSpec):
+    """Inputs of forms that multiply sums of pairs (Winograd, "A new algorithm for inner product", 1968, equation 1).
+
+    The channels of a pixel are taken by steps of 2g, g = 4 / element size of dst: a_0 .. a_{g-1}, b_0 .. b_{g-1}.
+    o holds a + ``first`` and b - ``second`` (modulo 256 for u8), and behind a pixel's src.stride channels the int32
+    -sum (a + first) * (b - second), which is what sums of (a + first + w_b) * (b - second + w_a) start from.
+    dst = src's pixels and halo, c = src.stride, stride = c + 4 bytes.  units = n * hp rows."""
+
+    kind: ClassVar[str] = "pack_pairs"
+    src: Layout
+    dst: Layout
+    first: int
+    second: int
+
+    @property
+    def units(self) -> int:
+        return self.src.n * self.src.hp
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsSpec(KernelSpec):
+    """Copy of contiguous runs, of any geometry: t = [src_offset, dst_offset, run | extent, src_stride,
+    dst_stride of ``depth`` dimensions, outermost first]; for i in product(extents):
+    o[dst_offset + sum i*dst_stride ...+ run] = x[src_offset + sum i*src_stride ...+ run].
+
+    ``rescale``: integer results of f = v * s[2] instead, s = [step, shift, multiplier, lo, hi, zero].
+    units = the first extent, which only the call knows."""
+
+    kind: ClassVar[str] = "runs"
+    src: str  # dtypes as in Layout
+    dst: str
+    depth: int
+    rescale: bool = False
+    sign: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"rescale_runs_{self.src}_{self.dst}" if self.rescale else f"copy_runs_{self.dst}"

@@ -14,7 +14,7 @@ REPORT   ?= report
 # Compiling is the slow part of the tests and uses every core by itself, so few workers do.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test check bench fuzz tools emulators browser clean help
+.PHONY: demo test check bench accuracy fuzz tools emulators browser clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make check  ruff and mypy"
 	@echo "make bench  five networks beside onnxruntime and openvino, and what each technique gives, into docs/benchmarks.md;"
 	@echo "            BENCH=--quick for a smoke run, BENCH=--resume to go on, BENCH='--only resnet50' for a part"
+	@echo "make accuracy  top-1 over a grid of widths into docs/accuracy.md; resumes; needs LOWBIT_DATA"
 	@echo "make fuzz   random networks against every oracle on all cores; MINUTES=60, resumes; FUZZ='--kinds graph,module' for a part"
 
 demo: tools $(VENV)/.installed
@@ -37,6 +38,10 @@ check: $(VENV)/.installed
 
 bench: tools $(VENV)/.installed-peers
 	$(BIN)/python -m benchmarks.run $(BENCH)
+
+# Accuracy over a grid of widths, hours of it: finished cells are kept, and the next call goes on.  Needs LOWBIT_DATA.
+accuracy: tools $(VENV)/.installed
+	$(BIN)/python -m benchmarks.accuracy $(ACCURACY)
 
 # A venv that is already there is kept; pip then only adds what is missing.
 $(BIN)/python:

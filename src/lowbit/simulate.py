@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lowbit.compiler import calibrate, chosen_config, float_graph
+from lowbit.compiler import calibrate, chosen_config, float_graph, quantize
 from lowbit.errors import ConfigError, warn
 from lowbit.numerics import QType
 from lowbit.quantization import LayerPrecision, QuantizationConfig
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lowbit.fake.network import FakeQuantized
+    from lowbit.methods import Method, QuantizationPlan
     from lowbit.quantization import Calibration
 
 __all__ = ["fake_quantize"]
@@ -29,6 +30,9 @@ def fake_quantize(
     config: QuantizationConfig | str | None = None,
     layers: Mapping[str, str | LayerPrecision] | None = None,
     select: Callable[[nn.Module], bool] | None = None,
+    plan: QuantizationPlan | None = None,
+    method: str | Method | Sequence[str | Method] = "nearest",
+    seconds: float | None = None,
     name: str | None = None,
     progress: bool | None = None,
     **options: Any,
@@ -36,8 +40,10 @@ def fake_quantize(
     """The network as an ``nn.Module`` whose outputs equal those of the compiled network, integer for integer.
 
     ``select``: which of the model's own modules are quantized, a predicate such as ``lambda m: isinstance(m, nn.Conv2d)``; the
-    quantizers of the others are disabled: they compute on real numbers, and ``compile(fake)`` refuses them.  The other
-    arguments are those of :func:`lowbit.compile`.  Quantizers are reached by name (``fake.quantizers``), their bits can be
+    quantizers of the others are disabled: they compute on real numbers, and ``compile(fake)`` refuses them.  ``plan``: start from
+    the numbers of :func:`lowbit.quantize` instead of choosing them, with the ``calibration`` that it was made with.  ``method``,
+    ``seconds``: as in :func:`lowbit.quantize`, for a better start of a fine-tuning.  The other arguments are those of
+    :func:`lowbit.compile`.  Quantizers are reached by name (``fake.quantizers``), their bits can be
     changed between runs, and ``lowbit.finetune`` trains the network; ``lowbit.compile(fake)`` gives exactly its integers.
 
     Raises ConfigError where no precision is given or nothing is selected, and what :func:`lowbit.compile` raises for the network.
@@ -46,7 +52,9 @@ def fake_quantize(
     from lowbit.quantization import Calibration, random_samples
 
     chosen = chosen_config(config, weights, activations, layers, options)
-    if chosen is None:
+    if plan is not None and chosen is not None:
+        raise ConfigError("give either a plan or a precision: a plan has its own")
+    if plan is None and chosen is None:
         raise ConfigError("a network of fake quantizers needs a precision: weights and activations, or config such as w4a8")
     graph = float_graph(model, example_inputs, name)
     if graph.is_integer:
@@ -56,8 +64,13 @@ def fake_quantize(
         calibration = random_samples(graph, seed=0, count=1)
     if not isinstance(calibration, Calibration):
         calibration = calibrate(graph, samples=calibration, progress=progress)
-    fake = FakeQuantized(graph, calibration, chosen, selected=None if select is None else _by_module(model, select))
-    return fake.eval()
+    if plan is None:
+        plan = quantize(graph, calibration=calibration, config=chosen, method=method, seconds=seconds, progress=progress)
+    plan.integer_graph(graph)  # refuses another network
+    if plan.graph is not graph and calibration.samples:  # a method moved weights: values have other ranges
+        calibration = calibrate(plan.graph, samples=[calibration.samples], progress=progress)
+    selected = None if select is None else _by_module(model, select)
+    return FakeQuantized(plan.graph, calibration, plan.config, plan.choice, selected).eval()
 
 
 def _by_module(model: Any, select: Callable[[nn.Module], bool]) -> Callable[[str], bool]:

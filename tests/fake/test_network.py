@@ -214,3 +214,14 @@ def test_a_gpu_computes_the_same_integers() -> None:
     network = fake("w4a4")
     expected = network(X)
     assert torch.equal(network.cuda()(X.cuda()).cpu(), expected)
+
+
+def test_it_starts_from_a_plan() -> None:
+    calibration = lowbit.calibrate(module(), X[:1], [torch.cat([X] * 12)])
+    plan = lowbit.quantize(module(), X[:1], calibration=calibration, config="w2a4", method=lowbit.AdaRound(iterations=20))
+    network = lowbit.fake_quantize(module(), X[:1], calibration=calibration, plan=plan)
+    (expected,) = interpret(plan.integer_graph(), [X[:1].numpy()])
+    assert np.array_equal(expected, network(X[:1]).detach().numpy())
+    assert np.array_equal(expected, network.train()(X[:1]).detach().numpy())
+    with pytest.raises(ConfigError, match="either a plan or a precision"):
+        lowbit.fake_quantize(module(), X[:1], calibration=calibration, plan=plan, config="w2a4")

@@ -42,6 +42,20 @@ def test_every_integer_is_the_oracles(traced: dict[str, Graph], name: str, confi
     assert all(np.array_equal(a, b.numpy()) for a, b in zip(outputs, got, strict=True))
 
 
+@pytest.mark.filterwarnings("ignore::lowbit.errors.CalibrationWarning")
+@pytest.mark.parametrize("config", ["8/int8", "w4a4", "1/int1"])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "resnet18", "resnet50", "squeezenet1_1", "densenet121"])
+def test_the_large_networks_too(name: str, config: str) -> None:
+    torch.manual_seed(0)
+    graph = trace(*load_network(name, (1, 3, 64, 64)))
+    samples = random_samples(graph, 0, 2)
+    integer = quantize_graph(graph, calibrate(graph, samples[:1]), parse_config(config))
+    outputs = interpret(integer, samples[1])
+    with torch.inference_mode():
+        got = execute(integer, [torch.from_numpy(x) for x in samples[1]])
+    assert all(np.array_equal(a, b.numpy()) for a, b in zip(outputs, got, strict=True))
+
+
 def test_rows_do_not_see_each_other(traced: dict[str, Graph]) -> None:
     graph = traced["cifar_resnet8"]
     integer = quantize_graph(graph, calibrate(graph, random_samples(graph, 0, 1)), parse_config("w4a4"))

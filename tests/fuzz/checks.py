@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lowbit.errors import CalibrationError, GraphError, LowbitError
-from lowbit.fake import execute
+from lowbit.fake import FakeQuantized, execute
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph, interpret, verify
 from lowbit.graph.ops import LAYERS
@@ -27,7 +27,18 @@ from tests.fuzz.graphs import POLES
 from tests.fuzz.noise import rounding, spread
 from tests.graph.nodewise import check_nodes
 
-__all__ = ["Checked", "Refused", "allowances", "check_float", "check_precisions", "check_torch", "close", "observed", "quantized"]
+__all__ = [
+    "Checked",
+    "Refused",
+    "allowances",
+    "check_fake",
+    "check_float",
+    "check_precisions",
+    "check_torch",
+    "close",
+    "observed",
+    "quantized",
+]
 
 _JUMPS = ("sign",)  # functions with steps: a difference of any size may come of an error of any size
 _MARGIN = 16  # times what random errors of the same size did in three trials
@@ -147,6 +158,7 @@ def check_precisions(graph: Graph, inputs: Sequence[Tensor], draws: Draws, check
         if not _has_poles(integer):
             assert all(np.isfinite(output).all() for output in outputs), f"{config}: outputs that are not finite"
         check_torch(integer, arrays)
+        check_fake(FakeQuantized(graph, calibration, config), outputs, inputs)
         again = from_dict(*to_dict(integer))
         assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(interpret(again, arrays), outputs, strict=True)), (
             "after text and back"
@@ -173,6 +185,17 @@ def check_torch(integer: Graph, arrays: Sequence[np.ndarray]) -> None:
         twice = execute(double, [torch.cat([value, value.flip(0)]) for value in inputs])
     for one, both in zip(once, twice, strict=True):
         assert torch.equal(torch.cat([one, one.flip(0)]).nan_to_num(), both.nan_to_num()), "twice the rows"
+
+
+def check_fake(network: FakeQuantized, outputs: Sequence[np.ndarray], inputs: Sequence[Tensor]) -> None:
+    """A network of fake quantizers gives the oracle's outputs, evaluating and training; disabled, it computes."""
+    for mode in (network.eval, network.train):
+        mode()
+        got = network(*inputs)
+        for value, wanted in zip(got if isinstance(got, tuple) else (got,), outputs, strict=True):
+            assert np.array_equal(value.detach().double().numpy(), np.float64(wanted), equal_nan=True), mode.__name__
+    network.eval().disable()
+    network(*inputs)
 
 
 def _follows(graph: Graph, wide: Graph, inputs: Sequence[Tensor], got: Sequence[np.ndarray]) -> None:

@@ -258,8 +258,10 @@ class FakeQuantized(nn.Module):
         self._settle()
         if len(inputs) != len(self._float.inputs):
             raise InputError(f"{self._float.name}: {len(inputs)} inputs given, takes {len(self._float.inputs)}")
-        rows = len(inputs[0]) if inputs[0].dim() else 1
-        graph = self._structure(rows)
+        as_traced = all(
+            tuple(x.shape) == self._float.types[name].shape for name, x in zip(self._float.inputs, inputs, strict=True)
+        )
+        graph = self._structure(None if as_traced or not inputs[0].dim() else len(inputs[0]))
         for name, value in zip(graph.inputs, inputs, strict=True):
             if tuple(value.shape) != graph.types[name].shape:
                 raise InputError(f"input {name!r} has shape {tuple(value.shape)}, must be {graph.types[name].shape}")
@@ -281,8 +283,8 @@ class FakeQuantized(nn.Module):
         result: Tensor | Sum = step(site, values)
         return result
 
-    def _structure(self, rows: int) -> Graph:
-        """The graph that runs, for so many rows; made again when numbers changed, but while training only its structure."""
+    def _structure(self, rows: int | None) -> Graph:
+        """The graph that runs, for so many rows (None: as traced); made again when numbers changed, but while training only its structure."""
         off = {root for root, quantizer in self._values.items() if not quantizer.enabled}
         real = tuple(name for name, layer in self._layers.items() if not layer.weight_quantizer.enabled)
         numbers = "those when training began" if self.training else self._versions()
@@ -296,7 +298,7 @@ class FakeQuantized(nn.Module):
                 graph = partial(graph, replace(choice, values=values), real)
             else:
                 graph = apply(graph, choice)
-            self._cache[key] = _rebatched(graph, rows)
+            self._cache[key] = graph if rows is None else rebatch(graph, rows)
         return self._cache[key]
 
     def _learned(self, graph: Graph, values: dict[str, Tensor], grids: dict[str, Grid | None]) -> None:
@@ -324,8 +326,3 @@ class FakeQuantized(nn.Module):
 
 
 _PLAIN = Step()  # roundings and their reverse between parts, which are nobody's
-
-
-def _rebatched(graph: Graph, rows: int) -> Graph:
-    shapes = [graph.types[name].shape for name in graph.inputs]
-    return graph if all(shape[:1] in ((), (rows,)) for shape in shapes) else rebatch(graph, rows)

@@ -48,7 +48,7 @@ def max_pool(x: Tensor, rows: Ranges, columns: Ranges) -> Tensor:
 
 def avg_pool(x: Tensor, rows: Ranges, columns: Ranges, divisors: tuple[int, ...]) -> Tensor:
     """Sum of each window over its divisor."""
-    by = torch.tensor(divisors, dtype=x.dtype).reshape(len(rows), len(columns))
+    by = torch.tensor(divisors, dtype=x.dtype, device=x.device).reshape(len(rows), len(columns))
     regular = None if len(rows) * len(columns) == 1 else _windows(x, rows, columns, 0.0)
     if regular is not None:
         return F.avg_pool2d(*regular, divisor_override=1).div_(by)

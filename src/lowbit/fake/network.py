@@ -284,7 +284,9 @@ class FakeQuantized(nn.Module):
         return result
 
     def _structure(self, rows: int | None) -> Graph:
-        """The graph that runs, for so many rows (None: as traced); made again when numbers changed, but while training only its structure."""
+        """The graph that runs, for so many rows (None: as traced).
+
+        Made again when numbers changed; while training they are the parameters', and only its structure counts."""
         off = {root for root, quantizer in self._values.items() if not quantizer.enabled}
         real = tuple(name for name, layer in self._layers.items() if not layer.weight_quantizer.enabled)
         numbers = "those when training began" if self.training else self._versions()

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from lowbit.data import Dataset
     from lowbit.evaluation import EvaluationReport, evaluate
     from lowbit.fake import FakeQuantized, QuantDescriptor, TensorQuantizer, finetune
-    from lowbit.methods import AdaRound, Auto, Nearest, QuantizationPlan
+    from lowbit.methods import (
+        AdaRound,
+        Auto,
+        BatchNormReestimation,
+        Best,
+        BiasCorrection,
+        BlockReconstruction,
+        Distillation,
+        Equalization,
+        Gptq,
+        Nearest,
+        QuantizationPlan,
+    )
     from lowbit.numerics import QType
     from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig
     from lowbit.runtime import Compiled, load
@@ -25,11 +37,18 @@ __all__ = [
     "AdaRound",
     "AnalysisReport",
     "Auto",
+    "BatchNormReestimation",
+    "Best",
+    "BiasCorrection",
+    "BlockReconstruction",
     "Calibration",
     "Compiled",
     "Dataset",
+    "Distillation",
+    "Equalization",
     "EvaluationReport",
     "FakeQuantized",
+    "Gptq",
     "LayerPrecision",
     "Nearest",
     "QType",
@@ -63,6 +82,13 @@ _HOME = {
     "evaluate": "lowbit.evaluation",
     "AdaRound": "lowbit.methods",
     "Auto": "lowbit.methods",
+    "BatchNormReestimation": "lowbit.methods",
+    "Best": "lowbit.methods",
+    "BiasCorrection": "lowbit.methods",
+    "BlockReconstruction": "lowbit.methods",
+    "Distillation": "lowbit.methods",
+    "Equalization": "lowbit.methods",
+    "Gptq": "lowbit.methods",
     "Nearest": "lowbit.methods",
     "QuantizationPlan": "lowbit.methods",
     "QType": "lowbit.numerics",

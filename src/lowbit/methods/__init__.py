@@ -2,10 +2,36 @@
 
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.auto import Auto
+from lowbit.methods.batch_norm import BatchNormReestimation
+from lowbit.methods.best import Best
+from lowbit.methods.bias_correction import BiasCorrection
+from lowbit.methods.block_reconstruction import BlockReconstruction
+from lowbit.methods.distillation import Distillation
+from lowbit.methods.equalization import Equalization
+from lowbit.methods.gptq import Gptq
 from lowbit.methods.nearest import Nearest
 from lowbit.methods.plan import QuantizationPlan
 from lowbit.methods.run import Chain
 from lowbit.methods.table import METHODS, method_of
 from lowbit.methods.task import Method, Step, Task, begin
 
-__all__ = ["METHODS", "AdaRound", "Auto", "Chain", "Method", "Nearest", "QuantizationPlan", "Step", "Task", "begin", "method_of"]
+__all__ = [
+    "METHODS",
+    "AdaRound",
+    "Auto",
+    "BatchNormReestimation",
+    "Best",
+    "BiasCorrection",
+    "BlockReconstruction",
+    "Chain",
+    "Distillation",
+    "Equalization",
+    "Gptq",
+    "Method",
+    "Nearest",
+    "QuantizationPlan",
+    "Step",
+    "Task",
+    "begin",
+    "method_of",
+]

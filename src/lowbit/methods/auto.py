@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lowbit.methods.adaround import AdaRound
+from lowbit.methods.bias_correction import BiasCorrection
+from lowbit.methods.equalization import Equalization
 from lowbit.methods.judge import Judge
 from lowbit.methods.run import error_of, measured
 from lowbit.methods.task import Method, Step, Task
 
-__all__ = ["LEAST_ROWS", "Auto"]
+__all__ = ["LEAST_ROWS", "Auto", "best_of"]
 
 LEAST_ROWS = 32
 """Of fewer kept rows nothing is learned: two thirds of them would be fitted well and mean little."""
@@ -22,28 +24,36 @@ SECONDS = 60.0
 class Auto:
     """``seconds``: what all candidates together may take, where the task has no time of its own.
 
-    Each candidate starts with the best so far; one that lowers the error on the rows that judge becomes the best, all
-    others are dropped, so that the result is never worse there than rounding to nearest."""
+    Equalises neighbouring layers, then rounds anew (AdaRound; where all weights have 8 bits, corrects biases).  Each candidate
+    starts with the best so far; one that lowers the error on the rows that judge becomes the best, all others are dropped, so
+    that the result is never worse there than rounding to nearest."""
 
     seconds: float = SECONDS
 
     def __call__(self, task: Task) -> Task:
-        if not task.held or len(task.fit[0]) + len(task.held[0]) < LEAST_ROWS:
-            rows = len(task.held[0]) if task.held else 0
-            return task.with_choice(
-                task.choice, Step("auto", f"nearest: {rows} calibration rows were kept, {LEAST_ROWS} are needed")
-            )
         if task.deadline is None:
             task = replace(task, seconds=self.seconds, deadline=time.monotonic() + self.seconds)
-        return best_of(task, _candidates(task), "auto")
+        return best_of(task, candidates(task), "auto")
 
 
-def _candidates(task: Task) -> list[Method]:
-    return [AdaRound()]
+def few_rows(task: Task, name: str) -> Task | None:
+    """The task as it is, saying so, where there are too few rows to learn from."""
+    rows = len(task.calibration.samples[0]) if task.calibration.samples else 0
+    if rows >= LEAST_ROWS:
+        return None
+    return task.with_choice(task.choice, Step(name, f"nearest: {rows} calibration rows were kept, {LEAST_ROWS} are needed"))
+
+
+def candidates(task: Task) -> list[Method]:
+    """What may pay for this configuration, cheap methods first."""
+    narrow = any(numbers.weights.params.qtype.bits < 8 for numbers in task.choice.layers.values())
+    return [Equalization(), AdaRound()] if narrow else [Equalization(), BiasCorrection()]
 
 
 def best_of(task: Task, candidates: Sequence[Method], name: str) -> Task:
     """The task after those candidates that each lowered the error."""
+    if (done := few_rows(task, name)) is not None:
+        return done
     began, judge = time.monotonic(), Judge.of(task.graph, task.held)
     first = error = error_of(task, judge)
     assert error is not None  # there are rows that judge

@@ -1,4 +1,4 @@
-"""Weights between two integers: the rectified sigmoid of AdaRound."""
+"""Weights that are learned: between two integers (the rectified sigmoid of AdaRound), or real numbers that are rounded."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from lowbit.methods.numbers import Cells
+from lowbit.methods.simulate import round_ste
 
-__all__ = ["Rectified", "start"]
+__all__ = ["Latent", "Rectified", "start", "start_latent"]
 
 _STRETCH = 1.1, -0.1  # zeta, gamma (Louizos et al. 2018)
 
@@ -57,3 +58,32 @@ def start(cells: Cells) -> Rectified:
     v = -torch.log((zeta - gamma) / (rest - gamma) - 1)
     step = torch.from_numpy(np.ascontiguousarray(cells.step))
     return Rectified(v.requires_grad_(), torch.from_numpy(cells.low), step, cells.least, cells.most)
+
+
+@dataclass(frozen=True)
+class Latent:
+    """W' = step * clip(rint(V), least, most), gradients of V straight through (Bengio et al. 2013), 0 where it is clipped."""
+
+    v: Tensor
+    step: Tensor
+    least: int
+    most: int
+
+    def weight(self) -> Tensor:
+        return self.step * round_ste(self.v.clamp(self.least, self.most))
+
+    def hard(self) -> Tensor:
+        return self.step * torch.round(self.v.clamp(self.least, self.most))
+
+    def integers(self, dtype: np.dtype) -> np.ndarray:
+        return torch.round(self.v.detach().clamp(self.least, self.most)).numpy().astype(dtype)
+
+
+_WITHIN = 0.45  # of a cell's width to either side: a latent weight starts inside the cell of its integer
+
+
+def start_latent(cells: Cells, integers: np.ndarray) -> Latent:
+    """V in the cell of each integer, as near to the float weight as that allows."""
+    v = integers + np.clip(cells.exact - integers, -_WITHIN, _WITHIN)
+    step = torch.from_numpy(np.ascontiguousarray(cells.step))
+    return Latent(torch.from_numpy(v.astype(np.float32)).requires_grad_(), step, cells.least, cells.most)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,28 @@ def round_ste(x: Tensor) -> Tensor:
     return x + (torch.round(x) - x).detach()
 
 
+class _Rounded(torch.autograd.Function):
+    """s clip(rint(x / s), lo, hi) in few passes over memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, lo: int, hi: int) -> Tensor:
+        steps = x / scale
+        q = torch.round(steps).clamp_(lo, hi)
+        ctx.save_for_backward(steps, q)
+        ctx.ends = lo, hi
+        return q * scale
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        steps, q = ctx.saved_tensors
+        inside = (steps >= ctx.ends[0]) & (steps <= ctx.ends[1])
+        passed = grads[0] * inside
+        scale = None
+        if ctx.needs_input_grad[1]:
+            scale = (grads[0].flatten() @ q.flatten()) - (passed.flatten() @ steps.flatten())
+        return passed, scale, None, None
+
+
 @dataclass(frozen=True)
 class Grid:
     """The numbers scale * (q - zero), q = qmin .. qmax; {-scale, scale} where bipolar.  ``scale``: 0-dim, may be learned."""
@@ -42,8 +65,8 @@ class Grid:
         (Esser et al. 2020, eq. 3): rint(x/s) - x/s inside, the end of the range outside."""
         if self.bipolar:
             return self.scale * (torch.where(x >= 0, 1.0, -1.0) - x.clamp(-1, 1)).detach() + self.scale * x.clamp(-1, 1)
-        steps = torch.clamp(x / self.scale, self.qmin - self.zero, self.qmax - self.zero)
-        return round_ste(steps) * self.scale
+        rounded: Tensor = _Rounded.apply(x, self.scale, self.qmin - self.zero, self.qmax - self.zero)
+        return rounded
 
 
 def grid_of(params: QParams) -> Grid:

@@ -7,6 +7,13 @@ from collections.abc import Callable, Sequence
 from lowbit.errors import ConfigError
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.auto import Auto
+from lowbit.methods.batch_norm import BatchNormReestimation
+from lowbit.methods.best import Best
+from lowbit.methods.bias_correction import BiasCorrection
+from lowbit.methods.block_reconstruction import BlockReconstruction
+from lowbit.methods.distillation import Distillation
+from lowbit.methods.equalization import Equalization
+from lowbit.methods.gptq import Gptq
 from lowbit.methods.nearest import Nearest
 from lowbit.methods.run import Chain
 from lowbit.methods.task import Method
@@ -15,8 +22,15 @@ __all__ = ["METHODS", "method_of"]
 
 METHODS: dict[str, Callable[[], Method]] = {
     "auto": Auto,
+    "best": Best,
     "nearest": Nearest,
+    "bias_correction": BiasCorrection,
+    "equalization": Equalization,
+    "batch_norm": BatchNormReestimation,
+    "gptq": Gptq,
     "adaround": AdaRound,
+    "blocks": BlockReconstruction,
+    "distillation": Distillation,
 }
 """Name -> what makes the method with its default hyper-parameters."""
 

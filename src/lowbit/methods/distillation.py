@@ -1,0 +1,137 @@
+"""Distillation: the whole quantized network learns to give what the float one gives, on calibration samples without labels.
+
+Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015, for the loss; Esser, McKinstry, Bablani, Appuswamy,
+Modha: Learned Step Size Quantization, ICLR 2020, for the gradients; that a short one repairs what layer-by-layer methods
+leave: Wei et al. 2022.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lowbit.graph import Graph
+from lowbit.methods.blocks import Block, live_values
+from lowbit.methods.judge import Judge, gives_logits
+from lowbit.methods.numbers import cells_of, rounded_freely
+from lowbit.methods.reconstruct import Coins, Learned, run_block, settled, variables_of
+from lowbit.methods.rectified import start_latent
+from lowbit.methods.simulate import grid_of
+from lowbit.methods.task import Step, Task
+from lowbit.progress import stage
+from lowbit.quantization import apply
+
+__all__ = ["Distillation"]
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Minimises over weights, biases and the scales of values, all at once,
+
+        KL(softmax(float) || softmax(quantized)) / (its value before)  +  ``features`` * mean over the points at which one
+        value is live of E |float - quantized|^2 / E |float - its mean|^2
+
+    (for outputs that are no logits the squared error takes the place of the first term), starting from the integers that the
+    task has: latent weights lie in the cells of these.  ``iterations`` of Adam on ``batch`` rows; ``rate``: of a weight, as a
+    share of the levels of its type; ``scale_rate`` and ``bias_rate`` as in block reconstruction; all fall to 0 along a cosine.
+    ``drop``: share of activations that stay unrounded.  After each of ``checks`` parts the numbers are judged on the rows
+    that are not fitted, and the best are kept."""
+
+    iterations: int = 1000
+    batch: int = 32
+    rate: float = 5e-4
+    scale_rate: float = 0.001
+    bias_rate: float = 0.02
+    features: float = 1.0
+    drop: float = 0.0
+    checks: int = 8
+    seed: int = 0
+
+    def __call__(self, task: Task) -> Task:
+        samples = task.samples_for("distillation")
+        began, graph = time.monotonic(), task.graph
+        inner = [name for live in live_values(graph)[:-1] if len(live) == 1 for name in live]
+        inner = [name for name in dict.fromkeys(inner) if name not in graph.inputs and name not in graph.outputs]
+        whole = Block(graph.nodes, graph.inputs, (*inner, *graph.outputs))
+        learned = _latent(graph, task, whole)
+        optimizer = self._optimizer(learned)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        generator = torch.Generator().manual_seed(self.seed)
+        coins = Coins(self.drop, generator) if self.drop else None
+        judge = Judge.of(graph, task.held)
+        best, least = task.choice, judge.error(apply(graph, task.choice))
+        first, rows, done, checked = least, len(samples[0]), 0.0, 0
+        loss_of = _Loss(graph, inner, self.features)
+        seconds = task.seconds_left()
+        with stage("distillation", self.iterations, task.progress) as advance:
+            while done < 1.0:
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * done))
+                chosen = torch.randint(rows, (self.batch,), generator=generator).numpy()
+                given = {name: torch.from_numpy(value[chosen]) for name, value in zip(graph.inputs, samples, strict=True)}
+                with torch.no_grad():
+                    wanted = run_block(graph, whole, given, None)
+                    given = {n: v if (p := task.choice.values[n]) is None else grid_of(p)(v) for n, v in given.items()}
+                optimizer.zero_grad()
+                loss_of(run_block(graph, whole, given, learned, False, coins), wanted).backward()
+                optimizer.step()
+                done += 1 / self.iterations
+                if seconds is not None:
+                    done = max(done, (time.monotonic() - began) / (0.9 * seconds))
+                advance()
+                if done * self.checks >= checked + 1 or done >= 1.0:
+                    checked = int(done * self.checks)
+                    found = settled(graph, task.choice, whole, learned)
+                    error = math.inf if found is None else judge.error(apply(graph, found))
+                    if found is not None and error < least:
+                        best, least = found, error
+        what = f"{rows} rows"
+        return task.with_choice(best, Step("distillation", what, time.monotonic() - began, first, least))
+
+    def _optimizer(self, learned: Learned) -> torch.optim.Optimizer:
+        groups = [{"params": [soft.v], "lr": self.rate * (soft.most - soft.least)} for soft in learned.soft.values()]
+        groups.append({"params": list(learned.shift.values()), "lr": self.bias_rate})
+        if learned.logs:
+            groups.append({"params": list(learned.logs.values()), "lr": self.scale_rate})
+        return torch.optim.Adam(groups)
+
+
+def _latent(graph: Graph, task: Task, whole: Block) -> Learned:
+    learned = variables_of(graph, task.choice, task.config, whole, {})
+    soft = {}
+    for node in whole.layers:
+        if rounded_freely(task.choice, node):
+            held = task.choice.layers[node.name].weights
+            soft[node.name] = start_latent(cells_of(graph.constants[node.inputs[1]], held.params), held.integers)
+    return replace(learned, soft=soft)
+
+
+class _Loss:
+    """The first loss is 1 + ``features`` times the first error of features."""
+
+    def __init__(self, graph: Graph, inner: list[str], features: float) -> None:
+        self._outputs, self._inner, self._features = graph.outputs, inner, features
+        self._logits, self._first = gives_logits(graph), 0.0
+
+    def __call__(self, got: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
+        if self._logits:
+            p, q = (F.log_softmax(side[self._outputs[0]], 1) for side in (wanted, got))
+            loss = (p.exp() * (p - q)).sum(1).mean()
+        else:
+            loss = torch.stack([_relative(got[name], wanted[name]) for name in self._outputs]).mean()
+        self._first = self._first or max(float(loss.detach()), 1e-12)
+        loss = loss / self._first
+        if self._inner and self._features:
+            parts = torch.stack([_relative(got[name], wanted[name]) for name in self._inner])
+            loss = loss + self._features * parts.mean()
+        return loss
+
+
+def _relative(got: Tensor, wanted: Tensor) -> Tensor:
+    return (got - wanted).square().sum() / (wanted - wanted.mean(0)).square().sum().clamp_min(1e-12)

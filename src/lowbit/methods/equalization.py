@@ -1,0 +1,107 @@
+"""Cross-layer equalisation: channels of neighbouring layers get weights of equal range, and the network computes the same.
+
+Nagel, van Baalen, Blankevoort, Welling: Data-Free Quantization Through Weight Equalization and Bias Correction, ICCV 2019,
+section 4.1; Meller, Finkelstein, Almog, Grobman: Same, Same But Different, ICML 2019.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lowbit.graph import Graph, Node
+from lowbit.graph.ops import LAYERS
+from lowbit.methods.task import Step, Task
+from lowbit.quantization import calibrate, choose
+
+__all__ = ["Equalization", "equalize", "pairs_of"]
+
+_KEEPS_CHANNELS = ("avg_pool2d", "max_pool2d", "pad", "reshape", "slice")
+
+
+@dataclass(frozen=True)
+class Equalization:
+    """For layers A and B such that B alone reads what A gives, A's clamp is a ReLU or none, and between them lie only pools, zero
+    padding, slices of rows and columns, and a flattening of 1x1 maps: f(s x) = s f(x) for s > 0, so that channel i of A may be
+    divided and the weights of B that read it multiplied by (eq. 11)
+
+        s_i = sqrt(r_A r_B) / r_B,   r_A = max|W_A[i]|, r_B = max|W_B[:, i]|
+
+    pair by pair, ``passes`` times.  ReLU6 has a fixed bound and lets nothing through.  Changes the float graph of the task,
+    equivalent to it but for rounding; ranges are observed again on the kept samples, and weights rounded to nearest."""
+
+    passes: int = 20
+
+    def __call__(self, task: Task) -> Task:
+        samples = task.samples_for("cross-layer equalisation")
+        began, pairs = time.monotonic(), pairs_of(task.graph)
+        if not pairs:
+            return task.with_choice(task.choice, Step("cross-layer equalisation", "no pair of layers that allows it"))
+        graph = equalize(task.graph, self.passes)
+        seen = task.calibration.samples or samples
+        calibration = calibrate(graph, [tuple(seen)], keep=0)
+        choice = choose(graph, calibration, task.config)
+        calibration = replace(calibration, samples=task.calibration.samples)
+        step = Step("cross-layer equalisation", f"{len(pairs)} pairs of layers", time.monotonic() - began)
+        return replace(task, graph=graph, calibration=calibration, choice=choice, log=(*task.log, step))
+
+
+def pairs_of(graph: Graph) -> list[tuple[Node, Node]]:
+    """The pairs (A, B) between which channels can be scaled."""
+    users = graph.users()
+    found = []
+    for first in graph.nodes:
+        if first.op not in LAYERS or first.attrs.get("residual") or first.attrs.get("hi") is not None:
+            continue
+        if first.attrs.get("lo") not in (None, 0) or len(graph.types[first.name].shape) not in (2, 4):
+            continue
+        value = first.name
+        while value not in graph.outputs and len(users[value]) == 1 and _keeps_channels(graph, users[value][0]):
+            value = users[value][0].name
+        if value in graph.outputs or len(users[value]) != 1:
+            continue
+        second = users[value][0]
+        if second.op in LAYERS and second.inputs.count(value) == 1 and second.inputs[0] == value:
+            axis = 1 if second.op == "conv2d" else len(graph.types[value].shape) - 1
+            if graph.types[value].shape[axis] == len(graph.constants[first.inputs[1]]):
+                found.append((first, second))
+    return found
+
+
+def _keeps_channels(graph: Graph, node: Node) -> bool:
+    """Whether a node works on each channel by itself, and scaled inputs give scaled results."""
+    if node.op not in _KEEPS_CHANNELS:
+        return False
+    before, after = graph.types[node.inputs[0]].shape, graph.types[node.name].shape
+    if node.op == "reshape":
+        return before[:2] == after and before[2:] == (1,) * (len(before) - 2)
+    if len(before) != 4 or before[:2] != after[:2]:
+        return False
+    return node.op != "pad" or node.attrs["value"] == 0
+
+
+def equalize(graph: Graph, passes: int) -> Graph:
+    """The graph with the weights and biases of all its pairs equalised; constants that two layers read are left as they are."""
+    constants = {name: value.astype(np.float64) for name, value in graph.constants.items()}
+    users = graph.users()
+    pairs = [
+        (a, b) for a, b in pairs_of(graph) if all(len(users[n]) == 1 for node in (a, b) for n in node.inputs if n in constants)
+    ]
+    for _ in range(passes):
+        for first, second in pairs:
+            groups = second.attrs.get("groups", 1)
+            w, v = constants[first.inputs[1]], constants[second.inputs[1]]
+            by_input = v.reshape(groups, len(v) // groups, v.shape[1], -1)  # (G, O/G, I/G, taps)
+            range_a = np.abs(w).reshape(len(w), -1).max(1)
+            range_b = np.abs(by_input).max((1, 3)).reshape(-1)
+            known = (range_a > 0) & (range_b > 0)
+            scale = np.ones(len(w))
+            scale[known] = np.sqrt(range_a[known] / range_b[known])
+            constants[first.inputs[1]] = w / scale.reshape((-1,) + (1,) * (w.ndim - 1))
+            if len(first.inputs) > 2:
+                constants[first.inputs[2]] = constants[first.inputs[2]] / scale
+            constants[second.inputs[1]] = (by_input * scale.reshape(groups, 1, -1, 1)).reshape(v.shape)
+    changed = {name: value.astype(np.float32) for name, value in constants.items()}
+    return graph.rebuild(graph.nodes, constants=changed)

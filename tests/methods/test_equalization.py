@@ -1,0 +1,54 @@
+"""Cross-layer equalisation: the same function, other ranges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lowbit.methods import Equalization, begin
+from lowbit.methods.equalization import equalize, pairs_of
+from lowbit.methods.judge import float_outputs
+from lowbit.quantization import parse_config
+from tests.graph.build import Build
+from tests.methods.conftest import rows
+
+
+def chain():
+    """conv - relu - max pool - depthwise - relu - grouped - mean - flat - linear, of channels of very unequal ranges."""
+    b = Build(3)
+    x = b.input("x", 1, 3, 8, 8)
+    first = b.conv("first", x, 8)
+    b.constants["first.weight"] *= np.geomspace(0.01, 100, 8).reshape(-1, 1, 1, 1)
+    pooled = b.pool("pooled", first, "max_pool2d", 2, 2)
+    depthwise = b.conv("depthwise", pooled, 8, groups=8)
+    grouped = b.conv("grouped", depthwise, 12, 1, padding=(0, 0, 0, 0), groups=2)
+    flat = b.node("flat", "reshape", b.global_mean("mean", grouped), shape=(1, 12))
+    return b.graph(b.linear("fc", flat, 4))
+
+
+def test_pairs_are_found_through_what_keeps_channels() -> None:
+    pairs = [(a.name, b.name) for a, b in pairs_of(chain())]
+    assert pairs == [("first", "depthwise"), ("depthwise", "grouped"), ("grouped", "fc")]
+
+
+def test_the_float_network_is_the_same() -> None:
+    graph, x = chain(), rows(16)
+    wanted, got = (float_outputs(g, [x])[0] for g in (graph, equalize(graph, 20)))
+    assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+def test_ranges_become_equal() -> None:
+    after = equalize(chain(), 20)
+    first = np.abs(after.constants["first.weight"]).reshape(8, -1).max(1)
+    depthwise = np.abs(after.constants["depthwise.weight"]).reshape(8, -1).max(1)
+    np.testing.assert_allclose(first, depthwise, rtol=1e-3)
+    assert not np.allclose(chain().constants["first.weight"], after.constants["first.weight"])
+
+
+def test_what_has_two_readers_or_a_bound_is_left_alone(graph, calibration) -> None:
+    assert [(a.name, b.name) for a, b in pairs_of(graph)] == [("depthwise", "grouped")]  # stem: two readers; grouped: ReLU6
+    task = begin(graph, calibration, parse_config("w4a8"))
+    done = Equalization()(task)
+    assert "1 pairs of layers" in str(done.log[-1])
+    wanted, got = (float_outputs(g, [rows(8)])[0] for g in (graph, done.graph))
+    assert got == pytest.approx(wanted, rel=1e-4, abs=1e-5)

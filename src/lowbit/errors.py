@@ -17,6 +17,7 @@ __all__ = [
     "InputError",
     "LowbitError",
     "NumericsError",
+    "PrecisionWarning",
     "ToolMissing",
     "UnknownTarget",
     "UnsupportedOperation",
@@ -47,6 +48,10 @@ class CalibrationError(LowbitError, ValueError):
 
 class CalibrationWarning(UserWarning):
     """Calibration data from which no useful range follows: a value that never varied, ..."""
+
+
+class PrecisionWarning(CalibrationWarning):
+    """On calibration data, rounding loses much of the signal: the message names the layers and what would help."""
 
 
 class ChoiceError(LowbitError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from lowbit.backend.manifest import make_manifest
 from lowbit.graph import Graph
@@ -27,13 +28,17 @@ def assemble(
     threads: int | None = None,
     seconds: Mapping[str, float] | None = None,
     traced: Graph | None = None,
+    noise: Mapping[str, Any] | None = None,
 ) -> Compiled:
     """Gather the sections of an artifact and open it.
 
     ``linked``: the sections that the target's backend made; ``seconds``: compile time by step; ``traced``: the
-    float graph that ``graph`` was quantized from, kept as text.  Raises as Compiled does.
+    float graph that ``graph`` was quantized from, kept as text; ``noise``: measure.noise.Noise as JSON.
+    Raises as Compiled does.
     """
     manifest = make_manifest(program, target, kernel_objects)
+    if noise is not None:
+        manifest["noise"] = noise
     manifest = json.loads(json.dumps(manifest))  # tuples become lists, as in a network that is loaded
     placed = {layer["name"]: layer["weights"] for layer in manifest["layers"] if layer["weights"]}
     sections = {

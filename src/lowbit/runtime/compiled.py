@@ -137,6 +137,13 @@ class Compiled:
         return tuple(tuple(tensor["shape"]) for tensor in self.manifest["outputs"])
 
     @property
+    def noise(self) -> dict[str, Any] | None:
+        """Signal-to-noise ratios of the layers in dB, measured on calibration samples when this was compiled: ``rows``,
+        ``outputs`` (name -> dB), ``layers`` (name, op, sqnr_db, own_db, causes: see lowbit.measure.noise).  None where there
+        were no samples, or nothing was rounded."""
+        return self.manifest.get("noise")
+
+    @property
     def threads(self) -> int:
         """Threads that work on one call.  Assign a number, or None for one per CPU."""
         return self._network.threads

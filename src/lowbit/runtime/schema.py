@@ -38,6 +38,16 @@ def integer(low: int, high: int = _LARGEST) -> Check:
     return check
 
 
+def number(low: float, high: float) -> Check:
+    """A float of low..high."""
+
+    def check(value: Any, where: str) -> None:
+        if type(value) is not float or not low <= value <= high:
+            _refuse(value, where, f"a number from {low:g} to {high:g}")
+
+    return check
+
+
 def text(pattern: str = "", wanted: str = "text") -> Check:
     """Unicode text, all of which matches ``pattern``."""
     form = re.compile(pattern, re.DOTALL)
@@ -161,12 +171,18 @@ _LAYER = record({
     "object_bytes": SIZE,
 })  # fmt: skip
 
+_DB = number(-200.0, 200.0)
+_NOISE = record({
+    "rows": integer(1), "outputs": mapping_of(_DB),
+    "layers": list_of(record({"name": NAME, "op": NAME, "sqnr_db": _DB, "own_db": _DB, "causes": mapping_of(_DB)})),
+})  # fmt: skip
+
 MANIFEST: Check = record({
     "lowbit": NAME, "name": NAME, "prefix": text(r"[a-z][a-z0-9_]*", "a C identifier in small letters"),
     "target": _TARGET,
     "created_with": mapping_of(NAME), "inputs": list_of(_TENSOR), "outputs": list_of(_TENSOR), "layers": list_of(_LAYER),
     "arena_bytes": SIZE, "constant_bytes": SIZE, "weight_bytes": SIZE, "weight_memory_bytes": SIZE, "macs": SIZE,
-})  # fmt: skip
+}, {"noise": _NOISE})  # fmt: skip
 """manifest.json (backend/manifest.py)."""
 
 DTYPES = frozenset({

@@ -46,7 +46,8 @@ def measure(network: str, configs: list[str], threads: int, batch: int, images: 
     model, _ = zoo.load_pretrained(network)
     for config in configs:
         chosen = parse_config(config)
-        runs[config] = compile(graph, config=chosen, calibration=seen if chosen else None, threads=threads, name=network)
+        numbers = {"config": chosen, "calibration": seen, "method": "nearest"} if chosen else {}
+        runs[config] = compile(graph, threads=threads, name=network, **numbers)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     hits = dict.fromkeys(runs, 0)
     with torch.inference_mode():

@@ -130,7 +130,7 @@ def prepare(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> Pre
     graph, calibration = trace(model, examples, name=plan.network), None
     if any(plan.quantizations.values()):
         start = time.perf_counter()
-        calibration = calibrate(graph, samples=samples)
+        calibration = calibrate(graph, samples=samples, keep=0)
         say(f"calibrated in {time.perf_counter() - start:.1f} s")
     return Prepared(plan, model, graph, samples, inputs, calibration)
 

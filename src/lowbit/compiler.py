@@ -116,12 +116,16 @@ def quantize(
     samples and has none.
     """
     from lowbit.arguments import name_of
+    from lowbit.measure.precision import check_precision
 
     chosen = chosen_config(config, weights, activations, layers, options)
     if chosen is None:
         raise ConfigError("nothing to quantize: give weights, activations, or a config other than fp32")
     graph = float_graph(model, example_inputs, name_of(name))
-    return _planned(graph, chosen, calibration, progress, method, seconds, state)
+    seen = _calibrated(graph, chosen, calibration, progress)
+    plan = _planned(graph, chosen, seen, progress, method, seconds, state)
+    check_precision(plan.graph, plan.integer_graph(), seen.samples if calibration is not None else ())
+    return plan
 
 
 def quantized(
@@ -133,37 +137,43 @@ def quantized(
     seconds: float | None = None,
 ) -> Graph:
     """The integer graph of a float graph; arguments as in :func:`quantize`."""
-    return _planned(graph, config, calibration, progress, method, seconds, None).integer_graph()
+    seen = _calibrated(graph, config, calibration, progress)
+    return _planned(graph, config, seen, progress, method, seconds, None).integer_graph()
+
+
+def _calibrated(
+    graph: Graph, config: QuantizationConfig, calibration: Iterable[Any] | Calibration | None, progress: bool | None
+) -> Calibration:
+    """What ``calibration`` shows, or is.
+
+    Without data, a seeded random input is used and a warning says so: enough to compile and time a network, not to judge its
+    accuracy."""
+    from lowbit.quantization import Calibration, random_samples
+
+    if graph.is_integer:
+        raise ConfigError(f"{graph.name} is an integer graph already; its precision was chosen when it was made")
+    if calibration is None:
+        warn("no calibration data: ranges come from a seeded random input, good for timing but not for accuracy")
+        calibration = random_samples(graph, seed=0, count=1)
+    return calibration if isinstance(calibration, Calibration) else _observe(graph, calibration, config, progress)
 
 
 def _planned(
     graph: Graph,
     config: QuantizationConfig,
-    calibration: Iterable[Any] | Calibration | None,
+    calibration: Calibration,
     progress: bool | None,
     method: str | Method | Sequence[str | Method],
     seconds: float | None,
     state: str | os.PathLike[str] | None,
 ) -> QuantizationPlan:
-    """Observe ranges on ``calibration``, or take those that it holds, then choose the numbers.
-
-    Without data, a seeded random input is used and a warning says so: enough to compile and time a network, not to judge its
-    accuracy."""
-    from lowbit.backend.cache import cache_folder
-    from lowbit.files import as_path
+    """The numbers that ``method`` chooses."""
+    from lowbit.files import as_path, cache_folder
     from lowbit.methods import QuantizationPlan, begin, method_of
-    from lowbit.quantization import Calibration, random_samples
 
-    if graph.is_integer:
-        raise ConfigError(f"{graph.name} is an integer graph already; its precision was chosen when it was made")
     if seconds is not None and not (type(seconds) in (int, float) and seconds > 0):
         raise ConfigError(f"seconds is what methods may take, a number above 0, not {seconds!r}")
     wanted = method_of(method)
-    if calibration is None:
-        warn("no calibration data: ranges come from a seeded random input, good for timing but not for accuracy")
-        calibration = random_samples(graph, seed=0, count=1)
-    if not isinstance(calibration, Calibration):
-        calibration = _observe(graph, calibration, config, progress)
     folder = cache_folder() / "methods" if state is None else as_path(state, "state")
     task = wanted(begin(graph, calibration, config, seconds=seconds, state=folder, progress=progress))
     if task.log:
@@ -223,6 +233,9 @@ def compile(  # the name users expect
     variable LOWBIT_TUNING=off.  ``method``, ``seconds``: how the integers are found and how long that may take, as in
     :func:`quantize`.  ``plan``: what that function made of the same network, in place of a configuration and a calibration.
 
+    With calibration data the rounding errors of the layers are measured on a few of the samples (``result.noise``), and a
+    PrecisionWarning names those that lose much of their signal and what would help.
+
     The output equals ``graph.interpreter.interpret(result.graph(), inputs)`` integer for integer.
     Raises subclasses of LowbitError before any work is lost.
     """
@@ -230,6 +243,7 @@ def compile(  # the name users expect
     from lowbit.backend.native import thread_count
     from lowbit.backend.table import backend_of
     from lowbit.lowering import lower, print_program
+    from lowbit.measure.precision import check_precision
     from lowbit.runtime.assemble import assemble
     from lowbit.tuning.lookup import make_lookup
     from lowbit.tuning.session import tune_graph
@@ -244,12 +258,17 @@ def compile(  # the name users expect
     backend.tools(machine)
 
     graph = traced = float_graph(model, example_inputs, name, log)
+    made: QuantizationPlan | None = None
     if plan is not None:
         graph = plan.integer_graph(traced)
     elif chosen is not None:
-        graph = quantized(traced, chosen, calibration, progress, method, seconds)
+        seen = _calibrated(traced, chosen, calibration, progress)
+        made = _planned(traced, chosen, seen, progress, method, seconds, None)
+        graph, samples = made.integer_graph(), seen.samples if calibration is not None else ()
     if graph is not traced:
         log("quantize", graph)
+    noise = None if made is None else check_precision(made.graph, graph, samples)
+    log("measure")
     if tuned:
         tune_graph(graph, machine, workers, tuned, progress=progress)
         log("tune")
@@ -263,7 +282,9 @@ def compile(  # the name users expect
     log("kernels")
     sections = backend.link(program, kernels, machine)
     log("link")
-    return assemble(graph, program, kernels, sections, machine, threads, log.seconds, traced)
+    return assemble(
+        graph, program, kernels, sections, machine, threads, log.seconds, traced, None if noise is None else noise.to_json()
+    )
 
 
 def tune(

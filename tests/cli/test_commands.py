@@ -214,7 +214,20 @@ def test_eval_without_data(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.data
 def test_eval(data_root: Path, tmp_path: Path) -> None:
     out = tmp_path / "eval.json"
-    ok("eval", "cifar10_resnet8_mlperftiny", "--data", data_root, "--limit", 130, "--calibration", 60, "--json", out)
+    ok(
+        "eval",
+        "cifar10_resnet8_mlperftiny",
+        "--data",
+        data_root,
+        "--limit",
+        130,
+        "--calibration",
+        60,
+        "--method",
+        "nearest",
+        "--json",
+        out,
+    )
     (row,) = json.loads(out.read_text())["rows"]
     assert (row["images"], row["calibration_images"], row["config"]) == (130, 60, "8/int8")
     assert row["top1"] > 0.75
@@ -227,7 +240,16 @@ def test_eval_of_any_network(tmp_path: Path) -> None:
     labels = np.arange(120) * 5 % 6
     values = (next(marked(labels).batches(300)).inputs[0] * 255).astype(np.uint8)
     np.savez(tmp_path / "pixels.npz", images=values[:, 0], labels=labels)
-    shared = ("eval", "tests.evaluation.networks:factory", "--data", tmp_path / "pixels.npz", "--configs", "8/int8,w4a8")
+    shared = (
+        "eval",
+        "tests.evaluation.networks:factory",
+        "--data",
+        tmp_path / "pixels.npz",
+        "--configs",
+        "8/int8,w4a8",
+        "--method",
+        "nearest",
+    )
     out, page = tmp_path / "eval.json", tmp_path / "eval.html"
     ok(*shared, "--json", out, "--html", page, "--share", 0.25)
     eight, four = json.loads(out.read_text())["rows"]

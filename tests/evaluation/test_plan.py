@@ -21,6 +21,8 @@ from lowbit.evaluation.plan import EvalPlan
         ({"calibration": 0}, "at least one image"),
         ({"batch": 0}, "at least one image"),
         ({"target": "vax"}, "unknown target"),
+        ({"method": "magic"}, "no method 'magic'"),
+        ({"method": "nearest, magic"}, "no method 'magic'"),
     ],
 )
 def test_plans_are_checked(options: dict[str, object], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def command(
     labels: Annotated[Path | None, typer.Option(help="File of labels for a folder: .json or .csv of names and labels.")] = None,
     limit: Annotated[int | None, typer.Option(help="Images to evaluate; default: all.")] = None,
     calibration: Annotated[int | None, typer.Option(help="Images to calibrate with; default: 500, or all if fewer.")] = None,
-    method: Annotated[str | None, typer.Option(help="How weights are rounded: a method of lowbit.compile.")] = None,
+    method: Annotated[str, typer.Option(help="How the integers are found, as in lowbit compile: auto, nearest, ...")] = "auto",
     mean: Annotated[str | None, typer.Option(help="(pixel / SCALE - MEAN) / STD, a number a channel: 0.485,0.456,0.406.")] = None,
     std: Annotated[str | None, typer.Option(help="See --mean.")] = None,
     scale: Annotated[float | None, typer.Option(help="See --mean; default: 255.")] = None,

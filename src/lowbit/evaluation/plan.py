@@ -28,7 +28,8 @@ class EvalPlan:
     ``data``: what lowbit.data.open_data takes; None: the images of a pretrained network.  ``calibration_data``: the same for
     calibration; None: every k-th sample of ``data``, k = 1 / ``share``, which then does not judge.  ``preprocessing``: None =
     the network's own.  ``labels``: file of labels for a folder of images.  ``batch``: of the compiled networks.  ``input_shape``:
-    for a factory that returns a module only.  ``method``: of ``lowbit.compile``.  ``quantizations``: what the ``configs``
+    for a factory that returns a module only.  ``method``: of ``lowbit.compile``, several
+    joined by commas.  ``quantizations``: what the ``configs``
     mean.  Making one checks every name.  Raises ConfigError.
     """
 
@@ -45,10 +46,11 @@ class EvalPlan:
     labels: Path | None = None
     batch: int | None = None
     input_shape: tuple[int, ...] | None = None
-    method: str | None = None
+    method: str = "auto"
     quantizations: Mapping[str, QuantizationConfig | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        from lowbit.methods import method_of
         from lowbit.quantization import parse_config
         from lowbit.targets import find_target
         from lowbit.zoo.pretrained import PRETRAINED, data_root
@@ -67,5 +69,11 @@ class EvalPlan:
                 f"at least one image is needed, got {', '.join(f'{k} {v}' for k, v in counts.items() if v is not None)}"
             )
         find_target(self.target)
+        method_of(self.methods)
         if self.network in PRETRAINED and PRETRAINED[self.network].needs_data and data_root() is None:
             raise ConfigError("no images: set LOWBIT_DATA (or --data) to the folder that holds models/ and dev/")
+
+    @property
+    def methods(self) -> list[str]:
+        """``method`` as a list of names."""
+        return [part.strip() for part in self.method.split(",") if part.strip()]

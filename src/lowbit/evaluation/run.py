@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,7 +33,6 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None, progre
     from lowbit.compiler import compile as compile_network
     from lowbit.zoo import load_preprocessing
 
-    options = _method(plan.method, compile_network)
     model, example = open_network(plan)
     preprocessing = plan.preprocessing or (load_preprocessing(plan.network) if plan.data else None)
     calibration_data, data = open_split(plan, example[0].shape, preprocessing)
@@ -56,7 +54,7 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None, progre
             threads=plan.threads,
             name=plan.network,
             progress=progress,
-            **(options if parsed[config] else {}),
+            method=plan.methods,
         )
         say(f"{plan.network} {config}: compiled")
     overlap = _Overlap(watched.digests if plan.calibration_data is not None else set(), data)
@@ -66,18 +64,14 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None, progre
     return [
         replace(
             reports[config],
-            facts={"config": config, "calibration_images": calibration.rows if calibration and parsed[config] else 0, **options},
+            facts={
+                "config": config,
+                "calibration_images": calibration.rows if calibration and parsed[config] else 0,
+                "method": plan.method if parsed[config] else None,
+            },
         )
         for config in plan.configs
     ]
-
-
-def _method(method: str | None, compile_network: Callable[..., Any]) -> dict[str, Any]:
-    if method is None:
-        return {}
-    if "method" not in inspect.signature(compile_network).parameters:
-        raise ConfigError(f"method {method!r}: this version of lowbit rounds to nearest and has no other method")
-    return {"method": method}
 
 
 def open_network(plan: EvalPlan) -> tuple[Any, tuple[Any, ...]]:

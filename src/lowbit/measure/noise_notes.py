@@ -16,6 +16,8 @@ _POOR, _LEAST = 21.5, 4.0
 at whatever width.  A bit less costs 6 dB."""
 _POOR_OUTPUT, _NARROW = 8.0, 7
 """dB of an output of a network with values or weights of fewer than so many bits."""
+_SHARE = 6.0
+"""dB: an own error of a quarter of all the error that there is."""
 _NAMED = 3
 
 
@@ -82,7 +84,8 @@ def _limit(layer: LayerNoise) -> float:
 
 
 def _poor(layer: LayerNoise) -> bool:
-    return bool(layer.causes) and layer.own_db < _limit(layer)
+    """Its own error is large, and not small beside what came in (methods that learn make up for that, which costs here)."""
+    return bool(layer.causes) and layer.own_db < min(_limit(layer), layer.sqnr_db + _SHARE)
 
 
 def _roots(noise: Noise) -> list[LayerNoise]:

@@ -12,6 +12,8 @@ import torch
 
 import lowbit
 from lowbit.errors import ArtifactError, CalibrationWarning, PrecisionWarning
+from lowbit.measure.noise import CEILING, LayerNoise, Noise
+from lowbit.measure.noise_notes import noise_notes
 from lowbit.runtime.schema import MANIFEST
 from tests.measure.test_noise import X, alive, healthy, unequal_channels
 
@@ -40,6 +42,16 @@ def test_a_healthy_one_is_not_and_its_figures_are_saved(tmp_path: Path) -> None:
     assert all(layer["own_db"] > 30 for layer in loaded.noise["layers"])
     assert loaded.digest == lowbit.compile(healthy(), X, config="8/int8", calibration=[X], method="nearest", name="net").digest
     assert network.seconds["measure"] >= 0
+
+
+def test_a_plan_names_weights_and_inputs_together() -> None:
+    """Whichever of the two is the worse."""
+    graph = lowbit.trace(unequal_channels(), X, name="net")
+    for causes in ({"weights": 9.0, "0": 10.0}, {"weights": 10.0, "0": 9.0}):
+        widths = {"weights": "i8", "0": "u8", "output": "f32"}
+        layer = LayerNoise("2", "conv2d", 6.0, 6.0, {**causes, "output": CEILING}, widths)
+        (text,) = noise_notes(Noise(1, (layer,), {"2": 6.0}), graph)
+        assert 'layers={"2": "i16/i16"}' in text
 
 
 def test_without_data_nothing_is_measured() -> None:

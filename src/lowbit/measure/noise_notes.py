@@ -112,13 +112,14 @@ def _sentence(layer: LayerNoise, graph: Graph) -> str:
     node, limit = graph.node(layer.name), max(layer.own_db + 3, _limit(layer))
     causes = [name for name, db in sorted(layer.causes.items(), key=lambda item: item[1]) if db < limit]
     where = f" [{node.source}]" if node.source else ""
-    why, plan = [], {}
+    why: list[str] = []
+    plan: dict[str, str] = {}
     for cause in causes:
         width = layer.widths[cause]
         wider = "i16" if width == "f32" or QType.parse(width).bits >= _NARROW else "i8"
         if cause == "weights":
             why.append(f"its weights are {width}")
-            plan[layer.name] = wider
+            plan[layer.name] = wider + plan.get(layer.name, "")
             continue
         value = layer.name if cause == "output" else cause
         why.append(

@@ -40,6 +40,7 @@ def finetune(
     *,
     lr: float = 5e-3,
     distill: float = 1.0,
+    hints: float = 1.0,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     state: str | Path | None = None,
     progress: bool | None = None,
@@ -48,7 +49,9 @@ def finetune(
 
     ``loader``: iterated once an epoch; yields (x, y) or (x..., y) batches, or x alone, x float32, y (N,) int64 labels.  Augment
     there.  The loss is ``distill`` * T^2 KL(teacher || student) at T = 2 (Hinton et al. 2015), the teacher being the float
-    network as it was before, plus ``loss`` (cross entropy) with the labels, where there are any.
+    network as it was before, plus ``loss`` (cross entropy) with the labels, where there are any, plus ``hints`` times the mean
+    over layers of |y - t|^2 / |t|^2, y what the layer gives here and t there (Romero et al. 2015, for every layer): it
+    reaches deep layers while the outputs are still noise.
     Step sizes learn by the gradient of Esser et al. 2020 (LSQ, eq. 3), which the straight-through roundings of the integer
     semantics give by themselves; they are updated in their logarithm, so that they stay positive.  Adam; ``lr`` is relative:
     a step moves a layer's weights by about ``lr`` times their root mean square; it falls to 0 along a cosine.
@@ -58,12 +61,13 @@ def finetune(
     Raises ConfigError for wrong numbers, CalibrationError for a loader that yields nothing, InputError for batches that are
     not of the network's shapes.
     """
-    if epochs < 1 or not 0 < lr < 1 or distill < 0:
-        raise ConfigError(f"epochs {epochs}, lr {lr}, distill {distill}; write at least 1, a rate between 0 and 1, 0 or more")
+    if epochs < 1 or not 0 < lr < 1 or min(distill, hints) < 0:
+        given = f"epochs {epochs}, lr {lr}, distill {distill}, hints {hints}"
+        raise ConfigError(f"{given}; write at least 1, a rate between 0 and 1, and weights of 0 or more")
     path = None if state is None else Path(state)
     if path is not None:
         check_writable(path)
-    trainer = _Trainer(fake, lr, epochs, distill, loss or F.cross_entropy)
+    trainer = _Trainer(fake, lr, epochs, distill, hints, loss or F.cross_entropy)
     if path is not None and path.exists():
         trainer.load(path)
     report = FinetuneReport(list(trainer.losses))
@@ -89,10 +93,18 @@ def finetune(
 
 
 class _Trainer:
-    def __init__(self, fake: FakeQuantized, lr: float, epochs: int, distill: float, loss: Callable[[Tensor, Tensor], Tensor]):
+    def __init__(
+        self,
+        fake: FakeQuantized,
+        lr: float,
+        epochs: int,
+        distill: float,
+        hints: float,
+        loss: Callable[[Tensor, Tensor], Tensor],
+    ) -> None:
         fake.train()
         fake.choice()  # numbers asked for are settled before parameters are collected
-        self.fake, self.lr, self.epochs, self.distill, self.loss = fake, lr, epochs, distill, loss
+        self.fake, self.lr, self.epochs, self.distill, self.hints, self.loss = fake, lr, epochs, distill, hints, loss
         self.teacher = copy.deepcopy(fake).eval()
         self.teacher.disable()
         self.losses: list[float] = []
@@ -126,12 +138,14 @@ class _Trainer:
         return total / rows, rows
 
     def _step(self, inputs: Sequence[Tensor], labels: Tensor | None) -> float:
-        output = self.fake(*inputs)
-        loss = output.new_zeros(())
-        if self.distill:
-            with torch.no_grad():
-                wanted = self.teacher(*inputs)
-            loss = loss + self.distill * _divergence(output, wanted)
+        with torch.no_grad(), self.teacher.watched() as wanted:
+            target = self.teacher(*inputs)
+        with self.fake.watched() as given:
+            output = self.fake(*inputs)
+        loss = self.distill * _divergence(output, target)
+        inner = [name for name in given if name in wanted]
+        if self.hints and inner:
+            loss = loss + self.hints * torch.stack([_distance(given[name], wanted[name]) for name in inner]).mean()
         if labels is not None:
             loss = loss + self.loss(output, labels)
         if not bool(torch.isfinite(loss)):
@@ -191,6 +205,11 @@ def _divergence(output: Tensor, wanted: Tensor) -> Tensor:
     rows = output.reshape(-1, output.shape[-1])
     teacher = F.log_softmax(wanted.reshape(rows.shape) / t, -1)
     return t * t * F.kl_div(F.log_softmax(rows / t, -1), teacher, reduction="batchmean", log_target=True)
+
+
+def _distance(given: Tensor, wanted: Tensor) -> Tensor:
+    """|y - t|^2 / |t|^2."""
+    return (given - wanted).square().sum() / wanted.square().sum().clamp_min(1e-12)
 
 
 def _batch(batch: Any, fake: FakeQuantized, index: int) -> tuple[list[Tensor], Tensor | None]:

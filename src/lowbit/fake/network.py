@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -275,6 +276,28 @@ class FakeQuantized(nn.Module):
             self._learned(graph, values, grids)
         outputs = run(graph, values, grids, self._call)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    @contextmanager
+    def watched(self) -> Iterator[dict[str, Tensor]]:
+        """Fills a dict with what each layer gives, as real numbers, while the network runs within; the last layer's is what
+        the network returns and is left out."""
+        seen: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[..., None]:
+            def hook(step: nn.Module, args: tuple[Any, ...], result: Tensor | Sum) -> None:
+                out = args[0].out
+                if isinstance(result, Tensor):
+                    seen[name] = result if out is None else out.offsets(result) * out.scale
+
+            return hook
+
+        names = [name for name in self._layers if name not in self._float.outputs]
+        handles = [self._layers[name].register_forward_hook(keep(name)) for name in names]
+        try:
+            yield seen
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def _call(self, site: Site, values: Any) -> Tensor | Sum:
         node = site.node

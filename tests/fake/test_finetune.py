@@ -36,7 +36,7 @@ def test_it_comes_nearer_to_the_float_network_and_compiles_to_what_was_trained()
     scale = network.quantizer("body.weight").params.scale.copy()
     report = lowbit.finetune(network, batches(), epochs=15, lr=0.02)
     assert len(report.losses) == 15
-    assert report.losses[-1] < 0.7 * report.losses[0]
+    assert report.losses[-1] < 0.9 * report.losses[0]
     assert report.images == 15 * 32
     assert distance(network) < 0.8 * before
     assert not np.array_equal(scale, network.quantizer("body.weight").params.scale)

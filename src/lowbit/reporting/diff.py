@@ -33,9 +33,10 @@ def _cell(left: object, right: object) -> str:
 def diff_table(a: Compiled, b: Compiled, layer: str = "") -> Table:
     """One line a layer: types, bytes, kernel and hot loop, ``a -> b`` where they differ.
 
-    Layers are matched by name, kind of kernel and turn.
+    Layers are matched by name and turn; among those of one name what has weights by that, whatever computes it, and
+    the rest by its kind of kernel.
     """
-    keyed = [{(r.name, r.spec.kind, turn): r for turn, r in _turns(layer_reports(c, layer))} for c in (a, b)]
+    keyed = [{(r.name, "" if r.weights else r.spec.kind, turn): r for turn, r in _turns(layer_reports(c, layer))} for c in (a, b)]
     table = Table(title="layers; a -> b where they differ")
     for heading in ("layer", "types", "weight bytes", "kernel", "hot loop"):
         table.add_column(heading, overflow="fold")

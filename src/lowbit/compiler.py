@@ -78,6 +78,7 @@ def calibrate(
     samples: Iterable[Any] | None = None,
     *,
     keep: int | None = None,
+    data_free: bool = False,
     progress: bool | None = None,
 ) -> Calibration:
     """What ``samples`` show of the values of a network, for any number of configurations.
@@ -85,8 +86,21 @@ def calibrate(
     ``model``, ``example_inputs``: as in :func:`compile`, whose ``calibration`` takes the result; compile the same model or, to
     trace it once, the same Graph.  ``keep``: how many of the samples' rows are kept for methods that fit them (None: 2,048, of
     at most 256 MiB).  Samples: as in lowbit.quantization.calibrate, which raises CalibrationError.
+
+    ``data_free``: without samples, from inputs that are made such that the module's batch norms see the mean and variance that
+    they keep (methods/distilled_data.py); better than random inputs, not as good as data.  CalibrationError for a network
+    without batch norms, and for a Graph, in which they are folded already.
     """
-    return _observe(float_graph(model, example_inputs), samples, None, progress, keep)
+    if not data_free:
+        return _observe(float_graph(model, example_inputs), samples, None, progress, keep)
+    if samples is not None:
+        raise ConfigError("data_free makes its own inputs: give either samples or data_free=True")
+    from lowbit.frontend import import_model
+    from lowbit.methods.distilled_data import distilled_samples
+
+    imported = model if isinstance(model, Graph) else import_model(model, example_inputs, None)
+    made = distilled_samples(imported, progress=progress)
+    return _observe(float_graph(model, example_inputs), [made], None, progress, keep)
 
 
 def quantize(

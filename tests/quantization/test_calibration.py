@@ -8,7 +8,7 @@ import lowbit
 from lowbit.compiler import quantized
 from lowbit.errors import CalibrationError, CalibrationWarning, ConfigError
 from lowbit.graph import interpret
-from lowbit.quantization import LayerPrecision, QuantizationConfig, calibrate, parse_config, random_samples
+from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig, calibrate, parse_config, random_samples
 from tests import tiny
 from tests.graph.build import Build, residual_network
 
@@ -325,3 +325,52 @@ def test_warnings_point_at_the_line_outside_lowbit(call) -> None:
     with pytest.warns() as caught:
         call(other(4))
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_rows_are_kept() -> None:
+    x = rows(7)
+    for batch in (1, 4):
+        graph = residual_network(batch=batch)
+        np.testing.assert_array_equal(calibrate(graph, [x[:3], x[3:]]).samples[0], x)
+        np.testing.assert_array_equal(calibrate(graph, [x], keep=5).samples[0], x[:5])
+        assert calibrate(graph, [x], keep=0).samples == ()
+    assert [value.shape for value in calibrate(two_inputs(), random_samples(two_inputs(), 0, 3)).samples] == [(6, 4), (6, 4)]
+
+
+def test_rows_are_kept_up_to_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowbit.quantization.keep.KEPT_BYTES", 3 * 4 * 3 * 10 * 9 + 5)
+    assert len(calibrate(residual_network(), [rows(7)]).samples[0]) == 3
+    assert len(calibrate(residual_network(), [rows(7)], keep=6).samples[0]) == 6
+    monkeypatch.setattr("lowbit.quantization.keep.KEPT_ROWS", 2)
+    assert len(calibrate(residual_network(), [rows(7)]).samples[0]) == 2
+
+
+@pytest.mark.parametrize("keep", [-1, 2.0, True, "all"])
+def test_keep_is_a_number_of_rows(keep) -> None:
+    with pytest.raises(ConfigError, match="keep is a number of rows from 0 on"):
+        calibrate(residual_network(), [rows(2)], keep=keep)
+
+
+def test_inputs_without_rows_are_not_kept() -> None:
+    assert calibrate(inputs_of_different_lengths(), random_samples(inputs_of_different_lengths(), 0, 3)).samples == ()
+
+
+def test_calibrations_are_saved_and_loaded(tmp_path) -> None:
+    made = calibrate(residual_network(), [rows(5)])
+    made.save(tmp_path / "seen")
+    read = Calibration.load(tmp_path / "seen")
+    assert (read.rows, list(read.histograms), list(read.input_means)) == (5, list(made.histograms), list(made.input_means))
+    for name, seen in made.histograms.items():
+        assert {k: v for k, v in vars(seen).items() if k != "counts"} == {
+            k: v for k, v in vars(read.histograms[name]).items() if k != "counts"
+        }
+        np.testing.assert_array_equal(seen.counts, read.histograms[name].counts)
+    np.testing.assert_array_equal(made.samples[0], read.samples[0])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no calibration at all", b"\x02\0\0\0\0\0\0\0{}"])
+def test_what_is_no_calibration(content: bytes | None, tmp_path) -> None:
+    if content is not None:
+        (tmp_path / "seen").write_bytes(content)
+    with pytest.raises(CalibrationError, match="does not exist" if content is None else "is no calibration"):
+        Calibration.load(tmp_path / "seen")

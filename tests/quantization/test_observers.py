@@ -7,6 +7,7 @@ from lowbit.numerics import QType, dequantize, quantize
 from lowbit.quantization import QuantizationConfig
 from lowbit.quantization.activations import activation_params, activation_type
 from lowbit.quantization.observers import OBSERVERS, Histogram, observed_range
+from lowbit.quantization.observers.aciq import clipping
 from lowbit.quantization.observers.histogram import BINS
 
 
@@ -152,3 +153,53 @@ def test_container_of_activations() -> None:
     assert activation_params(histogram([1.0]), QType.parse("u4"), config).container == 8
     narrow = QuantizationConfig("i4", "u4", activation_container=4)
     assert activation_params(histogram([1.0]), QType.parse("u8"), narrow).container == 8
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(2, 2.83), (3, 3.89), (4, 5.03), (8, 9.89)])
+def test_clipping_of_laplace_is_that_of_the_paper(bits: int, factor: float) -> None:
+    assert clipping(bits, True) == pytest.approx(factor, abs=0.02)  # section 3.1
+    assert clipping(bits, True) == pytest.approx(_lambert(3 * 4.0**bits), abs=1e-3)
+
+
+def _lambert(z: float) -> float:
+    k = float(np.log(z))
+    for _ in range(100):
+        k -= (k * np.exp(k) - z) / (np.exp(k) * (k + 1))
+    return k
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(2, 1.71), (3, 2.15), (4, 2.55), (8, 3.92)])
+def test_clipping_of_normal_numbers_is_that_of_the_paper(bits: int, factor: float) -> None:
+    assert clipping(bits, False) == pytest.approx(factor, abs=0.02)
+
+
+@pytest.mark.parametrize("observer", ["aciq", "entropy"])
+@pytest.mark.parametrize("draw", ["laplace", "normal"])
+@pytest.mark.parametrize("one_sided", [False, True])
+def test_clipping_observers_beat_the_whole_range_at_4_bits(observer: str, draw: str, one_sided: bool) -> None:
+    x = getattr(np.random.default_rng(0), draw)(size=200_000)
+    x = np.maximum(x, 0) if one_sided else x
+    seen, qtype = histogram(x), QType.parse("u4")
+    whole, cut = (observed_range(seen, qtype, name, 99) for name in ("minmax", observer))
+    assert whole[0] <= cut[0] <= 0 < cut[1] < whole[1]
+
+    def error(lo: float, hi: float) -> float:
+        step = (hi - lo) / qtype.qmax
+        zero = np.rint(-lo / step)
+        return float(np.square(x - step * (np.clip(np.rint(x / step) + zero, 0, qtype.qmax) - zero)).mean())
+
+    assert error(*cut) < (0.6 if observer == "aciq" else 0.8) * error(*whole)
+
+
+def test_moving_averages_forget_one_row() -> None:
+    seen = histogram(*[[-1.0, 2.0]] * 200, [-1.0, 1000.0], *[[-1.0, 2.0]] * 300)
+    lo, hi = observed_range(seen, QType.parse("u8"), "moving_average", 99)
+    assert lo == -1.0
+    assert 2.0 < hi < 4.0
+    assert observed_range(seen, QType.parse("u8"), "minmax", 99) == (-1.0, 1000.0)
+
+
+def test_padding_is_no_row_of_the_average() -> None:
+    seen = histogram([0.0, 2.0])
+    seen.add(np.float32([-9.0]), 0.0)
+    assert observed_range(seen, QType.parse("u8"), "moving_average", 99) == (0.0, 2.0)

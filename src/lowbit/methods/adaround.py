@@ -101,7 +101,7 @@ class AdaRound:
         lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
 
         def error(weight: Tensor, bias: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
-            y = matrix_product(patches[:, rows], weight) + bias
+            y = matrix_product(patches[rows], weight) + bias
             if residual is not None:
                 y = y + residual[rows]
             y = y if lo is None and hi is None else y.clamp(lo, hi)
@@ -121,7 +121,7 @@ class AdaRound:
         began = time.monotonic()
         done = 0.0
         while done < 1.0:
-            rows = torch.randint(patches.shape[1], (self.batch,), generator=generator)
+            rows = torch.randint(len(patches), (self.batch,), generator=generator)
             optimizer.zero_grad()
             weight = params.weight if soft is None else soft.weight()
             loss = error(weight, params.bias + unit * shift, rows) / nearest

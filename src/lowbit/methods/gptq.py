@@ -72,7 +72,7 @@ class Gptq:
         size = int(np.prod(weight.shape[1:])) * node.attrs.get("groups", 1)
         count = max(1024, min(self.positions, _PATCH_BYTES // (8 * size)))
         positions = Positions.draw(graph, node, len(rounded), count, crc32(node.name.encode()) + self.seed)
-        patches = positions.inputs(rounded, float(held.scale) if held.qtype.bipolar else 0.0).double()
+        patches = positions.inputs(rounded, float(held.scale) if held.qtype.bipolar else 0.0).double().transpose(0, 1)
         cells = cells_of(weight, had.weights.params)
         groups, depth = patches.shape[0], patches.shape[2]
         hessian = torch.bmm(patches.transpose(1, 2), patches) / patches.shape[1]
@@ -80,7 +80,7 @@ class Gptq:
         step = torch.from_numpy(np.broadcast_to(cells.step, weight.shape).astype(np.float64)).reshape(real.shape)
         chosen = round_in_order(real, step, hessian, self.damping, cells.least, cells.most)
         integers = chosen.reshape(weight.shape).numpy().astype(had.weights.integers.dtype)
-        means = positions.inputs(exact).double().mean(1), patches.mean(1)
+        means = positions.inputs(exact).double().mean(0), patches.mean(1)
         wanted, got = (torch.einsum("gok,gk->go", w, mean) for w, mean in zip((real, chosen * step), means, strict=True))
         bias = float_bias(graph, node) + (wanted - got).reshape(-1).numpy()
         return layer_numbers(Quantized(integers, had.weights.params), bias, held) or had

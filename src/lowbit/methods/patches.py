@@ -39,25 +39,25 @@ class Positions:
         return value[tuple(map(torch.from_numpy, self.index))]
 
     def inputs(self, x: Tensor, fill: float = 0.0) -> Tensor:
-        """(G, P, K): what each position reads of ``x``, K in the order of a group's weights (I, taps); outside lies ``fill``."""
+        """(P, G, K): what each position reads of ``x``, K in the order of a group's weights (I, taps); outside lies ``fill``."""
         index = tuple(map(torch.from_numpy, self.index))
         if self.node.op != "conv2d":
-            return x[index][None]
+            return x[index][:, None]
         attrs = self.node.attrs
         top, left, bottom, right = attrs["padding"]
         x = F.pad(x, (left, right, top, bottom), value=fill) if any(attrs["padding"]) else x
         row, y, column = index
         (sy, sx), (dy, dx) = attrs["stride"], attrs["dilation"]
         taps = [x[row, :, y * sy + ky * dy, column * sx + kx * dx] for ky, kx in np.ndindex(*self.kernel)]
-        return torch.stack(taps, 2).reshape(len(row), attrs["groups"], -1).transpose(0, 1).contiguous()
+        return torch.stack(taps, 2).reshape(len(row), attrs["groups"], -1)
 
 
 def matrix_product(patches: Tensor, weight: Tensor) -> Tensor:
-    """(G, P, K) patches, weights (O, ...) of G groups -> (P, O)."""
-    groups, count, depth = patches.shape
+    """(P, G, K) patches, weights (O, ...) of G groups -> (P, O)."""
+    count, groups, depth = patches.shape
     if groups == 1:
-        return patches[0] @ weight.reshape(-1, depth).T
+        return patches[:, 0] @ weight.reshape(-1, depth).T
     if len(weight) == groups:  # depthwise: a product for every channel would be a call for every channel
-        return torch.einsum("gpk,gk->pg", patches, weight.reshape(groups, depth))
+        return (patches * weight.reshape(groups, depth)).sum(2)
     by_group = weight.reshape(groups, -1, depth)
-    return torch.bmm(patches, by_group.transpose(1, 2)).transpose(0, 1).reshape(count, -1)
+    return torch.bmm(patches.transpose(0, 1), by_group.transpose(1, 2)).transpose(0, 1).reshape(count, -1)

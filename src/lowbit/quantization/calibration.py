@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from lowbit.errors import CalibrationError, CalibrationWarning, warn
 from lowbit.graph import Graph
 from lowbit.quantization.belonging import differences
+from lowbit.quantization.calibration_store import read_parts, write_parts
 from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.keep import Keep
 from lowbit.quantization.observers import Histogram
@@ -38,6 +40,15 @@ class Calibration:
     def __post_init__(self) -> None:
         object.__setattr__(self, "histograms", MappingProxyType(dict(self.histograms)))
         object.__setattr__(self, "input_means", MappingProxyType(dict(self.input_means)))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Everything in one file, samples included."""
+        write_parts(path, (dict(self.histograms), dict(self.input_means), self.rows, self.samples))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Calibration:
+        """What :meth:`save` wrote.  Raises CalibrationError for another file."""
+        return cls(*read_parts(path))
 
     def check(self, graph: Graph) -> None:
         """Raises CalibrationError where another graph was observed, naming values and layers that are missing or unexpected."""

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lowbit.numerics import QType
+from lowbit.quantization.observers.aciq import aciq
+from lowbit.quantization.observers.entropy import entropy
 from lowbit.quantization.observers.histogram import Histogram
 from lowbit.quantization.observers.minmax import minmax
+from lowbit.quantization.observers.moving_average import moving_average
 from lowbit.quantization.observers.mse import mse
 from lowbit.quantization.observers.percentile import percentile
 
 __all__ = ["OBSERVERS", "Histogram", "observed_range"]
 
 OBSERVERS: dict[str, Callable[[Histogram, QType, float], tuple[float, float]]] = {
+    "aciq": aciq,
+    "entropy": entropy,
     "minmax": minmax,
+    "moving_average": moving_average,
     "mse": mse,
     "percentile": percentile,
 }

@@ -7,11 +7,13 @@ import numpy as np
 __all__ = ["BINS", "Histogram"]
 
 BINS = 4096  # after growing, at least half of them span the range: 8 bins a step for 8 bits
+_DECAY = 0.99  # of a row's weight in the average range, with every row that follows
 _MOST = 1 << 18  # values binned of one tensor; minimum and maximum are taken of all
 
 
 class Histogram:
-    """Counts of values in BINS equal bins from ``origin`` on, with the exact minimum and maximum.
+    """Counts of values in BINS equal bins from ``origin`` on, with the exact minimum and maximum, and those of what is added
+    at once (a row) as moving averages.
 
     The range grows by doubling the bin width, which merges neighbouring bins without spreading
     their counts.  Memory is constant.  Of a large tensor every k-th value is counted.
@@ -23,6 +25,8 @@ class Histogram:
         self.origin = 0.0
         self.width = 0.0
         self.counts = np.zeros(BINS)
+        self.average_minimum = np.inf
+        self.average_maximum = -np.inf
 
     def add(self, values: np.ndarray, weight: float = 1.0) -> None:
         """Counts finite ``values`` (any shape), each ``weight`` times."""
@@ -32,6 +36,8 @@ class Histogram:
         lo, hi = float(x.min()), float(x.max())
         constant = self.minimum if self.minimum == self.maximum else None
         self.minimum, self.maximum = min(self.minimum, lo), max(self.maximum, hi)
+        if weight:
+            self._average(lo, hi)
         step = -(-x.size // _MOST)
         if step > 1:
             step |= 1  # an odd step visits every residue of the row lengths, which are mostly even
@@ -46,6 +52,13 @@ class Histogram:
             self._grow()
         index = np.clip((x - self.origin) / self.width, 0, BINS - 1).astype(np.int64)
         self.counts += weight * step * np.bincount(index, minlength=BINS)
+
+    def _average(self, lo: float, hi: float) -> None:
+        if self.average_minimum > self.average_maximum:
+            self.average_minimum, self.average_maximum = lo, hi
+        else:
+            self.average_minimum += (1 - _DECAY) * (lo - self.average_minimum)
+            self.average_maximum += (1 - _DECAY) * (hi - self.average_maximum)
 
     @property
     def centers(self) -> np.ndarray:

@@ -23,7 +23,7 @@ def command(
     layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, as 'layer1.*=i8/u8'; repeatable.")] = None,
     calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of samples, shaped like the input.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
-    observer: Annotated[str | None, typer.Option(help="How ranges are chosen: auto, minmax, moving_average, percentile, mse, entropy, aciq.")] = None,
+    observer: Annotated[str | None, typer.Option(help="auto, minmax, moving_average, percentile, mse, entropy or aciq.")] = None,
     granularity: Annotated[str | None, typer.Option(help="Of weight scales: per_channel, per_tensor, per_group:32.")] = None,
     scale: Annotated[str | None, typer.Option(help="float, power_of_two, fixed:<fraction bits>, global:<range>.")] = None,
     first_last_bits: Annotated[

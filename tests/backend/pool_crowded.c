@@ -13,8 +13,8 @@ static _Atomic long helped; /* units that a worker did */
 static _Atomic long total;
 static _Atomic int late_us; /* what a worker loses in every call */
 
-static void job(void *context, int32_t lo, int32_t hi) {
-    (void)context;
+static void add(void *context, void *own, int32_t lo, int32_t hi) {
+    (void)context, (void)own;
     atomic_fetch_add(&total, hi - lo);
     if (pthread_equal(pthread_self(), caller)) {
         usleep(30); /* time for the workers to come, also on a single CPU */
@@ -24,9 +24,11 @@ static void job(void *context, int32_t lo, int32_t hi) {
     if (late_us) usleep((unsigned)late_us);
 }
 
+static const struct lb_job job = {add, NULL, NULL};
+
 static long run(struct lb_pool *pool, int jobs) {
     helped = total = 0;
-    for (int i = 0; i < jobs; i++) lb_pool_run(pool, job, NULL, 16);
+    for (int i = 0; i < jobs; i++) lb_pool_run(pool, &job, NULL, 16);
     if (total != 16L * jobs) printf("%ld units of %ld\n", (long)total, 16L * jobs);
     return helped;
 }

@@ -19,10 +19,27 @@ static struct lb_pool *pool;
 static _Atomic int callers_left;
 static int rounds;
 
-static void add(void *context, int32_t lo, int32_t hi) {
+static void add(void *context, void *own, int32_t lo, int32_t hi) {
+    if (own != context) abort();
     struct data *d = context;
     for (int32_t i = lo; i < hi; i++) d->counts[i] += d->add;
 }
+
+static _Atomic int entered, left;
+
+static void *enter(void *context) {
+    atomic_fetch_add(&entered, 1);
+    return context;
+}
+
+/* The job is not over before everyone left it: whoever asked for it may free what they work on. */
+static void leave(void *context, void *own) {
+    struct data *d = own;
+    if (own != context || d->add <= 0) abort();
+    atomic_fetch_add(&left, 1);
+}
+
+static const struct lb_job job = {add, enter, leave};
 
 static void *caller(void *seed) {
     struct data *d = calloc(1, sizeof *d);
@@ -33,7 +50,7 @@ static void *caller(void *seed) {
         random = random * 1103515245 + 12345;
         uint32_t units = 1 + (random >> 16) % MOST;
         d->add = round % 7 + 1;
-        lb_pool_run(pool, add, d, units);
+        lb_pool_run(pool, &job, d, units);
         for (uint32_t i = 0; i < units; i++) want[i] += d->add;
         for (uint32_t i = 0; i < MOST; i++)
             if (d->counts[i] != want[i]) wrong = "a unit was lost, done twice, or not seen";
@@ -64,6 +81,7 @@ int main(int argc, char **argv) {
         }
         lb_pool_destroy(pool);
     }
+    if (entered != left || entered < callers * rounds) return printf("%d threads entered a job, %d left\n", entered, left);
     puts("ok");
     return 0;
 }

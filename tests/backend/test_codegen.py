@@ -13,7 +13,7 @@ from lowbit.backend.codegen import generate
 from lowbit.errors import UnsupportedOperation, UnsupportedPrecision
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.spec import KernelSpec
+from lowbit.kernels.spec import KernelSpec, spec_from_json
 from lowbit.targets import TARGETS
 
 SPEC = ConvSpec(
@@ -118,3 +118,14 @@ def test_unknown_kind() -> None:
 def test_unknown_form() -> None:
     with pytest.raises(UnsupportedPrecision, match=r"'u8_magic'; forms: .*u8_vnni"):
         generate(conv("u8_magic"), TARGETS["x86-64-v3"])
+
+
+def test_start_is_of_forms_that_start_from_something() -> None:
+    """One name, one meaning: what forms of signed bytes subtract is ``centre``, which JSON says only where there is one."""
+    assert "centre" not in conv().to_json()
+    signed = conv("u8_smull", k_group=8, centre=128)
+    assert signed.to_json()["centre"] == 128
+    assert spec_from_json(signed.to_json()) == signed
+    with pytest.raises(ValueError, match="u8_smull starts its sums from 0, not from 128"):
+        conv("u8_smull", start=128)
+    assert conv("lut_shuffle", start=40).start == 40

@@ -25,11 +25,25 @@ TARGET: Target = find_target("x86-64")
 
 @dataclass(frozen=True)
 class CSpec(KernelSpec):
-    """A kernel given by the body of its C function."""
+    """A kernel given by the body of its C function.  ``scratch``: bytes it asks for at ``m``.
+
+    ``begin``, ``end``: bodies of what is around its units.  ``shared``: what stands before the functions."""
 
     kind: ClassVar[str] = "toy"
     body: str
     count: int = 1
+    scratch: int = 0
+    begin: str = ""
+    end: str = ""
+    shared: str = ""
+
+    @property
+    def scratch_bytes(self) -> int:
+        return self.scratch
+
+    @property
+    def bracketed(self) -> bool:
+        return bool(self.begin or self.end)
 
     @property
     def units(self) -> int:
@@ -40,10 +54,14 @@ class CSpec(KernelSpec):
 def compile_c(spec: CSpec, target: Target, flags: tuple[str, ...] = (), more: str = "", body: str = "") -> bytes:
     """``body``: another one under the same name; ``more``: what it includes."""
     with tempfile.TemporaryDirectory() as folder:
+        around = ""
+        if spec.bracketed:
+            for name, text in (("begin", spec.begin), ("end", spec.end)):
+                around += f"void {spec.symbol(target.name)}__{name}(void *m) {{\n(void)m;\n{text}\n}}\n"
         source = (
-            f"#include <stdint.h>\n#include <string.h>\n{more}"
+            f"#include <stdint.h>\n#include <string.h>\n{more}{spec.shared}\n{around}"
             f"void {spec.symbol(target.name)}(const void *x, const void *r, const void *w, const void *b, const float *s,\n"
-            "    const int32_t *t, void *o, int32_t lo, int32_t hi) {\n"
+            f"    const int32_t *t, void *o, int32_t lo, int32_t hi{', void *m' if spec.scratch else ''}) {{\n"
             "(void)x; (void)r; (void)w; (void)b; (void)s; (void)t; (void)o; (void)lo; (void)hi;\n"
             f"{body or spec.body}\n}}\n"
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lowbit.backend.cache import compile_kernels
-from lowbit.kernels.abi import ARGUMENTS
+from lowbit.kernels.abi import ARGUMENTS, SCRATCH
 from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import TARGETS, Target
 from lowbit.targets.host import host_machine
@@ -26,8 +26,8 @@ _MAIN = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-enum { COUNT = 7, GUARD = 64 };
-void lowbit_kernel(void *, void *, void *, void *, void *, void *, void *, int32_t, int32_t);
+enum { COUNT = 8, GUARD = 64 }; /* the last is scratch memory, which kernels that ask for none do not look for */
+void lowbit_kernel(void *, void *, void *, void *, void *, void *, void *, int32_t, int32_t, void *);
 static void take(void *to, size_t size) {
     if (fread(to, 1, size, stdin) != size) exit(2);
 }
@@ -47,7 +47,7 @@ int main(void) {
         data[i] = memory + GUARD;
         take(data[i], (size_t)size[i]);
     }
-    lowbit_kernel(data[0], data[1], data[2], data[3], data[4], data[5], data[6], range[0], range[1]);
+    lowbit_kernel(data[0], data[1], data[2], data[3], data[4], data[5], data[6], range[0], range[1], data[7]);
     for (int i = -GUARD; i < GUARD; i++)
         if (data[6][i < 0 ? i : size[6] + i] != 0xa5) return 3;
     return fwrite(data[6], 1, (size_t)size[6], stdout) != (size_t)size[6];
@@ -73,8 +73,10 @@ def emulated_targets() -> list[Target]:
 def call_emulated(spec: KernelSpec, target: Target, lo: int, hi: int, arrays: dict[str, np.ndarray | None]) -> None:
     """As ``harness.run_kernel``: writes ``o`` in place.  Fails if the kernel writes beside ``o``."""
     message = struct.pack("<ii", lo, hi)
-    for name in ARGUMENTS:
-        array = arrays.get(name)
+    assert not spec.bracketed, "nobody begins or ends here"
+    scratch = np.random.default_rng(0).integers(0, 256, spec.scratch_bytes, np.uint8) if spec.scratch_bytes else None
+    for name in (*ARGUMENTS, SCRATCH):
+        array = scratch if name == SCRATCH else arrays.get(name)
         message += struct.pack("<q", -1) if array is None else struct.pack("<q", array.nbytes) + array.tobytes()
     command = [QEMU, "-cpu", target.qemu_cpu, str(_program(spec, target))]
     done = subprocess.run(command, input=message, capture_output=True, timeout=120)

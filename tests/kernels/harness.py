@@ -75,13 +75,22 @@ def load_kernels(specs: list[KernelSpec], target: Target) -> list[ctypes._CFuncP
     for spec in specs:
         function = getattr(library, spec.symbol(target.name))
         function.restype = None
-        function.argtypes = [ctypes.c_void_p] * len(ARGUMENTS) + [ctypes.c_int32] * 2
+        asked = [ctypes.c_void_p] if spec.scratch_bytes else []
+        function.argtypes = [*[ctypes.c_void_p] * len(ARGUMENTS), *[ctypes.c_int32] * 2, *asked]
         functions.append(function)
     return functions
 
 
+def _around(spec: KernelSpec, target: Target, which: str) -> ctypes._CFuncPtr:
+    """What begins, or ends, a thread's share of a bracketed kernel's units."""
+    function = getattr(_library(tuple(compile_kernels([spec], target).values())), f"{spec.symbol(target.name)}__{which}")
+    function.restype, function.argtypes = None, [ctypes.c_void_p]
+    return function
+
+
 def run_kernel(spec: KernelSpec, target: Target, lo: int = 0, hi: int | None = None, **arrays: np.ndarray | None) -> None:
-    """Call the kernel on ``arrays`` (keys x, r, w, b, s, t, o; missing = NULL); writes ``o`` in place.
+    """Call the kernel on ``arrays`` (keys x, r, w, b, s, t, o; missing = NULL) and, where it asks for that, scratch memory that
+    holds anything, between its begin and its end; writes ``o`` in place.
 
     Arrays must be contiguous and, where the kernel reads past their end, made by :func:`aligned`.
     """
@@ -91,13 +100,23 @@ def run_kernel(spec: KernelSpec, target: Target, lo: int = 0, hi: int | None = N
         call_emulated(spec, target, lo, spec.units if hi is None else hi, arrays)
         return
     (function,) = load_kernels([spec], target)
+    memory = aligned(np.random.default_rng(0).integers(0, 256, spec.scratch_bytes, np.uint8)) if spec.scratch_bytes else None
+    own = [] if memory is None else [memory.ctypes.data]
     pointers = []
     for name in ARGUMENTS:
         array = arrays.get(name)
         if array is not None and not array.flags.c_contiguous:
             raise ValueError(f"{name} is not contiguous")
         pointers.append(None if array is None else array.ctypes.data)
-    function(*pointers, lo, spec.units if hi is None else hi)
+    around = [_around(spec, target, which) for which in ("begin", "end")] if spec.bracketed else []
+    for begin in around[:1]:
+        begin(*(own or [None]))
+    function(*pointers, lo, spec.units if hi is None else hi, *own)
+    for end in around[1:]:
+        end(*(own or [None]))
+    if memory is not None:
+        behind = np.lib.stride_tricks.as_strided(memory[-1:], (GUARD + 1,), (1,))[1:]
+        assert (behind == 0xA5).all(), f"{spec.symbol(target.name)} wrote behind its scratch memory"
 
 
 def check_case(case: Case, target: Target) -> np.ndarray:
@@ -106,8 +125,6 @@ def check_case(case: Case, target: Target) -> np.ndarray:
     Fails where they differ, where nothing was written, and where the kernel wrote beside its result."""
     where = f"{case.spec.kind} {case.name} on {target.name}"
     memory = {name: aligned(array) for name, array in case.memory.items()}
-    if case.spec.scratch_bytes:
-        memory["t"] = aligned(np.random.default_rng(0).integers(0, 256, case.spec.scratch_bytes, np.uint8))  # may hold anything
     out, units = memory["o"], case.units or case.spec.units
     cuts = sorted({0, units // 3, units // 2, units})
     for lo, hi in reversed(list(itertools.pairwise(cuts))):

@@ -73,6 +73,7 @@ def test_the_same_program(paths: dict[str, Path], monkeypatch: pytest.MonkeyPatc
         (lambda p: p["calls"][1]["args"].pop(), "holds no program: ValueError"),
         (lambda p: p["calls"][1]["args"][0].update(offset=64), "is not the one in the library"),
         (lambda p: p["calls"][1]["args"][0].update(space="heap"), "space is 'heap', must be one of 'null'"),
+        (lambda p: p["calls"][1]["args"][5].update(space="scratch"), "as an earlier lowbit gave it.*compile again"),
         (lambda p: p["calls"][1].update(extent=10**6), "is not the one in the library"),
         (lambda p: p["calls"][0]["fills"].clear(), "is not the one in the library"),
         (lambda p: p["weights"].clear(), r"weights\.bin has \d+ bytes, those of program\.json take \d+"),

@@ -1,4 +1,4 @@
-"""KernelSpec -> TensorIR -> LLVM -> one relocatable object with one function."""
+"""KernelSpec -> TensorIR -> LLVM -> one relocatable object with one function, and two more around a bracketed kernel."""
 
 from __future__ import annotations
 
@@ -51,25 +51,32 @@ class Generated:
 
 def prim_func(spec: KernelSpec, target: Target) -> Any:
     """The TensorIR function of ``spec``.  Raises UnsupportedOperation for a kind without a builder."""
+    return _functions(spec, target)[0]
+
+
+def _functions(spec: KernelSpec, target: Target) -> tuple[Any, ...]:
+    """The kernel, and what begins and ends a thread's share of it where there is such."""
     from lowbit.kernels.vectors import idioms_of
 
     if spec.kind not in KERNELS:
         raise UnsupportedOperation(f"no kernel builder for {spec.kind!r}; kinds with one: {', '.join(sorted(KERNELS))}")
     with idioms_of(target):
-        return named(KERNELS[spec.kind].build)(spec, target)
+        made = named(KERNELS[spec.kind].build)(spec, target)
+    return made if spec.bracketed else (made,)
 
 
 def generate(spec: KernelSpec, target: Target) -> Generated:
     """Compile one kernel for ``target``.  Deterministic: equal arguments give equal bytes."""
-    return compile_function(prim_func(spec, target), spec.symbol(target.name), target)
+    func, *around = _functions(spec, target)
+    return compile_function(func, spec.symbol(target.name), target, *around)
 
 
-def compile_function(func: Any, symbol: str, target: Target) -> Generated:
-    """Compile the PrimFunc ``func``, whose global symbol is ``symbol``."""
+def compile_function(func: Any, symbol: str, target: Target, *around: Any) -> Generated:
+    """Compile the PrimFunc ``func``, whose global symbol is ``symbol``, into one object with those ``around`` it."""
     import tvm
 
     machine = _tvm_target(target)
-    lowered = tvm.IRModule({symbol: func})
+    lowered = tvm.IRModule({symbol: func, **{str(other.attrs["global_symbol"]): other for other in around}})
     for step in _passes(machine):
         lowered = step(lowered)
     module = tvm.get_global_func("target.build.llvm")(lowered, machine)

@@ -11,6 +11,7 @@ from lowbit.backend.address_tables import LAYER_TABLES, AddressTables, address_t
 from lowbit.backend.runtime_object import RUNTIME_FOLDER
 from lowbit.backend.weight_file import WeightFilePlan, WeightsPlace, plan_weight_file
 from lowbit.kernels.layout import ELEMENT_BYTES
+from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Call, Fill, Program, Ref, Weights
 from lowbit.numerics import QType
 from lowbit.targets import Target
@@ -42,6 +43,25 @@ def _long_text(value: str) -> str:
 
 def _ref(ref: Ref) -> str:
     return f"{{{ref.offset}u, LB_{ref.space.upper()}}}"
+
+
+_ARGUMENTS = "const void *, const void *, const void *, const void *, const float *, const int32_t *, void *, int32_t, int32_t"
+
+
+def _declarations(spec: KernelSpec, target: Target) -> str:
+    symbol, memory = spec.symbol(target.name), ", void *" if spec.scratch_bytes else ""
+    around = f"void {symbol}__begin(void *);\nvoid {symbol}__end(void *);\n" if spec.bracketed else ""
+    return f"void {symbol}({_ARGUMENTS}{memory});\n{around}"
+
+
+def _functions(spec: KernelSpec, target: Target) -> str:
+    """kernel, asks of ``lb_op``."""
+    symbol = spec.symbol(target.name)
+    if not (spec.scratch_bytes or spec.bracketed):
+        return f"{symbol}, 0"
+    around = f"{symbol}__begin, {symbol}__end" if spec.bracketed else "0, 0"
+    plain, with_memory = ("0", symbol) if spec.scratch_bytes else (symbol, "0")
+    return f"{plain}, &(const struct lb_asking){{{with_memory}, {around}}}"
 
 
 def _fill(fill: Fill) -> str:
@@ -157,10 +177,9 @@ def driver_source(program: Program, target: Target, prefix: str) -> str:
     operations, first = [], 0
     for call in program.calls:
         refs = ", ".join(map(_ref, call.args))
-        operations.append(f"{{{call.spec.symbol(target.name)}, {{{refs}}}, {call.units}, {first}, {len(call.fills)}}}")
+        operations.append(f"{{{_functions(call.spec, target)}, {{{refs}}}, {call.units}, {first}, {len(call.fills)}}}")
         first += len(call.fills)
-    arguments = "const void *, const void *, const void *, const void *, const float *, const int32_t *, void *, int32_t, int32_t"
-    declarations = "".join(f"void {spec.symbol(target.name)}({arguments});\n" for spec in program.specs)
+    declarations = "".join(_declarations(spec, target) for spec in program.specs)
     return f"""/* Generated: the network {prefix}. */
 #include "tables.h"
 

@@ -6,7 +6,13 @@ One calling convention for all kernels::
                 const float *s, const int32_t *t, void *o, int32_t lo, int32_t hi)
 
 ``[lo, hi)`` is a range of the kernel's ``units``, its parallel loop.  Unused pointers are NULL.
-No two pointers alias.  Kernels allocate nothing and call nothing.
+No two pointers alias.  Kernels allocate nothing and call nothing.  What they become addresses by is in ``t``.
+
+A kernel may ask for more, and only then pays for it.  One with ``scratch_bytes`` has a last argument ``void *m``: memory of
+the working thread, 64-byte aligned, with any content.  One that is ``bracketed`` comes with two functions
+``<symbol>__begin(void *m)`` and ``<symbol>__end(void *m)``: each thread that computes units of a call runs them before the
+first and after the last of these (``m`` as the kernel has it).  So a unit finds what they set up, the tiles of a matrix unit,
+and what ``begin`` and the thread's earlier units left in ``m``.
 
 **Stored integers.**  An activation of at most 8 bits is stored as an unsigned byte, one of 16 bits
 as int16: ``q = stored * step + off`` with (step, off) = (1, 0) for u1..u8 and i16, (1, qmin) for
@@ -49,8 +55,13 @@ class KernelSpec:
 
     @property
     def scratch_bytes(self) -> int:
-        """Bytes of memory that each thread needs, 64-byte aligned, at ``t``; 0: none."""
+        """Bytes of memory that each thread needs, at ``m``; 0: none."""
         return 0
+
+    @property
+    def bracketed(self) -> bool:
+        """Whether threads begin and end their share of its units; its builder then returns (kernel, begin, end)."""
+        return False
 
     @property
     def label(self) -> str:

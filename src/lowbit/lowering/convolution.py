@@ -19,7 +19,7 @@ from lowbit.kernels.packing import Packing
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import emit_from_rows, emit_to_rows, row_layout
 from lowbit.lowering.elementwise import float_bounds
-from lowbit.lowering.program import NULL, SCRATCH, Ref
+from lowbit.lowering.program import NULL, Ref
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
 from lowbit.numerics.groups import expand_groups
@@ -244,9 +244,7 @@ def emit_choice(
             ctx.temporary(packed, choice.spec.src)
             ctx.emit(node, choice.pack, x=x, o=packed)
         x = packed
-    if choice.spec.scratch_bytes:
-        t = SCRATCH
-    elif choice.packing.split is not None:  # the runtime makes the table behind the panels
+    if choice.packing.split is not None:  # the runtime makes the table behind the panels
         t = Ref("weights", w.offset + choice.packing.table_at)
     else:
         t = NULL if choice.table is None else ctx.tables.add(choice.table)

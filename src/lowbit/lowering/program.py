@@ -10,22 +10,20 @@ from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.spec import KernelSpec
 
-__all__ = ["NULL", "SCRATCH", "SPACES", "Buffer", "Call", "Fill", "Packing", "Program", "Ref", "Weights"]
+__all__ = ["NULL", "SPACES", "Buffer", "Call", "Fill", "Packing", "Program", "Ref", "Weights"]
 
 
 @dataclass(frozen=True)
 class Ref:
     """A pointer the runtime forms: ``space`` "arena" / "constants" / "tables" / "weights" + byte ``offset``,
-    or "input" / "output" where ``offset`` is the index of the user's tensor, or "null", or (only for
-    ``t``) "scratch": memory of the working thread, ``KernelSpec.scratch_bytes`` large, with any content."""
+    or "input" / "output" where ``offset`` is the index of the user's tensor, or "null"."""
 
     space: str
     offset: int = 0
 
 
-SPACES = ("null", "arena", "constants", "tables", "weights", "input", "output", "scratch")
+SPACES = ("null", "arena", "constants", "tables", "weights", "input", "output")
 NULL = Ref("null")
-SCRATCH = Ref("scratch")
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,8 @@ class Fill:
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel call.  ``args``: x, r, w, b, s, t, o in the order of kernels/spec.py.  ``extent``: units
-    of a kernel whose spec does not say.  ``tuned``: whether a measured decision chose the kernel; None
+    """One kernel call.  ``args``: x, r, w, b, s, t, o in the order of kernels/spec.py; scratch memory is the runtime's.
+    ``extent``: units of a kernel whose spec does not say.  ``tuned``: whether a measured decision chose the kernel; None
     where there is nothing to decide."""
 
     layer: str

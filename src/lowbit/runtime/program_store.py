@@ -79,6 +79,7 @@ def decode_program(
         data = json.loads(section("program.json"))
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"program.json is no JSON: {error}") from None
+    _refuse_scratch(data)
     PROGRAM(data, "program.json")
     try:
         program = _program(data, manifest, specs, section("addresses.bin"), section("weights.bin"))
@@ -93,6 +94,18 @@ def decode_program(
     if prefix != manifest["prefix"] or not all(claim in library for claim in own):
         raise ArtifactError(f"{program.name}: the program in program.json is not the one in the library")
     return program
+
+
+def _refuse_scratch(data: Any) -> None:
+    """Programs in which scratch memory was an argument among the others: their kernels are called in another way."""
+    calls = data.get("calls") if isinstance(data, dict) else None
+    for call in calls if isinstance(calls, list) else ():
+        args = call.get("args") if isinstance(call, dict) else None
+        if any(isinstance(ref, dict) and ref.get("space") == "scratch" for ref in (args if isinstance(args, list) else ())):
+            raise ArtifactError(
+                "program.json: its kernels take scratch memory as an earlier lowbit gave it; the network runs as it is, but this "
+                "lowbit does not know its program; compile again"
+            )
 
 
 def _program(

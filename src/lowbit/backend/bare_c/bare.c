@@ -124,9 +124,9 @@ int lb_fail(const char *format, ...) {
 
 void lb_forget(struct lb_file file, uint64_t from, uint64_t to) { (void)file, (void)from, (void)to; }
 
-void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units) {
+void lb_pool_run(struct lb_pool *pool, const struct lb_job *job, void *context, uint32_t units) {
     (void)pool;
-    job(context, 0, (int32_t)units);
+    lb_run_alone(job, context, units);
 }
 
 static uint8_t weights_memory[WEIGHT_BYTES] __attribute__((aligned(64)));
@@ -141,7 +141,6 @@ static void *pointer(struct lb_ref ref) {
     case LB_TABLES: return (void *)(uintptr_t)(tables->addresses + ref.offset);
     case LB_INPUT: return (void *)(uintptr_t)input[ref.offset].values;
     case LB_OUTPUT: return output[ref.offset];
-    case LB_SCRATCH: return scratch;
     default: return NULL;
     }
 }
@@ -155,7 +154,14 @@ static void run(void) {
             const struct lb_fill *f = &tables->fills[op->first_fill + k];
             lb_fill_buffer(arena + f->offset, f);
         }
-        op->kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], 0, (int32_t)op->units);
+        const struct lb_asking *asks = op->asks;
+        void *own = asks && asks->kernel ? scratch : NULL;
+        if (asks && asks->begin) asks->begin(own);
+        if (asks && asks->kernel)
+            asks->kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], 0, (int32_t)op->units, own);
+        else
+            op->kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], 0, (int32_t)op->units);
+        if (asks && asks->end) asks->end(own);
     }
 }
 

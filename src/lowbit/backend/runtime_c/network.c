@@ -69,7 +69,8 @@ struct sum {
 
 enum { SUM_WORDS = 1 << 16 }; /* of one unit: few pages, and many units */
 
-static void add_up(void *context, int32_t lo, int32_t hi) {
+static void add_up(void *context, void *own, int32_t lo, int32_t hi) {
+    (void)own;
     struct sum *s = context;
     const uint8_t *p = s->file.data + sizeof(struct header);
     for (uint64_t unit = (uint64_t)lo; unit < (uint64_t)hi; unit++) {
@@ -87,7 +88,8 @@ static void add_up(void *context, int32_t lo, int32_t hi) {
 
 static uint64_t checksum(struct lb_file file, size_t size, struct lb_pool *pool) {
     struct sum s = {.file = file, .words = (size - sizeof(struct header)) / 8};
-    lb_pool_run(pool, add_up, &s, (uint32_t)((s.words + SUM_WORDS - 1) / SUM_WORDS));
+    static const struct lb_job job = {add_up, NULL, NULL};
+    lb_pool_run(pool, &job, &s, (uint32_t)((s.words + SUM_WORDS - 1) / SUM_WORDS));
     lb_forget(file, 0, size);
     return s.sum;
 }
@@ -240,46 +242,53 @@ static void adopt(struct lb_network *net) {
     }
 }
 
-enum { T = 5 }; /* index of the argument `t` */
-
 struct call {
     lb_kernel kernel;
+    const struct lb_asking *asks;
     void *args[7];
     const struct lb_tables *tables;
-    struct area *scratch; /* NULL unless `t` is scratch memory */
+    struct area *area;
 };
 
 /* Once for each operation when one thread computes: lowbit.emulate counts instructions between its calls. */
-static void run_units(void *context, int32_t lo, int32_t hi) {
+static void run_units(void *context, void *own, int32_t lo, int32_t hi) {
     const struct call *c = context;
-    struct area *area = c->scratch;
-    void *t = c->args[T];
-    int slot = 0;
-    if (area) { /* a thread beyond the slots, of a pool that has grown since, waits for one */
-        while (atomic_flag_test_and_set_explicit(&area->taken[slot], memory_order_acquire)) slot = (slot + 1) % area->slots;
-        t = area->arena + scratch_at(c->tables, slot);
-    }
-    c->kernel(c->args[0], c->args[1], c->args[2], c->args[3], c->args[4], t, c->args[6], lo, hi);
-    if (area) atomic_flag_clear_explicit(&area->taken[slot], memory_order_release);
+    void *const *a = c->args;
+    if (c->kernel)
+        c->kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], lo, hi);
+    else
+        c->asks->kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], lo, hi, own);
 }
+
+/* Scratch memory for this thread, where the kernel asks for it.  A thread beyond the slots, of a pool that has grown since,
+ * waits for one. */
+static void *enter(void *context) {
+    const struct call *c = context;
+    struct area *area = c->area;
+    void *own = NULL;
+    if (c->asks->kernel) {
+        int slot = 0;
+        while (atomic_flag_test_and_set_explicit(&area->taken[slot], memory_order_acquire)) slot = (slot + 1) % area->slots;
+        own = area->arena + scratch_at(c->tables, slot);
+    }
+    if (c->asks->begin) c->asks->begin(own);
+    return own;
+}
+
+static void leave(void *context, void *own) {
+    const struct call *c = context;
+    if (c->asks->end) c->asks->end(own);
+    if (!own) return;
+    size_t first = scratch_at(c->tables, 0), pitch = scratch_at(c->tables, 1) - first;
+    atomic_flag_clear_explicit(&c->area->taken[((size_t)((uint8_t *)own - c->area->arena) - first) / pitch], memory_order_release);
+}
+
+static const struct lb_job plain = {run_units, NULL, NULL}, asking = {run_units, enter, leave};
 
 static uint64_t now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void *pointer(const struct lb_network *net, const struct area *area, const float *const *inputs,
-                     float *const *outputs, struct lb_ref ref) {
-    switch (ref.space) {
-    case LB_ARENA: return area->arena + ref.offset;
-    case LB_CONSTANTS: return net->memory + net->constants_at + ref.offset;
-    case LB_WEIGHTS: return net->memory + ref.offset;
-    case LB_TABLES: return (void *)(uintptr_t)(net->tables->addresses + ref.offset); /* kernels only read it */
-    case LB_INPUT: return (void *)(uintptr_t)inputs[ref.offset]; /* kernels only read it */
-    case LB_OUTPUT: return outputs[ref.offset];
-    default: return NULL;
-    }
 }
 
 int lb_run(struct lb_network *net, const float *const *inputs, float *const *outputs, uint64_t *ns) {
@@ -292,17 +301,30 @@ int lb_run(struct lb_network *net, const float *const *inputs, float *const *out
     adopt(net);
     struct area *area = take_area(net);
     if (!area) return lb_fail("%s: out of memory: %zu bytes for activations", t->name, (size_t)t->arena_bytes);
+    const uintptr_t bases[] = {
+        [LB_NULL] = 0,
+        [LB_ARENA] = (uintptr_t)area->arena,
+        [LB_CONSTANTS] = (uintptr_t)(net->memory + net->constants_at),
+        [LB_WEIGHTS] = (uintptr_t)net->memory,
+        [LB_TABLES] = (uintptr_t)t->addresses,
+    };
     uint64_t modes = lb_float_default(), before = ns ? now() : 0;
     for (uint32_t i = 0; i < t->op_count; i++) {
         const struct lb_op *op = &t->ops[i];
-        struct call call = {.kernel = op->kernel, .tables = t};
-        if (op->args[T].space == LB_SCRATCH) call.scratch = area;
-        for (int k = 0; k < 7; k++) call.args[k] = pointer(net, area, inputs, outputs, op->args[k]);
+        struct call call;
+        call.kernel = op->kernel, call.asks = op->asks, call.tables = t, call.area = area;
+        for (int k = 0; k < 7; k++) {
+            const struct lb_ref ref = op->args[k];
+            if (ref.space == LB_INPUT)
+                call.args[k] = (void *)(uintptr_t)inputs[ref.offset]; /* kernels only read it */
+            else
+                call.args[k] = ref.space == LB_OUTPUT ? outputs[ref.offset] : (void *)(bases[ref.space] + ref.offset);
+        }
         for (uint32_t k = 0; k < op->fills; k++) {
             const struct lb_fill *f = &t->fills[op->first_fill + k];
             lb_fill_buffer(area->arena + f->offset, f);
         }
-        lb_pool_run(net->pool, run_units, &call, op->units);
+        lb_pool_run(net->pool, op->asks ? &asking : &plain, &call, op->units);
         if (ns) {
             uint64_t after = now();
             ns[i] = after - before;

@@ -53,7 +53,7 @@ struct worker {
 
 struct lb_pool {
     _Alignas(64) _Atomic uint64_t ticket; /* and what goes with it: one line to fetch */
-    _Atomic(lb_job) job;
+    _Atomic(const struct lb_job *) job;
     _Atomic(void *) context;
     _Atomic uint32_t units;
     _Alignas(64) _Atomic uint32_t done;
@@ -90,19 +90,23 @@ static uint32_t generation(uint64_t ticket) { return (uint32_t)(ticket >> 32); }
 
 /* Work on the job of generation `mine` until no unit is left.  Takes half a fair share at a time, so
  * that few calls are made at first and single units balance the end.  Returns the units done. */
-static uint32_t work(struct lb_pool *pool, uint32_t mine, lb_job job, void *context, uint32_t units, uint32_t threads) {
+static uint32_t work(struct lb_pool *pool, uint32_t mine, const struct lb_job *job, void *context, uint32_t units,
+                     uint32_t threads) {
     uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
     uint32_t own = 0;
+    void *memory = NULL;
     while (generation(ticket) == mine && (uint32_t)ticket != 0) {
         uint32_t left = (uint32_t)ticket, take = left / (2 * threads);
         if (take == 0) take = 1;
         if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket - take, memory_order_acq_rel,
                                                    memory_order_acquire))
             continue;
-        job(context, (int32_t)(units - left), (int32_t)(units - left + take));
+        if (!own && job->enter) memory = job->enter(context); /* `job` and `context` are this job's: it waits for these units */
+        job->run(context, memory, (int32_t)(units - left), (int32_t)(units - left + take));
         ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
         own += take;
     }
+    if (own && job->leave) job->leave(context, memory);
     return own;
 }
 
@@ -136,7 +140,7 @@ static void *worker(void *argument) {
         seen = generation(ticket);
         /* If the job has ended meanwhile these may be those of the next one; then the compare-and-swap
          * in work() fails, since the ticket has moved on. */
-        lb_job job = atomic_load_explicit(&pool->job, memory_order_relaxed);
+        const struct lb_job *job = atomic_load_explicit(&pool->job, memory_order_relaxed);
         void *context = atomic_load_explicit(&pool->context, memory_order_relaxed);
         uint32_t units = atomic_load_explicit(&pool->units, memory_order_relaxed);
         uint32_t own = work(pool, seen, job, context, units, atomic_load_explicit(&pool->width, memory_order_relaxed));
@@ -263,7 +267,7 @@ static void adapt(struct lb_pool *pool, bool trouble) {
 }
 
 /* The job of the pool's owner.  Returns whether it had better been done by fewer. */
-static bool run_together(struct lb_pool *pool, lb_job job, void *context, uint32_t units, uint32_t width) {
+static bool run_together(struct lb_pool *pool, const struct lb_job *job, void *context, uint32_t units, uint32_t width) {
     atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
     atomic_store_explicit(&pool->job, job, memory_order_relaxed);
     atomic_store_explicit(&pool->context, context, memory_order_relaxed);
@@ -293,10 +297,10 @@ static bool run_together(struct lb_pool *pool, lb_job job, void *context, uint32
     return now() - end > 2 * time + LATE_NS;
 }
 
-void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units) {
+void lb_pool_run(struct lb_pool *pool, const struct lb_job *job, void *context, uint32_t units) {
     if (units <= 1 || lb_pool_threads(pool) == 1 || atomic_load_explicit(&pool->busy, memory_order_relaxed) ||
         atomic_exchange_explicit(&pool->busy, true, memory_order_acquire)) {
-        job(context, 0, (int32_t)units);
+        lb_run_alone(job, context, units);
         return;
     }
     uint32_t width = atomic_load_explicit(&pool->width, memory_order_relaxed);
@@ -304,7 +308,7 @@ void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units
     if (width > 1) {
         trouble = run_together(pool, job, context, units, width);
     } else {
-        job(context, 0, (int32_t)units);
+        lb_run_alone(job, context, units);
     }
     adapt(pool, trouble);
     atomic_store_explicit(&pool->busy, false, memory_order_release);

@@ -26,14 +26,25 @@ int lb_cpu_quota(const char *path);
 uint64_t lb_float_default(void);
 void lb_float_restore(uint64_t state);
 
-/* pool.c: threads that share the units [0, units) of one job at a time. */
-typedef void (*lb_job)(void *context, int32_t lo, int32_t hi);
+/* pool.c: threads that share the units [0, units) of one job at a time.  `run` does units [lo, hi).  A thread that does any calls
+ * `enter` (NULL: nothing) before the first and `leave` after the last of them; `own` is what `enter` returned. */
+struct lb_job {
+    void (*run)(void *context, void *own, int32_t lo, int32_t hi);
+    void *(*enter)(void *context);
+    void (*leave)(void *context, void *own);
+};
 struct lb_pool;
 struct lb_pool *lb_pool_create(int threads);
 void lb_pool_destroy(struct lb_pool *pool);
 int lb_pool_threads(const struct lb_pool *pool);
 void lb_pool_resize(struct lb_pool *pool, int threads);
-void lb_pool_run(struct lb_pool *pool, lb_job job, void *context, uint32_t units);
+void lb_pool_run(struct lb_pool *pool, const struct lb_job *job, void *context, uint32_t units);
+/* All of a job in this thread. */
+static inline void lb_run_alone(const struct lb_job *job, void *context, uint32_t units) {
+    void *own = job->enter ? job->enter(context) : NULL;
+    job->run(context, own, 0, (int32_t)units);
+    if (job->leave) job->leave(context, own);
+}
 /* In a child process: forget the parent's threads and start own ones. */
 void lb_pool_forked(struct lb_pool *pool);
 

@@ -8,8 +8,20 @@
 typedef void (*lb_kernel)(const void *x, const void *r, const void *w, const void *b, const float *s,
                           const int32_t *t, void *o, int32_t lo, int32_t hi);
 
-/* LB_SCRATCH: `scratch_bytes` of the thread that computes, with any content.  LB_TABLES: lb_tables.addresses. */
-enum { LB_NULL, LB_ARENA, LB_CONSTANTS, LB_WEIGHTS, LB_INPUT, LB_OUTPUT, LB_SCRATCH, LB_TABLES };
+/* A kernel that asks for scratch memory: `m`, of the thread that computes, `scratch_bytes` large, with any content. */
+typedef void (*lb_kernel_with_memory)(const void *x, const void *r, const void *w, const void *b, const float *s,
+                                      const int32_t *t, void *o, int32_t lo, int32_t hi, void *m);
+
+/* What a kernel asks for: scratch memory, and what each thread that computes any of its units does before the first and after
+ * the last of them.  Each may be NULL. */
+struct lb_asking {
+    lb_kernel_with_memory kernel;
+    void (*begin)(void *m);
+    void (*end)(void *m);
+};
+
+/* LB_TABLES: lb_tables.addresses. */
+enum { LB_NULL, LB_ARENA, LB_CONSTANTS, LB_WEIGHTS, LB_TABLES, LB_INPUT, LB_OUTPUT };
 
 /* A pointer to form: base of `space` + `offset` bytes; for input and output, the index of the tensor. */
 struct lb_ref {
@@ -25,8 +37,9 @@ struct lb_fill {
 };
 
 struct lb_op {
-    lb_kernel kernel;
-    struct lb_ref args[7]; /* x r w b s t o */
+    lb_kernel kernel;             /* NULL where `asks` has one */
+    const struct lb_asking *asks; /* NULL: for nothing */
+    struct lb_ref args[7];        /* x r w b s t o */
     uint32_t units, first_fill, fills;
 };
 

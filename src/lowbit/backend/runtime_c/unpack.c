@@ -213,7 +213,8 @@ static uint64_t place(const struct lb_weights *w, uint32_t block) {
     return w->source + channel * w->runs * w->run_len * (uint32_t)w->field.container / 8;
 }
 
-static void panels(void *context, int32_t lo, int32_t hi) {
+static void panels(void *context, void *own, int32_t lo, int32_t hi) {
+    (void)own;
     const struct layer *l = context;
     const struct lb_weights *w = l->w;
     const int32_t group = (int32_t)w->k_group, stretch = STRETCH / group * group;
@@ -267,7 +268,8 @@ static int32_t *start_table(const struct layer *l, uint32_t blocks) {
 }
 
 /* Steps as they are, or in two: their weights halved downwards, and the other half. */
-static void halved(void *context, int32_t lo, int32_t hi) {
+static void halved(void *context, void *own, int32_t lo, int32_t hi) {
+    (void)own;
     const struct layer *l = context;
     const struct lb_weights *w = l->w;
     const uint32_t group = w->k_group, lane_values = l->block_steps * group, elements = w->nr * group;
@@ -314,7 +316,8 @@ int lb_unpack(const struct lb_tables *tables, struct lb_file file, uint8_t *memo
         l.part_bytes = w->nr * l.group_bytes;
         const uint32_t blocks = (w->n + w->nr - 1) / w->nr;
         if (w->split) l.table = start_table(&l, blocks);
-        lb_pool_run(pool, w->split ? halved : panels, &l, blocks);
+        static const struct lb_job whole = {panels, NULL, NULL}, twice = {halved, NULL, NULL};
+        lb_pool_run(pool, w->split ? &twice : &whole, &l, blocks);
         if (place(w, blocks) - forgotten >= FORGET) { /* all from the start: neighbours may have come back */
             forgotten = place(w, blocks);
             lb_forget(file, 0, forgotten);

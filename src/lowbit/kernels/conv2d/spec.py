@@ -47,11 +47,13 @@ class ConvSpec(ConvGeometry, KernelSpec):
     ``nr`` output channels reads ``window`` input channels from t[block] on; 0 = all.
     Look-up forms: src holds bytes of several channels (PackFieldsSpec), k_group = 1 such byte, t = the
     table of look_up.py, panels [block][step][lane nr] of bytes.
-    Forms of signed bytes: acc = sum_k (stored_x[k] - start) * w[n, k]; b holds the rest.
+    ``start``, of look-up forms: what their byte sums start from.
+    ``centre``, of forms of signed bytes: acc = sum_k (stored_x[k] - centre) * w[n, k]; b holds the rest.
     A form that does some steps twice: K-steps come from t = [start[blocks + 1] | activation offset of each entry] (packing.py).
     """
 
     kind: ClassVar[str] = "conv2d"
+    unsaid: ClassVar[frozenset[str]] = frozenset({"centre"})
     op: str  # "conv2d" or "linear": for the name only
     act: str  # text of the QTypes, "f32" for float
     weight: str
@@ -67,7 +69,15 @@ class ConvSpec(ConvGeometry, KernelSpec):
     parts: int = 1  # 2: 16-bit weights as w = 256 * high + low, panels [step][part][nr][k_group]
     sign: bool = False  # b1 output, or one of two values whose threshold is in b (without residual)
     window: int = 0
-    start: int = 0  # look-up forms: what their byte sums start from; forms of signed bytes: what is subtracted from inputs
+    start: int = 0
+    centre: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a ``start`` of a form that has none: specs made before ``centre`` had a name of its own."""
+        from lowbit.kernels.conv2d.forms import FORMS
+
+        if self.start and self.form in FORMS and FORMS[self.form].element != "index":
+            raise ValueError(f"{self.form} starts its sums from 0, not from {self.start}")
 
     @property
     def generator(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def build(spec: WinogradSpec, target: Target) -> Any:
         pointers["b"] = ("int32", channels * (1 + spec.bias_rows))
     pointers["x"] = (TIR_DTYPE[spec.src.dtype], spec.src.elements + 64)
     pointers["w"] = ("int8" if integer else "float32", spec.blocks * 9 * spec.steps * spec.nr * spec.k_group)
-    pointers["t"] = ("void", 0)
+    pointers["m"] = ("void", 0)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
         epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, integer, False, spec.acc_shift, spec.sign)
         _Nest(kernel, spec, sums, ops, epilogue, target).emit()
@@ -92,9 +92,9 @@ class _Nest:
         self.products, self.starts = u_words + v_words, u_words + v_words + m_words
         self.per_word = 4 // ELEMENT_BYTES[spec.element]
         self.inputs = u_words * self.per_word
-        self.words = kernel.view("t", self.word, sum(spec.scratch_words))
-        self.v = kernel.view("t", self.dtype, (u_words + v_words) * self.per_word)
-        self.u = kernel.view("t", self.u_dtype, u_words * self.per_word)
+        self.words = kernel.view("m", self.word, sum(spec.scratch_words))
+        self.v = kernel.view("m", self.dtype, (u_words + v_words) * self.per_word)
+        self.u = kernel.view("m", self.u_dtype, u_words * self.per_word)
         self.inside = KernelFrame({**kernel.buffers, "x": self.v, "w": self.u})  # what the tiles of M read
         wide = target.vector_bytes // np.dtype(self.dtype).itemsize
         self.lanes = next(lanes for lanes in (wide, wide // 2, 16, 8, 4) if lanes <= wide and spec.src.stride % lanes == 0)

@@ -4,7 +4,7 @@ Inputs are loaded sixteen bytes at a time, ``batch`` steps' worth; a step takes 
 register as an operand "by element" or with one ``dup``.
 
 ``smull`` and ``sdot`` multiply signed bytes.  Stored inputs are unsigned; where they can exceed 127 the kernel
-flips their upper bit, x ^ 0x80 = x - 128 as a signed byte (``ConvSpec.start``; forms/neon.py has the rest).
+flips their upper bit, x ^ 0x80 = x - 128 as a signed byte (``ConvSpec.centre``; forms/neon.py has the rest).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _from_bytes(spec: ConvSpec, dtype: str) -> Spreads:
 
     def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
         values = load(kernel.x, at)
-        if spec.start:
+        if spec.centre:
             values = values ^ splat(T.uint8(_FLIPPED), "uint8")
         values = TB.Bind(T.reinterpret(f"{dtype}x{lanes}", values))
         return lambda step: T.reinterpret("int8x16", lane(values, step, lanes))
@@ -64,7 +64,7 @@ def of_sums(spec: ConvSpec, target: Target) -> Arithmetic:
     (pairs.py), which is the scarce unit; the sum of a * b is found beside."""
 
     def signed(kernel: Any, at: Any) -> Any:
-        return T.reinterpret("int16x8", wrapping("sub", load(kernel.x, at), splat(T.uint8(spec.start), "uint8"), "uint8", 16))
+        return T.reinterpret("int16x8", wrapping("sub", load(kernel.x, at), splat(T.uint8(spec.centre), "uint8"), "uint8", 16))
 
     def spreads(kernel: Any, at: Any) -> Callable[[int], Any]:
         values = TB.Bind(signed(kernel, at))

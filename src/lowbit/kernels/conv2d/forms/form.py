@@ -140,8 +140,8 @@ class Form:
         """The layout it reads instead of the problem's."""
         return src
 
-    def start(self, act_max: int) -> int:
-        """``ConvSpec.start``, unless :meth:`prove` finds it."""
+    def centre(self, act_max: int) -> int:
+        """``ConvSpec.centre``."""
         return 0
 
     def packing(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:

@@ -1,7 +1,7 @@
 """NEON: one multiplier for bytes and int16, byte counts and table look-ups; sdot where the CPU has it.
 
 ``smull`` and ``sdot`` multiply signed bytes.  Stored inputs are unsigned; where they can exceed 127 the kernel
-flips their upper bit, x ^ 0x80 = x - 128 as a signed byte, and the bias holds 128 * sum(w) (``ConvSpec.start``).
+flips their upper bit, x ^ 0x80 = x - 128 as a signed byte, and the bias holds 128 * sum(w) (``ConvSpec.centre``).
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _INT16 = 32767
 
 @dataclass(frozen=True, kw_only=True)
 class _Signed(Form):
-    """Bytes, of which ``start`` is subtracted to multiply them as signed ones."""
+    """Bytes, of which ``centre`` is subtracted to multiply them as signed ones."""
 
     element: str = "i8"
     reads: tuple[str, ...] = ("u8",)
 
-    def start(self, act_max: int) -> int:
+    def centre(self, act_max: int) -> int:
         return _FLIPPED if act_max >= _FLIPPED else 0
 
     def bias_offset(self, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> np.ndarray:
-        return np.asarray(spec.start * weights.sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift)
+        return np.asarray(spec.centre * weights.sum(axis=(1, 2, 3), dtype=np.int64) << spec.acc_shift)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class _Sdot(_Signed):
 class _Smull(_Signed):
     def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
         blocks = weight_blocks(weights, packing)
-        return int16_depth(blocks, -spec.start, act_max - spec.start, run_steps(packing), _BATCH)
+        return int16_depth(blocks, -spec.centre, act_max - spec.centre, run_steps(packing), _BATCH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +70,12 @@ class _SmullPairs(_Signed):
         # what lies behind a run's last value would be multiplied, too
         return runs.length % self.k_group == 0 and super().holds(problem, weights)
 
-    def start(self, act_max: int) -> int:
+    def centre(self, act_max: int) -> int:
         return (act_max + 1) // 2
 
     def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:
         blocks = weight_blocks(weights, packing)
-        return pairs_depth(blocks, -spec.start, act_max - spec.start, run_steps(packing) // 2, _PAIRS_BATCH)
+        return pairs_depth(blocks, -spec.centre, act_max - spec.centre, run_steps(packing) // 2, _PAIRS_BATCH)
 
     def bias_offset(self, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> np.ndarray:
         rows = weight_blocks(weights, packing).astype(np.int64)

@@ -176,7 +176,7 @@ def _draft(form: Form, problem: ConvProblem, parts: int) -> ConvSpec:
         parts=parts,
         sign=p.sign,
         window=int(p.groups > 1),
-        start=form.start(p.act_max),
+        centre=form.centre(p.act_max),
     )
 
 

@@ -50,6 +50,16 @@ def test_every_verb_has_help(verb: str) -> None:
     assert "Usage" in ok(verb, "--help")
 
 
+def test_compile_with_methods(tmp_path: Path) -> None:
+    data, net = tmp_path / "c.npy", tmp_path / "net.lowbit"
+    np.save(data, np.random.default_rng(0).normal(size=(40, 3, 8, 8)).astype(np.float32))
+    arguments = ("compile", "tests.tiny:network", "--config", "w3a8", "--calibration", data, "-o", net)
+    digests = {method: ok(*arguments, "--method", method).split()[-1] for method in ("nearest", "gptq", "gptq,batch_norm")}
+    assert len(set(digests.values())) == 3
+    assert "no method 'magic'; known: auto, best, nearest" in refused(*arguments, "--method", "magic")
+    assert "seconds is what methods may take" in refused(*arguments, "--seconds", "0")
+
+
 def test_compile_and_run(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((12, 3, 8, 8), np.float32)
     np.savez(tmp_path / "images.npz", images=x)

@@ -133,13 +133,14 @@ def numbers_of(graph: Graph, choice: Choice, block: Block) -> Learned:
 
 
 def variables_of(graph: Graph, choice: Choice, config: QuantizationConfig, block: Block, wanted: Mapping[str, Tensor]) -> Learned:
-    """The same with variables: weights between their two integers, at the float weight; biases that move in units of 1/256 of
-    their layer's range; scales that are free."""
+    """The same with variables: weights between their two integers, midway from the float weight to the one it has; biases that
+    move in units of 1/256 of their layer's range; scales that are free."""
     start_at = numbers_of(graph, choice, block)
     soft, unit = {}, {}
     for node in block.layers:
         if rounded_freely(choice, node):
-            soft[node.name] = start(cells_of(graph.constants[node.inputs[1]], choice.layers[node.name].weights.params))
+            held = choice.layers[node.name].weights
+            soft[node.name] = start(cells_of(graph.constants[node.inputs[1]], held.params), held.integers)
         grid = start_at.grids.get(node.name)
         reach = float(wanted[node.name].std()) if grid is None and node.name in wanted else 1.0
         unit[node.name] = (reach if grid is None else float(grid.scale) * (grid.qmax - grid.qmin)) / 256

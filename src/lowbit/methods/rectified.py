@@ -51,10 +51,14 @@ class Rectified:
         return self.steps().detach().numpy().astype(dtype)
 
 
-def start(cells: Cells) -> Rectified:
-    """V such that low + h(V) is the exact weight."""
+def start(cells: Cells, integers: np.ndarray | None = None) -> Rectified:
+    """V such that low + h(V) is the exact weight; with ``integers``, the middle between it and the integer that is there, where
+    that is one of its two neighbours: then what an earlier method found is where learning begins."""
     zeta, gamma = _STRETCH
     rest = torch.from_numpy(cells.exact - cells.low).clamp(0.0, 1.0)
+    if integers is not None:
+        chosen = torch.from_numpy(integers.astype(np.float32) - cells.low)
+        rest = torch.where((chosen == 0) | (chosen == 1), (rest + chosen) / 2, rest)
     v = -torch.log((zeta - gamma) / (rest - gamma) - 1)
     step = torch.from_numpy(np.ascontiguousarray(cells.step))
     return Rectified(v.requires_grad_(), torch.from_numpy(cells.low), step, cells.least, cells.most)

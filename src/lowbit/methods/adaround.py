@@ -121,7 +121,7 @@ class AdaRound:
         began = time.monotonic()
         done = 0.0
         while done < 1.0:
-            rows = torch.randint(len(patches), (self.batch,), generator=generator)
+            rows = torch.randint(len(patches), (min(self.batch, len(patches)),), generator=generator)
             optimizer.zero_grad()
             weight = params.weight if soft is None else soft.weight()
             loss = error(weight, params.bias + unit * shift, rows) / nearest

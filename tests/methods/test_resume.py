@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import lowbit
-from lowbit.methods import AdaRound
+from lowbit.methods import AdaRound, Distillation
+from lowbit.methods.judge import Judge
 from lowbit.methods.store import Store
 from tests.methods.test_methods import QUICK, same
 
@@ -48,3 +49,26 @@ def test_a_damaged_file_is_work_that_is_not_done(graph, calibration, tmp_path: P
         path.write_bytes(path.read_bytes()[: index * 50])
     again = lowbit.quantize(graph, calibration=calibration, config="w3a4", method=QUICK["adaround"], state=tmp_path)
     assert same(again.choice, wanted.choice)
+
+
+def test_distillation_goes_on_from_its_last_check(graph, calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = Distillation(iterations=12, batch=8, checks=3, rate=2e-3)
+
+    def plan(state: Path):
+        return lowbit.quantize(graph, calibration=calibration, config="w3a4", method=method, state=state)
+
+    wanted, plain, judged = plan(tmp_path / "whole"), Judge.error, []
+
+    def interrupted(self, integer):
+        judged.append(0)
+        if len(judged) == 3:  # before, and after four and eight iterations
+            raise KeyboardInterrupt
+        return plain(self, integer)
+
+    monkeypatch.setattr(Judge, "error", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        plan(tmp_path / "parts")
+    monkeypatch.setattr(Judge, "error", plain)
+    resumed = plan(tmp_path / "parts")
+    assert same(resumed.choice, wanted.choice)
+    assert wanted.log[-1].after < wanted.log[-1].before

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +24,10 @@ from lowbit.methods.numbers import cells_of, rounded_freely
 from lowbit.methods.reconstruct import Coins, Learned, run_block, settled, variables_of
 from lowbit.methods.rectified import start_latent
 from lowbit.methods.simulate import grid_of
+from lowbit.methods.store import unfinished
 from lowbit.methods.task import Step, Task
 from lowbit.progress import stage
-from lowbit.quantization import apply
+from lowbit.quantization import Choice, apply
 
 __all__ = ["Distillation"]
 
@@ -65,10 +67,15 @@ class Distillation:
         generator = torch.Generator().manual_seed(self.seed)
         coins = Coins(self.drop, generator) if self.drop else None
         judge = Judge.of(graph, task.held)
+        store = unfinished(task, self)
         best, least = task.choice, judge.error(apply(graph, task.choice))
         first, rows, done, checked = least, len(samples[0]), 0.0, 0
         loss_of = _Loss(graph, inner, self.features)
-        seconds = task.seconds_left()
+        if (kept := store.state("state")) is not None:
+            done, checked, least, loss_of.first = kept["numbers"]
+            _restore(learned, optimizer, generator, kept)
+            best = _with(best, store.get("best"))
+        before, seconds = done, task.seconds_left()
         with stage("distillation", self.iterations, task.progress) as advance:
             while done < 1.0:
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -83,7 +90,7 @@ class Distillation:
                 optimizer.step()
                 done += 1 / self.iterations
                 if seconds is not None:
-                    done = max(done, (time.monotonic() - began) / (0.9 * seconds))
+                    done = max(done, before + (1 - before) * (time.monotonic() - began) / (0.9 * seconds))
                 advance()
                 if done * self.checks >= checked + 1 or done >= 1.0:
                     checked = int(done * self.checks)
@@ -91,6 +98,8 @@ class Distillation:
                     error = math.inf if found is None else judge.error(apply(graph, found))
                     if found is not None and error < least:
                         best, least = found, error
+                        store.keep("best", Choice(found.values, found.layers))
+                    store.keep_state("state", _state(learned, optimizer, generator, (done, checked, least, loss_of.first)))
         what = f"{rows} rows"
         return task.with_choice(best, Step("distillation", what, time.monotonic() - began, first, least))
 
@@ -112,12 +121,40 @@ def _latent(graph: Graph, task: Task, whole: Block) -> Learned:
     return replace(learned, soft=soft)
 
 
+def _variables(learned: Learned) -> list[Tensor]:
+    return [*(soft.v for soft in learned.soft.values()), *learned.shift.values(), *learned.logs.values()]
+
+
+def _state(
+    learned: Learned, optimizer: torch.optim.Optimizer, generator: torch.Generator, numbers: tuple[float, ...]
+) -> dict[str, Any]:
+    """Everything that the next iteration depends on."""
+    variables = [value.detach() for value in _variables(learned)]
+    return {
+        "variables": variables,
+        "optimizer": optimizer.state_dict(),
+        "generator": generator.get_state(),
+        "numbers": list(numbers),
+    }
+
+
+def _restore(learned: Learned, optimizer: torch.optim.Optimizer, generator: torch.Generator, state: Mapping[str, Any]) -> None:
+    for value, kept in zip(_variables(learned), state["variables"], strict=True):
+        value.data.copy_(kept)
+    optimizer.load_state_dict(state["optimizer"])
+    generator.set_state(state["generator"])
+
+
+def _with(choice: Choice, found: Choice | None) -> Choice:
+    return choice if found is None else choice.with_values(found.values).with_layers(found.layers)
+
+
 class _Loss:
     """The first loss is 1 + ``features`` times the first error of features."""
 
     def __init__(self, graph: Graph, inner: list[str], features: float) -> None:
         self._outputs, self._inner, self._features = graph.outputs, inner, features
-        self._logits, self._first = gives_logits(graph), 0.0
+        self._logits, self.first = gives_logits(graph), 0.0
 
     def __call__(self, got: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
         if self._logits:
@@ -125,8 +162,8 @@ class _Loss:
             loss = (p.exp() * (p - q)).sum(1).mean()
         else:
             loss = torch.stack([_relative(got[name], wanted[name]) for name in self._outputs]).mean()
-        self._first = self._first or max(float(loss.detach()), 1e-12)
-        loss = loss / self._first
+        self.first = self.first or max(float(loss.detach()), 1e-12)
+        loss = loss / self.first
         if self._inner and self._features:
             parts = torch.stack([_relative(got[name], wanted[name]) for name in self._inner])
             loss = loss + self._features * parts.mean()

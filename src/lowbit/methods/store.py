@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -49,6 +51,25 @@ class Store:
         structure, arrays = choice_to_dict(found)
         file = io.BytesIO()
         np.savez(file, allow_pickle=False, structure=np.frombuffer(json.dumps(structure).encode(), np.uint8), **arrays)
+        write_whole(self._path(unit), file.getbuffer())
+
+    def state(self, unit: str) -> Any:
+        """Plain values and tensors that were kept in the middle of a unit of work; None where there are none."""
+        import torch
+
+        if self.folder is None:
+            return None
+        with suppress(OSError, ValueError, KeyError, EOFError, RuntimeError, UnpicklingError):
+            return torch.load(self._path(unit), weights_only=True)
+        return None
+
+    def keep_state(self, unit: str, state: Any) -> None:
+        import torch
+
+        if self.folder is None:
+            return
+        file = io.BytesIO()
+        torch.save(state, file)
         write_whole(self._path(unit), file.getbuffer())
 
     def _path(self, unit: str) -> Path:

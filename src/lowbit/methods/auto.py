@@ -24,7 +24,7 @@ SECONDS = 60.0
 class Auto:
     """``seconds``: what all candidates together may take, where the task has no time of its own.
 
-    Equalises neighbouring layers, then rounds anew (AdaRound; where all weights have 8 bits, corrects biases).  Each candidate
+    Equalises neighbouring layers, rounds anew where weights have less than 8 bits (AdaRound), corrects biases.  Each candidate
     starts with the best so far; one that lowers the error on the rows that judge becomes the best, all others are dropped, so
     that the result is never worse there than rounding to nearest."""
 
@@ -47,7 +47,8 @@ def few_rows(task: Task, name: str) -> Task | None:
 def candidates(task: Task) -> list[Method]:
     """What may pay for this configuration, cheap methods first."""
     narrow = any(numbers.weights.params.qtype.bits < 8 for numbers in task.choice.layers.values())
-    return [Equalization(), AdaRound()] if narrow else [Equalization(), BiasCorrection()]
+    rounding: list[Method] = [AdaRound()] if narrow else []
+    return [Equalization(), *rounding, BiasCorrection()]
 
 
 def best_of(task: Task, candidates: Sequence[Method], name: str) -> Task:

@@ -12,10 +12,11 @@ import numpy as np
 
 from lowbit.graph import Node
 from lowbit.methods.corrections import correct_layers
-from lowbit.methods.moments import Moments
+from lowbit.methods.moments import moments_of
 from lowbit.methods.numbers import layer_numbers
 from lowbit.methods.simulate import parameters_of
 from lowbit.methods.task import Task
+from lowbit.methods.walk import Pair
 from lowbit.quantization import Choice, FloatScale, LayerNumbers, PerTensor, Quantized
 
 __all__ = ["BatchNormReestimation"]
@@ -37,7 +38,8 @@ class BatchNormReestimation:
     def __call__(self, task: Task) -> Task:
         return correct_layers(task, "batch norm re-estimation", self._corrected)
 
-    def _corrected(self, task: Task, choice: Choice, node: Node, moments: Moments) -> LayerNumbers | None:
+    def _corrected(self, task: Task, choice: Choice, node: Node, values: dict[str, Pair]) -> LayerNumbers | None:
+        moments = moments_of(task.graph, choice, node, values)
         x, weights = choice.values[node.inputs[0]], choice.layers[node.name].weights
         assert x is not None  # a layer reads integers
         free = isinstance(task.config.scale, FloatScale) and not isinstance(task.config.granularity, PerTensor)

@@ -20,8 +20,8 @@ _NARROW = 4  # up to here the ranges of values are worth learning
 
 @dataclass(frozen=True)
 class Best:
-    """As :class:`Auto`, without its minute: equalisation, AdaRound, block reconstruction where something has at most 4 bits,
-    then the whole network by distillation.  Each is kept only if it lowers the error on the rows that judge."""
+    """As :class:`Auto`, without its minute: equalisation, AdaRound, bias correction, block reconstruction where something has at
+    most 4 bits, then the whole network by distillation.  Each is kept only if it lowers the error on the rows that judge."""
 
     def __call__(self, task: Task) -> Task:
         return best_of(task, candidates(task), "best")
@@ -34,4 +34,4 @@ def candidates(task: Task) -> list[Method]:
     if min(bits, default=8) >= 8:
         return [Equalization(), BiasCorrection(), BatchNormReestimation()]
     blocks = [BlockReconstruction()] if min(bits) <= _NARROW else []
-    return [Equalization(), AdaRound(), *blocks, Distillation(), BiasCorrection()]
+    return [Equalization(), AdaRound(), BiasCorrection(), *blocks, Distillation()]

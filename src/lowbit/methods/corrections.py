@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lowbit.graph import Node
 from lowbit.graph.ops import LAYERS
-from lowbit.methods.moments import Moments, moments_of
 from lowbit.methods.task import Step, Task
 from lowbit.methods.walk import Pair, rows_that_fit, walk
 from lowbit.progress import stage
@@ -18,8 +17,8 @@ from lowbit.quantization import Choice, LayerNumbers
 
 __all__ = ["correct_layers"]
 
-Correction = Callable[[Task, Choice, Node, Moments], LayerNumbers | None]
-"""The new integers of a layer whose outputs have these moments; None: it keeps those it has."""
+Correction = Callable[[Task, Choice, Node, dict[str, Pair]], LayerNumbers | None]
+"""The new integers of a layer that reads these values; None: it keeps those it has."""
 
 
 def correct_layers(task: Task, name: str, correction: Correction) -> Task:
@@ -32,7 +31,7 @@ def correct_layers(task: Task, name: str, correction: Correction) -> Task:
 
         def visit(node: Node, values: dict[str, Pair], _: Tensor) -> Choice:
             nonlocal choice, changed
-            numbers = correction(task, choice, node, moments_of(task.graph, choice, node, values))
+            numbers = correction(task, choice, node, values)
             if numbers is not None:
                 choice, changed = choice.with_layers({node.name: numbers}), changed + 1
             advance(1, f"{name} {node.name}")

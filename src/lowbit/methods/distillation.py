@@ -45,11 +45,11 @@ class Distillation:
     ``drop``: share of activations that stay unrounded.  After each of ``checks`` parts the numbers are judged on the rows
     that are not fitted, and the best are kept."""
 
-    iterations: int = 1000
+    iterations: int = 600
     batch: int = 32
-    rate: float = 5e-4
-    scale_rate: float = 0.001
-    bias_rate: float = 0.02
+    rate: float = 5e-5
+    scale_rate: float = 1e-4
+    bias_rate: float = 0.1
     features: float = 1.0
     drop: float = 0.0
     checks: int = 8

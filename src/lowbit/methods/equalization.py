@@ -30,9 +30,11 @@ class Equalization:
         s_i = sqrt(r_A r_B) / r_B,   r_A = max|W_A[i]|, r_B = max|W_B[:, i]|
 
     pair by pair, ``passes`` times.  ReLU6 has a fixed bound and lets nothing through.  Changes the float graph of the task,
-    equivalent to it but for rounding; ranges are observed again on the kept samples, and weights rounded to nearest."""
+    equivalent to it but for rounding; ranges are observed again on ``rows`` of the kept samples, and weights rounded to
+    nearest."""
 
     passes: int = 20
+    rows: int = 512
 
     def __call__(self, task: Task) -> Task:
         samples = task.samples_for("cross-layer equalisation")
@@ -40,8 +42,7 @@ class Equalization:
         if not pairs:
             return task.with_choice(task.choice, Step("cross-layer equalisation", "no pair of layers that allows it"))
         graph = equalize(task.graph, self.passes)
-        seen = task.calibration.samples or samples
-        calibration = calibrate(graph, [tuple(seen)], keep=0)
+        calibration = calibrate(graph, [tuple(value[: self.rows] for value in task.calibration.samples or samples)], keep=0)
         choice = choose(graph, calibration, task.config)
         calibration = replace(calibration, samples=task.calibration.samples)
         step = Step("cross-layer equalisation", f"{len(pairs)} pairs of layers", time.monotonic() - began)

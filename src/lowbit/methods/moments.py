@@ -1,8 +1,8 @@
-"""Means and deviations of what layers give before their clamp, in the float and in the quantized network."""
+"""What layers give in the float and in the quantized network, before their clamp."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from lowbit.methods.simulate import parameters_of, run_node
 from lowbit.methods.walk import Pair, in_chunks
 from lowbit.quantization import Choice
 
-__all__ = ["Moments", "moments_of"]
+__all__ = ["Moments", "moments_of", "outputs_of"]
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,31 @@ class Moments:
     quantized_deviation: np.ndarray
 
 
+def outputs_of(graph: Graph, choice: Choice, node: Node, values: dict[str, Pair], residual: bool) -> Pair:
+    """(float, quantized) outputs of a layer for all rows without its clamp, with its residual or without."""
+    bare, reads = node.with_attrs(lo=None, hi=None), [node.inputs[0]]
+    if node.attrs.get("residual"):
+        reads += [node.inputs[-1]] if residual else []
+        inputs = node.inputs if residual else node.inputs[:-1]
+        bare = replace(bare, inputs=inputs, attrs={**bare.attrs, "residual": residual})
+    shape = graph.types[node.name].shape[1:]
+    fixed = {node.name: parameters_of(choice, node)}
+
+    def exact(*given: Tensor) -> Tensor:
+        return run_node(graph, bare, dict(zip(reads, given, strict=True)))
+
+    def quantized(*given: Tensor) -> Tensor:
+        return run_node(graph, bare, dict(zip(reads, given, strict=True)), fixed)
+
+    with torch.no_grad():
+        pairs = [values[name] for name in reads]
+        return in_chunks(exact, shape, *(p[0] for p in pairs)), in_chunks(quantized, shape, *(p[1] for p in pairs))
+
+
 def moments_of(graph: Graph, choice: Choice, node: Node, values: dict[str, Pair]) -> Moments:
     """Of one layer, over all rows and positions; without its residual and its clamp."""
-    bare = node.with_attrs(lo=None, hi=None)
-    reads = [node.inputs[0]]
-    if node.attrs.get("residual"):
-        bare = type(node)(node.name, node.op, node.inputs[:-1], {**bare.attrs, "residual": False}, node.source)
-    sides = []
-    for side, layers in ((0, None), (1, {node.name: parameters_of(choice, node)})):
-        with torch.no_grad():
-            y = in_chunks(
-                lambda x, layers=layers: run_node(graph, bare, {reads[0]: x}, layers),
-                graph.types[node.name].shape[1:],
-                values[reads[0]][side],
-            )
-        sides += [_mean(y, node), _deviation(y, node)]
-    return Moments(*sides)
+    exact, quantized = outputs_of(graph, choice, node, values, residual=False)
+    return Moments(_mean(exact, node), _deviation(exact, node), _mean(quantized, node), _deviation(quantized, node))
 
 
 def _others(y: Tensor, node: Node) -> list[int]:

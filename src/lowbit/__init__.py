@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lowbit.evaluation import EvaluationReport, evaluate
     from lowbit.fake import FakeQuantized, QuantDescriptor, TensorQuantizer, finetune
     from lowbit.methods import (
+        ActivationEqualization,
         AdaRound,
         Auto,
         BatchNormReestimation,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from lowbit.simulate import fake_quantize
 
 __all__ = [
+    "ActivationEqualization",
     "AdaRound",
     "AnalysisReport",
     "Auto",
@@ -80,6 +82,7 @@ _HOME = {
     "Dataset": "lowbit.data",
     "EvaluationReport": "lowbit.evaluation",
     "evaluate": "lowbit.evaluation",
+    "ActivationEqualization": "lowbit.methods",
     "AdaRound": "lowbit.methods",
     "Auto": "lowbit.methods",
     "BatchNormReestimation": "lowbit.methods",

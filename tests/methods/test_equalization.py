@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lowbit.methods import Equalization, begin
+from lowbit.methods import ActivationEqualization, Equalization, begin
+from lowbit.methods.activation_equalization import _reach
 from lowbit.methods.equalization import equalize, pairs_of
 from lowbit.methods.judge import float_outputs
-from lowbit.quantization import parse_config
+from lowbit.quantization import calibrate, parse_config
 from tests.graph.build import Build
 from tests.methods.conftest import rows
 
@@ -52,3 +53,34 @@ def test_what_has_two_readers_or_a_bound_is_left_alone(graph, calibration) -> No
     assert "1 pairs of layers" in str(done.log[-1])
     wanted, got = (float_outputs(g, [rows(8)])[0] for g in (graph, done.graph))
     assert got == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+
+
+def test_channels_of_values_become_equal() -> None:
+    graph, x = chain(), rows(64)
+    task = begin(graph, calibrate(graph, [x]), parse_config("w4a4"))
+    done = ActivationEqualization()(task)
+    wanted, got = (float_outputs(g, [x])[0] for g in (graph, done.graph))
+    assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    names = [first.name for first, second in pairs_of(graph) if second.name == "depthwise"]
+    before, after = (_reach(g, [x], names)[names[0]] for g in (graph, done.graph))
+    assert before.max() > 1000 * before.min()
+    assert after.max() < 64.1 * after.min() * before.max() / before.min() / 1000
+
+
+def test_an_upper_bound_is_not_crossed_by_the_samples() -> None:
+    b = Build(3)
+    first = b.conv("first", b.input("x", 1, 3, 8, 8), 8, hi=6.0)
+    b.constants["first.weight"] *= np.geomspace(0.1, 5, 8).reshape(-1, 1, 1, 1)
+    depthwise = b.conv("depthwise", first, 8, groups=8)
+    graph = b.graph(b.linear("fc", b.node("flat", "reshape", b.global_mean("mean", depthwise), shape=(1, 8)), 4))
+    x = rows(64)
+    done = ActivationEqualization()(begin(graph, calibrate(graph, [x]), parse_config("w4a4")))
+    wanted, got = (float_outputs(g, [x])[0] for g in (graph, done.graph))
+    assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()
+    assert not np.allclose(done.graph.constants["first.weight"], graph.constants["first.weight"])
+    clipped = _reach(graph, [x], ["first"])["first"] >= 6.0
+    assert clipped.any()
+    same = [
+        np.array_equal(a, b) for a, b in zip(done.graph.constants["first.weight"], graph.constants["first.weight"], strict=True)
+    ]
+    assert all(np.asarray(same)[clipped])

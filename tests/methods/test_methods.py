@@ -14,6 +14,7 @@ from lowbit.graph import interpret
 from lowbit.graph.ops import LAYERS
 from lowbit.methods import (
     METHODS,
+    ActivationEqualization,
     AdaRound,
     Auto,
     BatchNormReestimation,
@@ -37,6 +38,7 @@ from tests.methods.conftest import module, rows
 
 QUICK = {
     "adaround": AdaRound(iterations=150, batch=128, positions=1024),
+    "activation_equalization": ActivationEqualization(),
     "auto": Auto(seconds=3.0),
     "batch_norm": BatchNormReestimation(),
     "best": Best(),

@@ -1,5 +1,6 @@
 """Methods that find the numbers of an integer network: rounding, scales and biases, from calibration samples."""
 
+from lowbit.methods.activation_equalization import ActivationEqualization
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.auto import Auto
 from lowbit.methods.batch_norm import BatchNormReestimation
@@ -17,6 +18,7 @@ from lowbit.methods.task import Method, Step, Task, begin
 
 __all__ = [
     "METHODS",
+    "ActivationEqualization",
     "AdaRound",
     "Auto",
     "BatchNormReestimation",

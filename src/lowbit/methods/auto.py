@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from lowbit.methods.activation_equalization import ActivationEqualization
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.equalization import Equalization
@@ -18,6 +19,7 @@ __all__ = ["LEAST_ROWS", "Auto", "best_of"]
 LEAST_ROWS = 32
 """Of fewer kept rows nothing is learned: two thirds of them would be fitted well and mean little."""
 SECONDS = 60.0
+_COARSE = 6  # bits of a value up to which its channels should share its grid well
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,13 @@ def candidates(task: Task) -> list[Method]:
     """What may pay for this configuration, cheap methods first."""
     narrow = any(numbers.weights.params.qtype.bits < 8 for numbers in task.choice.layers.values())
     rounding: list[Method] = [AdaRound()] if narrow else []
-    return [Equalization(), *rounding, BiasCorrection()]
+    return [*equalizations(task), *rounding, BiasCorrection()]
+
+
+def equalizations(task: Task) -> list[Method]:
+    """Of weights; of values, too, where one has few bits."""
+    bits = [params.qtype.bits for params in task.choice.values.values() if params is not None]
+    return [Equalization(), ActivationEqualization()] if min(bits, default=8) <= _COARSE else [Equalization()]
 
 
 def best_of(task: Task, candidates: Sequence[Method], name: str) -> Task:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lowbit.methods.adaround import AdaRound
-from lowbit.methods.auto import best_of
+from lowbit.methods.auto import best_of, equalizations
 from lowbit.methods.batch_norm import BatchNormReestimation
 from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.block_reconstruction import BlockReconstruction
@@ -34,4 +34,4 @@ def candidates(task: Task) -> list[Method]:
     if min(bits, default=8) >= 8:
         return [Equalization(), BiasCorrection(), BatchNormReestimation()]
     blocks = [BlockReconstruction()] if min(bits) <= _NARROW else []
-    return [Equalization(), AdaRound(), BiasCorrection(), *blocks, Distillation()]
+    return [*equalizations(task), AdaRound(), BiasCorrection(), *blocks, Distillation()]

@@ -49,12 +49,12 @@ class Equalization:
         return replace(task, graph=graph, calibration=calibration, choice=choice, log=(*task.log, step))
 
 
-def pairs_of(graph: Graph) -> list[tuple[Node, Node]]:
-    """The pairs (A, B) between which channels can be scaled."""
+def pairs_of(graph: Graph, clamped: bool = False) -> list[tuple[Node, Node]]:
+    """The pairs (A, B) between which channels can be scaled; with ``clamped`` also those of which A has an upper bound."""
     users = graph.users()
     found = []
     for first in graph.nodes:
-        if first.op not in LAYERS or first.attrs.get("residual") or first.attrs.get("hi") is not None:
+        if first.op not in LAYERS or first.attrs.get("residual") or (first.attrs.get("hi") is not None and not clamped):
             continue
         if first.attrs.get("lo") not in (None, 0) or len(graph.types[first.name].shape) not in (2, 4):
             continue
@@ -84,25 +84,39 @@ def _keeps_channels(graph: Graph, node: Node) -> bool:
 
 
 def equalize(graph: Graph, passes: int) -> Graph:
-    """The graph with the weights and biases of all its pairs equalised; constants that two layers read are left as they are."""
-    constants = {name: value.astype(np.float64) for name, value in graph.constants.items()}
-    users = graph.users()
-    pairs = [
-        (a, b) for a, b in pairs_of(graph) if all(len(users[n]) == 1 for node in (a, b) for n in node.inputs if n in constants)
-    ]
+    """The graph with the weights and biases of all its pairs equalised."""
+    pairs = pairs_of(graph)
     for _ in range(passes):
         for first, second in pairs:
-            groups = second.attrs.get("groups", 1)
-            w, v = constants[first.inputs[1]], constants[second.inputs[1]]
-            by_input = v.reshape(groups, len(v) // groups, v.shape[1], -1)  # (G, O/G, I/G, taps)
-            range_a = np.abs(w).reshape(len(w), -1).max(1)
-            range_b = np.abs(by_input).max((1, 3)).reshape(-1)
+            w, v = graph.constants[first.inputs[1]], graph.constants[second.inputs[1]]
+            range_a = np.abs(w.astype(np.float64)).reshape(len(w), -1).max(1)
+            range_b = np.abs(_by_input(second, v)).max((1, 3)).reshape(-1)
             known = (range_a > 0) & (range_b > 0)
-            scale = np.ones(len(w))
-            scale[known] = np.sqrt(range_a[known] / range_b[known])
-            constants[first.inputs[1]] = w / scale.reshape((-1,) + (1,) * (w.ndim - 1))
-            if len(first.inputs) > 2:
-                constants[first.inputs[2]] = constants[first.inputs[2]] / scale
-            constants[second.inputs[1]] = (by_input * scale.reshape(groups, 1, -1, 1)).reshape(v.shape)
-    changed = {name: value.astype(np.float32) for name, value in constants.items()}
-    return graph.rebuild(graph.nodes, constants=changed)
+            factor = np.ones(len(w))
+            factor[known] = np.sqrt(range_b[known] / range_a[known])
+            graph = scaled(graph, first, second, factor)
+    return graph
+
+
+def scaled(graph: Graph, first: Node, second: Node, factor: np.ndarray) -> Graph:
+    """The graph in which channel i of what ``first`` gives is ``factor[i]`` > 0 times as large, and ``second`` makes up for it.
+
+    As it is where another node reads one of their constants."""
+    users = graph.users()
+    names = [name for node in (first, second) for name in node.inputs if name in graph.constants]
+    if any(len(users[name]) > 1 for name in names):
+        return graph
+    held = {name: graph.constants[name].astype(np.float64) for name in names}
+    w, v = held[first.inputs[1]], held[second.inputs[1]]
+    changed = {first.inputs[1]: w * factor.reshape((-1,) + (1,) * (w.ndim - 1))}
+    if len(first.inputs) > 2:
+        changed[first.inputs[2]] = held[first.inputs[2]] * factor
+    by_input = _by_input(second, v)
+    changed[second.inputs[1]] = (by_input / factor.reshape(len(by_input), 1, -1, 1)).reshape(v.shape)
+    return graph.rebuild(graph.nodes, constants={name: value.astype(np.float32) for name, value in changed.items()})
+
+
+def _by_input(node: Node, v: np.ndarray) -> np.ndarray:
+    """Weights (O, I, ...) of G groups as (G, O/G, I, taps)."""
+    groups = node.attrs.get("groups", 1)
+    return v.astype(np.float64).reshape(groups, len(v) // groups, v.shape[1], -1)

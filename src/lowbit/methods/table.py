@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lowbit.errors import ConfigError
+from lowbit.methods.activation_equalization import ActivationEqualization
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.auto import Auto
 from lowbit.methods.batch_norm import BatchNormReestimation
@@ -26,6 +27,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "nearest": Nearest,
     "bias_correction": BiasCorrection,
     "equalization": Equalization,
+    "activation_equalization": ActivationEqualization,
     "batch_norm": BatchNormReestimation,
     "gptq": Gptq,
     "adaround": AdaRound,

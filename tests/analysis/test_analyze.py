@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -146,7 +144,7 @@ class StopsAfter:
     def __call__(self, advance: int = 1, description: str | None = None) -> None:
         self.left -= advance
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
+            raise KeyboardInterrupt
 
 
 def test_interrupted_it_reports_what_it_has_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ def test_without_data_a_warning_says_so() -> None:
         ({"weights": "q4"}, r"'q4' is not an integer type; write u1\.\.u8, i2\.\.i8, b1, u16 or i16"),
         ({"weights": "u4"}, r"weights of type u4: weights are symmetric; write i2\.\.i8, i16 or b1"),
         ({"weights": "i4", "nonsense": 3}, "unknown option nonsense; the options of a quantization are first_last_bits, "),
-        ({"weights": "i4", "observer": "max"}, "unknown observer 'max'; known: auto, minmax, mse, percentile"),
+        ({"weights": "i4", "observer": "max"}, "unknown observer 'max'; known: auto, aciq, entropy, "),
         ({"weights": "i4", "granularity": "per_pixel"}, "granularity 'per_pixel'; write per_channel, per_tensor or per_group:"),
         ({"weights": "i4", "scale": "fixed:x"}, "scale 'fixed:x'; write float, power_of_two, fixed:"),
         ({"weights": "i4", "percentile": 20.0}, "percentile 20.0; write a number above 50 and up to 100"),

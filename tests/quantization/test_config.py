@@ -65,7 +65,7 @@ def test_other_forms_are_refused_with_the_list(text: str) -> None:
         ({"weight_container": 2}, ConfigError, "container of 2 bits for 4-bit values; write 4, 8 or 16"),
         ({"activation_container": 12}, ConfigError, "container of 12 bits"),
         ({"first_last_bits": 9}, ConfigError, "first_last_bits 9"),
-        ({"observer": "entropy"}, ConfigError, "known: auto, minmax, mse, percentile"),
+        ({"observer": "max"}, ConfigError, "known: auto, aciq, entropy, minmax, moving_average, mse, percentile"),
         ({"percentile": 30.0}, ConfigError, "percentile 30"),
         ({"granularity": "per_row"}, ConfigError, "per_channel, per_tensor or per_group"),
         ({"granularity": "per_group:0"}, ConfigError, "per_channel, per_tensor or per_group"),

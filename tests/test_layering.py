@@ -16,8 +16,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 ORDER = (
     "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization", "fake",
     "methods", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
-    "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "analysis", "cli",
-    "__main__",
+    "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "analysis", "search",
+    "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here
@@ -28,6 +28,7 @@ HEAVY = {
     "openvino": set(),
     "onnx": set(),
     "matplotlib": set(),
+    "scipy": set(),
 }
 LAZY = {
     "torch": {"frontend", "zoo", "quantization", "fake", "methods", "runtime", "measure", "emulate", "compiler", "bench"}
@@ -36,7 +37,8 @@ LAZY = {
     "onnxruntime": {"measure"},
     "openvino": {"measure"},
     "onnx": {"measure"},
-    "matplotlib": {"reporting"},
+    "matplotlib": {"reporting", "search"},
+    "scipy": {"search"},
 }
 
 # functions of a module that open a later package: methods of the facade that only pass themselves on

@@ -1,0 +1,1 @@
+"""Bits for every layer, found by trials on compiled networks."""

@@ -1,0 +1,78 @@
+"""The best trials of a search as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lowbit.search.show.figures import figure, plain
+from lowbit.search.show.shapes import Result, best, feasible, finite, front, metric, value
+
+__all__ = ["best_table"]
+
+_COLUMNS = ("number", "software_metrics", "hardware_metrics", "scaled_metrics")
+
+
+def best_table(result: Result, rows: int = 10) -> Table:
+    """At most ``rows`` trials (see `shapes.best`) and below them the uniform networks.
+
+    Metrics with one standard error; ``≈`` the trials that cannot be told from it; a measured metric behind the
+    predicted one with their difference; ``*`` on the front.
+    """
+    ahead = len(front(result)) if result["mode"] == "pareto" and len(result["objectives"]) > 1 else 0
+    title = f"{result['network']}, study {result['study']}"
+    if ahead > rows:
+        title += f": {rows} of the {ahead} on the front, evenly along it"
+    elif not feasible(result):
+        title += ": NO trial holds the constraints; the closest"
+    table = Table(title=Text(title), box=box.SIMPLE_HEAD)
+    for heading in _COLUMNS:
+        table.add_column(heading, justify="right" if heading == "number" else "left")
+    for trial in best(result, rows):
+        number = f"{trial['number']}{' *' if trial.get('front') and trial.get('feasible', True) else ''}"
+        if ties := trial.get("ties"):
+            number += "\n≈ " + _few(ties)
+        table.add_row(
+            Text(number), *(Text(_metrics(result, trial, kind)) for kind in ("software", "hardware")), _scaled(result, trial)
+        )
+    if result["uniform"]:
+        table.add_section()
+        for network in result["uniform"]:
+            cells = [Text(_metrics(result, network, kind)) for kind in ("software", "hardware")]
+            table.add_row(Text(network["name"]), *cells, Text(""))
+    return table
+
+
+def _few(ties: list[int], most: int = 4) -> str:
+    return ", ".join(map(str, ties[:most])) + (f", +{len(ties) - most}" if len(ties) > most else "")
+
+
+def _metrics(result: Result, row: Mapping[str, Any], kind: str) -> str:
+    """One a line, the objectives first."""
+    wanted = [objective["name"] for objective in result["objectives"]]
+    names = sorted(
+        (name for name, about in result["metrics"].items() if about.get("kind") == kind),
+        key=lambda name: wanted.index(name) if name in wanted else len(wanted),
+    )
+    lines = []
+    for name in names:
+        if name not in (row.get("metrics") or {}):
+            continue
+        unit = result["metrics"][name].get("unit", "")
+        text = f"{name} {figure(metric(row, name), metric(row, name, 'errors'), unit)}"
+        if (whole := metric(row, name, "measured")) is not None:
+            predicted = metric(row, name)
+            text += f", measured {plain(whole)}" + (f" ({100 * (whole / predicted - 1):+.1f} %)" if predicted else "")
+        lines.append(text)
+    return "\n".join(lines)
+
+
+def _scaled(result: Result, trial: Mapping[str, Any]) -> Text:
+    lines = [f"{name} {plain(number)}" for name, number in (trial.get("scaled") or {}).items() if finite(number) is not None]
+    if result["mode"] == "weighted" and (total := value(result, trial)) is not None:
+        lines.append(f"sum {plain(total)}")
+    return Text("\n".join(lines))

@@ -125,3 +125,13 @@ def test_the_staircase_turns_at_exactly_the_points_nobody_betters(points: list[t
         assert x == a or y == b  # no slopes
         assert h * a <= h * x  # it goes to ever worse x ...
         assert v * b >= v * y  # ... and ever better y
+
+
+def test_of_a_weighted_study_the_front_is_its_best_value() -> None:
+    result = study(mode="weighted")
+    for trial in result["trials"]:
+        trial["front"] = True
+    assert numbers(front(result)) == numbers(best(result, 1))
+    for trial in result["trials"]:
+        trial |= {"value": 1.0, "front": False}
+    assert len(front(result)) == 37

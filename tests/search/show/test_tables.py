@@ -130,3 +130,11 @@ def test_uniform_networks_in_words() -> None:
     ]
     assert line(words(result), "worst everywhere is beaten by 0, 3").endswith("better in one by more than twice the noise)")
     assert "beaten by no trial beyond the noise: best everywhere" in words(result)
+
+
+def test_one_number_orders_single_and_weighted_studies() -> None:
+    assert line(words(study(objectives=1)), "best:") == "best: trial 8, accuracy 0.931 ± 0.008"
+    weighted = line(words(study(mode="weighted")), "best:")
+    assert weighted == "best: trial 33, accuracy 0.897 ± 0.008, latency 1.577 ± 0.010 ms, weighted sum 0.7392"
+    assert not any(text.startswith("best:") for text in words(study()))
+    assert "on the front" not in "".join(words(study(mode="weighted")))

@@ -13,7 +13,20 @@ from lowbit.search.show.comparison import conclusions, ranking, table_rows
 from lowbit.search.show.figures import amount
 from lowbit.search.show.progress import progress
 from lowbit.search.show.series import Comparison, Pair, direction, measures, optimum, pairs
-from lowbit.search.show.shapes import Result, Trial, axes, best, bits, cleaned, complete, feasible, finite, front, layer_names
+from lowbit.search.show.shapes import (
+    Result,
+    Trial,
+    axes,
+    best,
+    bits,
+    cleaned,
+    complete,
+    feasible,
+    finite,
+    front,
+    layer_names,
+    single,
+)
 from lowbit.search.show.wording import words
 
 __all__ = ["comparison_page", "search_page"]
@@ -75,9 +88,11 @@ def _study(result: Result) -> dict[str, Any]:
         [amount(result["space"]["size"]), "plans in the space"],
         [f"{len(done):,}", f"complete of {count(len(result['trials']), 'trial')}"],
         [f"{len(possible):,}", "feasible"],
-        [f"{len(front(result)):,}", "on the front"],
     ]
+    if not single(result):
+        tiles.append([f"{len(front(result)):,}", "on the front"])
     label, values = progress(result)
+    ahead = {trial["number"] for trial in front(result)}
     return {
         "study": result["study"],
         "network": result["network"],
@@ -90,9 +105,10 @@ def _study(result: Result) -> dict[str, Any]:
         "bounds": [bound for text in result["constraints"] if (bound := _bound(text)) is not None],
         "layers": [about.get(name, {"name": name}) for name in names],
         "most": max([8, *(b for b in widths if b <= _WIDEST)]),
-        "trials": [_trial(trial, names) for trial in result["trials"]],
+        "trials": [_trial(trial, names) | {"front": trial["number"] in ahead} for trial in result["trials"]],
         "uniform": result["uniform"],
         "progress": {"label": label, "values": values},
+        "single": single(result),
         "best": first[0]["number"] if first else None,
         "command": result.get("command") or "",
     }
@@ -105,7 +121,6 @@ def _trial(trial: Trial, names: list[str]) -> dict[str, Any]:
         "number": trial["number"],
         "state": trial["state"],
         "feasible": bool(trial.get("feasible", True)),
-        "front": bool(trial.get("front")),
         "ties": list(trial.get("ties") or ()),
         "seconds": trial.get("seconds"),
         "plan": [plan.get(name) for name in names],

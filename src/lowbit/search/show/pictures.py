@@ -16,7 +16,7 @@ from lowbit.files import write_whole
 from lowbit.search.show.figures import plain
 from lowbit.search.show.progress import progress
 from lowbit.search.show.series import Comparison, direction, measures, optimum, values
-from lowbit.search.show.shapes import Result, axes, better, bits, complete, feasible, layer_names, metric, trial_of
+from lowbit.search.show.shapes import Result, axes, better, bits, complete, feasible, front, layer_names, metric, single, trial_of
 
 __all__ = ["check_pictures", "save_comparison_picture", "save_picture"]
 
@@ -88,10 +88,15 @@ def _front(figure: Any, result: Result, _: int | None) -> None:
     if not both:
         raise ConfigError(f"cannot draw the front: no complete trial has both {across} and {up}")
     possible = [t for t in both if t.get("feasible", True)]
+    numbers = {t["number"] for t in front(result)}
     groups: list[tuple[str, list[Mapping[str, Any]], dict[str, Any]]] = [
         ("infeasible", [t for t in both if not t.get("feasible", True)], {"facecolors": "none", "edgecolors": "tab:gray"}),
-        ("feasible", [t for t in possible if not t.get("front")], {"color": "tab:gray", "alpha": 0.6}),
-        ("on the front", [t for t in possible if t.get("front")], {"color": "tab:blue", "zorder": 3}),
+        ("feasible", [t for t in possible if t["number"] not in numbers], {"color": "tab:gray", "alpha": 0.6}),
+        (
+            "the best" if single(result) else "on the front",
+            [t for t in possible if t["number"] in numbers],
+            {"color": "tab:blue", "zorder": 3},
+        ),
     ]
     for label, rows, style in groups:
         if rows:

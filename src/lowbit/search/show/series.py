@@ -41,7 +41,8 @@ def check_scipy() -> None:
 
 def measures(comparison: Comparison) -> list[str]:
     """What every strategy has series of: "best", "hypervolume", both or none."""
-    return [m for m in ("best", "hypervolume") if all(any(s.get(m) or ()) for s in comparison["strategies"].values())]
+    found = comparison["strategies"].values()
+    return [m for m in ("best", "hypervolume") if found and all(any(s.get(m) or ()) for s in found)]
 
 
 def direction(comparison: Comparison, measure: str) -> str:

@@ -38,6 +38,7 @@ __all__ = [
     "layer_names",
     "least",
     "metric",
+    "single",
     "trial_of",
     "value",
 ]
@@ -78,7 +79,12 @@ def feasible(result: Result) -> list[Trial]:
 
 
 def front(result: Result) -> list[Trial]:
-    """Feasible trials that no other dominates, the best of the first objective first."""
+    """Feasible trials that no other dominates, the best of the first objective first; of a weighted or single-objective study
+    those with the best value, whatever their ``front`` says."""
+    if single(result):
+        known = [(number, trial) for trial in feasible(result) if (number := value(result, trial)) is not None]
+        top = max((number for number, _ in known), default=None)
+        return [trial for number, trial in known if number == top]
     found = [trial for trial in feasible(result) if trial.get("front")]
     return sorted(found, key=lambda trial: _rank(result["objectives"][0], trial))
 
@@ -99,6 +105,11 @@ def value(result: Result, trial: Trial) -> float | None:
     return total
 
 
+def single(result: Result) -> bool:
+    """Whether trials are ordered by one number: one objective, or a weighted sum of several."""
+    return bool(result["mode"] == "weighted" or len(result["objectives"]) == 1)
+
+
 def best(result: Result, rows: int) -> list[Trial]:
     """At most ``rows`` trials that a reader wants first.
 
@@ -109,7 +120,7 @@ def best(result: Result, rows: int) -> list[Trial]:
     possible = feasible(result)
     if not possible:
         return sorted(complete(result), key=lambda trial: _missed(result, trial))[:rows]
-    if result["mode"] == "weighted" or len(result["objectives"]) == 1:
+    if single(result):
         return sorted(possible, key=lambda trial: _last(value(result, trial)))[:rows]
     ahead = front(result)
     if len(ahead) > rows:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lowbit.search.show.figures import figure, plain
-from lowbit.search.show.shapes import Result, best, feasible, finite, front, metric, value
+from lowbit.search.show.shapes import Result, best, feasible, finite, front, metric, single, value
 
 __all__ = ["best_table"]
 
@@ -21,9 +21,10 @@ def best_table(result: Result, rows: int = 10) -> Table:
     """At most ``rows`` trials (see `shapes.best`) and below them the uniform networks.
 
     Metrics with one standard error; ``≈`` the trials that cannot be told from it; a measured metric behind the
-    predicted one with their difference; ``*`` on the front.
+    predicted one with their difference; ``*`` on the front, of a weighted or single-objective study the best.
     """
-    ahead = len(front(result)) if result["mode"] == "pareto" and len(result["objectives"]) > 1 else 0
+    stars = {trial["number"] for trial in front(result)}
+    ahead = 0 if single(result) else len(stars)
     title = f"{result['network']}, study {result['study']}"
     if ahead > rows:
         title += f": {rows} of the {ahead} on the front, evenly along it"
@@ -33,7 +34,7 @@ def best_table(result: Result, rows: int = 10) -> Table:
     for heading in _COLUMNS:
         table.add_column(heading, justify="right" if heading == "number" else "left")
     for trial in best(result, rows):
-        number = f"{trial['number']}{' *' if trial.get('front') and trial.get('feasible', True) else ''}"
+        number = f"{trial['number']}{' *' if trial['number'] in stars else ''}"
         if ties := trial.get("ties"):
             number += "\n≈ " + _few(ties)
         table.add_row(

@@ -8,7 +8,7 @@ from typing import Any
 
 from lowbit.reporting.wording import count
 from lowbit.search.show.figures import amount, figure, plain
-from lowbit.search.show.shapes import Result, Trial, best, better, complete, feasible, front, least, metric
+from lowbit.search.show.shapes import Result, Trial, best, better, complete, feasible, front, least, metric, single, value
 
 __all__ = ["beats", "words"]
 
@@ -55,10 +55,21 @@ def _found(result: Result) -> list[str]:
             "no trial is feasible" + ("" if missing else ": each constraint is held by some trial, all together by none")
         )
         lines += [f"{text}: missed by {plain(miss)} at least, in trial {number}" for text, (miss, number) in missing.items()]
-    if possible and result["mode"] == "pareto" and len(result["objectives"]) > 1:
+    if possible and single(result):
+        lines.append(_best(result, best(result, 1)[0]))
+    elif possible:
         ends = [f"{end['number']} for {o['name']}" for o in result["objectives"] if (end := _end(result, o))]
         lines.append(f"{count(len(front(result)), 'trial')} on the front; the ends: {', '.join(ends)}")
     return lines
+
+
+def _best(result: Result, trial: Trial) -> str:
+    parts = [
+        f"{o['name']} {figure(metric(trial, o['name']), metric(trial, o['name'], 'errors'), o.get('unit', ''))}"
+        for o in result["objectives"]
+    ]
+    total = f", weighted sum {plain(value(result, trial))}" if result["mode"] == "weighted" else ""
+    return f"best: trial {trial['number']}, {', '.join(parts)}{total}"
 
 
 def _end(result: Result, objective: Mapping[str, Any]) -> Trial:

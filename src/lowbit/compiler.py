@@ -17,12 +17,24 @@ from lowbit.stage_log import StageLog
 from lowbit.targets import Target
 
 if TYPE_CHECKING:
+    from lowbit.lowering import Program
     from lowbit.methods import Method, QuantizationPlan
     from lowbit.quantization import Calibration
     from lowbit.runtime.compiled import Compiled
     from lowbit.tuning.session import TuneReport
 
-__all__ = ["calibrate", "chosen_config", "compile", "float_graph", "make_config", "quantize", "quantized", "trace", "tune"]
+__all__ = [
+    "build",
+    "calibrate",
+    "chosen_config",
+    "compile",
+    "float_graph",
+    "make_config",
+    "quantize",
+    "quantized",
+    "trace",
+    "tune",
+]
 
 
 def trace(model: Any, example_inputs: Any, name: str | None = None, log: StageLog | None = None) -> Graph:
@@ -258,7 +270,6 @@ def compile(  # the name users expect
     from lowbit.backend.table import backend_of
     from lowbit.lowering import lower, print_program
     from lowbit.measure.precision import check_precision
-    from lowbit.runtime.assemble import assemble
     from lowbit.tuning.lookup import make_lookup
     from lowbit.tuning.session import tune_graph
     from lowbit.tuning.untuned import report_untuned
@@ -291,14 +302,30 @@ def compile(  # the name users expect
     if lookup is not None:
         report_untuned(program, machine, lookup.counts["refused"], progress)
     log("lower", text=print_program(program, machine.name))
+    return build(graph, program, machine, threads, traced, None if noise is None else noise.to_json(), log, progress)
+
+
+def build(
+    graph: Graph,
+    program: Program,
+    machine: Target,
+    threads: int | None = None,
+    traced: Graph | None = None,
+    noise: Mapping[str, Any] | None = None,
+    log: StageLog | None = None,
+    progress: bool | None = None,
+) -> Compiled:
+    """The kernels of a lowered graph, compiled, linked and opened; arguments as of runtime.assemble.assemble."""
+    from lowbit.backend.table import backend_of
+    from lowbit.runtime.assemble import assemble
+
+    backend, log = backend_of(machine), log or StageLog(None)
     with stage("compile kernels", len(program.specs), progress) as advance:
         kernels = backend.compile(program.specs, machine, lambda *_: advance())
     log("kernels")
     sections = backend.link(program, kernels, machine)
     log("link")
-    return assemble(
-        graph, program, kernels, sections, machine, threads, log.seconds, traced, None if noise is None else noise.to_json()
-    )
+    return assemble(graph, program, kernels, sections, machine, threads, log.seconds, traced, noise)
 
 
 def tune(

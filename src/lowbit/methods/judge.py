@@ -84,9 +84,12 @@ class Judge:
         return "KL divergence from float" if self.logits else "squared error relative to float"
 
     def error(self, integer: Graph) -> float:
-        """Of an integer graph, from 0 on.  Logits: mean over the rows of KL(softmax(float) || softmax(quantized)) in nats; else
-        sum |quantized - float|^2 / sum |float - its mean over the rows|^2, of all outputs together."""
-        got = integer_outputs(integer, self.samples)
+        """Of an integer graph: :meth:`distance` of its outputs."""
+        return self.distance(integer_outputs(integer, self.samples))
+
+    def distance(self, got: Sequence[np.ndarray]) -> float:
+        """Of outputs for the rows, from 0 on.  Logits: mean over the rows of KL(softmax(float) || softmax(quantized)) in nats;
+        else sum |quantized - float|^2 / sum |float - its mean over the rows|^2, of all outputs together."""
         if self.logits:
             p, q = (_log_softmax(value) for value in (self.wanted[0], got[0]))
             return float((np.exp(p) * (p - q)).sum(1).mean())

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lowbit.cli.console import notes_for_warnings, results
 from lowbit.cli.files import read_samples
+from lowbit.errors import ConfigError
 from lowbit.files import check_writable
+
+if TYPE_CHECKING:
+    from lowbit.runtime import Compiled
 
 __all__ = ["command"]
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="module:factory, or the name of a network of lowbit.zoo.")],
+    model: Annotated[
+        str | None, typer.Argument(help="module:factory, or the name of a network of lowbit.zoo; none with --from.")
+    ] = None,
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The artifact to write, NAME.lowbit.")],
     weights: Annotated[str | None, typer.Option(help="Integer type of weights: i8, i4, b1, ...; none = float32.")] = None,
     activations: Annotated[str | None, typer.Option(help="Integer type of activations: u8, u4, i16, ...")] = None,
@@ -35,12 +42,21 @@ def command(
     seconds: Annotated[float | None, typer.Option(help="What methods may take; auto takes a minute.")] = None,
     target: Annotated[str, typer.Option(help="A target of `lowbit targets`.")] = "native",
     dump: Annotated[Path | None, typer.Option(help="Write the text of every stage into this folder.")] = None,
+    storage: Annotated[str | None, typer.Option("--from", help="Storage of a `lowbit search`: a plan found there.")] = None,
+    study: Annotated[str | None, typer.Option(help="With --from: which study; default: the only one.")] = None,
+    trial: Annotated[int | None, typer.Option(help="With --from: number of the trial.")] = None,
+    batch: Annotated[int | None, typer.Option(help="With --from: rows; default: as many as were timed.")] = None,
 ) -> None:
     """Compile a PyTorch network to n-bit integers and generated kernels."""
     from lowbit.cli.options import choose_config, names, parse_layers, parse_shape
     from lowbit.targets import find_target
 
     check_writable(output)
+    if storage is not None:
+        _save(_from_study(storage, study, trial, batch, model), output)
+        return
+    if model is None:
+        raise ConfigError("write which network: module:factory, a network of lowbit.zoo, or --from a search")
     find_target(target)
     options: dict[str, object] = {"observer": observer, "granularity": granularity, "scale": scale}
     options = {key: value for key, value in options.items() if value is not None}
@@ -66,6 +82,22 @@ def command(
             method=names(method),
             seconds=seconds,
         )
+    _save(compiled, output)
+
+
+def _from_study(storage: str, study: str | None, trial: int | None, batch: int | None, model: str | None) -> Compiled:
+    from lowbit.search.api import compile_trial
+    from lowbit.search.study import storage_url
+
+    if model is not None:
+        raise ConfigError(f"--from says which network, so {model!r} is one too many")
+    if trial is None:
+        raise ConfigError("--from needs --trial, the number of the plan; `lowbit pareto` shows them")
+    with notes_for_warnings():
+        return compile_trial(storage_url(storage, must_exist=True), study, trial, rows=batch)
+
+
+def _save(compiled: Compiled, output: Path) -> None:
     compiled.save(output)
     results().print(f"{output}: {output.stat().st_size:,} bytes, {len(compiled.manifest['layers'])} layers")
     results().print(f"BLAKE2b-256 {compiled.digest}", soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -447,6 +447,50 @@ def compile_trial(storage: str, study: str | None, number: int, **options: Any) 
         evaluator = evaluator_of(settings, options.get("progress"))
         plan = plan_for(opened, evaluator.space, evaluator, number)
     return build_plan(evaluator, plan, **options)
+
+
+def stored_result(storage: str, study: str | None) -> dict[str, Any]:
+    """What a storage knows of a study; no network is opened."""
+    from lowbit.search.space import stored_space
+    from lowbit.search.study import open_study
+
+    with quiet_optuna():
+        opened = open_study(open_storage(storage), study)
+        identity, notes = opened.user_attrs[ATTRIBUTE]["identity"], Notes(opened)
+        objectives = parse_objectives(
+            {o["name"]: {"scale": o["scale"], "direction": o["direction"]} for o in identity["objectives"]}
+        )
+        constraints = [Constraint.from_json(one) for one in notes.get("constraints", [])]
+        return result_of(
+            opened, stored_space(opened.user_attrs[ATTRIBUTE]["network"], identity["space"]), objectives, constraints
+        )
+
+
+def join(
+    storage: str,
+    study: str | None,
+    *,
+    data: str | None = None,
+    calib_data: str | None = None,
+    threads: int | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+    note: Callable[[str], None] | None = None,
+    heartbeat: float = HEARTBEAT,
+) -> SearchResult:
+    """Works at a study that somebody began, on this machine, until it has its trials.  ``data``, ``calib_data``: where the same
+    images lie here.  Raises ConfigError where the network, the images or the machine are others."""
+    from lowbit.search.study import open_study
+
+    with quiet_optuna():
+        settings = settings_of(open_study(open_storage(storage, heartbeat), study))
+        given: dict[str, Any] = {"data": data, "calib_data": calib_data, "threads": threads}
+        settings = replace(settings, storage=storage, **{key: value for key, value in given.items() if value is not None})
+        opened = opened_of(settings, evaluator_of(settings, progress, note), progress, heartbeat)
+        finished = opened.run(1, timeout, progress)
+        if finished:
+            opened.measure_front()
+        return opened.result(finished)
 
 
 def settings_of(study: Study) -> SearchSettings:

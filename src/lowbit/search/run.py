@@ -64,7 +64,7 @@ def complete(study: Study) -> list[FrozenTrial]:
 @dataclass(eq=False)
 class Loop:
     """``trials``: complete ones that there shall be in the end, of all workers together.  ``wanted``: metrics to compute.
-    ``worker``: said in every trial."""
+    ``worker``: said in every trial.  ``measure``: what finds the metrics of a plan in place of :func:`measured`."""
 
     study: Study
     problem: Problem
@@ -73,6 +73,7 @@ class Loop:
     wanted: Sequence[str]
     worker: str = ""
     timeout: float | None = None
+    measure: Callable[[Plan], dict[str, Any]] | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _failures: int = 0
     _propose: Callable[[Sequence[Tried], Sequence[Plan]], Plan | None] | None = None
@@ -204,7 +205,7 @@ class Loop:
         return None
 
     def _measured(self, plan: Plan) -> dict[str, Any]:
-        return measured(self.problem, plan, self.wanted)
+        return measured(self.problem, plan, self.wanted) if self.measure is None else self.measure(plan)
 
     def best(self) -> str:
         """A few words about the best so far."""

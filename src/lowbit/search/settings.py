@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lowbit.data import Preprocessing
@@ -15,7 +16,7 @@ from lowbit.search.objectives import parse_bound, parse_objectives
 from lowbit.search.space import Rule, SearchSpace
 from lowbit.search.strategies import find_strategy
 
-__all__ = ["SearchSettings", "read_settings"]
+__all__ = ["SearchSettings", "merged", "read_settings"]
 
 _SPACE = ("layers", "weights", "activations", "fixed", "tied", "base", "rule", "rules")
 
@@ -125,9 +126,12 @@ def _tuples(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if key in names and isinstance(value, list) else value for key, value in given.items()}
 
 
-def read_settings(path: str | Path, **flags: Any) -> SearchSettings:
+def read_settings(
+    path: str | Path, flags: Mapping[str, Any] = MappingProxyType({}), space: Mapping[str, Any] = MappingProxyType({})
+) -> SearchSettings:
     """A TOML file whose keys are the fields of SearchSettings, ``[space]`` those of SearchSpace with ``[space.fixed]`` and any
-    number of ``[[space.rule]]``, ``[objectives]`` metric -> scale or {scale, direction}.  ``flags`` that are not None win.
+    number of ``[[space.rule]]``, ``[objectives]`` metric -> scale or {scale, direction}.  ``flags`` and fields of the
+    ``space`` that are not None win.
 
     Raises ConfigError for files that are none, and unknown keys."""
     try:
@@ -136,18 +140,24 @@ def read_settings(path: str | Path, **flags: Any) -> SearchSettings:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML file: {error}") from None
+    if "network" not in held:
+        raise ConfigError(f'{path}: no network; write for example network = "module:factory"')
+    return merged(held, flags, space, str(path))
+
+
+def merged(
+    held: Mapping[str, Any], flags: Mapping[str, Any], space: Mapping[str, Any], where: str = "settings"
+) -> SearchSettings:
+    """Settings from the table of a file, and what is said otherwise.  Raises ConfigError for unknown keys."""
     known = [item.name for item in fields(SearchSettings)]
     if unknown := [key for key in held if key not in known]:
-        raise ConfigError(f"{path}: unknown {', '.join(unknown)}; known: {', '.join(known)}")
-    space = _space(held.pop("space", {}), str(path))
+        raise ConfigError(f"{where}: unknown {', '.join(unknown)}; known: {', '.join(known)}")
     given = {**_tuples(held), **{key: value for key, value in flags.items() if value is not None}}
-    wishes = {key: given.pop(f"space_{key}") for key in ("layers", "weights", "activations") if f"space_{key}" in given}
-    if "network" not in given:
-        raise ConfigError(f'{path}: no network; write for example network = "module:factory"')
-    try:
-        return SearchSettings(**given, space=replace(space, **wishes))
-    except TypeError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    table = given.pop("space", {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{where}: space {table!r}; write a table, [space]")
+    found = replace(_space(table, where), **{key: value for key, value in space.items() if value is not None})
+    return SearchSettings(**given, space=found)
 
 
 def _space(held: Mapping[str, Any], path: str) -> SearchSpace:

@@ -20,7 +20,7 @@ from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
 from lowbit.quantization.patterns import parse_pattern
 from lowbit.quantization.plan import value_grids
 
-__all__ = ["Dimension", "FixedPoint", "Kind", "Rule", "SearchSpace", "Space", "parse_choices", "parse_widths"]
+__all__ = ["Dimension", "FixedPoint", "Kind", "Rule", "SearchSpace", "Space", "parse_choices", "parse_widths", "stored_space"]
 
 
 class Kind(Enum):
@@ -324,8 +324,27 @@ class Space:
         return params if all(params[d.name] in d.texts for d in self.dimensions) else None
 
     def to_json(self) -> dict[str, Any]:
+        """See :func:`stored_space`."""
         return {
             "base": f"{self.base.weights}/{self.base.activations}",
             "fixed": {name: f"{wish.weights or ''}/{wish.activations or ''}" for name, wish in self.fixed.items()},
             "dimensions": [dimension.to_json() for dimension in self.dimensions],
         }
+
+
+def stored_space(network: str, held: Mapping[str, Any]) -> Space:
+    """Inverse of ``Space.to_json``, of a configuration only the types."""
+    weights, _, activations = held["base"].partition("/")
+    dimensions = tuple(
+        Dimension(
+            d["name"], Kind(d["kind"]), tuple(d["layers"]), tuple(c if isinstance(c, int) else _text(c) for c in d["choices"])
+        )
+        for d in held["dimensions"]
+    )
+    fixed = {name: LayerPrecision.parse(text) for name, text in held["fixed"].items()}
+    return Space(network, dimensions, QuantizationConfig(QType.parse(weights), QType.parse(activations)), fixed)
+
+
+def _text(choice: str) -> FixedPoint:
+    width, _, frac = choice.partition(":")
+    return FixedPoint(int(width), int(frac))

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowbit.errors import ConfigError, ToolMissing
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import Study
 
-__all__ = ["ATTRIBUTE", "Notes", "belongs", "open_storage", "open_study", "quiet_optuna", "study_names"]
+__all__ = ["ATTRIBUTE", "Notes", "belongs", "open_storage", "open_study", "quiet_optuna", "storage_url", "study_names"]
 
 ATTRIBUTE = "lowbit"
 """The attribute of a study, and of a trial, that holds what lowbit knows of it."""
@@ -78,6 +79,20 @@ def open_storage(url: str | None, heartbeat: float = HEARTBEAT) -> BaseStorage:
         raise ToolMissing(f"storage {given!r} needs a driver: {error}; for PostgreSQL: pip install lowbit[postgresql]") from None
     except (SQLAlchemyError, RuntimeError) as error:
         raise ConfigError(f"storage {given!r} cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+def storage_url(text: str, must_exist: bool = False) -> str:
+    """A URL as it is, a file as that of SQLite.  Raises ConfigError for a file that is not there, where it must."""
+    if "://" in text:
+        file = Path(text.removeprefix("sqlite:///"))
+        if must_exist and text.startswith("sqlite:///") and not file.exists():
+            raise ConfigError(
+                f"{file} does not exist; write the storage of a search, such as s.db or postgresql://user@host/base"
+            )
+        return text
+    if must_exist and not Path(text).is_file():
+        raise ConfigError(f"{text} does not exist; write the storage of a search, such as s.db or postgresql://user@host/base")
+    return f"sqlite:///{text}"
 
 
 def study_names(storage: BaseStorage) -> list[str]:

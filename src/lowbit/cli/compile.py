@@ -86,7 +86,7 @@ def command(
 
 
 def _from_study(storage: str, study: str | None, trial: int | None, batch: int | None, model: str | None) -> Compiled:
-    from lowbit.search.api import compile_trial
+    from lowbit.search.stored import compile_trial
     from lowbit.search.study import storage_url
 
     if model is not None:

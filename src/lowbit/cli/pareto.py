@@ -29,8 +29,8 @@ def command(
     for path in (html, picture, hypervolume, plan, csv, json):
         if path:
             check_writable(path)
-    from lowbit.search.api import stored_result
     from lowbit.search.show import best_table, save_csv, save_json, save_picture, search_page, words
+    from lowbit.search.stored import stored_result
     from lowbit.search.study import storage_url
 
     found = stored_result(storage_url(storage, must_exist=True), study)

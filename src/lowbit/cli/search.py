@@ -121,7 +121,7 @@ def command(
         "tied": tuple(tuple(part.strip() for part in group.split(",")) for group in tie) if tie else None,
         "base": base,
     }
-    from lowbit.search.api import join, run_search
+    from lowbit.search.described import join, run_search
     from lowbit.search.settings import merged, read_settings
 
     with notes_for_warnings():

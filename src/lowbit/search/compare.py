@@ -10,8 +10,9 @@ import numpy as np
 
 from lowbit.errors import ConfigError
 from lowbit.progress import say
-from lowbit.search.api import Opened, evaluator_of, opened_of
+from lowbit.search.described import evaluator_of, opened_of
 from lowbit.search.fronts import hypervolume_history, reference_point
+from lowbit.search.opening import Opened
 from lowbit.search.run import Loop, measured, tried
 from lowbit.search.settings import SearchSettings
 from lowbit.search.strategies import STRATEGIES, find_strategy

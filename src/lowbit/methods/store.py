@@ -23,7 +23,7 @@ from lowbit.methods.task import Method, Task
 from lowbit.quantization import Choice
 from lowbit.quantization.choice_store import choice_from_dict, choice_to_dict
 
-__all__ = ["Store", "digest_of", "unfinished"]
+__all__ = ["Store", "digest_of", "store_in", "unfinished"]
 
 _KEPT = 16
 """Folders of the latest work; older ones are removed when a new one is begun."""
@@ -88,15 +88,20 @@ def digest_of(arrays: Sequence[np.ndarray]) -> str:
 
 def unfinished(task: Task, method: Method) -> Store:
     """The store of this method on this task: of the same graph, numbers, rows, hyper-parameters and seconds."""
-    if task.state is None:
+    return store_in(task.state, task, method, _KEPT)
+
+
+def store_in(where: Path | None, task: Task, method: Any, kept: int) -> Store:
+    """A folder of ``where`` that belongs to this method, or several, on this task; the ``kept`` latest ones stay."""
+    if where is None:
         return Store(None)
     structure, arrays = choice_to_dict(task.choice)
     parts = [fingerprint(task.graph), json.dumps(structure, sort_keys=True), digest_of([arrays[name] for name in sorted(arrays)])]
     parts += [digest_of(task.fit), repr(method), repr(task.config), repr(task.seconds)]
-    folder = task.state / hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+    folder = where / hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        others = sorted((path for path in task.state.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-        for old in others[:-_KEPT]:
+        others = sorted((path for path in where.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+        for old in others[:-kept]:
             shutil.rmtree(old, ignore_errors=True)
     return Store(folder if folder.is_dir() else None)

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from lowbit.errors import ConfigError
+from lowbit.files import cache_folder
 from lowbit.graph import Graph
 from lowbit.graph.ops import LAYERS
 from lowbit.methods import Method, QuantizationPlan, begin, method_of
+from lowbit.methods.store import store_in
 from lowbit.methods.task import Step, Task
 from lowbit.numerics import QParams, QType
 from lowbit.quantization import Calibration, LayerNumbers, QuantizationConfig, choose
@@ -20,6 +22,9 @@ from lowbit.quantization.plan import Plan, make_plan
 from lowbit.search.space import Choice, FixedPoint, Kind, Space
 
 __all__ = ["Numbers"]
+
+_KEPT = 64  # networks of one width whose integers are kept in the user's cache folder
+_UNIT = "choice"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +90,19 @@ class Numbers:
         }
         config = self.space.config({name: c if isinstance(c, int) else str(c) for name, c in params.items()})
         task = self._begin(shared.graph, shared.calibration, config)
-        for method in methods:
-            before = task.graph
-            task = method(task)
-            if task.graph is not before:
-                raise ConfigError(
-                    f"{type(method).__name__} changes the float network, which plans share; name equalization first, then for "
-                    "example adaround: method equalization,adaround"
-                )
+        store = store_in(cache_folder() / "search" / "numbers", task, tuple(methods), _KEPT)
+        if (known := store.get(_UNIT)) is not None:
+            task = task.with_choice(known)
+        else:
+            for method in methods:
+                before = task.graph
+                task = method(task)
+                if task.graph is not before:
+                    raise ConfigError(
+                        f"{type(method).__name__} changes the float network, which plans share; name equalization first, then "
+                        "for example adaround: method equalization,adaround"
+                    )
+            store.keep(_UNIT, task.choice)
         self.log.extend(replace(step, method=f"{step.method}, {bits}-bit weights") for step in task.log)
         found = {}
         for node in task.graph.nodes:

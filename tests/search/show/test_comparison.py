@@ -56,6 +56,12 @@ def test_three_seeds_conclude_nothing() -> None:
     assert " is ahead of " in text(comparison({"a": 0.9, "b": 0.1}, seeds=4))
 
 
+def test_three_seeds_conclude_nothing_beside_many() -> None:
+    c = comparison({"a": 0.9, "b": 0.1}, seeds=30)
+    c["strategies"]["b"] = comparison({"b": 0.1}, seeds=3)["strategies"]["b"]
+    assert [p.p < 0.001 and not p.different for p in pairs(c, "best", 30)] == [True]
+
+
 def test_too_many_pairs_for_so_few_seeds_are_said() -> None:
     many = comparison({name: 0.1 * i for i, name in enumerate("abcdef", 3)}, seeds=5)
     assert least_p(many, "best") == pytest.approx(15 * 2 / 252)

@@ -92,6 +92,10 @@ def test_hover_shows_the_plan_the_metrics_and_the_noise(show: Show) -> None:
     assert count(browser, "#halo ellipse") == 1
     heights = [float(r.get_attribute("height")) for r in browser.find_elements("css selector", "#tip .layer rect")]
     widths = [int(t[1:]) for pair in trial["layers"].values() for t in pair]
+    tops = [float(r.get_attribute("y")) for r in browser.find_elements("css selector", "#tip .layer rect")]
+    ends = {round(top + h, 1) for top, h in zip(tops[0::2], heights[0::2], strict=True)}
+    assert ends == {32}  # weights stand on the line ...
+    assert set(tops[1::2]) == {32.5}  # ... activations hang from it
     assert [round((h + 0.5) / (heights[0] + 0.5) * widths[0], 1) for h in heights] == widths
 
 
@@ -163,7 +167,12 @@ def test_axes_change_and_the_stairs_lead_the_right_way(show: Show, across: str, 
     path = [float(v) for v in re.findall(r"[HV]([\d.]+)", stairs.get_attribute("d"))]
     xs, ys = path[1:-1:2], path[0::2]
     assert xs == sorted(xs, reverse=signs[0] > 0)  # from the best of x, on the right if larger is better
-    assert ys[:-1] == sorted(ys[:-1], reverse=signs[1] > 0)  # pixels grow downwards
+    assert ys == sorted(ys, reverse=signs[1] > 0)  # pixels grow downwards
+    plot = browser.find_element("id", "scatter")
+    width, height = (float(plot.get_attribute(name)) for name in ("width", "height"))
+    start = [float(v) for v in re.findall(r"[\d.]+", stairs.get_attribute("d"))][:2]
+    assert start[1] == (height - 46 if signs[1] > 0 else 26)  # from the worst y ...
+    assert path[-1] == (64 if signs[0] > 0 else width - 20)  # ... to the worst x
 
 
 def test_the_number_of_the_trial_is_an_axis_without_stairs(show: Show) -> None:
@@ -236,6 +245,13 @@ def test_one_to_four_objectives(show: Show, objectives: int) -> None:
     assert texts(browser, "#parallel .axis") == [o["name"] for o in result["objectives"]]
     assert count(browser, "#parallel .thread") == len(complete(result))
     assert texts(browser, "#progressing") == ["best accuracy against trials" if objectives == 1 else "hypervolume against trials"]
+    for i, o in enumerate(result["objectives"]):  # better is up
+        known = drawn(result, *(o["name"] for o in result["objectives"]))
+        sign = 1 if o["direction"] == "maximize" else -1
+        top = max(known, key=lambda t: sign * t["metrics"][o["name"]])["number"]
+        lines = {t["number"]: browser.find_element("css selector", f'.thread[data-number="{t["number"]}"]') for t in known}
+        ys = {n: float(line.get_attribute("points").split()[i].split(",")[1]) for n, line in lines.items()}
+        assert ys[top] == min(ys.values())
     thread = browser.find_elements("css selector", "#parallel .thread")[0]
     browser.execute_script("arguments[0].dispatchEvent(new MouseEvent('click'))", thread)
     assert texts(browser, "#chosen")[0].startswith(f"Trial {thread.get_attribute('data-number')},")

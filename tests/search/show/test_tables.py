@@ -72,7 +72,7 @@ def test_markup_in_names_is_text() -> None:
 def test_states_and_the_space() -> None:
     lines = words(study())
     assert line(lines, "trials:") == "trials: 38 complete, 1 failed, 1 waiting; 37 of 38 hold accuracy >= 0.8"
-    assert "5.1e+50 plans over 6 choices" in "\n".join(lines)
+    assert "5.1e+50 plans over 6 dimensions" in "\n".join(lines)
     assert line(lines, "noise on 1,000 images").endswith("standard error of accuracy 0.008, spread of latency 0.01 ms")
     assert line(lines, "compile trial 8").endswith("lowbit compile --from sqlite:///s.db --trial 8 -o best.lowbit")
 

@@ -36,7 +36,7 @@ def _about(result: Result) -> list[str]:
     lines += [f"{key}: {text}" for key, text in (result.get("facts") or {}).items()]
     size, tried = result["space"]["size"], len(complete(result))
     looked = f"; {count(tried, 'trial')} complete, {100 * tried / size:.2g} % of them" if 0 < tried <= size else ""
-    lines.append(f"{amount(size)} plans over {count(len(result['space']['dimensions']), 'choice')}{looked}")
+    lines.append(f"{amount(size)} plans over {count(len(result['space']['dimensions']), 'dimension')}{looked}")
     return lines
 
 

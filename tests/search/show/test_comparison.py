@@ -15,7 +15,7 @@ from rich.console import Console
 from lowbit.errors import ToolMissing
 from lowbit.search.show import comparison_page, comparison_table, conclusions
 from lowbit.search.show.comparison import ranking
-from lowbit.search.show.series import _mann_whitney, at, holm, least_p, measures, pairs, reached
+from lowbit.search.show.series import at, holm, least_p, length, mann_whitney, measures, pairs, reached, sign_test
 from tests.search.show.samples import comparison
 
 stats = pytest.importorskip("scipy.stats", reason="pip install lowbit[search]")
@@ -51,7 +51,7 @@ def test_a_difference_within_the_noise_is_none_however_small_p_is() -> None:
 
 def test_three_seeds_conclude_nothing() -> None:
     few = comparison({"a": 0.9, "b": 0.1}, seeds=3)
-    assert "with 3 seeds no test can conclude: at least 4 are needed" in text(few)
+    assert "best: with 3 seeds no test can conclude: at least 4 of two strategies are needed" in text(few)
     assert " is ahead of " not in text(few)
     assert " is ahead of " in text(comparison({"a": 0.9, "b": 0.1}, seeds=4))
 
@@ -59,7 +59,38 @@ def test_three_seeds_conclude_nothing() -> None:
 def test_three_seeds_conclude_nothing_beside_many() -> None:
     c = comparison({"a": 0.9, "b": 0.1}, seeds=30)
     c["strategies"]["b"] = comparison({"b": 0.1}, seeds=3)["strategies"]["b"]
-    assert [p.p < 0.001 and not p.different for p in pairs(c, "best", 30)] == [True]
+    assert pairs(c, "best", 30) == []
+    assert "with 3 seeds no test can conclude" in text(c)
+    c["strategies"]["c"] = comparison({"c": 0.8}, seeds=30)["strategies"]["c"]
+    assert "best: fewer than 4 seeds, shown and not tested: b" in text(c)
+    assert "a is ahead of c" in text(c)
+    order = next(said for said in conclusions(c) if said.startswith("best after 30"))
+    assert [part.split()[0] for part in order.partition(": ")[2].split("), ")] == ["a", "c", "b"]
+
+
+def test_a_strategy_without_chance_is_one_observation() -> None:
+    c = comparison({"a": 0.9, "b": 0.7}, seeds=5)
+    c["strategies"]["a"]["best"] = [c["strategies"]["a"]["best"][0]] * 5
+    assert [p.p for p in pairs(c, "best", 30)] == [2 / 32]  # five seeds below one value, not five pairs of five
+    assert "best: the same run for every seed, one observation: a" in text(c)
+    assert "no difference can reach p < 0.05 (the smallest possible is 0.062)" in text(c)
+    assert " is ahead of " not in text(c).split("hypervolume")[0]
+    c["strategies"]["b"]["best"] = [c["strategies"]["b"]["best"][0]] * 5
+    assert "a is ahead of b (p = 0," in text(c)
+
+
+@given(st.lists(st.integers(-3, 3), max_size=12))
+def test_signs_are_those_of_scipy(found: list[int]) -> None:
+    above, below = sum(v > 0 for v in found), sum(v < 0 for v in found)
+    expected = stats.binomtest(above, above + below).pvalue if above + below else 1.0
+    assert sign_test(found, 0) == pytest.approx(expected)
+
+
+def test_an_enumeration_is_drawn_as_far_as_the_budgets() -> None:
+    c = comparison(trials=30)
+    c["strategies"]["all"] = {"best": [[0.5] * 700], "hypervolume": [[0.5] * 700], "seconds": [1.0]}
+    assert length(c, "best") == 30
+    assert length(c | {"trials": []}, "best") == 700
 
 
 def test_too_many_pairs_for_so_few_seeds_are_said() -> None:
@@ -91,18 +122,18 @@ def test_exact_p_is_that_of_scipy_without_ties(first: list[float], second: list[
     if set(first) & set(second):
         return
     expected = stats.mannwhitneyu(first, second, alternative="two-sided", method="exact").pvalue
-    assert _mann_whitney(first, second) == pytest.approx(expected)
+    assert mann_whitney(first, second) == pytest.approx(expected)
 
 
 def test_p_with_ties_and_infinities() -> None:
-    assert _mann_whitney([1.0] * 5, [1.0] * 5) == 1.0
-    assert _mann_whitney([1.0] * 20, [1.0] * 20) == 1.0
-    assert _mann_whitney([-math.inf] * 5, [1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(2 / 252)
+    assert mann_whitney([1.0] * 5, [1.0] * 5) == 1.0
+    assert mann_whitney([1.0] * 20, [1.0] * 20) == 1.0
+    assert mann_whitney([-math.inf] * 5, [1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(2 / 252)
     # one dealt value in common: 1 1 | 1 2 2; of 10 ways to deal two places, ranks 2 2 2 4.5 4.5; sum 4 is 3 ways, 9 is 1 way,
     # 6.5 is 6 ways; expected 6, so |d| = 2, 3, 0.5
-    assert _mann_whitney([1.0, 1.0], [1.0, 2.0, 2.0]) == pytest.approx(4 / 10)
+    assert mann_whitney([1.0, 1.0], [1.0, 2.0, 2.0]) == pytest.approx(4 / 10)
     many = [float(i) for i in range(12)]
-    assert _mann_whitney(many, [v + 100 for v in many]) < 1e-4
+    assert mann_whitney(many, [v + 100 for v in many]) < 1e-4
 
 
 def test_holm_by_hand() -> None:
@@ -146,7 +177,7 @@ def test_nothing_found_yet_is_worst() -> None:
     c = comparison({"a": 0.9, "b": 0.8})
     c["strategies"]["b"]["best"] = [[None] * 30] * 5
     assert ranking(c, "best", 30) == ["a", "b"]
-    assert "a is ahead of b (p = 0.0079)" in text(c)
+    assert "a is ahead of b (p = 0.062)" not in text(c)
     assert "b - (- to -)" in text(c)
     c["strategies"]["a"]["best"] = [[None] * 30] * 5
     assert " is ahead of " not in text(c | {"trials": [30], "optimum": None}).split("hypervolume")[0]

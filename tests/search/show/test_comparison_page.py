@@ -75,6 +75,15 @@ def test_pairs_mark_who_is_ahead(show: Show) -> None:
     assert count(browser, "#pairs .different") == 0
 
 
+def test_an_enumeration_ends_at_the_budget(show: Show) -> None:
+    c = comparison(trials=30)
+    c["strategies"]["all"] = {"best": [[0.5] * 700], "hypervolume": [[0.5] * 700], "seconds": [1.0]}
+    browser = show(comparison_page(c))
+    assert count(browser, "#lines .step") == 30
+    assert len(heights(browser, "all")) == 30
+    assert any("fewer than 4 seeds, shown and not tested: all" in text for text in texts(browser, "#words p"))
+
+
 def test_columns_sort(show: Show) -> None:
     browser = show(comparison_page(comparison()))
     head = texts(browser, "#table th")

@@ -109,8 +109,36 @@ def test_ties_are_faint_and_ringed(show: Show) -> None:
     browser = show(search_page(result))
     assert "tie" in point(browser, other["number"]).get_attribute("class").split()
     assert count(browser, "#scatter .pt.tie") == 1
-    assert f"cannot be told from {other['number']}" in over(browser, point(browser, first["number"]))
+    assert f"as good within the noise: {other['number']}" in over(browser, point(browser, first["number"]))
     assert count(browser, "#halo .ring") == 1
+
+
+def test_a_member_of_the_front_that_noise_put_there_is_paler(show: Show) -> None:
+    """It is worse than another beyond the noise in one objective, and better in none."""
+    result = study(trials=20)
+    for trial in result["trials"]:
+        trial["ties"] = []
+    first, second = front(result)[:2]
+    first["ties"] = [second["number"]]
+    browser = show(search_page(result))
+    assert count(browser, "#scatter .pt.weak") == 1
+    assert "weak" in point(browser, first["number"]).get_attribute("class").split()
+    assert "on the front by less than the noise" in over(browser, point(browser, first["number"]))
+    second["ties"] = [first["number"]]
+    browser = show(search_page(result))
+    assert count(browser, "#scatter .pt.weak") == 0
+
+
+def test_why_a_trial_failed_and_whose_plan_it_repeats(show: Show) -> None:
+    result = study(trials=8)
+    result["trials"][1]["failed"] = "LowbitError: no <i>kernel</i>"
+    result["trials"][3]["same_as"] = 0
+    result["constraints"], result["limits"] = ["accuracy >= float - 1%"], {"accuracy >= float - 1%": 0.85}
+    browser = show(search_page(result))
+    assert count(browser, "#scatter .bound") == 1
+    for number, words in ((1, "LowbitError: no <i>kernel</i>."), (3, "The same plan as trial 0")):
+        browser.execute_script(f"choose({number})")
+        assert words in texts(browser, "#facts")[0]
 
 
 def test_a_click_gives_plan_metrics_and_command(show: Show) -> None:

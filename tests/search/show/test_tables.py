@@ -58,7 +58,9 @@ def test_ties_are_marked_and_said() -> None:
         trial["ties"] = []
     first["ties"] = [3, 4, 5, 6, 7, 9]
     assert "≈ 3, 4, 5, 6, +2" in printed(best_table(result))
-    assert f"trial {first['number']} cannot be told from 3, 4, 5, 6, 7, 9: they differ by less than the noise" in words(result)
+    assert f"trial {first['number']} ties with 3, 4, 5, 6, 7, 9: in no objective are they worse by more than the noise" in words(
+        result
+    )
 
 
 def test_markup_in_names_is_text() -> None:
@@ -138,3 +140,16 @@ def test_one_number_orders_single_and_weighted_studies() -> None:
     assert weighted == "best: trial 33, accuracy 0.897 ± 0.008, latency 1.577 ± 0.010 ms, weighted sum 0.7392"
     assert not any(text.startswith("best:") for text in words(study()))
     assert "on the front" not in "".join(words(study(mode="weighted")))
+
+
+def test_failures_and_the_float_network_in_words() -> None:
+    result = study() | {"float": {"accuracy": 0.95, "loss": None}, "storage": ""}
+    for trial in result["trials"][10:15]:
+        trial["failed"] = "LowbitError: why"
+    lines = words(result)
+    assert "failed: trial 10: LowbitError: why" in lines
+    assert "and 2 more failed" in lines
+    assert "the float network: accuracy 0.95" in lines
+    assert lines[0].endswith("AMD EPYC, 1 thread")
+    del result["trials"][10:13]
+    assert not any("more failed" in text for text in words(result))

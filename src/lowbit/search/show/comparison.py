@@ -15,6 +15,7 @@ from lowbit.search.show.series import (
     LEAST_SEEDS,
     LEVEL,
     Comparison,
+    constant,
     direction,
     least_p,
     measures,
@@ -22,6 +23,7 @@ from lowbit.search.show.series import (
     optimum,
     pairs,
     reached,
+    tested,
 )
 from lowbit.search.show.shapes import finite
 
@@ -109,22 +111,36 @@ def conclusions(comparison: Comparison) -> list[str]:
     ]
     if not measures(comparison):
         return [*lines, "no strategy has finished a trial: nothing can be compared"]
-    fewest = min(len(s.get(measures(comparison)[0]) or ()) for s in comparison["strategies"].values())
-    if fewest < LEAST_SEEDS:
-        lines.append(
-            f"with {count(fewest, 'seed')} no test can conclude: at least {LEAST_SEEDS} are needed; the orders below "
-            "are those of these runs only"
-        )
     for measure in measures(comparison):
-        if fewest >= LEAST_SEEDS and (smallest := least_p(comparison, measure)) >= LEVEL:
-            lines.append(
-                f"{measure}: with {fewest} seeds and so many pairs no difference can reach p < {LEVEL:g} "
-                f"(the smallest possible is {smallest:.2g}); more seeds or fewer strategies would"
-            )
+        lines += _tests(comparison, measure)
         noise = finite((comparison.get("noise") or {}).get(measure))
         lines.append(f"{measure}: noise of one evaluation {'unknown, taken as none' if noise is None else plain(noise)}")
         for budget in comparison["trials"]:
             lines += _at(comparison, measure, budget)
+    return lines
+
+
+def _tests(comparison: Comparison, measure: str) -> list[str]:
+    """What the tests can say, before what they say."""
+    lines, able = [], tested(comparison, measure)
+    seeds = {name: len(s.get(measure) or ()) for name, s in comparison["strategies"].items()}
+    few = [name for name in seeds if name not in able]
+    if len(able) < 2:
+        lines.append(
+            f"{measure}: with {count(sorted(seeds.values())[-2:][0], 'seed')} no test can conclude: at least {LEAST_SEEDS} "
+            "of two strategies are needed; the orders below are those of these runs only"
+        )
+    elif few:
+        lines.append(f"{measure}: fewer than {LEAST_SEEDS} seeds, shown and not tested: {', '.join(few)}")
+    if same := [name for name in able if constant(comparison, name, measure)]:
+        lines.append(
+            f"{measure}: the same run for every seed, one observation: {', '.join(same)}; others are tested against it by signs"
+        )
+    if len(able) > 1 and (smallest := least_p(comparison, measure)) >= LEVEL:
+        lines.append(
+            f"{measure}: with {count(min(seeds[name] for name in able), 'seed')} and so many pairs no difference can reach "
+            f"p < {LEVEL:g} (the smallest possible is {smallest:.2g}); more seeds or fewer strategies would"
+        )
     return lines
 
 

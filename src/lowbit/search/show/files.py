@@ -12,14 +12,15 @@ from lowbit.search.show.shapes import Result, cleaned, layer_names
 
 __all__ = ["save_csv", "save_json"]
 
-_PLAIN = ("number", "state", "feasible", "front", "seconds")
+_PLAIN = ("number", "state", "failed", "same_as", "feasible", "front", "seconds")
 _GROUPS = ("metrics", "errors", "measured", "scaled", "constraints", "params")
 
 
 def save_csv(result: Result, path: str | os.PathLike[str]) -> None:
-    """One row a trial: number, state, feasible, front, seconds, ties (numbers with blanks between), then ``metrics.NAME``,
-    ``errors.NAME``, ``measured.NAME``, ``scaled.NAME``, ``constraints.TEXT``, ``params.DIMENSION`` and, of every layer,
-    ``layers.NAME.weights`` and ``layers.NAME.activations``.  Absent values are empty cells.  Written whole or not at all."""
+    """One row a trial: number, state, failed (why), same_as (a trial of the same plan), feasible, front, seconds, ties (numbers
+    with blanks between), then ``metrics.NAME``, ``errors.NAME``, ``measured.NAME``, ``scaled.NAME``, ``constraints.TEXT``,
+    ``params.DIMENSION`` and, of every layer, ``layers.NAME.weights`` and ``layers.NAME.activations``.  Absent values are empty
+    cells.  Written whole or not at all."""
     from lowbit.files import write_whole
 
     trials = result["trials"]

@@ -12,7 +12,7 @@ from lowbit.reporting.wording import count
 from lowbit.search.show.comparison import conclusions, ranking, table_rows
 from lowbit.search.show.figures import amount
 from lowbit.search.show.progress import progress
-from lowbit.search.show.series import Comparison, Pair, direction, measures, optimum, pairs
+from lowbit.search.show.series import Comparison, Pair, direction, length, measures, optimum, pairs
 from lowbit.search.show.shapes import (
     Result,
     Trial,
@@ -54,7 +54,10 @@ def comparison_page(comparison: Comparison) -> str:
             for name, s in comparison["strategies"].items()
         ],
         "budgets": budgets,
-        "measures": [{"name": m, "direction": direction(comparison, m), "optimum": optimum(comparison, m)} for m in used],
+        "measures": [
+            {"name": m, "direction": direction(comparison, m), "optimum": optimum(comparison, m), "length": length(comparison, m)}
+            for m in used
+        ],
         "head": head,
         "rows": rows,
         "pairs": [
@@ -102,7 +105,9 @@ def _study(result: Result) -> dict[str, Any]:
         "objectives": result["objectives"],
         "metrics": result["metrics"],
         "axes": axes(result),
-        "bounds": [bound for text in result["constraints"] if (bound := _bound(text)) is not None],
+        "bounds": [
+            bound for text in result["constraints"] if (bound := _bound(text, (result.get("limits") or {}).get(text))) is not None
+        ],
         "layers": [about.get(name, {"name": name}) for name in names],
         "most": max([8, *(b for b in widths if b <= _WIDEST)]),
         "trials": [_trial(trial, names) | {"front": trial["number"] in ahead} for trial in result["trials"]],
@@ -123,12 +128,16 @@ def _trial(trial: Trial, names: list[str]) -> dict[str, Any]:
         "feasible": bool(trial.get("feasible", True)),
         "ties": list(trial.get("ties") or ()),
         "seconds": trial.get("seconds"),
+        "failed": trial.get("failed") or "",
+        "same": trial.get("same_as"),
         "plan": [plan.get(name) for name in names],
     } | {group: trial.get(group) or {} for group in ("metrics", "errors", "scaled", "measured", "constraints")}
 
 
-def _bound(text: str) -> dict[str, Any] | None:
-    """``accuracy >= 0.91`` -> the line to draw; None for a constraint that is no line."""
+def _bound(text: str, limit: Any = None) -> dict[str, Any] | None:
+    """``accuracy >= 0.91`` -> the line to draw, at ``limit`` where the text names no number; None for what is no line."""
+    if (known := finite(limit)) is not None:
+        return {"metric": text.split()[0], "value": known}
     found = re.fullmatch(r"\s*(\S+)\s*[<>]=?\s*([-+.\deE]+)\s*", text)
     try:
         number = finite(float(found[2])) if found else None

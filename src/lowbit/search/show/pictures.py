@@ -15,7 +15,7 @@ from lowbit.errors import ConfigError, ToolMissing
 from lowbit.files import write_whole
 from lowbit.search.show.figures import plain
 from lowbit.search.show.progress import progress
-from lowbit.search.show.series import Comparison, direction, measures, optimum, values
+from lowbit.search.show.series import Comparison, direction, length, measures, optimum, values
 from lowbit.search.show.shapes import Result, axes, better, bits, complete, feasible, front, layer_names, metric, single, trial_of
 
 __all__ = ["check_pictures", "save_comparison_picture", "save_picture"]
@@ -62,9 +62,8 @@ def save_comparison_picture(comparison: Comparison, path: str | os.PathLike[str]
 
 
 def _strategies(axis: Any, comparison: Comparison, measure: str) -> None:
-    for name, strategy in comparison["strategies"].items():
-        length = max((len(series) for series in strategy[measure]), default=0)
-        rows = [(n, found) for n in range(1, length + 1) if (found := values(comparison, name, measure, n))]
+    for name in comparison["strategies"]:
+        rows = [(n, found) for n in range(1, length(comparison, measure) + 1) if (found := values(comparison, name, measure, n))]
         known = [(n, found) for n, found in rows if all(map(math.isfinite, found))]
         (line,) = axis.plot([n for n, _ in known], [median(found) for _, found in known], label=_safe(name))
         low, high = [min(found) for _, found in known], [max(found) for _, found in known]

@@ -14,18 +14,9 @@ from lowbit.errors import ToolMissing
 from lowbit.search.show.shapes import finite
 
 __all__ = [
-    "LEAST_SEEDS",
-    "Comparison",
-    "Pair",
-    "at",
-    "check_scipy",
-    "direction",
-    "measures",
-    "middle",
-    "optimum",
-    "pairs",
-    "reached",
-]
+    "LEAST_SEEDS", "LEVEL", "Comparison", "Pair", "at", "check_scipy", "constant", "direction", "holm", "least_p", "length",
+    "mann_whitney", "measures", "middle", "optimum", "pairs", "reached", "sign_test", "tested", "values",
+]  # fmt: skip
 
 Comparison = Mapping[str, Any]
 LEAST_SEEDS = 4  # with three seeds each the smallest two-sided p is 2 / C(6, 3) = 0.1
@@ -54,6 +45,14 @@ def at(series: Sequence[Any], trials: int) -> float | None:
     """The value after ``trials`` trials; of a series that ended sooner (its space was exhausted) the last one; None before
     anything feasible was found."""
     return finite(series[min(trials, len(series)) - 1]) if len(series) and trials > 0 else None
+
+
+def length(comparison: Comparison, measure: str) -> int:
+    """How many trials to draw: the largest budget; without one the longest series.
+
+    An enumeration goes on beyond every budget."""
+    longest = max((len(one) for s in comparison["strategies"].values() for one in s.get(measure) or ()), default=0)
+    return min(longest, max(comparison["trials"], default=longest))
 
 
 def values(comparison: Comparison, strategy: str, measure: str, trials: int) -> list[float]:
@@ -87,13 +86,23 @@ def reached(comparison: Comparison, strategy: str, measure: str) -> list[int | N
     return sooner
 
 
+def constant(comparison: Comparison, strategy: str, measure: str) -> bool:
+    """Whether two seeds or more gave the same series: chance has no part, and more seeds are no more evidence."""
+    series: list[Sequence[Any]] = list(comparison["strategies"][strategy].get(measure) or ())
+    return len(series) > 1 and all(list(one) == list(series[0]) for one in series)
+
+
+def tested(comparison: Comparison, measure: str) -> list[str]:
+    """Strategies that a test can say something about: LEAST_SEEDS seeds or more."""
+    return [name for name, s in comparison["strategies"].items() if len(s.get(measure) or ()) >= LEAST_SEEDS]
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two strategies at one budget.
 
-    ``p``: two-sided Mann-Whitney U test over seeds, corrected by Holm's method over all pairs of that budget and measure.
-    ``gap``: difference of the medians, first less second.  ``different``: p < 0.05, ``|gap|`` above the noise of one evaluation
-    and at least LEAST_SEEDS seeds each."""
+    ``p``: corrected by Holm's method over all pairs of that budget and measure.  ``gap``: difference of the medians, first
+    less second.  ``different``: p < 0.05 and ``|gap|`` above the noise of one evaluation."""
 
     first: str
     second: str
@@ -103,29 +112,52 @@ class Pair:
 
 
 def pairs(comparison: Comparison, measure: str, trials: int) -> list[Pair]:
-    """All pairs of strategies.  Raises ToolMissing without scipy.
+    """All pairs of the strategies that are `tested`.  Raises ToolMissing without scipy.
 
-    The p values are exact (all ways to deal the pooled ranks to the two strategies, ties as mean ranks) up to 20,000 ways, above
-    that scipy's asymptotic ones.  Mann and Whitney 1947; Holm 1979."""
+    p of a two-sided Mann-Whitney U test over seeds, exact (all ways to deal the pooled ranks to the two strategies, ties as
+    mean ranks) up to 20,000 ways, above that scipy's asymptotic one.  Against a `constant` strategy of a two-sided sign
+    test of the other's seeds against its value; of two constant ones 0 where they differ, else 1.
+    Mann and Whitney 1947; Holm 1979."""
     check_scipy()
-    names = list(comparison["strategies"])
-    found = {name: values(comparison, name, measure, trials) for name in names}
+    both = list(combinations(tested(comparison, measure), 2))
+    found = {name: values(comparison, name, measure, trials) for pair in both for name in pair}
     noise = finite((comparison.get("noise") or {}).get(measure)) or 0.0
-    both = list(combinations(names, 2))
-    raw = [_mann_whitney(found[a], found[b]) for a, b in both]
+    fixed = {name for name in found if constant(comparison, name, measure)}
+    raw = [_p(found[a], found[b], a in fixed, b in fixed) for a, b in both]
     rows = []
     for (a, b), p in zip(both, holm(raw), strict=True):
         gap = _gap(found[a], found[b])
-        rows.append(Pair(a, b, p, gap, p < LEVEL and abs(gap) > noise and min(len(found[a]), len(found[b])) >= LEAST_SEEDS))
+        rows.append(Pair(a, b, p, gap, p < LEVEL and abs(gap) > noise))
     return rows
 
 
 def least_p(comparison: Comparison, measure: str) -> float:
-    """The smallest corrected p that any pair could reach: ``pairs * 2 / C(n + m, n)`` for the two largest numbers of seeds."""
-    seeds = sorted((len(s.get(measure) or ()) for s in comparison["strategies"].values()), reverse=True)
-    if len(seeds) < 2 or not seeds[1]:
-        return 1.0
-    return min(1.0, math.comb(len(seeds), 2) * 2 / math.comb(seeds[0] + seeds[1], seeds[0]))
+    """The smallest corrected p that any pair could reach: the number of pairs times the smallest uncorrected one,
+    ``2 / C(n + m, n)``, or ``2 / 2^n`` against a constant strategy."""
+    both = list(combinations(tested(comparison, measure), 2))
+    seeds = {name: len(s.get(measure) or ()) for name, s in comparison["strategies"].items()}
+    fixed = {name for name in seeds if constant(comparison, name, measure)}
+    smallest = 1.0
+    for a, b in both:
+        free = [seeds[name] for name in (a, b) if name not in fixed]
+        dealt = math.comb(seeds[a] + seeds[b], seeds[a]) if len(free) == 2 else 2 ** sum(free)
+        smallest = min(smallest, 2 / dealt if free else 0.0)
+    return min(1.0, len(both) * smallest)
+
+
+def _p(first: Sequence[float], second: Sequence[float], first_fixed: bool, second_fixed: bool) -> float:
+    if first_fixed and second_fixed:
+        return float(first[0] == second[0])
+    if first_fixed:
+        return sign_test(second, first[0])
+    return sign_test(first, second[0]) if second_fixed else mann_whitney(first, second)
+
+
+def sign_test(found: Sequence[float], number: float) -> float:
+    """Two-sided p of as many or more of ``found`` on one side of ``number`` by tosses of a coin; equal ones do not count."""
+    above, below = sum(v > number for v in found), sum(v < number for v in found)
+    tosses = above + below
+    return min(1.0, 2 * sum(math.comb(tosses, k) for k in range(min(above, below) + 1)) / 2**tosses)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -144,7 +176,8 @@ def _gap(first: Sequence[float], second: Sequence[float]) -> float:
     return 0.0 if a == b else a - b  # two infinite medians differ by nothing
 
 
-def _mann_whitney(first: Sequence[float], second: Sequence[float]) -> float:
+def mann_whitney(first: Sequence[float], second: Sequence[float]) -> float:
+    """Two-sided p, exact where few enough; 1 without values."""
     import numpy as np
     from scipy import stats
 

@@ -5,12 +5,15 @@
 "minimize"), scale, unit, kind ("software" or "hardware"); ``metrics``, name to unit, kind, direction, what; ``constraints``,
 texts like ``accuracy >= 0.91``; ``space`` with size, dimensions, layers (name, op, parameters, macs); ``trials``;
 ``uniform``, networks of one width everywhere (name, metrics, errors); ``hypervolume``, one value after each complete
-trial, or empty; ``command``, in which ``{number}`` stands for a trial; ``facts``, further words.
+trial, or empty; ``command``, in which ``{number}`` stands for a trial;
+``facts``, further words; where known ``limits``, constraint to number, and
+``float``, metrics of the float network.
 
 A trial: number, state ("complete", "failed", "running", "waiting"), params, layers (name to the types of weights and
 activations, e.g. ``["i4", "u8"]``), metrics, errors (one standard error, or spread, of a metric), scaled, constraints (text to
 a number, which is at most 0 where it holds), feasible, front, ties (numbers of trials it cannot be told from), measured (of the
-whole compiled network, beside a predicted metric), seconds.  What a trial has not got is absent or None.  In a weighted study
+whole compiled network, beside a predicted metric), seconds, failed (why), same_as (a trial of the
+same plan).  What a trial has not got is absent or None.  In a weighted study
 a trial may say its sum as ``value`` (larger is better); else it is ``sum(sign * scaled)`` with sign -1 to minimize.
 """
 

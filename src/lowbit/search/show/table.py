@@ -74,6 +74,6 @@ def _metrics(result: Result, row: Mapping[str, Any], kind: str) -> str:
 
 def _scaled(result: Result, trial: Mapping[str, Any]) -> Text:
     lines = [f"{name} {plain(number)}" for name, number in (trial.get("scaled") or {}).items() if finite(number) is not None]
-    if result["mode"] == "weighted" and (total := value(result, trial)) is not None:
+    if result["mode"] == "weighted" and len(result["objectives"]) > 1 and (total := value(result, trial)) is not None:
         lines.append(f"sum {plain(total)}")
     return Text("\n".join(lines))

@@ -8,7 +8,7 @@ from typing import Any
 
 from lowbit.reporting.wording import count
 from lowbit.search.show.figures import amount, figure, plain
-from lowbit.search.show.shapes import Result, Trial, best, better, complete, feasible, front, least, metric, single, value
+from lowbit.search.show.shapes import Result, Trial, best, better, complete, feasible, finite, front, least, metric, single, value
 
 __all__ = ["beats", "words"]
 
@@ -31,7 +31,7 @@ def words(result: Result) -> list[str]:
 def _about(result: Result) -> list[str]:
     lines = [
         f"strategy {result['strategy']}, seed {result['seed']}; {result['data']}; {result['machine']}, "
-        f"{count(result['threads'], 'thread')}; {result['storage']}"
+        f"{count(result['threads'], 'thread')}" + (f"; {result['storage']}" if result.get("storage") else "")
     ]
     lines += [f"{key}: {text}" for key, text in (result.get("facts") or {}).items()]
     size, tried = result["space"]["size"], len(complete(result))
@@ -46,9 +46,10 @@ def _found(result: Result) -> list[str]:
         states[trial["state"]] = states.get(trial["state"], 0) + 1
     line = "trials: " + (", ".join(f"{number:,} {state}" for state, number in states.items()) or "none")
     done, possible = complete(result), feasible(result)
+    why = [f"failed: trial {t['number']}: {t['failed']}" for t in result["trials"] if t.get("failed")]
     if result["constraints"] and done:
         line += f"; {len(possible):,} of {len(done):,} hold {' and '.join(result['constraints'])}"
-    lines = [line]
+    lines = [line, *why[:3], *([f"and {len(why) - 3} more failed"] if len(why) > 3 else [])]
     if done and not possible:
         missing = least(result)
         lines.append(
@@ -68,7 +69,7 @@ def _best(result: Result, trial: Trial) -> str:
         f"{o['name']} {figure(metric(trial, o['name']), metric(trial, o['name'], 'errors'), o.get('unit', ''))}"
         for o in result["objectives"]
     ]
-    total = f", weighted sum {plain(value(result, trial))}" if result["mode"] == "weighted" else ""
+    total = f", weighted sum {plain(value(result, trial))}" if len(result["objectives"]) > 1 else ""
     return f"best: trial {trial['number']}, {', '.join(parts)}{total}"
 
 
@@ -100,7 +101,7 @@ def _ties(result: Result) -> list[str]:
         if trial.get("ties"):
             others = trial["ties"]
             text = ", ".join(map(str, others[:_MOST])) + (f" and {len(others) - _MOST} more" if len(others) > _MOST else "")
-            lines.append(f"trial {trial['number']} cannot be told from {text}: they differ by less than the noise")
+            lines.append(f"trial {trial['number']} ties with {text}: in no objective are they worse by more than the noise")
     return lines[:_MOST] + ([f"{len(lines) - _MOST} more trials have ties"] if len(lines) > _MOST else [])
 
 
@@ -136,6 +137,9 @@ def beats(result: Result, trial: Mapping[str, Any], other: Mapping[str, Any]) ->
 
 def _uniform(result: Result) -> list[str]:
     lines, unbeaten = [], []
+    if known := [f"{name} {plain(number)}" for name, number in (result.get("float") or {}).items() if finite(number) is not None]:
+        lines.append(f"the float network: {', '.join(known)}")
+    named = len(lines)
     for network in result["uniform"]:
         winners = [str(trial["number"]) for trial in feasible(result) if beats(result, trial, network)]
         if winners:
@@ -143,8 +147,8 @@ def _uniform(result: Result) -> list[str]:
             lines.append(f"{network['name']} everywhere is beaten by {', '.join(winners[:4])}{more}")
         else:
             unbeaten.append(network["name"])
-    if lines:
-        lines[0] += " (as good in all objectives, better in one by more than twice the noise)"
+    if len(lines) > named:
+        lines[named] += " (as good in all objectives, better in one by more than twice the noise)"
     if unbeaten:
         lines.append(f"beaten by no trial beyond the noise: {', '.join(unbeaten)} everywhere")
     return lines

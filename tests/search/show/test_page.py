@@ -61,7 +61,7 @@ def test_it_draws_what_there_is(show: Show) -> None:
     assert count(browser, "#table tbody tr") == 40
     assert count(browser, "#hypervolume .step") == len(complete(result))
     assert texts(browser, ".tile b")[0] == "5.1e+50"
-    assert any("no trial beyond the noise" in text for text in texts(browser, "#words p"))
+    assert any("no trial beats beyond the noise" in text for text in texts(browser, "#words p"))
 
 
 def test_names_are_text_and_nothing_is_fetched(show: Show) -> None:
@@ -283,6 +283,16 @@ def test_one_to_four_objectives(show: Show, objectives: int) -> None:
     thread = browser.find_elements("css selector", "#parallel .thread")[0]
     browser.execute_script("arguments[0].dispatchEvent(new MouseEvent('click'))", thread)
     assert texts(browser, "#chosen")[0].startswith(f"Trial {thread.get_attribute('data-number')},")
+
+
+def test_a_metric_that_never_changes_has_no_axis_of_its_own(show: Show) -> None:
+    result = study(trials=8)
+    for trial in complete(result):
+        trial["metrics"] |= {"bit_operations": 7, "latency": 2.0}
+    browser = show(search_page(result))
+    assert texts(browser, "#parallel .axis") == ["accuracy", "latency"]  # objectives stay
+    assert "bit_operations" not in texts(browser, "#parallel text")
+    assert "loss" in texts(browser, "#parallel text")
 
 
 def test_a_weighted_study_has_a_best_and_no_front(show: Show) -> None:

@@ -35,6 +35,19 @@ def test_columns_and_metrics() -> None:
     assert "<i>w2a4</i>" in text
 
 
+def test_metrics_that_nobody_asked_for_are_left_to_the_files() -> None:
+    result = study()
+    assert "size" not in printed(best_table(result, 3)).split("in files and on the page, too:")[0]
+    assert "in files and on the page, too: size, bit_operations, average_bitwidth" in printed(best_table(result, 3))
+    result["constraints"].append("size <= 30000")
+    assert "size 25,937 B" in printed(best_table(result, 3))
+
+
+def test_the_number_of_threads_is_said_once() -> None:
+    assert "EPYC, 1 thread;" in words(study() | {"machine": "EPYC"})[0]
+    assert "EPYC, 1 thread;" in words(study() | {"machine": "EPYC, 1 thread"})[0]
+
+
 def test_rows_limit_the_trials_not_the_uniform_networks() -> None:
     table = best_table(study(), 2)
     assert table.row_count == 2 + 3
@@ -130,8 +143,8 @@ def test_uniform_networks_in_words() -> None:
         {"name": "worst", "metrics": {"accuracy": 0.1, "latency": 99.0}, "errors": {}},
         {"name": "best", "metrics": {"accuracy": 1.0, "latency": 0.0}, "errors": {}},
     ]
-    assert line(words(result), "worst everywhere is beaten by 0, 3").endswith("better in one by more than twice the noise)")
-    assert "beaten by no trial beyond the noise: best everywhere" in words(result)
+    assert line(words(result), "networks of one width that are beaten").endswith("noise): worst by 0, 3, 4, 5 and 32 more")
+    assert "networks of one width that no trial beats beyond the noise: best" in words(result)
 
 
 def test_one_number_orders_single_and_weighted_studies() -> None:
@@ -153,3 +166,16 @@ def test_failures_and_the_float_network_in_words() -> None:
     assert lines[0].endswith("AMD EPYC, 1 thread")
     del result["trials"][10:13]
     assert not any("more failed" in text for text in words(result))
+
+
+def test_the_front_by_less_than_the_noise_in_words() -> None:
+    result = study(trials=20)
+    for trial in result["trials"]:
+        trial["ties"] = []
+    first, second, third = [t for t in result["trials"] if t["front"]][:3]
+    assert not any("by less than the noise" in text for text in words(result))
+    first["ties"], third["ties"] = [second["number"]], [second["number"]]
+    second["ties"] = [third["number"]]
+    assert line(words(result), "on the front by less than the noise").startswith(
+        f"on the front by less than the noise: {first['number']}: each"
+    )

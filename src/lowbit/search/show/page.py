@@ -26,8 +26,9 @@ from lowbit.search.show.shapes import (
     front,
     layer_names,
     single,
+    weak,
 )
-from lowbit.search.show.wording import words
+from lowbit.search.show.wording import machine, words
 
 __all__ = ["comparison_page", "search_page"]
 
@@ -85,8 +86,7 @@ def _study(result: Result) -> dict[str, Any]:
     done, possible = complete(result), feasible(result)
     objectives = [f"{o['direction']} {o['name']}" for o in result["objectives"]]
     lead = f"{'Objectives: ' if len(objectives) > 1 else 'Objective: '}{', '.join(objectives)}"
-    lead += f"; {result['mode']}; strategy {result['strategy']}, seed {result['seed']}; {result['data']}; {result['machine']}, "
-    lead += f"{count(result['threads'], 'thread')}."
+    lead += f"; {result['mode']}; strategy {result['strategy']}, seed {result['seed']}; {result['data']}; {machine(result)}."
     tiles = [
         [amount(result["space"]["size"]), "plans in the space"],
         [f"{len(done):,}", f"complete of {count(len(result['trials']), 'trial')}"],
@@ -114,6 +114,7 @@ def _study(result: Result) -> dict[str, Any]:
         "uniform": result["uniform"],
         "progress": {"label": label, "values": values},
         "single": single(result),
+        "weak": weak(result),
         "best": first[0]["number"] if first else None,
         "command": result.get("command") or "",
     }

@@ -1,20 +1,19 @@
 """What a result and a comparison hold, and the questions all views ask of a result.
 
-``result``: study, network, data, images, strategy, seed, machine, threads, storage (text or numbers); ``mode``
-("pareto": the front; "weighted": one sum of scaled objectives); ``objectives``, a list of name, direction ("maximize" or
-"minimize"), scale, unit, kind ("software" or "hardware"); ``metrics``, name to unit, kind, direction, what; ``constraints``,
-texts like ``accuracy >= 0.91``; ``space`` with size, dimensions, layers (name, op, parameters, macs); ``trials``;
-``uniform``, networks of one width everywhere (name, metrics, errors); ``hypervolume``, one value after each complete
-trial, or empty; ``command``, in which ``{number}`` stands for a trial;
-``facts``, further words; where known ``limits``, constraint to number, and
+``result``: study, network, data, images, strategy, seed, machine, threads, storage (text or numbers); ``mode`` ("pareto": the
+front; "weighted": one sum of scaled objectives); ``objectives``, a list of name, direction ("maximize" or "minimize"), scale,
+unit, kind ("software" or "hardware"); ``metrics``, name to unit, kind, direction, what; ``constraints``, texts like
+``accuracy >= 0.91``; ``space`` with size, dimensions, layers (name, op, parameters, macs); ``trials``; ``uniform``, networks
+of one width everywhere (name, metrics, errors); ``hypervolume``, one value after each complete trial, or empty; ``command``,
+in which ``{number}`` stands for a trial; ``facts``, further words; where known ``limits``, constraint to number, and
 ``float``, metrics of the float network.
 
 A trial: number, state ("complete", "failed", "running", "waiting"), params, layers (name to the types of weights and
-activations, e.g. ``["i4", "u8"]``), metrics, errors (one standard error, or spread, of a metric), scaled, constraints (text to
-a number, which is at most 0 where it holds), feasible, front, ties (numbers of trials it cannot be told from), measured (of the
-whole compiled network, beside a predicted metric), seconds, failed (why), same_as (a trial of the
-same plan).  What a trial has not got is absent or None.  In a weighted study
-a trial may say its sum as ``value`` (larger is better); else it is ``sum(sign * scaled)`` with sign -1 to minimize.
+activations, e.g. ``["i4", "u8"]``), metrics, errors (one standard error, or spread, of a metric), scaled, constraints (text
+to a number, which is at most 0 where it holds), feasible, front, ties (numbers of trials that are in no objective worse by
+more than the noise), measured (of the whole compiled network, beside a predicted metric), seconds, failed (why), same_as (a
+trial of the same plan). What a trial has not got is absent or None. In a weighted study a trial may say its sum as ``value``
+(larger is better); else it is ``sum(sign * scaled)`` with sign -1 to minimize.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ __all__ = [
     "single",
     "trial_of",
     "value",
+    "weak",
 ]
 
 Result = Mapping[str, Any]
@@ -90,6 +90,14 @@ def front(result: Result) -> list[Trial]:
         return [trial for number, trial in known if number == top]
     found = [trial for trial in feasible(result) if trial.get("front")]
     return sorted(found, key=lambda trial: _rank(result["objectives"][0], trial))
+
+
+def weak(result: Result) -> list[int]:
+    """Members of the front that another member clearly beats: it ties with them, and they do not tie with it."""
+    if single(result):
+        return []
+    ties = {trial["number"]: set(trial.get("ties") or ()) for trial in front(result)}
+    return [number for number, others in ties.items() if any(n in ties and number not in ties[n] for n in others)]
 
 
 def value(result: Result, trial: Trial) -> float | None:

@@ -20,9 +20,9 @@ _COLUMNS = ("number", "software_metrics", "hardware_metrics", "scaled_metrics")
 def best_table(result: Result, rows: int = 10) -> Table:
     """At most ``rows`` trials (see `shapes.best`) and below them the uniform networks.
 
-    Metrics with one standard error; ``≈`` the trials that cannot be told from it; a measured metric behind the
-    predicted one with their difference; ``*`` on the front, of a weighted or single-objective study the best.
-    """
+    Metrics of objectives and constraints, and all of software, with one standard error; ``≈`` the trials that are as good
+    within the noise; a measured metric behind the predicted one with their difference; ``*`` on the front, of a weighted or
+    single-objective study the best."""
     stars = {trial["number"] for trial in front(result)}
     ahead = 0 if single(result) else len(stars)
     title = f"{result['network']}, study {result['study']}"
@@ -40,6 +40,8 @@ def best_table(result: Result, rows: int = 10) -> Table:
         table.add_row(
             Text(number), *(Text(_metrics(result, trial, kind)) for kind in ("software", "hardware")), _scaled(result, trial)
         )
+    if left := [name for name in result["metrics"] if name not in _shown(result)]:
+        table.caption = Text(f"in files and on the page, too: {', '.join(left)}", style="dim")
     if result["uniform"]:
         table.add_section()
         for network in result["uniform"]:
@@ -52,16 +54,19 @@ def _few(ties: list[int], most: int = 4) -> str:
     return ", ".join(map(str, ties[:most])) + (f", +{len(ties) - most}" if len(ties) > most else "")
 
 
-def _metrics(result: Result, row: Mapping[str, Any], kind: str) -> str:
-    """One a line, the objectives first."""
+def _shown(result: Result) -> list[str]:
+    """Metrics of the objectives, then of the constraints, and of software all."""
     wanted = [objective["name"] for objective in result["objectives"]]
-    names = sorted(
-        (name for name, about in result["metrics"].items() if about.get("kind") == kind),
-        key=lambda name: wanted.index(name) if name in wanted else len(wanted),
-    )
+    wanted += [text.split()[0] for text in result["constraints"]]
+    wanted += [name for name, about in result["metrics"].items() if about.get("kind") == "software"]
+    return [name for name in dict.fromkeys(wanted) if name in result["metrics"]]
+
+
+def _metrics(result: Result, row: Mapping[str, Any], kind: str) -> str:
+    """One a line."""
     lines = []
-    for name in names:
-        if name not in (row.get("metrics") or {}):
+    for name in _shown(result):
+        if result["metrics"][name].get("kind") != kind or name not in (row.get("metrics") or {}):
             continue
         unit = result["metrics"][name].get("unit", "")
         text = f"{name} {figure(metric(row, name), metric(row, name, 'errors'), unit)}"

@@ -8,9 +8,23 @@ from typing import Any
 
 from lowbit.reporting.wording import count
 from lowbit.search.show.figures import amount, figure, plain
-from lowbit.search.show.shapes import Result, Trial, best, better, complete, feasible, finite, front, least, metric, single, value
+from lowbit.search.show.shapes import (
+    Result,
+    Trial,
+    best,
+    better,
+    complete,
+    feasible,
+    finite,
+    front,
+    least,
+    metric,
+    single,
+    value,
+    weak,
+)
 
-__all__ = ["beats", "words"]
+__all__ = ["beats", "machine", "words"]
 
 _MOST = 6  # lines of one kind
 
@@ -28,10 +42,16 @@ def words(result: Result) -> list[str]:
     ]
 
 
+def machine(result: Result) -> str:
+    """Where it ran, with the number of threads once."""
+    threads = count(result["threads"], "thread")
+    return str(result["machine"]) if str(result["machine"]).endswith(threads) else f"{result['machine']}, {threads}"
+
+
 def _about(result: Result) -> list[str]:
     lines = [
-        f"strategy {result['strategy']}, seed {result['seed']}; {result['data']}; {result['machine']}, "
-        f"{count(result['threads'], 'thread')}" + (f"; {result['storage']}" if result.get("storage") else "")
+        f"strategy {result['strategy']}, seed {result['seed']}; {result['data']}; {machine(result)}"
+        + (f"; {result['storage']}" if result.get("storage") else "")
     ]
     lines += [f"{key}: {text}" for key, text in (result.get("facts") or {}).items()]
     size, tried = result["space"]["size"], len(complete(result))
@@ -61,6 +81,9 @@ def _found(result: Result) -> list[str]:
     elif possible:
         ends = [f"{end['number']} for {o['name']}" for o in result["objectives"] if (end := _end(result, o))]
         lines.append(f"{count(len(front(result)), 'trial')} on the front; the ends: {', '.join(ends)}")
+        if pale := weak(result):
+            few = ", ".join(map(str, pale[:_MOST])) + (f" and {len(pale) - _MOST} more" if len(pale) > _MOST else "")
+            lines.append(f"on the front by less than the noise: {few}: each is clearly worse than one that it ties with")
     return lines
 
 
@@ -88,7 +111,7 @@ def _noise(result: Result) -> list[str]:
         errors = [error for t in complete(result) if (error := metric(t, name, "errors"))]
         if errors:
             what = "standard error" if about.get("kind") == "software" else "spread"
-            parts.append(f"{what} of {name} {figure(median(errors), None, about.get('unit', ''))}")
+            parts.append(f"{what} of {name} {median(errors):.2g} {about.get('unit', '')}".rstrip())
     if not parts:
         return ["noise: not known, so no trials are called ties"] if complete(result) else []
     on = f" on {count(result['images'], 'image')}" if result.get("images") else ""
@@ -139,18 +162,21 @@ def _uniform(result: Result) -> list[str]:
     lines, unbeaten = [], []
     if known := [f"{name} {plain(number)}" for name, number in (result.get("float") or {}).items() if finite(number) is not None]:
         lines.append(f"the float network: {', '.join(known)}")
-    named = len(lines)
+    beaten = []
     for network in result["uniform"]:
         winners = [str(trial["number"]) for trial in feasible(result) if beats(result, trial, network)]
         if winners:
             more = f" and {len(winners) - 4} more" if len(winners) > 4 else ""
-            lines.append(f"{network['name']} everywhere is beaten by {', '.join(winners[:4])}{more}")
+            beaten.append(f"{network['name']} by {', '.join(winners[:4])}{more}")
         else:
             unbeaten.append(network["name"])
-    if len(lines) > named:
-        lines[named] += " (as good in all objectives, better in one by more than twice the noise)"
+    if beaten:
+        lines.append(
+            "networks of one width that are beaten (matched in all objectives, in one by more than twice the noise): "
+            + "; ".join(beaten)
+        )
     if unbeaten:
-        lines.append(f"beaten by no trial beyond the noise: {', '.join(unbeaten)} everywhere")
+        lines.append(f"networks of one width that no trial beats beyond the noise: {', '.join(unbeaten)}")
     return lines
 
 

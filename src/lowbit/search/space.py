@@ -18,7 +18,7 @@ from lowbit.numerics import QType
 from lowbit.numerics.qtype import WIDTHS
 from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
 from lowbit.quantization.patterns import parse_pattern
-from lowbit.quantization.plan import value_grids
+from lowbit.quantization.plan import make_plan, value_grids
 
 __all__ = ["Dimension", "FixedPoint", "Kind", "Rule", "SearchSpace", "Space", "parse_choices", "parse_widths", "stored_space"]
 
@@ -172,7 +172,8 @@ class SearchSpace:
     ones win.  ``fixed``: pattern -> "i8/u8", layers that are not searched.  ``tied``: groups of patterns; layers of a group have
     the same widths.  ``base``: precision of all that is not searched.
 
-    Layers that read the same value share the width of their input, so that no two plans mean the same network."""
+    Layers that read the same value share the width of their input, and a value that something else reads, too, keeps its own, so
+    that no two plans mean the same network."""
 
     weights: Any = "2..8"
     activations: Any = "4..8"
@@ -195,7 +196,8 @@ class SearchSpace:
             raise ConfigError(f"{graph.name}: nothing is left to search; layers: {', '.join(nodes) or 'none'}")
         wishes = {name: self._wishes(graph, name) for name in searched}
         groups = _merged([[n for p in group for n in layers_of(graph, p) if n in wishes] for group in self.tied], searched)
-        return Space(graph.name, (*_weights(wishes, groups), *_values(graph, nodes, wishes, groups)), base, fixed)
+        space = Space(graph.name, (*_weights(wishes, groups), *_values(graph, nodes, wishes, groups)), base, fixed)
+        return replace(space, dimensions=tuple(d for d in space.dimensions if _decides(graph, space, d)))
 
     def _wishes(self, graph: Graph, name: str) -> dict[Kind, tuple[Choice, ...]]:
         """The choices of one layer."""
@@ -265,6 +267,18 @@ def _values(
         for group in shared
         if (choices := _agreed(wishes, group, Kind.ACTIVATIONS))
     ]
+
+
+def _decides(graph: Graph, space: Space, dimension: Dimension) -> bool:
+    """Whether the narrowest choice is what happens: a value that something else reads, too, is as wide as that asks for."""
+    if dimension.kind is not Kind.ACTIVATIONS:
+        return True
+    plan = make_plan(graph, space.config({d.name: d.texts[0] for d in space.dimensions}))
+    narrow = dimension.choices[0]
+    bits = narrow if isinstance(narrow, int) else narrow.width
+    roots = {plan.grid[graph.node(layer).inputs[0]] for layer in dimension.layers}
+    asked = [plan.requested[root] for root in roots]
+    return all(qtype is not None and qtype.bits == bits for qtype in asked)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from lowbit.search.strategies.strategy import Plan, Problem, Tried
 
 __all__ = ["ilp", "solve"]
 
-_MOST = 4096  # budgets that are tried, at most
+_PATIENCE = 48  # budgets in a row without a plan that is new: the front of the program is known
 
 
 def ilp(problem: Problem) -> Callable[[Sequence[Tried], Sequence[Plan]], Plan | None]:
@@ -34,6 +34,7 @@ def ilp(problem: Problem) -> Callable[[Sequence[Tried], Sequence[Plan]], Plan | 
         return solved[key]
 
     queue: list[tuple[float, ...]] = []
+    futile = 0
 
     def propose(tried: Sequence[Tried], taken: Sequence[Plan]) -> Plan | None:
         known = {tuple(plan.values()) for plan in taken}
@@ -53,11 +54,14 @@ def ilp(problem: Problem) -> Callable[[Sequence[Tried], Sequence[Plan]], Plan | 
             plan = plan_for(shares)
             if plan is not None and tuple(plan.values()) not in known:
                 return plan
-        while len(queue) < _MOST:
+        nonlocal futile
+        while futile < _PATIENCE:
             queue.append(next(budgets))
             plan = plan_for(queue[-1])
             if plan is not None and tuple(plan.values()) not in known:
+                futile = 0
                 return plan
+            futile += 1
         return None
 
     return propose

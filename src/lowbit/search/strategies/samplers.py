@@ -32,7 +32,10 @@ class Seeded(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         seed = (self._problem.seed * 1_000_003 + rank_of(study, trial) * 7_919) % (2**32 - 1)
         self._of.inner = self._make(self._problem, seed)
-        self._of.inner.before_trial(study, trial)
+        inner = self._of.inner
+        inner.before_trial(study, trial)
+        if "fixed_params" in trial.system_attrs:  # tried again: Optuna does not ask, but the sampler shall count it in
+            inner.sample_relative(study, trial, inner.infer_relative_search_space(study, trial))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._of.inner.infer_relative_search_space(study, trial)
@@ -73,7 +76,7 @@ def tpe(problem: Problem, seed: int) -> BaseSampler:
     from optuna.samplers import TPESampler
 
     few = max(2, min(10, (problem.trials or 100) // 5))
-    return TPESampler(seed=seed, multivariate=True, n_startup_trials=few, warn_independent_sampling=False)
+    return TPESampler(seed=seed, multivariate=True, n_startup_trials=few)
 
 
 def _population(problem: Problem) -> int:

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lowbit.errors import LowbitError
-from lowbit.search.show import save_csv, save_json
+from lowbit.search.show import save_csv, save_json, search_page, words
+from lowbit.search.show.shapes import masked
 from tests.search.show.samples import study
 
 
@@ -61,6 +62,18 @@ def test_json_comes_back(tmp_path: Path) -> None:
     result["trials"][0]["metrics"]["loss"] = float("nan")
     save_json(result, tmp_path / "s.json")
     assert json.loads((tmp_path / "s.json").read_text())["trials"][0]["metrics"]["loss"] is None
+
+
+def test_a_password_is_in_no_file_no_page_and_no_words(tmp_path: Path) -> None:
+    url = "postgresql://me:se@cret:x@host:5432/base"
+    result = study(trials=8) | {"storage": url, "command": f"lowbit compile --from {url} --trial {{number}}"}
+    save_json(result, tmp_path / "s.json")
+    save_csv(result, tmp_path / "s.csv")
+    shown = ["\n".join(words(result)), search_page(result), *(p.read_text() for p in tmp_path.iterdir())]
+    assert not any("cret" in text for text in shown)
+    assert all("postgresql://me:***@host:5432/base" in text for text in shown[:2])
+    assert masked("sqlite:////tmp/a:b.db and a@b") == "sqlite:////tmp/a:b.db and a@b"
+    assert masked("postgresql://me@host/base") == "postgresql://me@host/base"
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

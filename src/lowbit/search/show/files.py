@@ -8,7 +8,7 @@ import json
 import os
 from typing import Any
 
-from lowbit.search.show.shapes import Result, cleaned, layer_names
+from lowbit.search.show.shapes import Result, cleaned, layer_names, masked
 
 __all__ = ["save_csv", "save_json"]
 
@@ -41,10 +41,11 @@ def save_csv(result: Result, path: str | os.PathLike[str]) -> None:
 
 
 def save_json(result: Result, path: str | os.PathLike[str]) -> None:
-    """The result as it is; NaN and infinities, which JSON has not, become null."""
+    """The result as it is; NaN and infinities, which JSON has not, become null, the password of a storage ``***``."""
     from lowbit.files import write_whole
 
-    write_whole(path, json.dumps(cleaned(result), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    hidden = {**result, **{key: masked(str(result[key])) for key in ("storage", "command") if result.get(key)}}
+    write_whole(path, json.dumps(cleaned(hidden), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _cell(value: Any) -> Any:

@@ -25,6 +25,7 @@ from lowbit.search.show.shapes import (
     finite,
     front,
     layer_names,
+    masked,
     single,
     weak,
 )
@@ -116,7 +117,7 @@ def _study(result: Result) -> dict[str, Any]:
         "single": single(result),
         "weak": weak(result),
         "best": first[0]["number"] if first else None,
-        "command": result.get("command") or "",
+        "command": masked(result.get("command") or ""),
     }
 
 

@@ -18,6 +18,7 @@ from lowbit.search.show.shapes import (
     finite,
     front,
     least,
+    masked,
     metric,
     single,
     value,
@@ -51,7 +52,7 @@ def machine(result: Result) -> str:
 def _about(result: Result) -> list[str]:
     lines = [
         f"strategy {result['strategy']}, seed {result['seed']}; {result['data']}; {machine(result)}"
-        + (f"; {result['storage']}" if result.get("storage") else "")
+        + (f"; {masked(str(result['storage']))}" if result.get("storage") else "")
     ]
     lines += [f"{key}: {text}" for key, text in (result.get("facts") or {}).items()]
     size, tried = result["space"]["size"], len(complete(result))
@@ -185,4 +186,4 @@ def _next(result: Result) -> list[str]:
     if not possible or not result.get("command"):
         return []
     number = best(result, 1)[0]["number"]
-    return [f"compile trial {number}: " + result["command"].replace("{number}", str(number))]
+    return [f"compile trial {number}: " + masked(result["command"]).replace("{number}", str(number))]

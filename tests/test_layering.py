@@ -16,8 +16,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 ORDER = (
     "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization", "fake",
     "methods", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
-    "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "analysis", "search",
-    "cli", "__main__",
+    "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "analysis",
+    "searching", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here
@@ -37,8 +37,8 @@ LAZY = {
     "onnxruntime": {"measure"},
     "openvino": {"measure"},
     "onnx": {"measure"},
-    "matplotlib": {"reporting", "search"},
-    "scipy": {"search"},
+    "matplotlib": {"reporting", "searching"},
+    "scipy": {"searching"},
 }
 
 # functions of a module that open a later package: methods of the facade that only pass themselves on

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lowbit.numerics import QType
     from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig
     from lowbit.runtime import Compiled, load
+    from lowbit.searching import SearchResult, SearchSpace, search
     from lowbit.simulate import fake_quantize
 
 __all__ = [
@@ -57,6 +58,8 @@ __all__ = [
     "QuantDescriptor",
     "QuantizationConfig",
     "QuantizationPlan",
+    "SearchResult",
+    "SearchSpace",
     "TensorQuantizer",
     "__version__",
     "analyze",
@@ -67,6 +70,7 @@ __all__ = [
     "finetune",
     "load",
     "quantize",
+    "search",
     "trace",
     "tune",
 ]
@@ -105,6 +109,9 @@ _HOME = {
     "fake_quantize": "lowbit.simulate",
     "finetune": "lowbit.fake",
     "load": "lowbit.runtime",
+    "SearchResult": "lowbit.searching",
+    "SearchSpace": "lowbit.searching",
+    "search": "lowbit.searching",
 }
 
 

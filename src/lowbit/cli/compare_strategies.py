@@ -33,10 +33,10 @@ def command(
             check_writable(path)
     from lowbit.cli.options import names
     from lowbit.errors import ConfigError
-    from lowbit.search.compare import compare_strategies
-    from lowbit.search.settings import merged, read_settings
-    from lowbit.search.show import comparison_page, comparison_table, conclusions, save_comparison_picture
-    from lowbit.search.study import storage_url
+    from lowbit.searching.compare import compare_strategies
+    from lowbit.searching.settings import merged, read_settings
+    from lowbit.searching.show import comparison_page, comparison_table, conclusions, save_comparison_picture
+    from lowbit.searching.study import storage_url
 
     counts = [int(part) if part.isdigit() else 0 for part in names(trials)]
     if not counts or min(counts) < 1:

@@ -86,8 +86,8 @@ def command(
 
 
 def _from_study(storage: str, study: str | None, trial: int | None, batch: int | None, model: str | None) -> Compiled:
-    from lowbit.search.stored import compile_trial
-    from lowbit.search.study import storage_url
+    from lowbit.searching.stored import compile_trial
+    from lowbit.searching.study import storage_url
 
     if model is not None:
         raise ConfigError(f"--from says which network, so {model!r} is one too many")

@@ -29,9 +29,9 @@ def command(
     for path in (html, picture, hypervolume, plan, csv, json):
         if path:
             check_writable(path)
-    from lowbit.search.show import best_table, save_csv, save_json, save_picture, search_page, words
-    from lowbit.search.stored import stored_result
-    from lowbit.search.study import storage_url
+    from lowbit.searching.show import best_table, save_csv, save_json, save_picture, search_page, words
+    from lowbit.searching.stored import stored_result
+    from lowbit.searching.study import storage_url
 
     found = stored_result(storage_url(storage, must_exist=True), study)
     results().print(best_table(found, rows))

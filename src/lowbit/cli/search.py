@@ -55,7 +55,9 @@ def command(
     input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images a run while judging; default: up to 50.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every network; default: all cores.")] = None,
-    target: Annotated[str | None, typer.Option(help="What latency is of: this machine, or rpi4, rpi5 under emulation.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="What latency is of: this machine, or raspberry-pi-4, ... under emulation.")
+    ] = None,
     latency_batch: Annotated[int | None, typer.Option(help="Rows of the network that is timed; 1.")] = None,
     uniform: Annotated[str | None, typer.Option(help="Networks of one width to compare with: all, diagonal or none.")] = None,
     workers: Annotated[int | None, typer.Option(help="Plans that are tried at once; 1.")] = None,
@@ -64,6 +66,10 @@ def command(
     ] = None,
     study: Annotated[str | None, typer.Option(help="Name of the study in the storage; lowbit.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which no trial is begun.")] = None,
+    heartbeat: Annotated[
+        float | None,
+        typer.Option(help="Seconds between signs of life; a trial without any for three times as long is tried again."),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all trials as CSV.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the page of `lowbit pareto`.")] = None,
@@ -78,7 +84,7 @@ def command(
         if path:
             check_writable(path)
     from lowbit.cli.options import parse_layers, parse_numbers, parse_shape
-    from lowbit.search.study import storage_url
+    from lowbit.searching.study import storage_url
 
     extents = parse_shape(size) if size else None
     flags: dict[str, Any] = {
@@ -110,6 +116,7 @@ def command(
         "storage": None if storage is None else storage_url(storage),
         "study": study,
         "timeout": timeout,
+        "heartbeat": heartbeat,
     }
     space: dict[str, Any] = {
         "layers": None if layers is None else tuple(part.strip() for part in layers.split(",") if part.strip()),
@@ -121,20 +128,27 @@ def command(
         "tied": tuple(tuple(part.strip() for part in group.split(",")) for group in tie) if tie else None,
         "base": base,
     }
-    from lowbit.search.described import join, run_search
-    from lowbit.search.settings import merged, read_settings
+    from lowbit.searching.described import join, run_search
+    from lowbit.searching.settings import merged, read_settings
 
     with notes_for_warnings():
         if what == _WORKER:
             if storage is None:
                 raise ConfigError("a worker needs --storage, the URL of the study to join")
             result = join(
-                flags["storage"], study, data=flags["data"], calib_data=calib_data, threads=threads, timeout=timeout, note=note
+                flags["storage"],
+                study,
+                data=flags["data"],
+                calib_data=calib_data,
+                threads=threads,
+                timeout=timeout,
+                heartbeat=heartbeat,
+                note=note,
             )
         else:
             settings = read_settings(what, flags, space) if what.endswith(".toml") else merged({"network": what}, flags, space)
             result = run_search(settings, note=note)
-    from lowbit.search.show import best_table, save_csv, save_json, search_page, words
+    from lowbit.searching.show import best_table, save_csv, save_json, search_page, words
 
     found = result.to_json()
     results().print(best_table(found, rows))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ class ActivationEqualization:
     strength: float = 0.5
     most: float = 64.0
     rows: int = 512
+
+    changes_network: ClassVar[bool] = True  # its task has another float graph
 
     def __call__(self, task: Task) -> Task:
         samples = [value[: self.rows] for value in task.samples_for("activation equalisation")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class Equalization:
 
     passes: int = 20
     rows: int = 512
+
+    changes_network: ClassVar[bool] = True  # its task has another float graph
 
     def __call__(self, task: Task) -> Task:
         samples = task.samples_for("cross-layer equalisation")

@@ -1,1 +1,0 @@
-"""Bits for every layer, found by trials on compiled networks."""

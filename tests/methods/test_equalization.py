@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from lowbit.methods import ActivationEqualization, Equalization, begin
-from lowbit.methods.activation_equalization import _reach
+from lowbit.methods.activation_equalization import _reach, best_range
 from lowbit.methods.equalization import equalize, pairs_of
 from lowbit.methods.judge import float_outputs
+from lowbit.numerics import QParams, QType
 from lowbit.quantization import calibrate, parse_config
 from tests.graph.build import Build
 from tests.methods.conftest import rows
@@ -62,25 +64,46 @@ def test_channels_of_values_become_equal() -> None:
     wanted, got = (float_outputs(g, [x])[0] for g in (graph, done.graph))
     assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max()
     names = [first.name for first, second in pairs_of(graph) if second.name == "depthwise"]
-    before, after = (_reach(g, [x], names)[names[0]] for g in (graph, done.graph))
+    before, after = (_reach(g, [x], {names[0]: None})[names[0]] for g in (graph, done.graph))
     assert before.max() > 1000 * before.min()
     assert after.max() < 64.1 * after.min() * before.max() / before.min() / 1000
 
 
-def test_an_upper_bound_is_not_crossed_by_the_samples() -> None:
+def test_an_upper_bound_is_not_crossed_by_the_samples_where_their_largest_is_the_best_range() -> None:
     b = Build(3)
     first = b.conv("first", b.input("x", 1, 3, 8, 8), 8, hi=6.0)
     b.constants["first.weight"] *= np.geomspace(0.1, 5, 8).reshape(-1, 1, 1, 1)
     depthwise = b.conv("depthwise", first, 8, groups=8)
     graph = b.graph(b.linear("fc", b.node("flat", "reshape", b.global_mean("mean", depthwise), shape=(1, 8)), 4))
     x = rows(64)
-    done = ActivationEqualization()(begin(graph, calibrate(graph, [x]), parse_config("w4a4")))
+    done = ActivationEqualization()(begin(graph, calibrate(graph, [x]), parse_config("w4a16")))
     wanted, got = (float_outputs(g, [x])[0] for g in (graph, done.graph))
     assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()
     assert not np.allclose(done.graph.constants["first.weight"], graph.constants["first.weight"])
-    clipped = _reach(graph, [x], ["first"])["first"] >= 6.0
+    clipped = _reach(graph, [x], {"first": None})["first"] >= 6.0
     assert clipped.any()
     same = [
         np.array_equal(a, b) for a, b in zip(done.graph.constants["first.weight"], graph.constants["first.weight"], strict=True)
     ]
     assert all(np.asarray(same)[clipped])
+
+
+def test_the_best_range_is_that_of_least_error() -> None:
+    draw = np.random.default_rng(5)
+    values = np.concatenate([np.abs(draw.normal(size=(3, 500))), [[2.0], [6.0], [60.0]]], 1).astype(np.float32)
+    found = best_range(torch.from_numpy(values), QParams(QType(4, False), np.asarray(1.0)))
+    for channel, r in zip(values, found, strict=True):
+
+        def error(reach: float, channel: np.ndarray = channel) -> float:
+            step = reach / 15
+            return float(np.square(np.clip(np.rint(channel / step), 0, 15) * step - channel).sum())
+
+        assert error(r) <= min(error(channel.max() * k / 24) for k in range(1, 25)) * 1.0001
+        assert r < channel.max()
+
+
+def test_real_values_and_fine_grids_keep_their_whole_range() -> None:
+    values = torch.from_numpy(np.random.default_rng(5).normal(size=(3, 500)).astype(np.float32))
+    largest = values.abs().amax(1).numpy()
+    for params in (None, QParams(QType(16, True), np.asarray(1.0))):
+        np.testing.assert_array_equal(best_range(values, params), largest)

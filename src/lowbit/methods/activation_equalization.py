@@ -7,7 +7,7 @@ ICML 2023, section 4, here between convolutions and through their clamps; Nagel 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ from lowbit.methods.equalization import pairs_of, scaled
 from lowbit.methods.simulate import run_node
 from lowbit.methods.task import Step, Task
 from lowbit.methods.walk import in_chunks
+from lowbit.numerics import QParams
 from lowbit.quantization import calibrate, choose
 
 __all__ = ["ActivationEqualization"]
@@ -31,12 +32,15 @@ class ActivationEqualization:
     """For the pairs of layers (A, B) of cross-layer equalisation: channel i of what A gives is multiplied, the weights of B
     that read it divided, by
 
-        f_i = (max_j r_j / r_i)^a,   r_i = the largest magnitude of channel i over ``rows`` of the samples
+        f_i = (max_j r_j / r_i)^a,   r_i = the range of channel i, over ``rows`` of the samples, that rounds it best
 
     with a = 1 where B is depthwise (its weights have a scale per channel anyway), else ``strength``: the finer the weights of
-    a dense B stay, the coarser the small channels of the value.  f_i <= ``most``.  An upper clamp h (ReLU6) is let through where
-    f_i r_i <= h: the network then differs for inputs that exceed what the samples showed, in channels that clip there at h / f_i
-    instead of h.  Ranges are observed again on the same rows, and weights rounded to nearest."""
+    a dense B stay, the coarser the small channels of the value.  f_i <= ``most``.  r_i is the range of least squared error for
+    the bits of the value: with few bits it is shorter than the largest magnitude, by a factor of its own for every channel.
+
+    An upper clamp h (ReLU6) is let through where f_i r_i <= h: the float network then differs in values beyond r_i, which clip
+    at h / f_i instead of h, and which the grid of the value, whose end is about max_j r_j, cuts off at r_i in any case.  Ranges
+    are observed again on the same rows, and weights rounded to nearest."""
 
     strength: float = 0.5
     most: float = 64.0
@@ -49,7 +53,8 @@ class ActivationEqualization:
         began, pairs = time.monotonic(), pairs_of(task.graph, clamped=True)
         if not pairs:
             return task.with_choice(task.choice, Step("activation equalisation", "no pair of layers that allows it"))
-        reach = _reach(task.graph, samples, [first.name for first, _ in pairs])
+        grids = {first.name: task.choice.values[second.inputs[0]] for first, second in pairs}
+        reach = _reach(task.graph, samples, grids)
         graph = task.graph
         for first, second in pairs:
             graph = scaled(graph, first, second, self.factors(graph, first, second, reach))
@@ -73,8 +78,8 @@ class ActivationEqualization:
 
 
 @torch.no_grad()
-def _reach(graph: Graph, samples: Sequence[np.ndarray], wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """Value -> largest magnitude of each channel (axis 1) over the rows of the float network."""
+def _reach(graph: Graph, samples: Sequence[np.ndarray], grids: Mapping[str, QParams | None]) -> dict[str, np.ndarray]:
+    """Value -> the best range of each channel (axis 1) over the rows of the float network, for integers of its grid."""
     found: dict[str, np.ndarray] = {}
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     values: dict[str, Tensor] = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in zip(graph.inputs, samples, strict=True)}
@@ -86,9 +91,31 @@ def _reach(graph: Graph, samples: Sequence[np.ndarray], wanted: Sequence[str]) -
 
         y = in_chunks(one, graph.types[node.name].shape[1:], *(values[name] for name in reads))
         values[node.name] = y
-        if node.name in wanted:
-            found[node.name] = y.abs().amax([d for d in range(y.dim()) if d != 1]).numpy().astype(np.float64)
+        if node.name in grids:
+            found[node.name] = best_range(y.movedim(1, 0).flatten(1), grids[node.name])
         for name in reads:
             if last[name] == index:
                 values.pop(name, None)
     return found
+
+
+_VALUES = 1 << 13  # of a channel, on which ranges are compared
+_RANGES = 24
+
+
+def best_range(values: Tensor, params: QParams | None) -> np.ndarray:
+    """(C, n) -> (C,): the r = k/24 of the largest magnitude that minimises the squared error of rounding to the levels of
+    ``params`` spread over it (0..r, or -r..r); the largest magnitude itself for real values."""
+    largest = values.abs().amax(1)
+    if params is None or params.qtype.bits < 2:
+        return largest.numpy().astype(np.float64)
+    some = values[:, :: max(1, values.shape[1] // _VALUES)]
+    most = params.qtype.qmax
+    least = -most if params.qtype.signed else 0
+    best, error = largest.clone(), torch.full_like(largest, torch.inf)
+    for k in range(_RANGES, 0, -1):
+        r = largest * (k / _RANGES)
+        step = (r / most).clamp_min(1e-30)[:, None]
+        one = ((some / step).round().clamp(least, most) * step - some).square().sum(1)
+        best, error = torch.where(one < error, r, best), torch.minimum(one, error)
+    return best.numpy().astype(np.float64)

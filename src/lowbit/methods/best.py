@@ -1,37 +1,30 @@
-"""Everything that may pay, each for as long as it needs."""
+"""What pays, each for as long as it needs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowbit.methods.adaround import AdaRound
-from lowbit.methods.auto import best_of, equalizations
+from lowbit.methods.auto import best_of, candidates
 from lowbit.methods.batch_norm import BatchNormReestimation
-from lowbit.methods.bias_correction import BiasCorrection
-from lowbit.methods.block_reconstruction import BlockReconstruction
-from lowbit.methods.distillation import Distillation
-from lowbit.methods.equalization import Equalization
-from lowbit.methods.task import Method, Task
+from lowbit.methods.task import Task
 
 __all__ = ["Best"]
-
-_NARROW = 4  # up to here the ranges of values are worth learning
 
 
 @dataclass(frozen=True)
 class Best:
-    """As :class:`Auto`, without its minute: equalisation, AdaRound, bias correction, block reconstruction where something has at
-    most 4 bits, then the whole network by distillation.  Each is kept only if it lowers the error on the rows that judge."""
+    """As :class:`Auto`, without its minute; batch norm re-estimation, too, where nothing has less than 8 bits.  Each candidate is
+    kept only if it lowers the error on the rows that judge.
+
+    Block reconstruction and distillation are not among them: they come after these, cost most of the time, and lowered that
+    error on no network by more than its noise.  They remain methods of their own."""
 
     def __call__(self, task: Task) -> Task:
-        return best_of(task, candidates(task), "best")
+        wide = min(bits_of(task)) >= 8
+        return best_of(task, [*candidates(task), *([BatchNormReestimation()] if wide else [])], "best")
 
 
-def candidates(task: Task) -> list[Method]:
-    """In the order in which they are tried."""
+def bits_of(task: Task) -> list[int]:
+    """Of all values and weights that are quantized; 8 where none is."""
     params = [held for held in task.choice.values.values() if held is not None]
-    bits = [held.qtype.bits for held in params] + [n.weights.params.qtype.bits for n in task.choice.layers.values()]
-    if min(bits, default=8) >= 8:
-        return [Equalization(), BiasCorrection(), BatchNormReestimation()]
-    blocks = [BlockReconstruction()] if min(bits) <= _NARROW else []
-    return [*equalizations(task), AdaRound(), BiasCorrection(), *blocks, Distillation()]
+    return [held.qtype.bits for held in params] + [n.weights.params.qtype.bits for n in task.choice.layers.values()] or [8]

@@ -23,7 +23,8 @@ help:
 	@echo "make check  ruff and mypy"
 	@echo "make bench  five networks beside onnxruntime and openvino, and what each technique gives, into docs/benchmarks.md;"
 	@echo "            BENCH=--quick for a smoke run, BENCH=--resume to go on, BENCH='--only resnet50' for a part"
-	@echo "make accuracy  top-1 over a grid of widths into docs/accuracy.md; resumes; needs LOWBIT_DATA"
+	@echo "make accuracy  top-1 over a grid of widths into docs/accuracy.md; resumes; needs LOWBIT_DATA;"
+	@echo "            FLOORS=1 for the widths with limits alone"
 	@echo "make fuzz   random networks against every oracle on all cores; MINUTES=60, resumes; FUZZ='--kinds graph,module' for a part"
 
 demo: tools $(VENV)/.installed
@@ -40,8 +41,9 @@ bench: tools $(VENV)/.installed-peers
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
 # Accuracy over a grid of widths, hours of it: finished cells are kept, and the next call goes on.  Needs LOWBIT_DATA.
+FLOORS  ?=
 accuracy: tools $(VENV)/.installed
-	$(BIN)/python -m benchmarks.accuracy $(ACCURACY)
+	$(BIN)/python -m benchmarks.$(if $(FLOORS),floors,accuracy) $(ACCURACY)
 
 # A venv that is already there is kept; pip then only adds what is missing.
 $(BIN)/python:

@@ -60,6 +60,7 @@ class AdaRound:
         samples = tuple(value[:rows] for value in samples)
         began, store = time.monotonic(), unfinished(task, self)
         gains: list[float] = []
+        cut: list[str] = []
         choice = task.choice
         with stage("AdaRound", len(layers), task.progress) as advance:
 
@@ -67,8 +68,11 @@ class AdaRound:
                 nonlocal choice
                 found = store.get(node.name)
                 if found is None:
-                    numbers, gain = self.layer(task.graph, choice, node, values, target, _share(task, layers, node.name))
+                    share, start_at = _share(task, layers, node.name), time.monotonic()
+                    numbers, gain = self.layer(task.graph, choice, node, values, target, share)
                     gains.append(gain)
+                    if share is not None and time.monotonic() - start_at >= share:
+                        cut.append(node.name)
                     found = Choice({}, {node.name: numbers})
                     store.keep(node.name, found)
                 choice = choice.with_layers(found.layers)
@@ -78,6 +82,7 @@ class AdaRound:
             walk(task.graph, choice, samples, visit)
         what = f"{len(layers)} layers on {rows} rows"
         what += f", squared error of a layer x {np.mean(gains):.2f} of nearest" if gains else ""
+        what += f", {len(cut)} layers cut short by the clock" if cut else ""
         return task.with_choice(choice, Step("AdaRound", what, time.monotonic() - began))
 
     def layer(

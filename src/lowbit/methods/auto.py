@@ -11,8 +11,9 @@ from lowbit.methods.adaround import AdaRound
 from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.judge import Judge
-from lowbit.methods.run import error_of, measured
+from lowbit.methods.run import error_of, measured, name_of
 from lowbit.methods.task import Method, Step, Task
+from lowbit.methods.work import rounding_within
 
 __all__ = ["LEAST_ROWS", "Auto", "best_of"]
 
@@ -24,18 +25,27 @@ _COARSE = 6  # bits of a value up to which its channels should share its grid we
 
 @dataclass(frozen=True)
 class Auto:
-    """``seconds``: what all candidates together may take, where the task has no time of its own.
+    """``seconds``: about what all candidates together take, where the task has no time of its own.
+
+    The iterations of AdaRound follow from it by counted multiplications (methods/work.py), not by the clock, so that the integers
+    are the same on a slow and on a fast machine.  The clock only guards: after ``patience`` times ``seconds`` what runs is cut
+    short, and the log says so.
 
     Equalises neighbouring layers, rounds anew where weights have less than 8 bits (AdaRound), corrects biases.  Each candidate
     starts with the best so far; one that lowers the error on the rows that judge becomes the best, all others are dropped, so
     that the result is never worse there than rounding to nearest."""
 
     seconds: float = SECONDS
+    patience: float = 3.0
 
     def __call__(self, task: Task) -> Task:
-        if task.deadline is None:
-            task = replace(task, seconds=self.seconds, deadline=time.monotonic() + self.seconds)
-        return best_of(task, candidates(task), "auto")
+        planned = self.seconds
+        if task.seconds is not None:  # then the time given is the guard
+            planned = task.seconds / self.patience
+        else:
+            limit = self.seconds * self.patience
+            task = replace(task, seconds=limit, deadline=time.monotonic() + limit)
+        return best_of(task, candidates(task, rounding_within(task, planned, AdaRound())), "auto")
 
 
 def few_rows(task: Task, name: str) -> Task | None:
@@ -46,10 +56,10 @@ def few_rows(task: Task, name: str) -> Task | None:
     return task.with_choice(task.choice, Step(name, f"nearest: {rows} calibration rows were kept, {LEAST_ROWS} are needed"))
 
 
-def candidates(task: Task) -> list[Method]:
-    """What may pay for this configuration, cheap methods first."""
+def candidates(task: Task, rounded: AdaRound) -> list[Method]:
+    """What may pay for this configuration, cheap methods first; ``rounded``: what rounds narrow weights."""
     narrow = any(numbers.weights.params.qtype.bits < 8 for numbers in task.choice.layers.values())
-    rounding: list[Method] = [AdaRound()] if narrow else []
+    rounding: list[Method] = [rounded] if narrow else []
     return [*equalizations(task), *rounding, BiasCorrection()]
 
 
@@ -70,6 +80,8 @@ def best_of(task: Task, candidates: Sequence[Method], name: str) -> Task:
     for candidate in candidates:
         left = task.seconds_left()
         if left is not None and left <= 0:
+            late = Step(name, f"{name_of(candidate)} and what follows left out: the time was over")
+            task = replace(task, log=(*task.log, late))
             break
         tried = measured(task, candidate, judge, error)
         line = tried.log[-1]

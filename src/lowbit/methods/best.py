@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lowbit.methods.adaround import AdaRound
 from lowbit.methods.auto import best_of, candidates
 from lowbit.methods.batch_norm import BatchNormReestimation
 from lowbit.methods.task import Task
@@ -21,7 +22,7 @@ class Best:
 
     def __call__(self, task: Task) -> Task:
         wide = min(bits_of(task)) >= 8
-        return best_of(task, [*candidates(task), *([BatchNormReestimation()] if wide else [])], "best")
+        return best_of(task, [*candidates(task, AdaRound()), *([BatchNormReestimation()] if wide else [])], "best")
 
 
 def bits_of(task: Task) -> list[int]:

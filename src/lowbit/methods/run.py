@@ -10,7 +10,7 @@ from lowbit.methods.judge import Judge
 from lowbit.methods.task import Method, Step, Task
 from lowbit.quantization import apply
 
-__all__ = ["Chain", "error_of", "measured"]
+__all__ = ["Chain", "error_of", "measured", "name_of"]
 
 
 def error_of(task: Task, judge: Judge | None) -> float | None:

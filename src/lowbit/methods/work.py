@@ -1,0 +1,39 @@
+"""How much a method has to compute, counted beforehand, so that what is done does not depend on the clock."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from lowbit.graph import Graph
+from lowbit.graph.ops import LAYERS
+from lowbit.methods.adaround import AdaRound
+from lowbit.methods.task import Task
+from lowbit.methods.walk import rows_that_fit
+
+__all__ = ["RATE", "multiplications", "rounding_within"]
+
+RATE = 8e9
+"""Multiplications a second that a plan counts on: about what one core gives in these loops (AVX2, measured 6e9 to 12e9)."""
+_WALKS = 6  # times all rows pass through the network: each of three methods, and judging each
+_LEAST = 50  # iterations, however little may be done
+
+
+def multiplications(graph: Graph) -> int:
+    """Of one row in all layers: each output value takes one for every weight of its channel."""
+    total = 0
+    for node in graph.nodes:
+        if node.op in LAYERS:
+            outputs = math.prod(graph.types[node.name].shape[1:])
+            total += outputs * math.prod(graph.types[node.inputs[1]].shape[1:])
+    return total
+
+
+def rounding_within(task: Task, seconds: float, method: AdaRound) -> AdaRound:
+    """The method with as many of its iterations as ``seconds`` have room for at RATE, beside ``_WALKS`` passes of the float and
+    the quantized network: an iteration multiplies each weight 2 * batch times, forwards and for its gradient."""
+    rows = rows_that_fit(task.graph, len(task.fit[0])) if task.fit else 0
+    left = seconds * RATE - _WALKS * 2 * rows * multiplications(task.graph)
+    weights = sum(task.graph.constants[node.inputs[1]].size for node in task.graph.nodes if node.op in LAYERS)
+    room = int(left / (2 * method.batch * max(weights, 1)))
+    return replace(method, iterations=min(method.iterations, max(_LEAST, room)))

@@ -134,7 +134,7 @@ def quantize(
     """The numbers of an integer network, to be compiled by ``compile(model, example_inputs, plan=...)``, saved, or looked at.
 
     ``method``: a name of lowbit.methods.METHODS, a method such as ``lowbit.AdaRound(iterations=5000)``, or a list of these,
-    carried out one after the other.  "auto" tries what may pay within a minute and keeps what lowers the error on
+    carried out one after the other.  "auto" tries what may pay in about a minute and keeps what lowers the error on
     calibration rows that it did not fit; it is rounding to nearest where fewer than 32 rows were kept.  "nearest" rounds to
     nearest.  ``seconds``: what the methods together may take.  ``state``: folder of unfinished work, default one in the user's
     cache: an interrupted call is continued by the next one with the same arguments.  The other arguments are those of

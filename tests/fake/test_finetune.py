@@ -100,3 +100,41 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
     wrong.write_bytes(b"nothing")
     with pytest.raises(ConfigError, match="no state of a fine-tuning"):
         lowbit.finetune(fake(), batches(), state=wrong)
+
+
+def test_narrow_weights_start_as_real_ones_and_end_rounded() -> None:
+    network, seen = fake(), []
+    quantizer = network.quantizer("body.weight")
+
+    def loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append(quantizer.soft)
+        return output.square().mean()
+
+    pairs = [(x, torch.zeros(8)) for x in batches()]
+    lowbit.finetune(network, pairs, epochs=4, soften=0.5, loss=loss)
+    assert seen == pytest.approx([*np.linspace(1, 0, 8, endpoint=False), *[0.0] * 8])
+    assert quantizer.soft == 0.0
+    wide = lowbit.fake_quantize(module(), X[:1], config="w3a3", calibration=[X])
+    quantizer = wide.quantizer("body.weight")
+    seen.clear()
+    lowbit.finetune(wide, pairs, epochs=1, soften=0.5, loss=loss)
+    assert seen == [0.0] * 4
+
+
+def test_wholly_soft_weights_compute_with_the_real_ones() -> None:
+    network = fake()
+    network.train()
+    layer = network.get_submodule("body")
+    for q in network.quantizers.values():
+        q.soft = 1.0 if q.weights else 0.0
+    given: list[torch.Tensor] = []
+    handle = layer.register_forward_hook(lambda step, args, result: given.append(args[1][1].detach()))
+    network(X)
+    handle.remove()
+    scale = network.quantizer("body.weight").scale.detach().reshape(-1, 1, 1, 1)
+    torch.testing.assert_close(given[0] * scale, layer.get_parameter("weight").detach(), rtol=1e-5, atol=1e-7)
+
+
+def test_a_share_of_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="soften 1.0"):
+        lowbit.finetune(fake(), batches(), soften=1.0)

@@ -39,7 +39,7 @@ def command(
     method: Annotated[
         str, typer.Option(help="How integers are found: auto, nearest, adaround, ...; several: 'gptq,adaround'.")
     ] = "auto",
-    seconds: Annotated[float | None, typer.Option(help="What methods may take; auto takes a minute.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="What methods may take; auto takes about a minute.")] = None,
     target: Annotated[str, typer.Option(help="A target of `lowbit targets`.")] = "native",
     dump: Annotated[Path | None, typer.Option(help="Write the text of every stage into this folder.")] = None,
     storage: Annotated[str | None, typer.Option("--from", help="Storage of a `lowbit search`: a plan found there.")] = None,

@@ -22,6 +22,7 @@ __all__ = ["FinetuneReport", "finetune"]
 
 _TEMPERATURE = 2.0
 _SCALE_RATE = 0.3  # of step sizes, relative to that of weights
+_SOFTENED = 2  # bits of weights up to which they harden slowly
 
 
 @dataclass
@@ -41,6 +42,7 @@ def finetune(
     lr: float = 5e-3,
     distill: float = 1.0,
     hints: float = 1.0,
+    soften: float = 0.7,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     state: str | Path | None = None,
     progress: bool | None = None,
@@ -55,19 +57,23 @@ def finetune(
     Step sizes learn by the gradient of Esser et al. 2020 (LSQ, eq. 3), which the straight-through roundings of the integer
     semantics give by themselves; they are updated in their logarithm, so that they stay positive.  Adam; ``lr`` is relative:
     a step moves a layer's weights by about ``lr`` times their root mean square; it falls to 0 along a cosine.
+    ``soften``: during this share of the training, weights of 1 and 2 bits are (1 - h) w + h s q, w the real and s q the rounded
+    ones, with h from 0 to 1 in a straight line (Yin et al. 2018, BinaryRelax: there h = lambda / (1 + lambda), lambda growing
+    geometrically): the network starts as the float one and hardens while it learns.  The integers that it would compile to are
+    worth little before that share is over.
     ``state``: file that keeps the state after every epoch; a later call with the same file goes on from there.
 
     Ctrl-C ends the training after the epochs that are complete and leaves the network as it was after the last of them.
     Raises ConfigError for wrong numbers, CalibrationError for a loader that yields nothing, InputError for batches that are
     not of the network's shapes.
     """
-    if epochs < 1 or not 0 < lr < 1 or min(distill, hints) < 0:
-        given = f"epochs {epochs}, lr {lr}, distill {distill}, hints {hints}"
-        raise ConfigError(f"{given}; write at least 1, a rate between 0 and 1, and weights of 0 or more")
+    if epochs < 1 or not 0 < lr < 1 or min(distill, hints) < 0 or not 0 <= soften < 1:
+        given = f"epochs {epochs}, lr {lr}, distill {distill}, hints {hints}, soften {soften}"
+        raise ConfigError(f"{given}; write at least 1, a rate between 0 and 1, weights of 0 or more, a share below 1")
     path = None if state is None else Path(state)
     if path is not None:
         check_writable(path)
-    trainer = _Trainer(fake, lr, epochs, distill, hints, loss or F.cross_entropy)
+    trainer = _Trainer(fake, lr, epochs, distill, hints, soften, loss or F.cross_entropy)
     if path is not None and path.exists():
         trainer.load(path)
     report = FinetuneReport(list(trainer.losses))
@@ -88,6 +94,7 @@ def finetune(
         report.interrupted = True
         trainer.restore(good)
     finally:
+        trainer.soften(1.0)
         fake.eval()
     return report
 
@@ -100,11 +107,14 @@ class _Trainer:
         epochs: int,
         distill: float,
         hints: float,
+        soften: float,
         loss: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
         fake.train()
         fake.choice()  # numbers asked for are settled before parameters are collected
         self.fake, self.lr, self.epochs, self.distill, self.hints, self.loss = fake, lr, epochs, distill, hints, loss
+        self.softened = soften
+        self.narrow = [q for q in fake.quantizers.values() if q.weights and q.enabled and q.bits <= _SOFTENED]
         self.teacher = copy.deepcopy(fake).eval()
         self.teacher.disable()
         self.losses: list[float] = []
@@ -128,6 +138,7 @@ class _Trainer:
             done = (epoch + (0.0 if not length else index / length)) / self.epochs
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr * group["size"] * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+            self.soften(done)
             loss = self._step(inputs, labels)
             count = len(inputs[0])
             total, rows = total + loss * count, rows + count
@@ -136,6 +147,11 @@ class _Trainer:
             raise CalibrationError(f"the loader yielded no batch in epoch {epoch + 1}; give one that can be iterated every epoch")
         self.losses.append(total / rows)
         return total / rows, rows
+
+    def soften(self, done: float) -> None:
+        """Sets how soft the weights are after the share ``done`` of the training."""
+        for quantizer in self.narrow:
+            quantizer.soft = max(0.0, 1.0 - done / self.softened) if self.softened else 0.0
 
     def _step(self, inputs: Sequence[Tensor], labels: Tensor | None) -> float:
         with torch.no_grad(), self.teacher.watched() as wanted:

@@ -27,6 +27,7 @@ class TensorQuantizer(nn.Module):
     ``descriptor``: what was asked for; assigning one, or ``bits``, ``amax``, takes effect at the next run, without a new trace.
     ``params``: the type, scale and zero point in force.  ``scale``: a Parameter, learned in fine-tuning.
     ``asked``: whether numbers were asked for that are not in force yet.
+    ``soft``: of weights, how much of each real weight training computes with, beside 1 - ``soft`` of its rounded one.
     ``enable()``, ``disable()``: a disabled quantizer lets real numbers through.
     """
 
@@ -35,6 +36,7 @@ class TensorQuantizer(nn.Module):
         self.name, self.weights, self.enabled = name, weights, True
         self._descriptor = descriptor
         self.by_hand = False  # whether the descriptor was assigned
+        self.soft = 0.0
         self.hold(params)
 
     def hold(self, params: QParams) -> None:
@@ -135,7 +137,10 @@ class TensorQuantizer(nn.Module):
         weight = step.get_parameter("weight")
         if site.grids[1] is None:  # real arithmetic, on rounded weights where this is enabled
             return site, [values[0], self(weight), *values[2:]]
-        return site, [values[0], self.integers(weight) * self.factor(tuple(weight.shape)), *values[2:]]
+        steps = self.integers(weight)
+        if self.soft:
+            steps = steps + self.soft * (weight / self._shaped(weight) - steps)
+        return site, [values[0], steps * self.factor(tuple(weight.shape)), *values[2:]]
 
     def extra_repr(self) -> str:
         return f"{self.name}: {self.params}{'' if self.enabled else ', disabled'}"

@@ -25,10 +25,9 @@ from tests.searching.networks import images
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _programs() -> Path | None:
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
+def _program(name: str) -> Path | None:
+    found = shutil.which(name)
+    return Path(found) if found else next(iter(sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)), None)
 
 
 def _user() -> str | None:
@@ -45,8 +44,8 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server on loopback, in a folder of its own."""
-    programs = _programs()
-    if programs is None:
+    initdb, pg_ctl = _program("initdb"), _program("pg_ctl")
+    if initdb is None or pg_ctl is None:
         pytest.skip("no PostgreSQL server: apt-get install postgresql")
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install lowbit[postgresql]")
     import tempfile
@@ -59,14 +58,13 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         subprocess.run([str(part) for part in command], check=True, user=_user(), capture_output=True, cwd=folder, timeout=120)
 
     data = folder / "data"
-    call(programs / "initdb", "-D", data, "-U", "lowbit", "-A", "trust", "--no-sync")
+    call(initdb, "-D", data, "-U", "lowbit", "-A", "trust", "--no-sync")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    call(programs / "pg_ctl", "-D", data, "-l", folder / "log", "-o", options, "-w", "start")
+    call(pg_ctl, "-D", data, "-l", folder / "log", "-o", options, "-w", "start")
     try:
-        call(programs / "createdb", "-h", "127.0.0.1", "-p", port, "-U", "lowbit", "studies")
-        yield f"postgresql://lowbit@127.0.0.1:{port}/studies"
+        yield f"postgresql://lowbit@127.0.0.1:{port}/postgres"
     finally:
-        call(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        call(pg_ctl, "-D", data, "-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -140,7 +138,7 @@ def test_a_killed_workers_trial_is_tried_again(postgresql: str, data: Path) -> N
     assert found[number].state == TrialState.FAIL
     again = [trial for trial in found if trial.system_attrs.get("failed_trial") == number]
     assert [trial.state for trial in again] == [TrialState.COMPLETE]
-    assert again[0].params == found[number].params
+    assert found[number].params.items() <= again[0].params.items()  # it may be killed while its plan is drawn
     complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
     assert len({trial.number for trial in complete}) == trials
     assert all({"accuracy", "latency", "size"} <= set(trial.user_attrs["lowbit"]["metrics"]) for trial in complete)

@@ -68,7 +68,7 @@ def command(
     timeout: Annotated[float | None, typer.Option(help="Seconds after which no trial is begun.")] = None,
     heartbeat: Annotated[
         float | None,
-        typer.Option(help="Seconds between signs of life; a trial without any for three times as long is tried again."),
+        typer.Option(help="Seconds between signs of life; a trial without one for three of them is tried again."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write all trials as CSV.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything as JSON.")] = None,

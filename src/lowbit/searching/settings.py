@@ -31,7 +31,8 @@ class SearchSettings:
     are found (search/numbers.py).  ``threads``: of every network.  ``target``: what is timed; ``latency_batch``: with so many
     rows.
     ``uniform``: networks of one width to compare with: all, diagonal (w = a, and each w with the widest a) or none.
-    ``timeout``: seconds.  ``heartbeat``: seconds between signs of life of a trial in the storage.  Making one checks every name.  Raises ConfigError."""
+    ``timeout``: seconds.  ``heartbeat``: seconds between signs of life of a trial in the storage.
+    Making one checks every name.  Raises ConfigError."""
 
     network: str
     data: str | None = None

@@ -14,7 +14,7 @@ REPORT   ?= report
 # Compiling is the slow part of the tests and uses every core by itself, so few workers do.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test check bench accuracy fuzz tools emulators browser clean help
+.PHONY: demo test check bench accuracy search fuzz tools emulators browser clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "            BENCH=--quick for a smoke run, BENCH=--resume to go on, BENCH='--only resnet50' for a part"
 	@echo "make accuracy  top-1 over a grid of widths into docs/accuracy.md; resumes; needs LOWBIT_DATA;"
 	@echo "            FLOORS=1 for the widths with limits alone"
+	@echo "make search  plans of mixed precision beside networks of one width, strategies compared, into docs/search.md; resumes"
 	@echo "make fuzz   random networks against every oracle on all cores; MINUTES=60, resumes; FUZZ='--kinds graph,module' for a part"
 
 demo: tools $(VENV)/.installed
@@ -44,6 +45,10 @@ bench: tools $(VENV)/.installed-peers
 FLOORS  ?=
 accuracy: tools $(VENV)/.installed
 	$(BIN)/python -m benchmarks.$(if $(FLOORS),floors,accuracy) $(ACCURACY)
+
+# Searches, their pictures and docs/search.md; studies go on where they were.  Needs LOWBIT_DATA for the pretrained networks.
+search: tools $(VENV)/.installed
+	$(BIN)/python -m benchmarks.search $(SEARCH)
 
 # A venv that is already there is kept; pip then only adds what is missing.
 $(BIN)/python:

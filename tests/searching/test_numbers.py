@@ -14,7 +14,7 @@ from lowbit.graph import interpret
 from lowbit.methods import AdaRound
 from lowbit.quantization.apply import apply
 from lowbit.searching.numbers import Numbers
-from lowbit.searching.space import Rule, SearchSpace
+from lowbit.searching.space import Kind, Rule, SearchSpace
 from tests.searching.networks import calibrated, images, traced
 
 FAST = AdaRound(iterations=40, positions=512, batch=128)
@@ -26,8 +26,8 @@ def numbers(method: Any = "nearest", space: SearchSpace | None = None) -> Number
 
 
 def plan(of: Numbers, weights: int, activations: int, **other: Any) -> dict[str, Any]:
-    found = of.space.uniform(weights, activations)
-    assert found is not None
+    kinds = {Kind.WEIGHTS: weights, Kind.ACTIVATIONS: activations}
+    found = {d.name: kinds[d.kind] for d in of.space.dimensions}
     return {**found, **{name.replace("_", " "): value for name, value in other.items()}}
 
 

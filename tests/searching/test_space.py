@@ -163,7 +163,12 @@ def test_unknown_plans_are_refused() -> None:
         space.config({"stem weights": 2})
 
 
-def test_uniform_plans() -> None:
-    space = SearchSpace("2..8", "4..8").of(traced())
-    assert set(space.uniform(3, 8).values()) == {3, 8}  # type: ignore[union-attr]
-    assert space.uniform(3, 3) is None
+def test_uniform_networks() -> None:
+    graph = traced()
+    space = SearchSpace("2..8", "4..8", fixed={"head": "i5/u6"}).of(graph)
+    found = lowbit.quantization.plan.layer_precisions(graph, space.uniform(3, 2))
+    assert {name: (str(p.weights), str(p.activations)) for name, p in found.items()} == {
+        "stem": ("i3", "u2"),
+        "body": ("i3", "u2"),
+        "head": ("i5", "u6"),
+    }

@@ -13,7 +13,7 @@ from lowbit.progress import say
 from lowbit.searching.described import evaluator_of, opened_of
 from lowbit.searching.fronts import hypervolume_history, reference_point
 from lowbit.searching.opening import Opened
-from lowbit.searching.run import Loop, measured, tried
+from lowbit.searching.run import Loop, measured_plan, tried
 from lowbit.searching.settings import SearchSettings
 from lowbit.searching.strategies import STRATEGIES, find_strategy
 from lowbit.searching.strategies.brute_force import LIMIT
@@ -99,7 +99,7 @@ class _Remembering:
     def _measure(self, plan: Plan) -> dict[str, Any]:
         key = tuple(plan.values())
         if key not in self._known:
-            self._known[key] = measured(self._opened.problem, plan, self._opened.wanted)
+            self._known[key] = measured_plan(self._opened.problem, plan, self._opened.wanted)
         return self._known[key]
 
 

@@ -65,6 +65,11 @@ class Evaluator:
         with self._once, busy():
             return Candidate(self, self.numbers.plan(params))
 
+    def uniform(self, weights: int, activations: int) -> Candidate:
+        """The network of these widths everywhere."""
+        with self._once, busy():
+            return Candidate(self, self.numbers.uniform(weights, activations))
+
     def lowered(self, graph: Graph, target: Target) -> Program:
         with self._once, busy():
             if target.name not in self._lookups and tuning_enabled():

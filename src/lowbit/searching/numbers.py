@@ -53,6 +53,7 @@ class Numbers:
     progress: bool | None = None
     log: list[Step] = field(default_factory=list)
     _shared: Task | None = None
+    _methods: Sequence[Method] = ()
     _found: dict[int, dict[str, _Weights]] = field(default_factory=dict)
 
     @property
@@ -72,20 +73,16 @@ class Numbers:
         while self.fitted and methods and getattr(methods[0], "changes_network", False):
             task, methods = methods[0](task), methods[1:]
             self.log.extend(task.log[len(self.log) :])
-        self._shared = task
-        for bits in self.space.widths(Kind.WEIGHTS) if self.fitted and methods else ():
+        self._shared, self._methods = task, methods if self.fitted else []
+        for bits in self.space.widths(Kind.WEIGHTS) if self._methods else ():
             self._found[bits] = self._at(task, bits, methods)
 
     def _begin(self, graph: Graph, calibration: Calibration, config: QuantizationConfig) -> Task:
         return begin(graph, calibration, config, state=self.state, progress=self.progress)
 
     def _at(self, shared: Task, bits: int, methods: Sequence[Method]) -> dict[str, _Weights]:
-        """The layers of the network whose searched weights all have ``bits``."""
-        params = {
-            d.name: max(d.choices) if d.kind is not Kind.WEIGHTS else min(d.choices, key=lambda c: abs(_bits(c) - bits))
-            for d in self.space.dimensions
-        }
-        config = self.space.config({name: c if isinstance(c, int) else str(c) for name, c in params.items()})
+        """The layers of the network whose weights all have ``bits``, its values as fine as the space allows."""
+        config = self.space.uniform(bits, max(self.space.widths(Kind.ACTIVATIONS), default=self.space.base.activations.bits))
         task = self._begin(shared.graph, shared.calibration, config)
         store = store_in(cache_folder() / "search" / "numbers", task, tuple(methods), _KEPT)
         if (known := store.get(_UNIT)) is not None:
@@ -112,10 +109,21 @@ class Numbers:
 
     def plan(self, params: Mapping[str, int | str]) -> QuantizationPlan:
         """The numbers of one plan.  Raises what choosing numbers raises."""
+        return self._plan(self.space.config(params), self.space.checked(params))
+
+    def uniform(self, weights: int, activations: int) -> QuantizationPlan:
+        """The numbers of the network of ``Space.uniform``.  A width that the space lacks is fitted when it is asked
+        for."""
         self.prepare()
-        shared, config = self._shared, self.space.config(params)
+        if self._methods and weights not in self._found:
+            assert self._shared is not None
+            self._found[weights] = self._at(self._shared, weights, self._methods)
+        return self._plan(self.space.uniform(weights, activations), {})
+
+    def _plan(self, config: QuantizationConfig, chosen: Mapping[str, Choice]) -> QuantizationPlan:
+        self.prepare()
+        shared = self._shared
         assert shared is not None
-        chosen = self.space.checked(params)
         asked, values, weights = _formats(shared.graph, self.space, chosen, config)
         choice = choose(shared.graph, shared.calibration, config, asked, values, weights)
         layers: dict[str, LayerNumbers] = {}
@@ -135,10 +143,6 @@ class Numbers:
         return QuantizationPlan.of(self.graph, task)
 
 
-def _bits(choice: Choice) -> int:
-    return choice if isinstance(choice, int) else choice.width
-
-
 def _formats(
     graph: Graph, space: Space, chosen: Mapping[str, Choice], config: QuantizationConfig
 ) -> tuple[Plan, dict[str, QParams], dict[str, QParams]]:
@@ -147,7 +151,7 @@ def _formats(
     values: dict[str, QParams] = {}
     weights: dict[str, QParams] = {}
     for dimension in space.dimensions:
-        choice = chosen[dimension.name]
+        choice = chosen.get(dimension.name)
         if not isinstance(choice, FixedPoint):
             continue
         qtype, scale = QType(choice.width, True), 2.0**-choice.frac
@@ -166,7 +170,7 @@ def _biases(space: Space, chosen: Mapping[str, Choice]) -> dict[str, FixedPoint]
     return {
         layer: choice
         for dimension in space.dimensions
-        if dimension.kind is Kind.BIAS and isinstance(choice := chosen[dimension.name], FixedPoint)
+        if dimension.kind is Kind.BIAS and isinstance(choice := chosen.get(dimension.name), FixedPoint)
         for layer in dimension.layers
     }
 

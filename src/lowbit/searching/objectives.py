@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lowbit.errors import ConfigError
+from lowbit.numerics.qtype import WIDTHS
 from lowbit.searching.metrics import Metric, find_metric
 
 __all__ = ["Bound", "Constraint", "Objective", "parse_bound", "parse_objectives", "weighted_sum"]
@@ -139,6 +140,8 @@ def parse_bound(text: str) -> Bound:
         raise ConfigError(f"constraint {text!r}: {match['number'] or match['offset']!r} is no number") from None
     if match["sign"] == "-":
         number = -number
+    if (network := match["network"]) not in (None, "float") and any(int(n) not in WIDTHS for n in re.findall(r"\d+", network)):
+        raise ConfigError(f"constraint {text!r}: widths of {network!r} are {', '.join(map(str, WIDTHS))}")
     if match["network"] == "float" and not metric.software:
         raise ConfigError(
             f"constraint {text!r}: of the float network only accuracy, top5 and loss are known; write w8a8 or a number"

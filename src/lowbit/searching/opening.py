@@ -26,7 +26,7 @@ from lowbit.searching.space import Space
 from lowbit.searching.strategies import Problem, Strategy, find_strategy
 from lowbit.searching.strategies.strategy import Plan, plan_of
 from lowbit.searching.study import ATTRIBUTE, HEARTBEAT, Notes, belongs, open_storage, study_names
-from lowbit.searching.uniform import evaluate_uniform, uniform_plans
+from lowbit.searching.uniform import evaluate_uniform, uniform_networks, widths_of
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -139,16 +139,9 @@ def open_search(
             if value is not None
         }
     problem = Problem(space, objectives, (), single, seed, count, evaluator, notes, progress)
-    plans = uniform_plans(space, uniform)
-    named = {bound.network for bound in bounds if bound.network not in (None, "float")}
-    everything = uniform_plans(space, "all")
-    for name in sorted(str(name) for name in named):
-        if name not in everything:
-            raise ConfigError(
-                f"constraint of {name}: the space has no such uniform network; it has {', '.join(everything) or 'none'}"
-            )
-        plans[name] = everything[name]
-    evaluated = evaluate_uniform(problem, plans, wanted, notes, progress)
+    networks = uniform_networks(space, uniform)
+    networks |= {b.network: widths_of(b.network) for b in bounds if b.network not in (None, "float")}
+    evaluated = evaluate_uniform(problem, networks, wanted, notes, progress)
 
     def metrics_of(name: str) -> Mapping[str, float]:
         found: Mapping[str, float] = notes["float"] if name == "float" else evaluated.get(name, {}).get("metrics", {})

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-__all__ = ["Loop", "tried"]
+    from lowbit.searching.candidate import Candidate
+
+__all__ = ["Loop", "complete", "measured", "measured_plan", "tried"]
 
 _IMPOSSIBLE = (UnsupportedPrecision, UnsupportedOperation, NumericsError, ChoiceError)
 _PATIENCE = 20  # plans in a row that cannot be made real
@@ -206,7 +208,7 @@ class Loop:
         return None
 
     def _measured(self, plan: Plan) -> dict[str, Any]:
-        return measured(self.problem, plan, self.wanted) if self.measure is None else self.measure(plan)
+        return self.measure(plan) if self.measure else measured_plan(self.problem, plan, self.wanted)
 
     def best(self) -> str:
         """A few words about the best so far."""
@@ -228,12 +230,17 @@ class Loop:
         return objectives[0].maximize if len(objectives) == 1 else True
 
 
-def measured(problem: Problem, plan: Plan, wanted: Sequence[str]) -> dict[str, Any]:
+def measured_plan(problem: Problem, plan: Plan, wanted: Sequence[str]) -> dict[str, Any]:
+    """:func:`measured` of a plan of the space."""
+    return measured(problem, lambda: problem.evaluator.candidate(plan), wanted)
+
+
+def measured(problem: Problem, make: Callable[[], Candidate], wanted: Sequence[str]) -> dict[str, Any]:
     """What a trial holds: metrics with their errors, the layers' types, which images were right, a digest of the integers."""
     from lowbit.graph.fingerprint import fingerprint
 
     began = time.perf_counter()
-    candidate = problem.evaluator.candidate(plan)
+    candidate = make()
     found = problem.evaluator.measure(candidate, wanted)
     held: dict[str, Any] = {
         "metrics": {name: one.value for name, one in found.items()},

@@ -332,11 +332,10 @@ class Space:
                     wishes[layer] = replace(had, activations=QType(bits, signed))
         return self.base.with_overrides(wishes)
 
-    def uniform(self, weights: int, activations: int) -> dict[str, int | str] | None:
-        """The plan with these widths wherever it has a choice; None where a dimension lacks them."""
-        wanted = {Kind.WEIGHTS: weights, Kind.ACTIVATIONS: activations}
-        params = {d.name: wanted.get(d.kind, d.texts[-1]) for d in self.dimensions}
-        return params if all(params[d.name] in d.texts for d in self.dimensions) else None
+    def uniform(self, weights: int, activations: int) -> QuantizationConfig:
+        """These widths in every layer that is not fixed, whether the space has them or not."""
+        wish = LayerPrecision(QType(weights, True, bipolar=weights == 1), QType(activations, activations == 16))
+        return self.base.with_overrides({"*": wish, **self.fixed})
 
     def to_json(self) -> dict[str, Any]:
         """See :func:`stored_space`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def open_storage(url: str | None, heartbeat: float = HEARTBEAT) -> BaseStorage:
         return GrpcStorageProxy(host=host, port=int(port))
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-    given = url
+    given = masked(url)
     if url.startswith(("postgresql://", "postgres://")):
         url = "postgresql+psycopg://" + url.partition("://")[2]
     options: dict[str, Any] = {"pool_pre_ping": True}
@@ -79,6 +80,11 @@ def open_storage(url: str | None, heartbeat: float = HEARTBEAT) -> BaseStorage:
         raise ToolMissing(f"storage {given!r} needs a driver: {error}; for PostgreSQL: pip install lowbit[postgresql]") from None
     except (SQLAlchemyError, RuntimeError) as error:
         raise ConfigError(f"storage {given!r} cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+def masked(url: str) -> str:
+    """A URL without its password."""
+    return re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 def storage_url(text: str, must_exist: bool = False) -> str:

@@ -1,0 +1,337 @@
+"""Mixed precision found by search beside networks of one width, strategies compared, the time of a trial: ``make search``.
+
+Needs LOWBIT_DATA for the pretrained networks; without it only what needs no data runs.  Studies lie in .search/ and go on where
+they were; finished parts are kept in benchmarks/results/search.json, and docs/search.md is written from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from benchmarks.results_file import ROOT, Results
+
+from lowbit.measure.machine import commit, machine, versions
+from lowbit.searching.settings import SearchSettings, read_settings
+
+RESULTS = ROOT / "benchmarks" / "results" / "search.json"
+PAGE = ROOT / "docs" / "search.md"
+IMAGES = ROOT / "docs" / "images"
+STUDIES = {"resnet20": "ResNet-20, CIFAR-10", "mobilenet_v1": "MobileNetV1 0.75, ImageNet photographs"}
+COMPARED = ("tpe", "nsga2", "nsga3", "random", "brute-force", "greedy", "ilp")
+FOLDER = ROOT / ".search"
+
+
+def settings_of(name: str, trials: int | None = None) -> SearchSettings:
+    FOLDER.mkdir(exist_ok=True)
+    found = read_settings(ROOT / "benchmarks" / "search" / f"{name}.toml", {"storage": f"sqlite:///{FOLDER / name}.db"})
+    return found if trials is None else replace(found, trials=trials)
+
+
+def study(name: str, trials: int | None) -> dict[str, Any]:
+    """The search, and what it found confirmed on images that judged no plan."""
+    from lowbit.searching.api import finish
+    from lowbit.searching.described import evaluator_of, opened_of
+    from lowbit.searching.study import quiet_optuna
+
+    settings = settings_of(name, trials)
+    with quiet_optuna():
+        opened = opened_of(settings, evaluator_of(settings, True, print), True)
+        result = finish(opened, 1, None, True)
+        if not result.complete:
+            raise KeyboardInterrupt
+        found = result.to_json()
+        _pictures(name, found)
+        return {"settings": settings.to_json(), "facts": _facts(found), **_confirmed(settings, result, found)}
+
+
+def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("network", "data", "images", "machine", "strategy", "seed", "constraints", "limits")
+    return {key: found[key] for key in keys} | {
+        "space": found["space"]["size"],
+        "dimensions": len(found["space"]["dimensions"]),
+        "trials": sum(trial["state"] == "complete" for trial in found["trials"]),
+        "front": sum(trial["front"] for trial in found["trials"]),
+    }
+
+
+def _confirmed(settings: SearchSettings, result: Any, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan found, the networks of one width it has to beat, float: on the images that judged, and on the others."""
+    from lowbit.evaluation.networks import CompiledRunner
+    from lowbit.measure.scores import Outcomes, compare, outcomes_of
+    from lowbit.searching.candidate import Candidate
+    from lowbit.searching.uniform import widths_of
+
+    evaluator = result.evaluator
+    limit = found["limits"][found["constraints"][0]]
+    uniform = sorted(found["uniform"], key=lambda row: row["metrics"]["size"])
+    smallest = next(row for row in uniform if row["metrics"]["accuracy"] >= limit)
+    good = [trial for trial in found["trials"] if trial["feasible"]]
+    faster = [trial for trial in good if trial["metrics"]["latency"] < smallest["metrics"]["latency"]]
+    chosen = min(faster or good, key=lambda trial: trial["metrics"]["size"])
+    candidates: dict[str, Candidate] = {
+        "w8a8": evaluator.uniform(8, 8),
+        smallest["name"]: evaluator.uniform(*widths_of(smallest["name"])),
+        f"trial {chosen['number']}": evaluator.candidate(chosen["params"]),
+    }
+    rest = _rest(settings)
+    runners = {label: CompiledRunner(candidate.network) for label, candidate in candidates.items()}
+    floats = CompiledRunner(evaluator.compiled(evaluator.graph, evaluator.host))
+    others: dict[str, Outcomes] = {
+        label: Outcomes.joined([outcomes_of(runner([x]), labels) for x, labels in rest])
+        for label, runner in {**runners, "fp32": floats}.items()
+    }
+    times = evaluator.timed(candidates)
+    rows = {}
+    for label, candidate in candidates.items():
+        beside = compare(others[label], others["w8a8"])
+        rows[label] = {
+            "accuracy": candidate.outcomes.top1,
+            "confirmed": others[label].top1,
+            "confirmed_error": others[label].top1_error,
+            "against_w8a8": beside.difference,
+            "against_w8a8_error": beside.difference_error,
+            "size": candidate.weight_file_bytes,
+            "file": candidate.file_bytes,
+            "latency": times[label].ms,
+            "latency_error": times[label].error,
+            "predicted": candidate.reading.ms,
+            "average_bitwidth": candidate.average_bits[0],
+            "activation_bitwidth": candidate.average_bits[1],
+        }
+    return {
+        "limit": limit,
+        "float": {"accuracy": evaluator.floats.top1, "confirmed": others["fp32"].top1},
+        "confirming_images": others["fp32"].count,
+        "smallest_uniform": smallest["name"],
+        "chosen": f"trial {chosen['number']}",
+        "rows": rows,
+        "layers": chosen["layers"],
+        "predictions": [
+            trial["measured"]["latency"] / trial["metrics"]["latency"] - 1 for trial in found["trials"] if trial["measured"]
+        ],
+    }
+
+
+def _rest(settings: SearchSettings) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The images behind those that judged."""
+    from lowbit.zoo import dataset
+
+    assert settings.images is not None
+    batches, seen = [], 0
+    for batch in dataset(settings.network, "eval").batches(50):
+        if seen >= settings.images:
+            batches.append((batch.inputs[0], batch.labels))
+        seen += len(batch)
+    return batches
+
+
+def _pictures(name: str, found: Mapping[str, Any]) -> None:
+    from lowbit.searching.show import save_picture
+
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    for what in ("front", "hypervolume", "plan"):
+        save_picture(dict(found), IMAGES / f"search-{name}-{what}.png", what)
+
+
+def strategies() -> dict[str, Any]:
+    """Every strategy with five seeds on a space that brute force enumerates."""
+    from lowbit.searching.compare import compare_strategies
+    from lowbit.searching.show import conclusions, save_comparison_picture
+
+    found = compare_strategies(settings_of("strategies"), [20, 50, 100], range(5), COMPARED, True, print)
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    save_comparison_picture(found, IMAGES / "search-strategies.png")
+    at = {
+        name: {str(n): [run[min(n, len(run)) - 1] for run in one["hypervolume"]] for n in found["trials"]}
+        for name, one in found["strategies"].items()
+    }
+    return {
+        "space": found["space"]["size"],
+        "network": found["network"],
+        "objectives": [objective["name"] for objective in found["objectives"]],
+        "optimum": found["optimum"],
+        "hypervolume": at,
+        "conclusions": conclusions(found),
+    }
+
+
+def trial_time(images: int = 1000, plans: int = 5) -> dict[str, Any]:
+    """A trial on compiled kernels beside the same plan under fake quantization in PyTorch: same images, same thread, "
+    "in turns."""
+    import torch
+
+    import lowbit
+    from lowbit.measure.scores import Outcomes, outcomes_of
+    from lowbit.searching.described import evaluator_of
+    from lowbit.searching.run import measured_plan
+    from lowbit.searching.strategies import Problem
+
+    settings = replace(settings_of("resnet20"), images=images, method="nearest", storage=None)
+    evaluator = evaluator_of(settings, True, print)
+    generator = np.random.default_rng(0)
+    torch.set_num_threads(1)
+    problem = Problem(evaluator.space, (), (), True, 0, None, evaluator)
+    wanted = ("accuracy", "latency", "size")
+    batches = list(evaluator.data.batches(50))
+    rows = []
+    for _ in range(plans):
+        plan = {d.name: d.texts[int(generator.integers(len(d.texts)))] for d in evaluator.space.dimensions}
+        began = time.perf_counter()
+        first = measured_plan(problem, plan, wanted)
+        cold = time.perf_counter() - began
+        began = time.perf_counter()
+        again = measured_plan(problem, plan, wanted)
+        warm = time.perf_counter() - began
+        began = time.perf_counter()
+        chosen = evaluator.numbers.plan(plan)
+        fake = lowbit.fake_quantize(evaluator.graph, calibration=evaluator.numbers.calibration, plan=chosen).eval()
+        with torch.inference_mode():
+            parts = [outcomes_of(fake(torch.from_numpy(b.inputs[0])).numpy(), b.labels) for b in batches]
+        slow = time.perf_counter() - began
+        equal = Outcomes.joined(parts).top1 == first["metrics"]["accuracy"] == again["metrics"]["accuracy"]
+        rows.append({"cold": cold, "warm": warm, "fake": slow, "equal": bool(equal)})
+        print(
+            f"trial {warm:.2f} s, with kernels to compile {cold:.2f} s, fake quantization {slow:.2f} s, equal {equal}", flush=True
+        )
+    return {"images": images, "rows": rows, "ratio": float(np.median([row["fake"] / row["warm"] for row in rows]))}
+
+
+def page_of(parts: Mapping[str, Any]) -> str:
+    texts = [_study_text(name, parts[name]) for name in STUDIES if name in parts]
+    if "strategies" in parts:
+        texts.append(_strategies_text(parts["strategies"]))
+    if "trial" in parts:
+        texts.append(_trial_text(parts["trial"]))
+    return "\n\n".join(texts)
+
+
+def _study_text(name: str, part: Mapping[str, Any]) -> str:
+    facts, rows = part["facts"], part["rows"]
+    lines = [
+        f"### {STUDIES[name]}",
+        "",
+        f"`lowbit search benchmarks/search/{name}.toml`: {facts['dimensions']} choices, {facts['space']:.1e} plans, "
+        f"{facts['trials']} "
+        f"trials of {facts['strategy']}, seed {facts['seed']}; {facts['machine']}. {facts['images']:,} images judged, "
+        f"{part['confirming_images']:,} others confirm. Wanted: {', '.join(facts['constraints'])}, which is "
+        f"{100 * part['limit']:.2f} % (float: {100 * part['float']['accuracy']:.2f}; of the others "
+        f"{100 * part['float']['confirmed']:.2f}).",
+        "",
+        "| network | top-1 judged | top-1 of the others | beside w8a8 there | weights on disk | artifact | bits, "
+        "weights / values | "
+        "latency, measured | predicted |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for label, row in rows.items():
+        lines.append(
+            f"| {label} | {100 * row['accuracy']:.2f} | {100 * row['confirmed']:.2f} ± {100 * row['confirmed_error']:.2f} | "
+            f"{100 * row['against_w8a8']:+.2f} ± {100 * row['against_w8a8_error']:.2f} | {row['size']:,} B | "
+            f"{row['file']:,} B | "
+            f"{row['average_bitwidth']:.2f} / {row['activation_bitwidth']:.2f} | {row['latency']:.4g} ± "
+            f"{row['latency_error']:.2g} ms | "
+            f"{row['predicted']:.4g} ms |"
+        )
+    found, least = rows[part["chosen"]], rows[part["smallest_uniform"]]
+    smaller, faster = 1 - found["size"] / least["size"], least["latency"] / found["latency"]
+    off = part["predictions"]
+    lines += [
+        "",
+        f"The plan found is {100 * smaller:.0f} % smaller than {part['smallest_uniform']}, the smallest network of "
+        f"one width that is as "
+        f"accurate, and takes {1 / faster:.2f} of its time. Latency predicted from kernels, against whole networks: "
+        f"{100 * min(off):+.1f} to {100 * max(off):+.1f} % over {len(off)} members of the front."
+        if off
+        else f"The plan found is {100 * smaller:.0f} % smaller than {part['smallest_uniform']}.",
+        "",
+        f"![the front](images/search-{name}-front.png)",
+        "",
+        f"![bits of every layer](images/search-{name}-plan.png)",
+    ]
+    return "\n".join(lines)
+
+
+def _strategies_text(part: Mapping[str, Any]) -> str:
+    counts = list(next(iter(part["hypervolume"].values())))
+    lines = [
+        "### Strategies on a space that is known",
+        "",
+        f"{part['network']}, {part['space']:,} plans, objectives {', '.join(part['objectives'])}; hypervolume in % of "
+        f"that of the whole "
+        "space, median (least to largest) over seeds (`lowbit compare-strategies benchmarks/search/strategies.toml`).",
+        "",
+        "| strategy | " + " | ".join(f"{n} trials" for n in counts) + " |",
+        "| --- |" + " ---: |" * len(counts),
+    ]
+    best = (part["optimum"] or {}).get("hypervolume")
+    for name, held in part["hypervolume"].items():
+        cells = []
+        for n in counts:
+            values = 100 * np.asarray(held[n]) / best if best else np.asarray(held[n])
+            spread = f" ({values.min():.1f} to {values.max():.1f})" if len(values) > 1 else ""
+            cells.append(f"{np.median(values):.1f}{spread}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        *(f"- {text}" for text in part["conclusions"]),
+        "",
+        "![hypervolume against trials](images/search-strategies.png)",
+    ]
+    return "\n".join(lines)
+
+
+def _trial_text(part: Mapping[str, Any]) -> str:
+    rows: Sequence[Mapping[str, float]] = part["rows"]
+    warm, cold, fake = (float(np.median([row[key] for row in rows])) for key in ("warm", "cold", "fake"))
+    return (
+        "### What a trial costs\n\n"
+        f"ResNet-20, {part['images']:,} images, one thread, {len(rows)} random plans, in turns in one process, "
+        f"medians: {warm:.2f} s on "
+        f"compiled kernels ({cold:.2f} s where kernels had to be compiled and timed first), {fake:.1f} s under fake "
+        f"quantization in "
+        f"PyTorch: {part['ratio']:.0f} times as fast, with "
+        f"{'equal' if all(row['equal'] for row in rows) else 'UNEQUAL'} accuracy."
+    )
+
+
+def write_page(parts: Mapping[str, Any]) -> None:
+    begin, end = "<!-- search:begin -->", "<!-- search:end -->"
+    page = PAGE.read_text()
+    head, rest = page.split(begin)
+    PAGE.write_text(head + begin + "\n" + page_of(parts) + "\n" + end + rest.split(end)[1])
+
+
+def main() -> None:
+    import os
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help=f"comma-separated parts: {', '.join(STUDIES)}, strategies, trial")
+    parser.add_argument("--trials", type=int, help="of the studies; default: as in benchmarks/search/*.toml")
+    parser.add_argument("--fresh", action="store_true", help="measure parts again that are finished")
+    parser.add_argument("--page", action="store_true", help="only write docs/search.md from what is measured")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    results = Results(RESULTS)
+    if not given.page:
+        results.begin({"machine": machine(), "versions": versions(), "commit": commit()}, resume=not given.fresh)
+        data = bool(os.environ.get("LOWBIT_DATA"))
+        wanted = [part for part in given.only.split(",") if part] or [*STUDIES, "strategies", "trial"]
+        for name in wanted:
+            if results.done(name):
+                continue
+            if not data and name != "strategies":
+                print(f"{name}: needs LOWBIT_DATA")
+                continue
+            made = {"strategies": strategies, "trial": trial_time}.get(name)
+            results.put(name, made() if made else study(name, given.trials))
+            print(f"{name}: done", flush=True)
+    write_page(results.parts)
+
+
+if __name__ == "__main__":
+    main()

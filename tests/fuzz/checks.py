@@ -20,6 +20,8 @@ from lowbit.passes import canonicalize
 from lowbit.quantization import QuantizationConfig, calibrate, quantize_graph
 from lowbit.quantization.activations import SMALLEST_SCALE
 from lowbit.quantization.calibration import Calibration
+from lowbit.searching.numbers import Numbers
+from lowbit.searching.space import Kind, SearchSpace
 from tests.fuzz.configs import WIDE, draw_config, width_class
 from tests.fuzz.coverage import Coverage
 from tests.fuzz.draws import Draws, Rejected
@@ -33,6 +35,7 @@ __all__ = [
     "allowances",
     "check_fake",
     "check_float",
+    "check_plan",
     "check_precisions",
     "check_torch",
     "close",
@@ -164,6 +167,30 @@ def check_precisions(graph: Graph, inputs: Sequence[Tensor], draws: Draws, check
             "after text and back"
         )
         checked.reach(integer, width_class(config))
+    check_plan(graph, calibration, arrays, draws, checked)
+
+
+def check_plan(graph: Graph, calibration: Calibration, arrays: Sequence[np.ndarray], draws: Draws, checked: Checked) -> None:
+    """A random plan of a search: its layers have the widths that it says, and torch gives the oracle's integers."""
+    try:
+        space = SearchSpace("1..8,16", "1..8,16", base=draw_config(draws, graph)).of(graph)
+    except LowbitError as error:
+        checked.refuse(error)
+        return
+    plan = {dimension.name: draws.choose(dimension.texts) for dimension in space.dimensions}
+    try:
+        integer = Numbers(graph, calibration, space, state=None, progress=False).plan(plan).integer_graph()
+    except GraphError:
+        raise
+    except LowbitError as error:
+        checked.refuse(error)
+        return
+    for dimension in space.dimensions:
+        for layer in dimension.layers:
+            held = integer.types[integer.node(layer).inputs[dimension.kind is Kind.WEIGHTS]].quant
+            assert held is not None, f"{layer}: {dimension.name} of a layer that computes in float"
+            assert held.qtype.bits == plan[dimension.name], f"{layer}: {held.qtype}, the plan says {dimension.name} {plan}"
+    check_torch(integer, arrays)
 
 
 def check_torch(integer: Graph, arrays: Sequence[np.ndarray]) -> None:

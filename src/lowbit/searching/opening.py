@@ -62,9 +62,11 @@ class Opened:
         """Members of the front, measured whole, beside what their kernels predict."""
         if "latency" not in self.wanted:
             return
-        notes, result = Notes(self.study), self.result()
+        notes, result, evaluator = Notes(self.study), self.result(), self.problem.evaluator
         numbers = [n for n in result.front if f"measured:{n}" not in notes][:_MEASURED]
-        candidates = {str(n): self.problem.evaluator.candidate(_plan(self.study, self.problem.space, n)) for n in numbers}
+        candidates = {str(n): evaluator.candidate(_plan(self.study, self.problem.space, n)) for n in numbers}
+        names = [key.partition(":")[2] for key in notes if key.startswith("uniform:") and "metrics" in notes[key]]
+        candidates |= {name: evaluator.uniform(*widths_of(name)) for name in names if f"measured:{name}" not in notes}
         for name, reading in self.problem.evaluator.timed(candidates).items() if candidates else ():
             notes[f"measured:{name}"] = {"latency": reading.ms, "latency_error": reading.error}
         for candidate in candidates.values():

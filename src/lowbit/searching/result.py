@@ -46,7 +46,8 @@ def result_of(study: Study, space: Space, objectives: Sequence[Objective], const
     points = {n: _point(rows[n].metrics, objectives, single) for n in rows}
     members = _front(good, points)
     notes = Notes(study)
-    measured = {int(key.partition(":")[2]): notes[key] for key in notes if key.startswith("measured:")}
+    whole = {key.partition(":")[2]: notes[key] for key in notes if key.startswith("measured:")}
+    measured = {int(key): value for key, value in whole.items() if key.isdigit()}
     history: list[float] = []
     if rows and not single:
         reference = _reference(good or list(rows), points)
@@ -64,7 +65,12 @@ def result_of(study: Study, space: Space, objectives: Sequence[Objective], const
         "space": {"size": space.size, "dimensions": [d.to_json() for d in space.dimensions], "layers": about["layers"]},
         "trials": [_trial(t, rows, violations, members, objectives, measured, space) for t in trials],
         "uniform": [
-            {"name": key.partition(":")[2], "metrics": notes[key]["metrics"], "errors": notes[key]["errors"]}
+            {
+                "name": (name := key.partition(":")[2]),
+                "metrics": notes[key]["metrics"],
+                "errors": notes[key]["errors"],
+                "measured": dict(whole.get(name, {})),
+            }
             for key in notes
             if key.startswith("uniform:") and "metrics" in notes[key]
         ],

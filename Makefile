@@ -14,7 +14,7 @@ REPORT   ?= report
 # Compiling is the slow part of the tests and uses every core by itself, so few workers do.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test check bench accuracy search fuzz tools emulators browser clean help
+.PHONY: demo test check bench accuracy search fuzz tools emulators browser database clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -31,7 +31,7 @@ help:
 demo: tools $(VENV)/.installed
 	$(BIN)/lowbit bench resnet50 --configs $(CONFIGS) --threads $(THREADS) --runs $(RUNS) --report $(REPORT)
 
-test: browser tools emulators $(VENV)/.installed
+test: browser database tools emulators $(VENV)/.installed
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 check: $(VENV)/.installed
@@ -88,6 +88,14 @@ browser:
 		apt-get update -qq && apt-get install -y --no-install-recommends $(BROWSER) && exit 0; \
 	fi; \
 	echo "note: without Chromium the tests of pages are skipped: apt-get install $(BROWSER)" >&2
+
+# Several workers at one search are tested at a real PostgreSQL server, which the tests start.  Without it they are skipped.
+database:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y --no-install-recommends postgresql && exit 0; \
+	fi; \
+	echo "note: without PostgreSQL some tests of the search are skipped: apt-get install postgresql" >&2
 
 # Random networks, hours of them: seeds, counts and findings are kept in .fuzz, and the next call goes on from there.
 MINUTES ?= 60

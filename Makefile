@@ -24,7 +24,7 @@ help:
 	@echo "make bench  five networks beside onnxruntime and openvino, and what each technique gives, into docs/benchmarks.md;"
 	@echo "            BENCH=--quick for a smoke run, BENCH=--resume to go on, BENCH='--only resnet50' for a part"
 	@echo "make accuracy  top-1 over a grid of widths into docs/accuracy.md; resumes; needs LOWBIT_DATA;"
-	@echo "            FLOORS=1 for the widths with limits alone"
+	@echo "            FLOORS=1 for the widths with limits alone, FINETUNED=1 for those after fine-tuning"
 	@echo "make search  plans of mixed precision beside networks of one width, strategies compared, into docs/search.md; resumes"
 	@echo "make fuzz   random networks against every oracle on all cores; MINUTES=60, resumes; FUZZ='--kinds graph,module' for a part"
 
@@ -42,9 +42,10 @@ bench: tools $(VENV)/.installed-peers
 	$(BIN)/python -m benchmarks.run $(BENCH)
 
 # Accuracy over a grid of widths, hours of it: finished cells are kept, and the next call goes on.  Needs LOWBIT_DATA.
-FLOORS  ?=
+FLOORS    ?=
+FINETUNED ?=
 accuracy: tools $(VENV)/.installed
-	$(BIN)/python -m benchmarks.$(if $(FLOORS),floors,accuracy) $(ACCURACY)
+	$(BIN)/python -m benchmarks.$(if $(FINETUNED),finetuned,$(if $(FLOORS),floors,accuracy)) $(ACCURACY)
 
 # Searches, their pictures and docs/search.md; studies go on where they were.  Needs LOWBIT_DATA for the pretrained networks.
 search: tools $(VENV)/.installed

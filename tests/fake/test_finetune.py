@@ -103,7 +103,7 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
 
 
 def test_narrow_weights_start_as_real_ones_and_end_rounded() -> None:
-    network, seen = fake(), []
+    network, seen = lowbit.fake_quantize(module(), X[:1], config="w1a3", calibration=[X]), []
     quantizer = network.quantizer("body.weight")
 
     def loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -114,7 +114,7 @@ def test_narrow_weights_start_as_real_ones_and_end_rounded() -> None:
     lowbit.finetune(network, pairs, epochs=4, soften=0.5, loss=loss)
     assert seen == pytest.approx([*np.linspace(1, 0, 8, endpoint=False), *[0.0] * 8])
     assert quantizer.soft == 0.0
-    wide = lowbit.fake_quantize(module(), X[:1], config="w3a3", calibration=[X])
+    wide = lowbit.fake_quantize(module(), X[:1], config="w2a3", calibration=[X])
     quantizer = wide.quantizer("body.weight")
     seen.clear()
     lowbit.finetune(wide, pairs, epochs=1, soften=0.5, loss=loss)

@@ -22,7 +22,7 @@ __all__ = ["FinetuneReport", "finetune"]
 
 _TEMPERATURE = 2.0
 _SCALE_RATE = 0.3  # of step sizes, relative to that of weights
-_SOFTENED = 2  # bits of weights up to which they harden slowly
+_SOFTENED = 1  # bits of weights up to which they harden slowly
 
 
 @dataclass
@@ -57,7 +57,7 @@ def finetune(
     Step sizes learn by the gradient of Esser et al. 2020 (LSQ, eq. 3), which the straight-through roundings of the integer
     semantics give by themselves; they are updated in their logarithm, so that they stay positive.  Adam; ``lr`` is relative:
     a step moves a layer's weights by about ``lr`` times their root mean square; it falls to 0 along a cosine.
-    ``soften``: during this share of the training, weights of 1 and 2 bits are (1 - h) w + h s q, w the real and s q the rounded
+    ``soften``: during this share of the training, weights of 1 bit are (1 - h) w + h s q, w the real and s q the rounded
     ones, with h from 0 to 1 in a straight line (Yin et al. 2018, BinaryRelax: there h = lambda / (1 + lambda), lambda growing
     geometrically): the network starts as the float one and hardens while it learns.  The integers that it would compile to are
     worth little before that share is over.

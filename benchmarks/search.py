@@ -46,8 +46,9 @@ def study(name: str, trials: int | None) -> dict[str, Any]:
         if not result.complete:
             raise KeyboardInterrupt
         found = result.to_json()
-        _pictures(name, found)
-        return {"settings": settings.to_json(), "facts": _facts(found), **_confirmed(settings, result, found)}
+        confirmed = _confirmed(settings, result, found)
+        _pictures(name, found, int(confirmed["chosen"].removeprefix("trial ")))
+        return {"settings": settings.to_json(), "facts": _facts(found), **confirmed}
 
 
 def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +71,8 @@ def _confirmed(settings: SearchSettings, result: Any, found: Mapping[str, Any]) 
     evaluator = result.evaluator
     limit = found["limits"][found["constraints"][0]]
     uniform = sorted(found["uniform"], key=lambda row: row["metrics"]["size"])
-    smallest = next(row for row in uniform if row["metrics"]["accuracy"] >= limit)
+    held = [row for row in uniform if all(c.violation(row["metrics"]) <= 0 for c in result.constraints)]
+    smallest = held[0]
     good = [trial for trial in found["trials"] if trial["feasible"]]
     faster = [trial for trial in good if trial["metrics"]["latency"] < smallest["metrics"]["latency"]]
     chosen = min(faster or good, key=lambda trial: trial["metrics"]["size"])
@@ -80,20 +82,22 @@ def _confirmed(settings: SearchSettings, result: Any, found: Mapping[str, Any]) 
         f"trial {chosen['number']}": evaluator.candidate(chosen["params"]),
     }
     rest = _rest(settings)
-    runners = {label: CompiledRunner(candidate.network) for label, candidate in candidates.items()}
-    floats = CompiledRunner(evaluator.compiled(evaluator.graph, evaluator.host))
-    others: dict[str, Outcomes] = {
-        label: Outcomes.joined([outcomes_of(runner([x]), labels) for x, labels in rest])
-        for label, runner in {**runners, "fp32": floats}.items()
-    }
+    networks = {label: candidate.network for label, candidate in candidates.items()}
+    networks["fp32"] = evaluator.compiled(evaluator.graph, evaluator.host)
+    others: dict[str, Outcomes] = {}
+    for label, network in networks.items() if rest else ():
+        runner = CompiledRunner(network)
+        others[label] = Outcomes.joined([outcomes_of(runner([x]), labels) for x, labels in rest])
     times = evaluator.timed(candidates)
     rows = {}
     for label, candidate in candidates.items():
-        beside = compare(others[label], others["w8a8"])
+        seen, judge = (others[label], others["w8a8"]) if rest else (candidate.outcomes, candidates["w8a8"].outcomes)
+        beside = compare(seen, judge)
         rows[label] = {
             "accuracy": candidate.outcomes.top1,
-            "confirmed": others[label].top1,
-            "confirmed_error": others[label].top1_error,
+            "loss": candidate.outcomes.loss,
+            "confirmed": seen.top1 if rest else None,
+            "top1_error": seen.top1_error,
             "against_w8a8": beside.difference,
             "against_w8a8_error": beside.difference_error,
             "size": candidate.weight_file_bytes,
@@ -106,8 +110,8 @@ def _confirmed(settings: SearchSettings, result: Any, found: Mapping[str, Any]) 
         }
     return {
         "limit": limit,
-        "float": {"accuracy": evaluator.floats.top1, "confirmed": others["fp32"].top1},
-        "confirming_images": others["fp32"].count,
+        "float": {"accuracy": evaluator.floats.top1, "confirmed": others["fp32"].top1 if rest else None},
+        "confirming_images": others["fp32"].count if rest else 0,
         "smallest_uniform": smallest["name"],
         "chosen": f"trial {chosen['number']}",
         "rows": rows,
@@ -131,12 +135,12 @@ def _rest(settings: SearchSettings) -> list[tuple[np.ndarray, np.ndarray]]:
     return batches
 
 
-def _pictures(name: str, found: Mapping[str, Any]) -> None:
+def _pictures(name: str, found: Mapping[str, Any], chosen: int) -> None:
     from lowbit.searching.show import save_picture
 
     IMAGES.mkdir(parents=True, exist_ok=True)
     for what in ("front", "hypervolume", "plan"):
-        save_picture(dict(found), IMAGES / f"search-{name}-{what}.png", what)
+        save_picture(dict(found), IMAGES / f"search-{name}-{what}.png", what, chosen)
 
 
 def strategies() -> dict[str, Any]:
@@ -212,42 +216,37 @@ def page_of(parts: Mapping[str, Any]) -> str:
 
 
 def _study_text(name: str, part: Mapping[str, Any]) -> str:
-    facts, rows = part["facts"], part["rows"]
+    facts, rows, count = part["facts"], part["rows"], part["confirming_images"]
+    confirm = f", {count:,} others confirm" if count else ", all there are; none is left to confirm"
+    others = f" (of the others {100 * part['float']['confirmed']:.2f})" if count else ""
     lines = [
         f"### {STUDIES[name]}",
         "",
         f"`lowbit search benchmarks/search/{name}.toml`: {facts['dimensions']} choices, {facts['space']:.1e} plans, "
-        f"{facts['trials']} "
-        f"trials of {facts['strategy']}, seed {facts['seed']}; {facts['machine']}. {facts['images']:,} images judged, "
-        f"{part['confirming_images']:,} others confirm. Wanted: {', '.join(facts['constraints'])}, which is "
-        f"{100 * part['limit']:.2f} % (float: {100 * part['float']['accuracy']:.2f}; of the others "
-        f"{100 * part['float']['confirmed']:.2f}).",
+        f"{facts['trials']} trials of {facts['strategy']}, seed {facts['seed']}, integers by {part['settings']['method']}; "
+        f"{facts['machine']}. {facts['images']:,} images judged{confirm}. Wanted: {', '.join(facts['constraints'])}; the first is "
+        f"{100 * part['limit']:.2f} %. Float: {100 * part['float']['accuracy']:.2f}{others}.",
         "",
-        "| network | top-1 judged | top-1 of the others | beside w8a8 there | weights on disk | artifact | bits, "
-        "weights / values | "
+        "| network | top-1 judged | top-1 of the others | beside w8a8 | weights on disk | artifact | bits of weights, of values | "
         "latency, measured | predicted |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for label, row in rows.items():
+        confirmed = "-" if row["confirmed"] is None else f"{100 * row['confirmed']:.2f} ± {100 * row['top1_error']:.2f}"
         lines.append(
-            f"| {label} | {100 * row['accuracy']:.2f} | {100 * row['confirmed']:.2f} ± {100 * row['confirmed_error']:.2f} | "
-            f"{100 * row['against_w8a8']:+.2f} ± {100 * row['against_w8a8_error']:.2f} | {row['size']:,} B | "
-            f"{row['file']:,} B | "
-            f"{row['average_bitwidth']:.2f} / {row['activation_bitwidth']:.2f} | {row['latency']:.4g} ± "
-            f"{row['latency_error']:.2g} ms | "
-            f"{row['predicted']:.4g} ms |"
+            f"| {label} | {100 * row['accuracy']:.2f} | {confirmed} | "
+            f"{100 * row['against_w8a8']:+.2f} ± {100 * row['against_w8a8_error']:.2f} | {row['size']:,} B | {row['file']:,} B | "
+            f"{row['average_bitwidth']:.2f}, {row['activation_bitwidth']:.2f} | "
+            f"{row['latency']:.4g} ± {row['latency_error']:.1g} ms | {row['predicted']:.4g} ms |"
         )
     found, least = rows[part["chosen"]], rows[part["smallest_uniform"]]
-    smaller, faster = 1 - found["size"] / least["size"], least["latency"] / found["latency"]
     off = part["predictions"]
     lines += [
         "",
-        f"The plan found is {100 * smaller:.0f} % smaller than {part['smallest_uniform']}, the smallest network of "
-        f"one width that is as "
-        f"accurate, and takes {1 / faster:.2f} of its time. Latency predicted from kernels, against whole networks: "
-        f"{100 * min(off):+.1f} to {100 * max(off):+.1f} % over {len(off)} members of the front."
-        if off
-        else f"The plan found is {100 * smaller:.0f} % smaller than {part['smallest_uniform']}.",
+        f"The plan found is {100 * (1 - found['size'] / least['size']):.0f} % smaller than {part['smallest_uniform']}, the smallest "
+        f"network of one width that holds to the same, and takes {found['latency'] / least['latency']:.2f} of its time (measured in "
+        f"turns, one run). Whole networks against their prediction from kernels: median {100 * float(np.median(off)):+.1f} %, "
+        f"{100 * min(off):+.1f} to {100 * max(off):+.1f} % over {len(off)} members of the front.",
         "",
         f"![the front](images/search-{name}-front.png)",
         "",

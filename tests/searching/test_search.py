@@ -168,6 +168,16 @@ def test_what_is_wrong_is_said(change: dict[str, Any], message: str) -> None:
         run(**change)
 
 
+@pytest.mark.qemu
+@pytest.mark.llvm
+def test_latency_of_a_board_is_estimated_under_emulation() -> None:
+    found = run(target="raspberry-pi-4", objectives="accuracy,latency,instructions", trials=2).to_json()
+    for trial in found["trials"]:
+        assert trial["metrics"]["instructions"] > 10_000
+        assert 0 < trial["metrics"]["latency"] < 100
+    assert "raspberry-pi-4" in found["machine"]
+
+
 def test_five_classes_have_no_top5() -> None:
     from lowbit.searching.metrics import METRICS
 

@@ -228,8 +228,9 @@ class EmulatedClock:
         if any(symbol not in self._table.held for symbol in symbols):
             self._table.read()
         if any(symbol not in self._table.held for symbol in symbols):
+            network = build()
             with quiet():
-                self._table.write(self._count(build()))
+                self._table.write(self._count(network))
         entries = [self._table.held[symbol] for symbol in symbols]
         instructions = sum(entry["instructions"] for entry in entries) + self._table.held[_RUNTIME]["instructions"]
         return Reading(1e3 * sum(entry["cycles"] for entry in entries) / self.target.clock_hz, 0.0, instructions)

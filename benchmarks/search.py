@@ -222,13 +222,13 @@ def _study_text(name: str, part: Mapping[str, Any]) -> str:
     lines = [
         f"### {STUDIES[name]}",
         "",
-        f"`lowbit search benchmarks/search/{name}.toml`: {facts['dimensions']} choices, {facts['space']:.1e} plans, "
-        f"{facts['trials']} trials of {facts['strategy']}, seed {facts['seed']}, integers by {part['settings']['method']}; "
-        f"{facts['machine']}. {facts['images']:,} images judged{confirm}. Wanted: {', '.join(facts['constraints'])}; the first is "
-        f"{100 * part['limit']:.2f} %. Float: {100 * part['float']['accuracy']:.2f}{others}.",
+        f"`lowbit search benchmarks/search/{name}.toml`: {facts['dimensions']} choices, {facts['space']:.1e} "
+        f"plans, {facts['trials']} trials of {facts['strategy']}, seed {facts['seed']}, integers by {part['settings']['method']}; "
+        f"{facts['machine']}. {facts['images']:,} images judged{confirm}. Wanted: {', '.join(facts['constraints'])}; "
+        f"the first is {100 * part['limit']:.2f} %. Float: {100 * part['float']['accuracy']:.2f}{others}.",
         "",
-        "| network | top-1 judged | top-1 of the others | beside w8a8 | weights on disk | artifact | bits of weights, of values | "
-        "latency, measured | predicted |",
+        "| network | top-1 judged | top-1 of the others | beside w8a8 | weights on disk | artifact | bits of weights, "
+        "of values | latency, measured | predicted |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for label, row in rows.items():
@@ -243,9 +243,9 @@ def _study_text(name: str, part: Mapping[str, Any]) -> str:
     off = part["predictions"]
     lines += [
         "",
-        f"The plan found is {100 * (1 - found['size'] / least['size']):.0f} % smaller than {part['smallest_uniform']}, the smallest "
-        f"network of one width that holds to the same, and takes {found['latency'] / least['latency']:.2f} of its time (measured in "
-        f"turns, one run). Whole networks against their prediction from kernels: median {100 * float(np.median(off)):+.1f} %, "
+        f"The plan found is {100 * (1 - found['size'] / least['size']):.0f} % smaller than {part['smallest_uniform']}, the "
+        f"smallest network of one width that holds to the same, and takes {found['latency'] / least['latency']:.2f} of its time "
+        f"(measured in turns, one run). Whole networks against their prediction from kernels: median {100 * float(np.median(off)):+.1f} %, "
         f"{100 * min(off):+.1f} to {100 * max(off):+.1f} % over {len(off)} members of the front.",
         "",
         f"![the front](images/search-{name}-front.png)",

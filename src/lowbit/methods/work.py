@@ -14,7 +14,7 @@ from lowbit.methods.walk import rows_that_fit
 __all__ = ["RATE", "multiplications", "rounding_within"]
 
 RATE = 8e9
-"""Multiplications a second that a plan counts on: about what one core gives in these loops (AVX2, measured 6e9 to 12e9)."""
+"""Multiplications a second that a plan counts on: roughly what one core with AVX2 gives in these loops."""
 _WALKS = 6  # times all rows pass through the network: each of three methods, and judging each
 _LEAST = 50  # iterations, however little may be done
 

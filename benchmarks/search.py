@@ -223,7 +223,8 @@ def _study_text(name: str, part: Mapping[str, Any]) -> str:
         f"### {STUDIES[name]}",
         "",
         f"`lowbit search benchmarks/search/{name}.toml`: {facts['dimensions']} choices, {facts['space']:.1e} "
-        f"plans, {facts['trials']} trials of {facts['strategy']}, seed {facts['seed']}, integers by {part['settings']['method']}; "
+        f"plans, {facts['trials']} trials of {facts['strategy']}, seed {facts['seed']}, integers by "
+        f"{part['settings']['method']}; "
         f"{facts['machine']}. {facts['images']:,} images judged{confirm}. Wanted: {', '.join(facts['constraints'])}; "
         f"the first is {100 * part['limit']:.2f} %. Float: {100 * part['float']['accuracy']:.2f}{others}.",
         "",
@@ -240,12 +241,12 @@ def _study_text(name: str, part: Mapping[str, Any]) -> str:
             f"{row['latency']:.4g} ± {row['latency_error']:.1g} ms | {row['predicted']:.4g} ms |"
         )
     found, least = rows[part["chosen"]], rows[part["smallest_uniform"]]
-    off = part["predictions"]
+    off, middle = part["predictions"], float(np.median(part["predictions"]))
     lines += [
         "",
         f"The plan found is {100 * (1 - found['size'] / least['size']):.0f} % smaller than {part['smallest_uniform']}, the "
         f"smallest network of one width that holds to the same, and takes {found['latency'] / least['latency']:.2f} of its time "
-        f"(measured in turns, one run). Whole networks against their prediction from kernels: median {100 * float(np.median(off)):+.1f} %, "
+        f"(measured in turns, one run). Whole networks against their prediction from kernels: median {100 * middle:+.1f} %, "
         f"{100 * min(off):+.1f} to {100 * max(off):+.1f} % over {len(off)} members of the front.",
         "",
         f"![the front](images/search-{name}-front.png)",

@@ -146,7 +146,7 @@ class Loop:
             if done >= self.trials:
                 return
             if not waiting and (done + running >= self.trials or self._exhausted()):
-                if not running:
+                if not running or not self._hears_of_deaths():
                     return
                 time.sleep(0.2)  # others are at the last trials; one that dies is tried again
                 optuna.storages.fail_stale_trials(self.study)
@@ -154,6 +154,11 @@ class Loop:
             self.study.optimize(
                 self._objective, n_trials=1, catch=(_Surplus, _Impossible), callbacks=[lambda _, t: self._after(t, note)]
             )
+
+    def _hears_of_deaths(self) -> bool:
+        """Whether the storage knows which running trials are alive; else those of others are not waited for."""
+        interval = getattr(self.study._storage, "get_heartbeat_interval", lambda: None)
+        return interval() is not None
 
     def _after(self, trial: FrozenTrial, note: Callable[[FrozenTrial], None]) -> None:
         from optuna.trial import TrialState

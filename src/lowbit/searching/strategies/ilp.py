@@ -7,6 +7,7 @@ section 3.4, with measured sensitivities in place of Hessian traces.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, product
 
@@ -17,48 +18,59 @@ from lowbit.searching.strategies.strategy import Plan, Problem, Tried
 
 __all__ = ["ilp", "solve"]
 
+_NARROW = 2.0**-12  # of a gap that is not divided any more
 _PATIENCE = 48  # budgets in a row without a plan that is new: the front of the program is known
 
 
 def ilp(problem: Problem) -> Callable[[Sequence[Tried], Sequence[Plan]], Plan | None]:
-    """Solves :func:`solve` for budgets that cover the costs ever more finely; with constraints, every second time for budgets
-    between those of the last plan that holds to them and the first that does not."""
+    """Solves :func:`solve` for budgets that cover the costs ever more finely: of all costs alike, of each alone, then of all
+    combinations.  With constraints, every second plan lies between the last one that holds to them and the first that does
+    not, on the lines of all costs alike and of each alone in turn."""
     seen = measure_sensitivities(problem)
+    lines = _lines(list(seen.cost))
     budgets = _budgets(list(seen.cost))
-    solved: dict[tuple[float, ...], Plan | None] = {}
+    solved: dict[Shares, Plan | None] = {}
 
-    def plan_for(shares: Sequence[float]) -> Plan | None:
-        key = tuple(shares)
-        if key not in solved:
-            solved[key] = solve(problem, seen, dict(zip(seen.cost, shares, strict=True)))
-        return solved[key]
+    def plan_for(shares: Shares) -> Plan | None:
+        if shares not in solved:
+            solved[shares] = solve(problem, seen, dict(zip(seen.cost, shares, strict=True)))
+        return solved[shares]
 
-    queue: list[tuple[float, ...]] = []
+    def between(line: Line, feasible: dict[tuple[int | str, ...], bool]) -> Shares | None:
+        """The middle of the gap in which the constraints begin to be broken."""
+        points = []
+        for shares, plan in solved.items():
+            if (point := line.point(shares)) is not None and plan is not None and tuple(plan.values()) in feasible:
+                points.append((point, feasible[tuple(plan.values())]))
+        for (low, bad), (high, good) in pairwise(sorted(points)):
+            if good and not bad and high - low > _NARROW:
+                return line.at((low + high) / 2)
+        return None
+
+    queue: list[Shares] = []
     futile = 0
 
     def propose(tried: Sequence[Tried], taken: Sequence[Plan]) -> Plan | None:
+        nonlocal futile
         known = {tuple(plan.values()) for plan in taken}
+
+        def new(shares: Shares) -> Plan | None:
+            plan = plan_for(shares)
+            return None if plan is None or tuple(plan.values()) in known else plan
+
         if problem.constraints and len(taken) % 2:
             feasible = {tuple(one.plan.values()): one.feasible for one in tried}
-            line = sorted(
-                (shares[0], feasible[tuple(plan.values())])
-                for shares, plan in solved.items()
-                if plan is not None and len(set(shares)) == 1 and tuple(plan.values()) in feasible
-            )
-            for (low, bad), (high, good) in pairwise(line):
-                if good and not bad:
-                    plan = plan_for([(low + high) / 2] * len(seen.cost))
-                    if plan is not None and tuple(plan.values()) not in known:
+            turn = len(taken) // 2 % len(lines)
+            for line in lines[turn:] + lines[:turn]:
+                while (shares := between(line, feasible)) is not None and shares not in solved:
+                    if (plan := new(shares)) is not None:
                         return plan
         for shares in queue:
-            plan = plan_for(shares)
-            if plan is not None and tuple(plan.values()) not in known:
+            if (plan := new(shares)) is not None:
                 return plan
-        nonlocal futile
         while futile < _PATIENCE:
             queue.append(next(budgets))
-            plan = plan_for(queue[-1])
-            if plan is not None and tuple(plan.values()) not in known:
+            if (plan := new(queue[-1])) is not None:
                 futile = 0
                 return plan
             futile += 1
@@ -67,12 +79,38 @@ def ilp(problem: Problem) -> Callable[[Sequence[Tried], Sequence[Plan]], Plan | 
     return propose
 
 
-def _budgets(costs: Sequence[str]) -> Iterator[tuple[float, ...]]:
-    """Shares of the way from the least to the largest cost: all costs alike, then each combination, ever finer."""
+Shares = tuple[float, ...]
+"""For each cost, which part of the way from the least to the largest a budget allows."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Budgets that differ in one number: ``costs`` are limited alike, the others not at all."""
+
+    costs: tuple[bool, ...]
+
+    def at(self, point: float) -> Shares:
+        return tuple(point if limited else 1.0 for limited in self.costs)
+
+    def point(self, shares: Shares) -> float | None:
+        """Where budgets lie on the line; None: they do not."""
+        point = min(shares)
+        return point if shares == self.at(point) else None
+
+
+def _lines(costs: Sequence[str]) -> list[Line]:
+    """All costs alike, then each alone."""
+    alone = [Line(tuple(other == cost for other in costs)) for cost in costs] if len(costs) > 1 else []
+    return [Line((True,) * len(costs)), *alone]
+
+
+def _budgets(costs: Sequence[str]) -> Iterator[Shares]:
+    """The ends of every line, then ever finer: points of the lines, and of the grid of all combinations."""
     step = 1
     while True:
         points = [Fraction(k, step) for k in (range(step + 1) if step == 1 else range(1, step, 2))]
-        yield from ((float(point),) * len(costs) for point in points)
+        for line in _lines(costs):
+            yield from (line.at(float(point)) for point in points)
         if len(costs) > 1:
             grid = [Fraction(k, step) for k in range(step + 1)]
             for shares in product(grid, repeat=len(costs)):

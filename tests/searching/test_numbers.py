@@ -80,6 +80,22 @@ def test_integers_are_found_once(tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
     assert all(np.array_equal(got.layers[n].weights.integers, wanted.layers[n].weights.integers) for n in wanted.layers)
 
 
+def test_a_plan_is_fitted_as_a_whole(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOWBIT_CACHE", str(tmp_path))
+    of = numbers(FAST)
+    uniform = plan(of, 3, 8)
+    one, other = of.refit(uniform).choice, of.plan(uniform).choice
+    assert all(np.array_equal(one.layers[n].weights.integers, other.layers[n].weights.integers) for n in one.layers)
+    mixed = plan(of, 3, 8, body_weights=2)
+    again = of.refit(mixed)
+    assert [again.choice.layers[n].weights.params.qtype.bits for n in ("stem", "body", "head")] == [3, 2, 3]
+    x = [images(8)[0]]
+    graph = again.integer_graph()
+    assert np.array_equal(lowbit.compile(graph)(*x), interpret(graph, x)[0])
+    rounded = numbers()
+    assert rounded.refit(mixed).choice.layers.keys() == again.choice.layers.keys()
+
+
 def test_methods_that_change_the_network_come_first(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOWBIT_CACHE", str(tmp_path))
 

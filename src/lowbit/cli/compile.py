@@ -45,6 +45,10 @@ def command(
     storage: Annotated[str | None, typer.Option("--from", help="Storage of a `lowbit search`: a plan found there.")] = None,
     study: Annotated[str | None, typer.Option(help="With --from: which study; default: the only one.")] = None,
     trial: Annotated[int | None, typer.Option(help="With --from: number of the trial.")] = None,
+    refit: Annotated[
+        bool,
+        typer.Option("--refit", help="With --from: find the integers anew, by the search's method, for this plan as a whole."),
+    ] = False,
     batch: Annotated[int | None, typer.Option(help="With --from: rows; default: as many as were timed.")] = None,
 ) -> None:
     """Compile a PyTorch network to n-bit integers and generated kernels."""
@@ -53,7 +57,7 @@ def command(
 
     check_writable(output)
     if storage is not None:
-        _save(_from_study(storage, study, trial, batch, model), output)
+        _save(_from_study(storage, study, trial, refit, batch, model), output)
         return
     if model is None:
         raise ConfigError("write which network: module:factory, a network of lowbit.zoo, or --from a search")
@@ -85,7 +89,9 @@ def command(
     _save(compiled, output)
 
 
-def _from_study(storage: str, study: str | None, trial: int | None, batch: int | None, model: str | None) -> Compiled:
+def _from_study(
+    storage: str, study: str | None, trial: int | None, refit: bool, batch: int | None, model: str | None
+) -> Compiled:
     from lowbit.searching.stored import compile_trial
     from lowbit.searching.study import storage_url
 
@@ -94,7 +100,7 @@ def _from_study(storage: str, study: str | None, trial: int | None, batch: int |
     if trial is None:
         raise ConfigError("--from needs --trial, the number of the plan; `lowbit pareto` shows them")
     with notes_for_warnings():
-        return compile_trial(storage_url(storage, must_exist=True), study, trial, rows=batch)
+        return compile_trial(storage_url(storage, must_exist=True), study, trial, refit, rows=batch)
 
 
 def _save(compiled: Compiled, output: Path) -> None:

@@ -44,11 +44,12 @@ class SearchResult:
         """Numbers of the trials that no other one beats; of a single objective the best alone."""
         return [trial["number"] for trial in self.to_json()["trials"] if trial["front"]]
 
-    def plan(self, number: int) -> QuantizationPlan:
-        """The numbers of a trial, for ``lowbit.compile(model, example, plan=...)``: exactly those that were judged.
+    def plan(self, number: int, refit: bool = False) -> QuantizationPlan:
+        """The numbers of a trial, for ``lowbit.compile(model, example, plan=...)``: exactly those that were judged.  ``refit``: of the
+        same widths those that the search's method finds for this plan as a whole, mostly better ones; judge them anew.
 
         Raises ConfigError for a number that is none."""
-        return plan_for(self.study, self.space, self.evaluator, number)
+        return plan_for(self.study, self.space, self.evaluator, number, refit)
 
     @property
     def best(self) -> QuantizationPlan:
@@ -58,11 +59,14 @@ class SearchResult:
         return self.plan(self.front[0])
 
 
-def plan_for(study: Study, space: Space, evaluator: Evaluator, number: int) -> QuantizationPlan:
+def plan_for(study: Study, space: Space, evaluator: Evaluator, number: int, refit: bool = False) -> QuantizationPlan:
+    """See ``SearchResult.plan``."""
     trials = {trial.number: trial for trial in complete(study)}
     if number not in trials or (plan := plan_of(trials[number], space)) is None:
         few = ", ".join(map(str, list(trials)[-8:])) or "none"
         raise ConfigError(f"study {study.study_name!r} has no complete trial {number}; the last ones: {few}")
+    if refit:
+        return evaluator.numbers.refit(plan)
     found = evaluator.candidate(plan)
     digest = trials[number].user_attrs[ATTRIBUTE]["digest"]
     if fingerprint(found.graph) != digest:

@@ -120,6 +120,17 @@ class Numbers:
             self._found[weights] = self._at(self._shared, weights, self._methods)
         return self._plan(self.space.uniform(weights, activations), {})
 
+    def refit(self, params: Mapping[str, int | str]) -> QuantizationPlan:
+        """The plan with integers that the methods find for it as a whole, as they do for a network of one width: what layers make
+        up for of the errors of others is then that of this plan.  Takes what the methods take for one width."""
+        self.prepare()
+        shared = self._shared
+        assert shared is not None
+        task = self._begin(shared.graph, shared.calibration, self.space.config(params))
+        for method in self._methods:
+            task = method(task)
+        return QuantizationPlan.of(self.graph, task)
+
     def _plan(self, config: QuantizationConfig, chosen: Mapping[str, Choice]) -> QuantizationPlan:
         self.prepare()
         shared = self._shared

@@ -34,14 +34,15 @@ def stored_result(storage: str, study: str | None) -> dict[str, Any]:
         )
 
 
-def compile_trial(storage: str, study: str | None, number: int, **options: Any) -> Compiled:
-    """The network of a trial of a study that ``lowbit search`` made; integers equal to those that were judged."""
+def compile_trial(storage: str, study: str | None, number: int, refit: bool = False, **options: Any) -> Compiled:
+    """The network of a trial of a study that ``lowbit search`` made; integers equal to those that were judged, or with ``refit``
+    found anew for the plan as a whole."""
 
     with quiet_optuna():
         opened = open_study(open_storage(storage), study)
         settings = settings_of(opened)
         evaluator = evaluator_of(settings, options.get("progress"))
-        plan = plan_for(opened, evaluator.space, evaluator, number)
+        plan = plan_for(opened, evaluator.space, evaluator, number, refit)
     return build_plan(evaluator, plan, **options)
 
 

@@ -6,7 +6,10 @@ section 3.4, with measured sensitivities in place of Hessian traces.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise, product
@@ -141,8 +144,23 @@ def solve(problem: Problem, seen: Sensitivities, shares: dict[str, float]) -> Pl
         limits.append(LinearConstraint(row / reach, -np.inf, (least + shares[metric] * (most - least)) / reach + 1e-9))
         tie += row / reach
     size = max(float(harm.max()), 1e-12)
-    done = milp(harm / size + 1e-6 * tie, constraints=limits, integrality=np.ones(starts[-1]), bounds=Bounds(0, 1))
+    with _no_output():
+        done = milp(harm / size + 1e-6 * tie, constraints=limits, integrality=np.ones(starts[-1]), bounds=Bounds(0, 1))
     if done.x is None:
         return None
     chosen = [int(np.argmax(done.x[start : start + count])) for start, count in zip(starts, counts, strict=False)]
     return {dimension.name: dimension.texts[index] for dimension, index in zip(dimensions, chosen, strict=True)}
+
+
+@contextmanager
+def _no_output() -> Iterator[None]:
+    """HiGHS, which solves it, prints a line of its own on some programs, whatever it is told."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

@@ -66,6 +66,21 @@ def test_an_interrupted_study_goes_on_as_it_would_have_gone(name: str) -> None:
     assert plans(again) == plans(whole)
 
 
+@pytest.mark.parametrize("constraint", [None, "accuracy >= 0.4"])
+@pytest.mark.parametrize("name", ["greedy", "ilp"])
+def test_a_long_study_goes_on(name: str, constraint: str | None) -> None:
+    """What was proposed before counts for nothing but itself: more trials than a strategy's patience."""
+
+    def problem() -> Problem:
+        return additive(sizes=[5] * 16, constraint=constraint)
+
+    count = 62 if name == "ilp" else 60
+    whole = plans(run(problem(), name, count))
+    begun = run(problem(), name, count - 2)
+    assert len(whole) == count
+    assert plans(run(problem(), name, count, study=begun)) == whole
+
+
 @pytest.mark.parametrize("name", [n for n in STRATEGIES if STRATEGIES[n].sampler is not None and n != "gp"])
 def test_seeds_differ(name: str) -> None:
     a, b = (run(additive(seed=0, trials=8), name, 8), additive(seed=0, trials=8))

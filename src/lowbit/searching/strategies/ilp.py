@@ -51,7 +51,8 @@ def ilp(problem: Problem) -> Callable[[Sequence[Tried], Sequence[Plan]], Plan | 
         return None
 
     queue: list[Shares] = []
-    futile = 0
+    produced: set[tuple[int | str, ...]] = set()
+    futile = 0  # budgets in a row that produced nothing else
 
     def propose(tried: Sequence[Tried], taken: Sequence[Plan]) -> Plan | None:
         nonlocal futile
@@ -73,10 +74,12 @@ def ilp(problem: Problem) -> Callable[[Sequence[Tried], Sequence[Plan]], Plan | 
                 return plan
         while futile < _PATIENCE:
             queue.append(next(budgets))
-            if (plan := new(queue[-1])) is not None:
-                futile = 0
+            plan = plan_for(queue[-1])
+            key = () if plan is None else tuple(plan.values())
+            futile = futile + 1 if plan is None or key in produced else 0
+            produced.add(key)
+            if plan is not None and key not in known:
                 return plan
-            futile += 1
         return None
 
     return propose

@@ -306,7 +306,8 @@ def _strategies_text(part: Mapping[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        *(f"- {text}" for text in part["conclusions"]),
+        *(f"- {text.strip()}" for text in part["conclusions"] if "cannot be told apart" not in text),
+        "- all other pairs cannot be told apart with these seeds",
         "",
         "![hypervolume against trials](images/search-strategies.png)",
     ]

@@ -47,8 +47,8 @@ class SearchResult:
     def plan(self, number: int, refit: bool = False) -> QuantizationPlan:
         """The numbers of a trial, for ``lowbit.compile(model, example, plan=...)``: exactly those that were judged.
 
-        ``refit``: of the same widths those that the search's method finds for this plan as a whole, better ones where the plan lost
-        much; judge them anew.
+        ``refit``: of the same widths those that the search's method finds for this plan as a whole, better ones where the plan
+        lost much; judge them anew.
 
         Raises ConfigError for a number that is none."""
         return plan_for(self.study, self.space, self.evaluator, number, refit)

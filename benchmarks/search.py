@@ -50,12 +50,15 @@ def study(name: str, trials: int | None) -> dict[str, Any]:
         found = result.to_json()
         confirmed = _confirmed(settings, result, found)
         _pictures(name, found, int(confirmed["chosen"].split(",")[0].removeprefix("trial ")))
-        return {"settings": settings.to_json(), "facts": _facts(found), **confirmed}
+        kept = {**settings.to_json(), "storage": f"sqlite:///.search/{name}.db"}
+        return {"settings": kept, "facts": _facts(found), **confirmed}
 
 
 def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("network", "data", "images", "machine", "strategy", "seed", "constraints", "limits")
+    file, _, rest = found["data"].rpartition("/")  # of a path its last part
     return {key: found[key] for key in keys} | {
+        "data": rest if file else found["data"],
         "space": found["space"]["size"],
         "dimensions": len(found["space"]["dimensions"]),
         "trials": sum(trial["state"] == "complete" for trial in found["trials"]),

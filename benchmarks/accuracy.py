@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.results_file import ROOT, Results
+from benchmarks.results_file import ROOT, Results, write_between
 
 from lowbit.errors import LowbitError
 from lowbit.measure.accuracy import Agreement, agreement
@@ -181,10 +181,7 @@ def write_page() -> None:
             f"Top-1 in % of {one['images']:,} images, nearest / best method; float: {100 * one['float']:.2f}.\n\n"
             f"{table(parts, grid)}\n\n![points lost](images/accuracy-{grid.network}.png)"
         )
-    begin, end = "<!-- grid:begin -->", "<!-- grid:end -->"
-    page = PAGE.read_text()
-    head, rest = page.split(begin)
-    PAGE.write_text(head + begin + "\n" + "\n\n".join(texts) + "\n" + end + rest.split(end)[1])
+    write_between(PAGE, "grid", "\n\n".join(texts))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from benchmarks.accuracy import PAGE
 from benchmarks.floors import RESULTS
-from benchmarks.results_file import ROOT, Results
+from benchmarks.results_file import ROOT, Results, write_between
 
 from lowbit.measure.machine import commit, machine, versions
 
@@ -142,9 +142,7 @@ def table(parts: Mapping[str, Any]) -> str:
 
 
 def write_page() -> None:
-    begin, end = "<!-- finetuned:begin -->", "<!-- finetuned:end -->"
-    head, rest = PAGE.read_text().split(begin)
-    PAGE.write_text(head + begin + "\n" + table(Results(RESULTS).parts) + "\n" + end + rest.split(end)[1])
+    write_between(PAGE, "finetuned", table(Results(RESULTS).parts))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.accuracy import PAGE, Grid, Network
-from benchmarks.results_file import ROOT, Results
+from benchmarks.results_file import ROOT, Results, write_between
 
 from lowbit.measure.machine import commit, machine, versions
 
@@ -91,9 +91,7 @@ def table(parts: Mapping[str, Any]) -> str:
 
 
 def write_page() -> None:
-    begin, end = "<!-- floors:begin -->", "<!-- floors:end -->"
-    head, rest = PAGE.read_text().split(begin)
-    PAGE.write_text(head + begin + "\n" + table(Results(RESULTS).parts) + "\n" + end + rest.split(end)[1])
+    write_between(PAGE, "floors", table(Results(RESULTS).parts))
 
 
 def main() -> None:

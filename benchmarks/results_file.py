@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "Results", "beside"]
+__all__ = ["ROOT", "Results", "beside", "write_between"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,6 +17,13 @@ def beside(path: Path, what: str) -> dict[str, Any] | None:
     """What another benchmark of the same machine wrote: ``<machine>-<what>.json``; None where there is none."""
     file = path.with_name(f"{path.stem}-{what}.json")
     return json.loads(file.read_text()) if file.exists() else None
+
+
+def write_between(page: Path, mark: str, text: str) -> None:
+    """Put ``text`` between ``<!-- mark:begin -->`` and ``<!-- mark:end -->`` of a page."""
+    begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
+    head, rest = page.read_text().split(begin)
+    page.write_text(head + begin + "\n" + text + "\n" + end + rest.split(end)[1])
 
 
 class Results:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from benchmarks.results_file import ROOT, Results
+from benchmarks.results_file import ROOT, Results, write_between
 
 from lowbit.measure.machine import commit, machine, versions
 from lowbit.searching.settings import SearchSettings, read_settings
@@ -332,10 +332,7 @@ def _trial_text(part: Mapping[str, Any]) -> str:
 
 
 def write_page(parts: Mapping[str, Any]) -> None:
-    begin, end = "<!-- search:begin -->", "<!-- search:end -->"
-    page = PAGE.read_text()
-    head, rest = page.split(begin)
-    PAGE.write_text(head + begin + "\n" + page_of(parts) + "\n" + end + rest.split(end)[1])
+    write_between(PAGE, "search", page_of(parts))
 
 
 def main() -> None:

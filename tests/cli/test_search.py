@@ -17,6 +17,8 @@ from lowbit.graph import interpret
 from tests.searching.networks import images
 
 NETWORK = "tests.searching.networks:example"
+SEARCHED = ("--strategy", "random", "--objectives", "accuracy,latency,size", "--constraint", "accuracy >= w8a8 - 30%")
+"""What the search of ``storage`` is about."""
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +85,7 @@ def test_a_trial_becomes_an_artifact(storage: Path, folder: Path) -> None:
 
 def test_the_same_command_goes_on(storage: Path, folder: Path) -> None:
     again = (
-        "--strategy",
-        "random",
-        "--objectives",
-        "accuracy,latency,size",
-        "--constraint",
-        "accuracy >= w8a8 - 30%",
+        *SEARCHED,
         "--json",
         folder / "n.json",
     )
@@ -224,12 +221,7 @@ def test_an_unknown_trial_lists_some(storage: Path, folder: Path) -> None:
 
 def test_another_space_is_refused_with_the_difference(storage: Path, folder: Path) -> None:
     more = (
-        "--strategy",
-        "random",
-        "--objectives",
-        "accuracy,latency,size",
-        "--constraint",
-        "accuracy >= w8a8 - 30%",
+        *SEARCHED,
         "--weights",
         "2..4",
     )

@@ -12,17 +12,16 @@ from lowbit.errors import ConfigError
 from lowbit.progress import say
 from lowbit.searching.described import evaluator_of, opened_of
 from lowbit.searching.fronts import hypervolume_history, reference_point
+from lowbit.searching.objectives import as_costs
 from lowbit.searching.opening import Opened
 from lowbit.searching.run import Loop, measured_plan, tried
 from lowbit.searching.settings import SearchSettings
-from lowbit.searching.strategies import STRATEGIES, find_strategy
+from lowbit.searching.strategies import STRATEGIES, Strategy, find_strategy
 from lowbit.searching.strategies.brute_force import LIMIT
 from lowbit.searching.strategies.strategy import Plan, Tried
-from lowbit.searching.study import quiet_optuna
+from lowbit.searching.study import ATTRIBUTE, quiet_optuna
 
 __all__ = ["compare_strategies"]
-
-_GP_LIMIT = 100  # trials: a Gaussian process of more takes longer than the trials themselves
 
 
 def compare_strategies(
@@ -42,7 +41,7 @@ def compare_strategies(
     with quiet_optuna():
         evaluator = evaluator_of(settings, progress, note)
         size = evaluator.space.size
-        names = list(strategies or [name for name in STRATEGIES if _fits(name, size, most)])
+        names = list(strategies or [name for name, one in STRATEGIES.items() if _fits(one, size, most)])
         for name in names:
             find_strategy(name)
         known: dict[tuple[int | str, ...], dict[str, Any]] = {}
@@ -51,7 +50,8 @@ def compare_strategies(
         shared: Opened | None = None
         for name in names:
             for seed in seeds:
-                count = size if name == "brute-force" else min(most, size)
+                whole = find_strategy(name).enumerates
+                count = size if whole else min(most, size)
                 own = replace(
                     settings, strategy=name, seed=seed, trials=count, study=f"{settings.study} {name} {seed}", uniform="none"
                 )
@@ -60,16 +60,16 @@ def compare_strategies(
                 _share(opened, shared)
                 _Remembering(opened, known, progress).run()
                 studies.setdefault(name, []).append(opened)
-                if name == "brute-force":
+                if whole:
                     break  # the order matters, not what is found
             told(f"{name}: done, {len(known):,} plans evaluated so far")
     return _compared(settings, studies, trials, seeds, size)
 
 
-def _fits(name: str, size: int, most: int) -> bool:
-    if name == "brute-force":
+def _fits(strategy: Strategy, size: int, most: int) -> bool:
+    if strategy.enumerates:
         return size <= min(LIMIT, 10 * most)
-    return name != "gp" or most <= _GP_LIMIT
+    return strategy.trials is None or most <= strategy.trials
 
 
 def _share(opened: Opened, first: Opened) -> None:
@@ -88,10 +88,9 @@ class _Remembering:
     def run(self) -> None:
         opened = self._opened
         for trial in opened.study.get_trials(deepcopy=False):
-            if "lowbit" in trial.user_attrs:
-                self._known.setdefault(
-                    tuple(trial.params[d.name] for d in opened.problem.space.dimensions), trial.user_attrs["lowbit"]
-                )
+            if ATTRIBUTE in trial.user_attrs:
+                key = tuple(trial.params[d.name] for d in opened.problem.space.dimensions)
+                self._known.setdefault(key, trial.user_attrs[ATTRIBUTE])
         loop = Loop(opened.study, opened.problem, opened.strategy, opened.trials, opened.wanted, measure=self._measure)
         if not loop.run(1, self._progress):
             raise KeyboardInterrupt
@@ -109,15 +108,11 @@ def _compared(
     first = next(iter(studies.values()))[0]
     problem = first.problem
     objectives, single = problem.objectives, problem.single
-    loop = Loop(first.study, problem, first.strategy, 0, ())
     up = objectives[0].maximize if len(objectives) == 1 else True
     seen = {name: [tried(one.study, problem) for one in several] for name, several in studies.items()}
 
     def point(one: Tried) -> np.ndarray:
-        if single:
-            value = float(np.ravel(loop.values(dict(one.metrics)))[0])
-            return np.array([-value if up else value])
-        return np.array([-o.scaled(one.metrics) if o.maximize else o.scaled(one.metrics) for o in objectives])
+        return as_costs(objectives, one.metrics, single)
 
     everything = [point(one) for runs in seen.values() for run in runs for one in run if one.feasible]
     if not everything:
@@ -132,8 +127,7 @@ def _compared(
             "seconds": [_seconds(opened) for opened in studies[name]],
         }
     optimum = None
-    if "brute-force" in seen and len(seen["brute-force"][0]) >= size:
-        run = found["brute-force"]
+    if run := next((found[name] for name, runs in seen.items() if find_strategy(name).enumerates and len(runs[0]) >= size), None):
         optimum = {"best": run["best"][0][-1]} if single else {"hypervolume": run["hypervolume"][0][-1]}
     return {
         "network": problem.evaluator.graph.name,
@@ -162,7 +156,7 @@ def _best(run: Sequence[np.ndarray | None], up: bool) -> list[float | None]:
 
 
 def _seconds(opened: Opened) -> float:
-    held = [trial.user_attrs.get("lowbit", {}).get("seconds", 0.0) for trial in opened.study.get_trials(deepcopy=False)]
+    held = [trial.user_attrs.get(ATTRIBUTE, {}).get("seconds", 0.0) for trial in opened.study.get_trials(deepcopy=False)]
     return round(float(sum(held)), 2)
 
 
@@ -174,7 +168,7 @@ def _noise(first: Opened, studies: dict[str, list[Opened]], single: bool) -> dic
     for several in studies.values():
         for opened in several:
             for trial in opened.study.get_trials(deepcopy=False):
-                errors = trial.user_attrs.get("lowbit", {}).get("errors")
+                errors = trial.user_attrs.get(ATTRIBUTE, {}).get("errors")
                 if errors is not None:
                     squares.append(sum((o.scale * errors.get(o.name, 0.0)) ** 2 for o in first.problem.objectives))
     return {"best": float(np.sqrt(np.median(squares)))} if squares else None

@@ -91,16 +91,12 @@ def join(
 ) -> SearchResult:
     """Works at a study that somebody began, on this machine, until it has its trials.  ``data``, ``calib_data``: where the same
     images lie here.  Raises ConfigError where the network, the images or the machine are others."""
-
     with quiet_optuna():
         settings = settings_of(open_study(open_storage(storage), study))
         given: dict[str, Any] = {"data": data, "calib_data": calib_data, "threads": threads, "heartbeat": heartbeat}
         settings = replace(settings, storage=storage, **{key: value for key, value in given.items() if value is not None})
         opened = opened_of(settings, evaluator_of(settings, progress, note), progress)
-        finished = opened.run(1, timeout, progress)
-        if finished:
-            opened.measure_front()
-        return opened.result(finished)
+        return finish(opened, 1, timeout, progress)
 
 
 def settings_of(study: Study) -> SearchSettings:

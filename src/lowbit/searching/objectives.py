@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lowbit.errors import ConfigError
 from lowbit.numerics.qtype import WIDTHS
 from lowbit.searching.metrics import Metric, find_metric
 
-__all__ = ["Bound", "Constraint", "Objective", "parse_bound", "parse_objectives", "weighted_sum"]
+__all__ = ["Bound", "Constraint", "Objective", "as_costs", "parse_bound", "parse_objectives", "weighted_sum"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ def _objective(name: str, wish: Any) -> Objective:
 def weighted_sum(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> float:
     """Sum of what is to be large less the sum of what is to be small, each scaled: more is better."""
     return sum(o.scaled(metrics) if o.maximize else -o.scaled(metrics) for o in objectives)
+
+
+def as_costs(objectives: Sequence[Objective], metrics: Mapping[str, float], single: bool) -> np.ndarray:
+    """What orders plans, all to be small: the scaled objectives (m,), or with ``single`` their sum (1,)."""
+    values = [-o.scaled(metrics) if o.maximize else o.scaled(metrics) for o in objectives]
+    return np.array([sum(values)] if single else values)
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,9 @@ class Opened:
     trials: int
     wanted: tuple[str, ...]
 
-    def run(self, workers: int, timeout: float | None, progress: bool | None, worker: str | None = None) -> bool:
+    def run(self, workers: int, timeout: float | None, progress: bool | None) -> bool:
         """False: interrupted."""
-        who = worker or f"{socket.gethostname()}:{os.getpid()}"
+        who = f"{socket.gethostname()}:{os.getpid()}"
         loop = Loop(self.study, self.problem, self.strategy, self.trials, self.wanted, who, timeout)
         return loop.run(workers, progress)
 
@@ -67,7 +67,7 @@ class Opened:
         candidates = {str(n): evaluator.candidate(_plan(self.study, self.problem.space, n)) for n in numbers}
         names = [key.partition(":")[2] for key in notes if key.startswith("uniform:") and "metrics" in notes[key]]
         candidates |= {name: evaluator.uniform(*widths_of(name)) for name in names if f"measured:{name}" not in notes}
-        for name, reading in self.problem.evaluator.timed(candidates).items() if candidates else ():
+        for name, reading in evaluator.timed(candidates).items() if candidates else ():
             notes[f"measured:{name}"] = {"latency": reading.ms, "latency_error": reading.error}
         for candidate in candidates.values():
             candidate.timed.close()
@@ -101,11 +101,9 @@ def open_search(
     space, chosen = evaluator.space, find_strategy(strategy)
     bounds = [parse_bound(text) for text in constraints]
     wanted = tuple(dict.fromkeys(["accuracy", *(o.name for o in objectives), *(b.metric.name for b in bounds)]))
-    if chosen.name == "brute-force":
-        from lowbit.searching.strategies.brute_force import brute_force
-
-        brute_force(Problem(space, objectives, (), True, seed, trials, evaluator))  # refuses spaces that are too large
-    count = trials if trials is not None else space.size if chosen.name == "brute-force" else 100
+    if chosen.enumerates and chosen.propose is not None:
+        chosen.propose(Problem(space, objectives, (), True, seed, trials, evaluator))  # refuses spaces that are too large
+    count = trials if trials is not None else space.size if chosen.enumerates else 100
     single = weighted or len(objectives) == 1
     identity = {
         "network": fingerprint(evaluator.graph),

@@ -11,7 +11,7 @@ import numpy as np
 
 from lowbit.searching.fronts import front, hypervolume_history, reference_point
 from lowbit.searching.metrics import METRICS
-from lowbit.searching.objectives import Constraint, Objective
+from lowbit.searching.objectives import Constraint, Objective, as_costs
 from lowbit.searching.strategies.strategy import plan_of
 from lowbit.searching.study import ATTRIBUTE, Notes
 
@@ -36,14 +36,14 @@ class _Row:
 
 
 def result_of(study: Study, space: Space, objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> dict[str, Any]:
-    """All of a study as plain values; what pages, tables and pictures show (search/show)."""
+    """All of a study as plain values; what pages, tables and pictures show (searching/show)."""
     about = study.user_attrs[ATTRIBUTE]
     single = about["identity"]["weighted"] or len(objectives) == 1
     trials = study.get_trials(deepcopy=False)
     rows = {t.number: _row(t) for t in trials if ATTRIBUTE in t.user_attrs and t.values is not None}
     violations = {n: {c.text: c.violation(row.metrics) for c in constraints} for n, row in rows.items()}
     good = [n for n in rows if all(value <= 0 for value in violations[n].values())]
-    points = {n: _point(rows[n].metrics, objectives, single) for n in rows}
+    points = {n: as_costs(objectives, rows[n].metrics, single) for n in rows}
     members = _front(good, points)
     notes = Notes(study)
     whole = {key.partition(":")[2]: notes[key] for key in notes if key.startswith("measured:")}
@@ -90,12 +90,6 @@ def _row(trial: FrozenTrial) -> _Row:
     held = trial.user_attrs[ATTRIBUTE]
     right = np.unpackbits(np.frombuffer(bytes.fromhex(held["right"]), np.uint8)) if "right" in held else None
     return _Row(trial.number, held["metrics"], held["errors"], right)
-
-
-def _point(metrics: Mapping[str, float], objectives: Sequence[Objective], single: bool) -> np.ndarray:
-    """All to be small."""
-    values = [-o.scaled(metrics) if o.maximize else o.scaled(metrics) for o in objectives]
-    return np.array([sum(values)] if single else values)
 
 
 def _reference(numbers: Sequence[int], points: Mapping[int, np.ndarray]) -> np.ndarray:

@@ -20,7 +20,7 @@ from lowbit.errors import (
 )
 from lowbit.progress import stage
 from lowbit.searching.fronts import front
-from lowbit.searching.objectives import weighted_sum
+from lowbit.searching.objectives import as_costs, weighted_sum
 from lowbit.searching.strategies import Strategy
 from lowbit.searching.strategies.strategy import Plan, Problem, Tried, plan_of, suggest
 from lowbit.searching.study import ATTRIBUTE
@@ -81,8 +81,8 @@ class Loop:
     _propose: Callable[[Sequence[Tried], Sequence[Plan]], Plan | None] | None = None
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, workers: int = 1, progress: bool | None = None, said: Callable[[FrozenTrial], None] | None = None) -> bool:
-        """False: interrupted.  ``said`` hears of every complete trial of this process."""
+    def run(self, workers: int = 1, progress: bool | None = None) -> bool:
+        """False: interrupted."""
         if self.strategy.propose is not None:
             self._propose = self.strategy.propose(self.problem)
         self.study.sampler = self._sampler()
@@ -92,14 +92,12 @@ class Loop:
             advance(done)
             lock = threading.Lock()
 
-            def note(trial: FrozenTrial) -> None:
+            def note() -> None:
                 nonlocal done
                 with lock:
                     now = len(complete(self.study))
                     advance(now - done, f"search, {self.strategy.name}; {self.best()}")
                     done = now
-                    if said is not None:
-                        said(trial)
 
             if workers <= 1:
                 try:
@@ -136,7 +134,7 @@ class Loop:
         assert self._propose is not None
         return self._propose(tried(study, self.problem), self._taken(study))
 
-    def _work(self, note: Callable[[FrozenTrial], None], until: float | None) -> None:
+    def _work(self, note: Callable[[], None], until: float | None) -> None:
         import optuna
         from optuna.trial import TrialState
 
@@ -160,12 +158,12 @@ class Loop:
         interval = getattr(self.study._storage, "get_heartbeat_interval", lambda: None)
         return interval() is not None
 
-    def _after(self, trial: FrozenTrial, note: Callable[[FrozenTrial], None]) -> None:
+    def _after(self, trial: FrozenTrial, note: Callable[[], None]) -> None:
         from optuna.trial import TrialState
 
         if trial.state == TrialState.COMPLETE:
             self._failures = 0
-            note(trial)
+            note()
 
     def _exhausted(self) -> bool:
         """Whether no plan is left that a proposing strategy has not given, or that no space has."""
@@ -223,16 +221,11 @@ class Loop:
         if not good:
             return f"{len(seen)} trials, none holds to {' and '.join(c.text for c in self.problem.constraints)}"
         if self.problem.single:
-            best = max(good, key=lambda one: (1 if self._up else -1) * float(np.ravel(self.values(dict(one.metrics)))[0]))
+            best = min(good, key=lambda one: float(as_costs(objectives, one.metrics, True)[0]))
             return "best " + ", ".join(f"{o.name} {best.metrics[o.name]:.5g}" for o in objectives)
-        points = np.array([[(-1 if o.maximize else 1) * one.metrics[o.name] for o in objectives] for one in good])
+        points = np.stack([as_costs(objectives, one.metrics, False) for one in good])
         ends = [f"{o.name} {(max if o.maximize else min)(one.metrics[o.name] for one in good):.5g}" for o in objectives]
         return f"front of {int(front(points).sum())}; best {', '.join(ends)}"
-
-    @property
-    def _up(self) -> bool:
-        objectives = self.problem.objectives
-        return objectives[0].maximize if len(objectives) == 1 else True
 
 
 def measured_plan(problem: Problem, plan: Plan, wanted: Sequence[str]) -> dict[str, Any]:

@@ -6,10 +6,8 @@ from typing import Any
 
 from lowbit.compiler import build
 from lowbit.graph.rebatch import rebatch
-from lowbit.methods import QuantizationPlan
 from lowbit.runtime import Compiled
 from lowbit.searching.described import evaluator_of, settings_of
-from lowbit.searching.evaluator import Evaluator
 from lowbit.searching.found import plan_for
 from lowbit.searching.objectives import Constraint, parse_objectives
 from lowbit.searching.result import result_of
@@ -34,26 +32,13 @@ def stored_result(storage: str, study: str | None) -> dict[str, Any]:
         )
 
 
-def compile_trial(storage: str, study: str | None, number: int, refit: bool = False, **options: Any) -> Compiled:
+def compile_trial(storage: str, study: str | None, number: int, refit: bool = False, rows: int | None = None) -> Compiled:
     """The network of a trial of a study that ``lowbit search`` made; integers equal to those that were judged, or with ``refit``
-    found anew for the plan as a whole."""
-
+    found anew for the plan as a whole.  For the target of the search, with as many rows as were timed, or ``rows``."""
     with quiet_optuna():
         opened = open_study(open_storage(storage), study)
         settings = settings_of(opened)
-        evaluator = evaluator_of(settings, options.get("progress"))
+        evaluator = evaluator_of(settings, None)
         plan = plan_for(opened, evaluator.space, evaluator, number, refit)
-    return build_plan(evaluator, plan, **options)
-
-
-def build_plan(
-    evaluator: Evaluator, plan: QuantizationPlan, rows: int | None = None, threads: int | None = None, **options: Any
-) -> Compiled:
-    """For the target of the search, with as many rows as were timed, or ``rows``."""
-    from lowbit.lowering import lower
-    from lowbit.tuning.lookup import make_lookup, tuning_enabled
-
     graph = rebatch(plan.integer_graph(), rows or evaluator.timed_rows)
-    lookup = make_lookup(evaluator.target, evaluator.threads) if tuning_enabled() else None
-    program = lower(graph, evaluator.target, lookup)
-    return build(graph, program, evaluator.target, threads, progress=options.get("progress"))
+    return build(graph, evaluator.lowered(graph, evaluator.target), evaluator.target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowbit.errors import ConfigError, ToolMissing
+from lowbit.searching.urls import masked
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -80,11 +80,6 @@ def open_storage(url: str | None, heartbeat: float = HEARTBEAT) -> BaseStorage:
         raise ToolMissing(f"storage {given!r} needs a driver: {error}; for PostgreSQL: pip install lowbit[postgresql]") from None
     except (SQLAlchemyError, RuntimeError) as error:
         raise ConfigError(f"storage {given!r} cannot be opened: {str(error).splitlines()[0]}") from None
-
-
-def masked(url: str) -> str:
-    """A URL without its password."""
-    return re.sub(r"(?<=://)([^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 def storage_url(text: str, must_exist: bool = False) -> str:

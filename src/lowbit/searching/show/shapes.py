@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lowbit.errors import ConfigError
+from lowbit.searching.urls import masked
 
 __all__ = [
     "Result",
@@ -65,11 +66,6 @@ def cleaned(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [cleaned(entry) for entry in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
-
-
-def masked(text: str) -> str:
-    """With ``***`` for the password of every URL: pages and files are passed on."""
-    return re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
 
 
 def metric(row: Mapping[str, Any], name: str, group: str = "metrics") -> float | int | None:

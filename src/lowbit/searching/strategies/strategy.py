@@ -55,12 +55,15 @@ class Problem:
 class Strategy:
     """``sampler(problem, seed)``: Optuna's, made anew for every trial, so that an interrupted study goes on as it would have
     gone; or ``propose(problem)``, which gives a function of what was tried and which plans are taken already -> the next plan,
-    None: there is none left."""
+    None: there is none left.  ``enumerates``: it tries every plan.  ``trials``: with more of them choosing takes longer than
+    trying; None: never."""
 
     name: str
     what: str
     sampler: Callable[[Problem, int], BaseSampler] | None = None
     propose: Callable[[Problem], Callable[[Sequence[Tried], Sequence[Plan]], Plan | None]] | None = None
+    enumerates: bool = False
+    trials: int | None = None
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:

@@ -33,9 +33,9 @@ _ALL = (
     Strategy("tpe", "tree-structured Parzen estimator (Bergstra et al. 2011), multivariate", _sampler("tpe")),
     Strategy("nsga2", "genetic, by rank and crowding (Deb et al. 2002)", _sampler("nsga2")),
     Strategy("nsga3", "genetic, by reference points (Deb, Jain 2014): for three objectives and more", _sampler("nsga3")),
-    Strategy("gp", "Gaussian process: few trials, few dimensions", _sampler("gp")),
+    Strategy("gp", "Gaussian process: few trials, few dimensions", _sampler("gp"), trials=100),
     Strategy("random", "uniform", _sampler("random")),
-    Strategy("brute-force", "every plan of a small space", None, brute_force),
+    Strategy("brute-force", "every plan of a small space", None, brute_force, enumerates=True),
     Strategy("greedy", "narrows, step by step, what harms least for what it saves", None, greedy),
     Strategy("ilp", "integer linear programs over sensitivities and costs of single layers", None, ilp),
 )

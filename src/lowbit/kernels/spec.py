@@ -32,6 +32,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 from lowbit.kernels.layout import Layout
@@ -78,6 +79,10 @@ class KernelSpec:
         return {"kind": self.kind, **{name: value for name, value in asdict(self).items() if unsaid.get(name, ...) != value}}
 
     def digest(self) -> str:
+        return self._digest
+
+    @cached_property  # asked for many times while a network is put together
+    def _digest(self) -> str:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def symbol(self, target: str) -> str:

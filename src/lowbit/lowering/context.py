@@ -9,7 +9,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node, TensorType
-from lowbit.kernels.conv2d.selection.decide import Decisions
+from lowbit.kernels.conv2d.selection.decide import Decider, Decisions, decide
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.choose_layout import choose_layouts
@@ -25,10 +25,11 @@ __all__ = ["Lowering"]
 class Lowering:
     """Emits calls whose arguments name buffers; :meth:`finish` replaces the names by offsets."""
 
-    def __init__(self, graph: Graph, target: Target, decisions: Decisions | None = None) -> None:
+    def __init__(self, graph: Graph, target: Target, decisions: Decisions | None = None, decider: Decider = decide) -> None:
         self.graph = graph
         self.target = target
         self.decisions = decisions
+        self.decider = decider
         self.layouts: dict[str, Layout] = {name: _addressable(name, held) for name, held in choose_layouts(graph).items()}
         self.constants = ConstantPool()
         self.tables = ConstantPool("tables")

@@ -11,7 +11,6 @@ from lowbit.graph import Node
 from lowbit.graph.bounds import CAPACITY, require
 from lowbit.graph.ops import channel_multiplier
 from lowbit.kernels.conv2d.pack import split_parts
-from lowbit.kernels.conv2d.selection.decide import decide
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
 from lowbit.kernels.geometry import ConvGeometry
@@ -217,7 +216,7 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
         acc_shift=layer.acc_shift,
         sign=layer.out.sign or thresholds is not None,
     )
-    choice, tuned = decide(problem, layer.effective, ctx.target, ctx.decisions)
+    choice, tuned = ctx.decider(problem, layer.effective, ctx.target, ctx.decisions)
     lanes = choice.spec.blocks * choice.spec.nr
     if layer.quant is None:
         b, s = layer.float_operands(ctx, lanes)

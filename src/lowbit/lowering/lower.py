@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node
 from lowbit.graph.bounds import check_bounds
-from lowbit.kernels.conv2d.selection.decide import Decisions
+from lowbit.kernels.conv2d.selection.decide import Decider, Decisions, decide
 from lowbit.lowering import boundary, convolution, elementwise, movement, pooling
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Program
@@ -38,15 +38,16 @@ HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
 }
 
 
-def lower(graph: Graph, target: Target, decisions: Decisions | None = None) -> Program:
+def lower(graph: Graph, target: Target, decisions: Decisions | None = None, decider: Decider = decide) -> Program:
     """Choose a kernel for every node, place every tensor.  ``decisions``: how convolutions are computed
-    where that was measured; without it the cost model decides.
+    where that was measured; without it the cost model decides.  ``decider``: who asks them, for callers that lower the same
+    layers many times.
 
     The program of an integer graph equals ``graph.interpreter.interpret`` integer for integer.
     Raises UnsupportedOperation / UnsupportedPrecision / NumericsError naming the layer.
     """
     check_bounds(graph)
-    ctx = Lowering(graph, target, decisions)
+    ctx = Lowering(graph, target, decisions, decider)
     boundary.lower_inputs(ctx)
     for node in graph.nodes:
         handler = HANDLERS.get(node.op)

@@ -25,6 +25,7 @@ from lowbit.searching.clock import Clock, Reading
 from lowbit.searching.metrics import METRICS, Metric, Value, find_metric
 from lowbit.searching.numbers import Numbers
 from lowbit.searching.quiet import busy
+from lowbit.searching.remembered import Remembered
 from lowbit.searching.space import Space
 from lowbit.targets import Target
 from lowbit.tuning.lookup import Lookup, make_lookup, tuning_enabled
@@ -50,6 +51,7 @@ class Evaluator:
     threads: int
     timed_rows: int
     _lookups: dict[str, Lookup] = field(default_factory=dict)
+    _decider: Remembered = field(default_factory=Remembered)
     _once: threading.RLock = field(default_factory=threading.RLock)
     _held: list[Batch] | None = None
 
@@ -74,7 +76,7 @@ class Evaluator:
         with self._once, busy():
             if target.name not in self._lookups and tuning_enabled():
                 self._lookups[target.name] = make_lookup(target, self.threads)
-            return lower(graph, target, self._lookups.get(target.name))
+            return lower(graph, target, self._lookups.get(target.name), self._decider)
 
     def compiled(self, graph: Graph, target: Target, program: Program | None = None) -> Compiled:
         program = program or self.lowered(graph, target)

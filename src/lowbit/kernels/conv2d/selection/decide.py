@@ -19,7 +19,7 @@ from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.targets import Target
 
-__all__ = ["REALIZERS", "Decisions", "Request", "decide", "realize"]
+__all__ = ["REALIZERS", "Decider", "Decisions", "Request", "decide", "realize"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,14 @@ class Decisions(Protocol):
 
     def refuse(self, request: Request, decision: Decision) -> None:
         """Told of a decision that these weights or this target do not allow."""
+
+
+class Decider(Protocol):
+    """:func:`decide`, or what stands in for it."""
+
+    def __call__(
+        self, problem: ConvProblem, weights: np.ndarray, target: Target, decisions: Decisions | None = None
+    ) -> tuple[Choice, bool]: ...
 
 
 def decide(problem: ConvProblem, weights: np.ndarray, target: Target, decisions: Decisions | None = None) -> tuple[Choice, bool]:

@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 
 # each may import from those before it (and from itself); modules of the top folder count as packages
 ORDER = (
-    "errors", "version", "progress", "files", "numerics", "graph", "data", "zoo", "frontend", "passes", "quantization", "fake",
+    "errors", "version", "progress", "files", "numerics", "graph", "data", "frontend", "zoo", "passes", "quantization", "fake",
     "methods", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
     "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "analysis",
     "searching", "cli", "__main__",
@@ -36,7 +36,7 @@ LAZY = {
     "tvm": {"kernels", "backend"},
     "onnxruntime": {"measure"},
     "openvino": {"measure"},
-    "onnx": {"measure"},
+    "onnx": {"frontend", "measure"},
     "matplotlib": {"reporting", "searching"},
     "scipy": {"searching"},
 }

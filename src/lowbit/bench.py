@@ -62,7 +62,7 @@ class BenchPlan:
     batch: int = 1
     peers: tuple[str, ...] = ()
     target: str = "native"
-    input_shape: tuple[int, ...] | None = None
+    input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None
     quantizations: Mapping[str, QuantizationConfig | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lowbit.errors import CalibrationError, ConfigError, warn
+from lowbit.frontend.onnx.file import is_onnx
 from lowbit.graph import Graph
 from lowbit.numerics import QType
 from lowbit.progress import say, stage
@@ -38,10 +39,11 @@ __all__ = [
 
 
 def trace(model: Any, example_inputs: Any, name: str | None = None, log: StageLog | None = None) -> Graph:
-    """A ``torch.nn.Module`` as a canonical float graph: batch norms folded, activations and residuals fused.
+    """A ``torch.nn.Module`` or an ONNX model as a canonical float graph: batch norms folded, activations and residuals fused.
 
-    Raises UnsupportedOperation (operation, line of the user's model, what is supported), NumericsError
-    (NaN or Inf weights), InputError (example inputs that are not float32 tensors).
+    ``model``, ``example_inputs``: as in :func:`compile`.  Raises UnsupportedOperation (operation, line of the user's model or
+    node of the file, what is supported), NumericsError (NaN or Inf weights), InputError (example inputs that are not float32
+    tensors, a file that is damaged or leaves extents free).
     """
     from lowbit.frontend import import_model
     from lowbit.passes import PASSES
@@ -246,8 +248,10 @@ def compile(  # the name users expect
     """Compile a network for one machine; the result is called like the module.
 
     ``model``: any ``torch.nn.Module``, with ``example_inputs`` (a float32 tensor or a tuple of them)
-    whose shapes the compiled network keeps; or a canonical Graph from :func:`trace`, or the integer graph that
-    lowbit.quantization.apply makes of one, or a network of lowbit.fake_quantize: its integers are compiled as they are.
+    whose shapes the compiled network keeps; or a ``.onnx`` file or a ModelProto (docs/onnx.md), whose shapes are in it (where it
+    leaves extents free, ``example_inputs`` is input -> shape, or tensors); or a canonical Graph from :func:`trace`, or the
+    integer graph that lowbit.quantization.apply makes of one, or a network of lowbit.fake_quantize: its integers are compiled
+    as they are.
     ``weights``, ``activations``: integer types ("i4", "u8", "b1", ...); neither = float32.  ``config``:
     instead of them, a QuantizationConfig or a short form such as "4/int8" or "w4a8".  ``layers``: plan per
     layer, pattern -> "i4/u8".  ``calibration``: iterable of samples, or what :func:`calibrate` made of them.
@@ -397,6 +401,6 @@ def float_graph(model: Any, example_inputs: Any = None, name: str | None = None,
         return model
     if callable(made := getattr(model, "integer_graph", None)):
         return cast("Graph", made())
-    if example_inputs is None:
+    if example_inputs is None and not is_onnx(model) and not isinstance(getattr(model, "graphs", None), list):
         raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
     return trace(model, example_inputs, name, log)

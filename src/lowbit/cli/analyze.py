@@ -16,7 +16,7 @@ __all__ = ["command"]
 
 
 def command(
-    network: Annotated[str, typer.Argument(help="module:factory, a network of lowbit.zoo, or a pretrained one; digits-cnn.")],
+    network: Annotated[str, typer.Argument(help="module:factory, an .onnx file, a network of lowbit.zoo or a pretrained one.")],
     bits: Annotated[str, typer.Option(help="Widths at which single layers are rounded.")] = "8,6,4,3,2",
     config: Annotated[str, typer.Option(help="Precision of the compiled network whose tensors are compared.")] = "8/int8",
     data: Annotated[
@@ -33,7 +33,7 @@ def command(
     scale: Annotated[float | None, typer.Option(help="See --mean; default: 255.")] = None,
     size: Annotated[str | None, typer.Option(help="Cut from the middle of an image scaled to fit: 224 or 224x224.")] = None,
     resize: Annotated[int | None, typer.Option(help="Scale the shorter side to this before --size cuts.")] = None,
-    input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     state: Annotated[Path | None, typer.Option(help="Keeps what is measured; the same call later goes on from there.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the page; the figures lie beside it as .json.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
@@ -46,7 +46,7 @@ def command(
     for path in (json, html, state):
         if path:
             check_writable(path)
-    from lowbit.cli.options import parse_bits, parse_shape
+    from lowbit.cli.options import parse_bits, parse_input_shape
 
     data = use_pretrained_folder(data)
     widths = parse_bits(bits)
@@ -55,7 +55,7 @@ def command(
     from lowbit.evaluation.plan import CALIBRATION_IMAGES, EvalPlan
     from lowbit.evaluation.run import open_network, open_split
     from lowbit.reporting.analysis_table import analysis_table, analysis_words
-    from lowbit.zoo import load_preprocessing
+    from lowbit.zoo import load_preprocessing, short_name
 
     plan = EvalPlan(
         network,
@@ -68,7 +68,7 @@ def command(
         preprocessing=preprocessing_of(mean, std, scale, size, resize),
         labels=labels,
         batch=1,
-        input_shape=parse_shape(input_shape) if input_shape else None,
+        input_shape=parse_input_shape(input_shape),
     )
     model, example = open_network(plan)
     known = plan.preprocessing or (load_preprocessing(network) if data else None)
@@ -82,7 +82,7 @@ def command(
             config=config,
             bits=widths,
             rows=rows,
-            name=network.rpartition(":")[2],
+            name=short_name(network),
             state=state,
         )
     results().print(analysis_table(report))

@@ -31,7 +31,7 @@ def command(
     target: Annotated[
         str, typer.Option(help="A target of `lowbit targets`; others than this machine's are emulated.")
     ] = "native",
-    input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
     code_dir: Annotated[Path | None, typer.Option(help="Write each configuration's generated code below this folder.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a report folder: Markdown, chart, JSON, generated code.")] = None,
@@ -39,7 +39,7 @@ def command(
     """Compile a network in many configurations, check every output, time them in turns."""
     from lowbit.bench import BenchPlan, run_bench
     from lowbit.bench_emulated import is_emulated
-    from lowbit.cli.options import names, parse_shape
+    from lowbit.cli.options import names, parse_input_shape
     from lowbit.reporting.bench_table import bench_table
     from lowbit.reporting.code_folder import write_code
     from lowbit.reporting.plots import check_plots
@@ -61,7 +61,7 @@ def command(
         batch,
         names(peers),
         target,
-        parse_shape(input_shape) if input_shape else None,
+        parse_input_shape(input_shape),
     )
     if emulated:
         if report:

@@ -1,4 +1,4 @@
-"""``lowbit compile``: a PyTorch network -> an artifact."""
+"""``lowbit compile``: a PyTorch or ONNX network -> an artifact."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["command"]
 
 def command(
     model: Annotated[
-        str | None, typer.Argument(help="module:factory, or the name of a network of lowbit.zoo; none with --from.")
+        str | None, typer.Argument(help="module:factory, an .onnx file, or a network of lowbit.zoo; none with --from.")
     ] = None,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The artifact to write, NAME.lowbit.")],
@@ -29,7 +29,7 @@ def command(
     config: Annotated[str | None, typer.Option(help="Short form of both: fp32, 8/int8, 4/int8, 4/int4, w4a8, ...")] = None,
     layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, as 'layer1.*=i8/u8'; repeatable.")] = None,
     calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of samples, shaped like the input.")] = None,
-    input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     observer: Annotated[str | None, typer.Option(help="auto, minmax, moving_average, percentile, mse, entropy or aciq.")] = None,
     granularity: Annotated[str | None, typer.Option(help="Of weight scales: per_channel, per_tensor, per_group:32.")] = None,
     scale: Annotated[str | None, typer.Option(help="float, power_of_two, fixed:<fraction bits>, global:<range>.")] = None,
@@ -51,8 +51,8 @@ def command(
     ] = False,
     batch: Annotated[int | None, typer.Option(help="With --from: rows; default: as many as were timed.")] = None,
 ) -> None:
-    """Compile a PyTorch network to n-bit integers and generated kernels."""
-    from lowbit.cli.options import choose_config, names, parse_layers, parse_shape
+    """Compile a PyTorch or ONNX network to n-bit integers and generated kernels."""
+    from lowbit.cli.options import choose_config, names, parse_input_shape, parse_layers
     from lowbit.targets import find_target
 
     check_writable(output)
@@ -60,18 +60,18 @@ def command(
         _save(_from_study(storage, study, trial, refit, batch, model), output)
         return
     if model is None:
-        raise ConfigError("write which network: module:factory, a network of lowbit.zoo, or --from a search")
+        raise ConfigError("write which network: module:factory, an .onnx file, a network of lowbit.zoo, or --from a search")
     find_target(target)
     options: dict[str, object] = {"observer": observer, "granularity": granularity, "scale": scale}
     options = {key: value for key, value in options.items() if value is not None}
     if first_last_bits is not None:
         options["first_last_bits"] = first_last_bits or None
     chosen = choose_config(config, weights, activations, parse_layers(layer or []), options)
-    shape = parse_shape(input_shape) if input_shape else None
+    shape = parse_input_shape(input_shape)
     data = read_samples(calibration) if calibration else None
 
     from lowbit.compiler import compile as compile_network
-    from lowbit.zoo import load_network
+    from lowbit.zoo import load_network, short_name
 
     module, examples = load_network(model, shape)
     with notes_for_warnings():
@@ -81,7 +81,7 @@ def command(
             config=chosen,
             calibration=data,
             target=target,
-            name=model.rpartition(":")[2],
+            name=short_name(model),
             dump_dir=dump,
             method=names(method),
             seconds=seconds,

@@ -21,7 +21,7 @@ __all__ = ["command"]
 def command(
     network: Annotated[
         list[str] | None,
-        typer.Argument(help="module:factory, a network of lowbit.zoo, or pretrained ones; default: all of those."),
+        typer.Argument(help="module:factory, an .onnx file, a network of lowbit.zoo, or pretrained ones; default: all of those."),
     ] = None,
     configs: Annotated[
         str, typer.Option("--configs", "--config", help="Comma-separated: fp32, 8/int8, 4/int4, w4a8, ...")
@@ -42,7 +42,7 @@ def command(
     size: Annotated[str | None, typer.Option(help="Cut from the middle of an image scaled to fit: 224 or 224x224.")] = None,
     resize: Annotated[int | None, typer.Option(help="Scale the shorter side to this before --size cuts.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images a run; default: up to 50, fewer for large ones.")] = None,
-    input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all cores.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page: the table, and every class.")] = None,
@@ -56,7 +56,7 @@ def command(
             check_writable(path)
     data = use_pretrained_folder(data)
 
-    from lowbit.cli.options import names, parse_shape
+    from lowbit.cli.options import names, parse_input_shape
     from lowbit.evaluation.plan import CALIBRATION_IMAGES, EvalPlan
     from lowbit.evaluation.run import run_eval
     from lowbit.reporting.eval_table import eval_html, eval_table
@@ -76,7 +76,7 @@ def command(
             preprocessing=preprocessing_of(mean, std, scale, size, resize),
             labels=labels,
             batch=batch,
-            input_shape=parse_shape(input_shape) if input_shape else None,
+            input_shape=parse_input_shape(input_shape),
             method=method,
         )
         for name in network or everything

@@ -10,7 +10,7 @@ from lowbit.errors import ConfigError
 from lowbit.numerics.qtype import WIDTHS
 from lowbit.quantization import LayerPrecision, QuantizationConfig, parse_config
 
-__all__ = ["choose_config", "names", "parse_bits", "parse_layers", "parse_numbers", "parse_shape"]
+__all__ = ["choose_config", "names", "parse_bits", "parse_input_shape", "parse_layers", "parse_numbers", "parse_shape"]
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -27,6 +27,17 @@ def parse_shape(text: str) -> tuple[int, ...]:
     if not shape or min(shape) < 1:
         raise ConfigError(f"{text!r} is not a shape; write extents of at least 1 joined by x, for example 1x3x224x224")
     return shape
+
+
+def parse_input_shape(text: str | None) -> tuple[int, ...] | dict[str, tuple[int, ...]] | None:
+    """:func:`parse_shape`, or, for the inputs of an ONNX file by name, ``"x=1x3x224x224,y=1x8"`` -> {"x": (1, 3, 224, 224),
+    "y": (1, 8)}."""
+    if not text:
+        return None
+    if "=" not in text:
+        return parse_shape(text)
+    pairs = [part.rpartition("=") for part in names(text)]
+    return {name.strip(): parse_shape(shape) for name, _, shape in pairs}
 
 
 def parse_bits(text: str) -> tuple[int, ...]:

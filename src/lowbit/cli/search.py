@@ -52,7 +52,7 @@ def command(
     scale: Annotated[float | None, typer.Option(help="See --mean; default: 255.")] = None,
     size: Annotated[str | None, typer.Option(help="Cut from the middle of an image scaled to fit: 224 or 224x224.")] = None,
     resize: Annotated[int | None, typer.Option(help="Scale the shorter side to this before --size cuts.")] = None,
-    input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     batch: Annotated[int | None, typer.Option(help="Images a run while judging; default: up to 50.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every network; default: all cores.")] = None,
     target: Annotated[
@@ -83,7 +83,7 @@ def command(
     for path in (csv, json, html):
         if path:
             check_writable(path)
-    from lowbit.cli.options import parse_layers, parse_numbers, parse_shape
+    from lowbit.cli.options import parse_input_shape, parse_layers, parse_numbers, parse_shape
     from lowbit.searching.study import storage_url
 
     extents = parse_shape(size) if size else None
@@ -97,7 +97,7 @@ def command(
         "std": None if std is None else parse_numbers(std, "--std"),
         "size": None if extents is None else (extents[0], extents[-1]),
         "resize": resize,
-        "input_shape": parse_shape(input_shape) if input_shape else None,
+        "input_shape": parse_input_shape(input_shape),
         "batch": batch,
         "calibration": calibration,
         "images": images,

@@ -14,13 +14,13 @@ __all__ = ["command"]
 
 
 def command(
-    model: Annotated[str | None, typer.Argument(help="module:factory, or the name of a network of lowbit.zoo.")] = None,
+    model: Annotated[str | None, typer.Argument(help="module:factory, an .onnx file, or a network of lowbit.zoo.")] = None,
     weights: Annotated[str | None, typer.Option(help="Integer type of weights: i8, i4, b1, ...; none = float32.")] = None,
     activations: Annotated[str | None, typer.Option(help="Integer type of activations: u8, u4, i16, ...")] = None,
     config: Annotated[str | None, typer.Option(help="Short form of both: fp32, 8/int8, 4/int8, 4/int4, w4a8, ...")] = None,
     layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, as 'layer1.*=i8/u8'; repeatable.")] = None,
     calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of samples, shaped like the input.")] = None,
-    input_shape: Annotated[str | None, typer.Option(help="For a factory that returns only a module: 1x3x224x224.")] = None,
+    input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     target: Annotated[str, typer.Option(help="A target of `lowbit targets` that this machine can run.")] = "native",
     threads: Annotated[int | None, typer.Option(help="Threads the network will run on; default: all cores.")] = None,
     budget: Annotated[float, typer.Option(help="Seconds to measure for, about.")] = 60.0,
@@ -40,18 +40,18 @@ def command(
     if model is None:
         raise ConfigError("name a network to tune (or give --status or --clear)")
 
-    from lowbit.cli.options import choose_config, parse_layers, parse_shape
+    from lowbit.cli.options import choose_config, parse_input_shape, parse_layers
     from lowbit.targets import find_target
     from lowbit.tuning.database import user_database
 
     machine = find_target(target)
     chosen = choose_config(config, weights, activations, parse_layers(layer or []), {})
-    shape = parse_shape(input_shape) if input_shape else None
+    shape = parse_input_shape(input_shape)
     data = read_samples(calibration) if calibration else None
 
     from lowbit.compiler import tune
     from lowbit.reporting.tuning_tables import tune_table
-    from lowbit.zoo import load_network
+    from lowbit.zoo import load_network, short_name
 
     module, examples = load_network(model, shape)
     try:
@@ -63,7 +63,7 @@ def command(
                 calibration=data,
                 target=machine,
                 threads=threads,
-                name=model.rpartition(":")[2],
+                name=short_name(model),
                 seconds=budget,
                 trials=trials,
                 pattern=layers,

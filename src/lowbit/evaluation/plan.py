@@ -45,7 +45,7 @@ class EvalPlan:
     preprocessing: Preprocessing | None = None
     labels: Path | None = None
     batch: int | None = None
-    input_shape: tuple[int, ...] | None = None
+    input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None
     method: str = "auto"
     quantizations: Mapping[str, QuantizationConfig | None] = field(init=False, repr=False, compare=False)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lowbit.frontend.evaluation import evaluate
-    from lowbit.frontend.torch_export import import_model
+    from lowbit.frontend.importing import import_model
 
 __all__ = ["evaluate", "import_model"]
 
-_HOME = {"evaluate": "lowbit.frontend.evaluation", "import_model": "lowbit.frontend.torch_export"}
+_HOME = {"evaluate": "lowbit.frontend.evaluation", "import_model": "lowbit.frontend.importing"}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ from lowbit.errors import InputError, UnsupportedOperation
 from lowbit.frontend.arguments import Arguments
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, bind, operation, schema_of, source_line
+from lowbit.frontend.handlers.dispatch import handled
 from lowbit.frontend.handlers.table import HANDLERS
 from lowbit.frontend.memory import Memory, shares_memory
 from lowbit.frontend.parameters import check_parameters
@@ -203,17 +204,9 @@ class _Walk:
                 "and make buffers and parameters float32 (model.float())"
             )
         else:
-            result = self._handled(call)
+            result = handled(self.builder, call)
         if isinstance(result, tuple) and not isinstance(node.meta["val"], (list, tuple)):
             (result,) = result
-        return result
-
-    def _handled(self, call: Call) -> Any:
-        if all(0 in shape for shape in call.shapes):  # no elements: nothing depends on the input
-            return tuple(torch.zeros(shape) for shape in call.shapes)
-        result = HANDLERS[call.op](self.builder, call)
-        for name, value in call.args.ignored().items():
-            call.refuse(f"its argument {name} = {value} is not supported")
         return result
 
     def _reader(self, other: dict[fx.Node, Any]) -> Callable[[fx.Node], Any]:

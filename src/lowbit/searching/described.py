@@ -28,14 +28,14 @@ def evaluator_of(settings: SearchSettings, progress: bool | None, note: Callable
     """What settings describe, opened: network, data, calibration."""
     from lowbit.compiler import trace
     from lowbit.evaluation.run import open_network, open_split
-    from lowbit.zoo import load_preprocessing
+    from lowbit.zoo import load_preprocessing, short_name
 
     told = note or (lambda text: say(text, progress))
     plan = settings.evaluation
     model, example = open_network(plan)
     preprocessing = plan.preprocessing or (load_preprocessing(plan.network) if plan.data else None)
     calibrating, data = open_split(plan, example[0].shape, preprocessing)
-    graph = trace(model, example, name=plan.network.rpartition(":")[2])
+    graph = trace(model, example, name=short_name(plan.network))
     space = settings.space.of(graph)
     told(f"{graph.name}: {data.description}; {len(space.dimensions)} dimensions, {space.size:,} plans")
     calibration = calibrate(graph, samples=calibrating.take(plan.calibration), progress=progress)

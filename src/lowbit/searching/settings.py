@@ -44,7 +44,7 @@ class SearchSettings:
     std: tuple[float, ...] | None = None
     size: tuple[int, int] | None = None
     resize: int | None = None
-    input_shape: tuple[int, ...] | None = None
+    input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None
     batch: int | None = None
     calibration: int = CALIBRATION_IMAGES
     images: int | None = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lowbit.zoo.networks import NETWORKS, Network
 
 if TYPE_CHECKING:
-    from lowbit.zoo.building import build, example_inputs, load_model, load_network, load_preprocessing
+    from lowbit.zoo.building import build, example_inputs, load_model, load_network, load_preprocessing, short_name
     from lowbit.zoo.pretrained import data_root, dataset, images, load_pretrained
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "load_network",
     "load_preprocessing",
     "load_pretrained",
+    "short_name",
 ]
 
 _HOME = {
@@ -38,6 +39,7 @@ _HOME = {
     "dataset": "lowbit.zoo.pretrained",
     "images": "lowbit.zoo.pretrained",
     "load_pretrained": "lowbit.zoo.pretrained",
+    "short_name": "lowbit.zoo.building",
 }
 
 

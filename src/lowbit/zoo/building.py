@@ -6,19 +6,21 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lowbit.errors import ConfigError
+from lowbit.frontend.imported import ImportedNetwork
+from lowbit.frontend.onnx.file import is_onnx
 from lowbit.zoo.initialize import initialize
 from lowbit.zoo.networks import NETWORKS, Network
 from lowbit.zoo.pretrained import PRETRAINED, load_pretrained
 from lowbit.zoo.samples import smooth_samples
 
-__all__ = ["build", "example_inputs", "load_model", "load_network", "load_preprocessing"]
+__all__ = ["build", "example_inputs", "load_model", "load_network", "load_preprocessing", "short_name"]
 
 
 def _network(name: str) -> Network:
@@ -43,31 +45,41 @@ def example_inputs(name: str, batch: int = 1, seed: int = 0) -> tuple[Tensor, ..
     return (smooth_samples((batch, *_network(name).input_shape[1:]), 1000 + seed),)
 
 
+def short_name(spec: str) -> str:
+    """What a network is called that was named by ``spec``: the factory's name, or the file's."""
+    return os.path.basename(spec).removesuffix(".onnx") if is_onnx(spec) else spec.rpartition(":")[2]
+
+
 def load_model(spec: str) -> nn.Module:
     """A network of the tables by its name, or ``module:factory``, found from the working directory.
 
     ``factory`` is a function or class without arguments, or a module object; a function may return
     (module, example inputs) too, or (module, example inputs, preprocessing).  Raises ConfigError.
     """
-    return _made(spec)[0]
+    return ImportedNetwork(spec) if is_onnx(spec) else _made(spec)[0]
 
 
 def load_preprocessing(spec: str) -> Callable[..., Any] | None:
     """What makes the inputs of a network from pixels (lowbit.data.Preprocessing, or a function), where its name or its factory
     says so; else None.  Raises ConfigError."""
-    return _made(spec)[2]
+    return None if is_onnx(spec) else _made(spec)[2]
 
 
 def load_network(
-    spec: str, input_shape: Sequence[int] | None = None, batch: int | None = None
+    spec: str, input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None, batch: int | None = None
 ) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """:func:`load_model` and inputs to trace it with.
 
     ``input_shape``: seeded inputs of this shape; needed for a factory that returns only a module.
-    ``batch``: replaces the first extent (default: as the shape or the network's own inputs have it).
-    Raises ConfigError.
+    ``batch``: replaces the first extent (default: as the shape or the network's own inputs have it).  Of a ``.onnx`` file the
+    inputs are seeded ones of its shapes, and ``input_shape`` may be input -> shape.  Raises ConfigError, and for a file what
+    reading it raises.
     """
+    if is_onnx(spec):
+        return _from_file(spec, input_shape, batch)
     model, inputs, _ = _made(spec)
+    if isinstance(input_shape, Mapping):
+        raise ConfigError(f"{spec}: write --input-shape as 1x3x224x224; names of inputs are for .onnx files")
     if input_shape is not None:
         inputs = (smooth_samples(input_shape, 1000),)
     elif inputs is None:
@@ -77,6 +89,20 @@ def load_network(
             raise ConfigError(f"{spec}: a batch of {batch} cannot be made of its inputs; let the factory return such inputs")
         inputs = (smooth_samples((batch, *inputs[0].shape[1:]), 1000),)
     return model, inputs
+
+
+def _from_file(
+    path: str, input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None, batch: int | None
+) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    shapes = input_shape if input_shape is None or isinstance(input_shape, Mapping) else [tuple(input_shape)]
+    model = ImportedNetwork(path, shapes)
+    inputs = model.example_inputs()
+    if batch is not None and any(x.ndim < 2 or x.shape[0] != batch for x in inputs):
+        if any(x.ndim < 2 for x in inputs):
+            raise ConfigError(f"{path}: a batch of {batch} cannot be made of its inputs {[tuple(x.shape) for x in inputs]}")
+        model = ImportedNetwork(path, [(batch, *x.shape[1:]) for x in inputs])
+        inputs = model.example_inputs()
+    return model.eval(), tuple(smooth_samples(tuple(x.shape), 1000) for x in inputs)
 
 
 def _made(spec: str) -> tuple[nn.Module, tuple[Tensor, ...] | None, Callable[..., Any] | None]:

@@ -10,7 +10,7 @@ from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
 from lowbit.frontend.refusals import INSTEAD
 
-__all__ = ["adaptive_pool", "avg_pool", "largest", "max_pool", "mean", "reduce_max", "total"]
+__all__ = ["adaptive_pool", "avg_pool", "largest", "max_pool", "mean", "pooled", "reduce_max", "total"]
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -44,6 +44,16 @@ def _adaptive(size: int, out: int) -> Ranges:
 
 def _area(rows: Ranges, columns: Ranges) -> tuple[int, ...]:
     return tuple((y1 - y0) * (x1 - x0) for y0, y1 in rows for x0, x1 in columns)
+
+
+def pooled(b: Builder, call: Call, op: str, x: str, ranges: Sequence[Ranges], counted: Sequence[Ranges] = ()) -> Value:
+    """``max_pool2d`` or ``avg_pool2d`` of ``x`` (N, C, spatial axes) over explicit windows of its one or two spatial axes;
+    sums are divided by the area of the ``counted`` windows, which may reach into the padding."""
+    shape = b.shape(x)
+    if len(ranges) == 1:
+        x, ranges = b.reshape(call, x, (*shape[:2], 1, shape[2])), (((0, 1),), *ranges)
+        counted = (((0, 1),), *counted) if counted else ()
+    return _finish(b, call, op, x, ranges[0], ranges[1], _area(*counted) if counted else ())
 
 
 def _finish(b: Builder, call: Call, op: str, x: str, rows: Ranges, columns: Ranges, divisors: tuple[int, ...] = ()) -> Value:

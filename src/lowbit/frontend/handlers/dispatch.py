@@ -1,0 +1,23 @@
+"""A call handed to its handler, whoever made it: a traced program, or a node of a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lowbit.frontend.builder import Builder
+from lowbit.frontend.call import Call
+from lowbit.frontend.handlers.table import HANDLERS
+
+__all__ = ["handled"]
+
+
+def handled(builder: Builder, call: Call) -> Any:
+    """What the handler of ``call.op`` makes of it.  Raises UnsupportedOperation, also for an argument that it left unread."""
+    if all(0 in shape for shape in call.shapes):  # no elements: nothing depends on the input
+        return tuple(torch.zeros(shape) for shape in call.shapes)
+    result = HANDLERS[call.op](builder, call)
+    for name, value in call.args.ignored().items():
+        call.refuse(f"its argument {name} = {value} is not supported")
+    return result

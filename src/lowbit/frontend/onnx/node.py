@@ -1,0 +1,83 @@
+"""One node of an ONNX graph, as the rows of the table see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+
+from lowbit.frontend.aten import Aten
+from lowbit.frontend.builder import Builder
+from lowbit.frontend.call import Call, Value
+
+__all__ = ["OnnxNode"]
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """``op``: its type, with the domain in front where that is not ONNX's own.  ``opset``: version of that domain.
+
+    ``inputs``: values in order, None where one is left out.  ``types``: ONNX element type of each input that is a constant of
+    the file.  ``outputs``: how many results somebody may read.
+    """
+
+    op: str
+    opset: int
+    inputs: tuple[Value | None, ...]
+    attributes: Mapping[str, Any]
+    outputs: int
+    aten: Aten
+    names: tuple[str, ...] = ()
+
+    @property
+    def builder(self) -> Builder:
+        return self.aten.builder
+
+    def value(self, index: int) -> Value:
+        """An input that must be there."""
+        value = self.get(index)
+        if value is None:
+            self.refuse(f"input {index} is missing")
+        return value
+
+    def get(self, index: int) -> Value | None:
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def shape(self, index: int = 0) -> tuple[int, ...]:
+        return self.builder.shape(self.value(index))
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        return self.attributes.get(name, default)
+
+    def constant(self, index: int, what: str) -> torch.Tensor:
+        """An input that must be known when the network is compiled."""
+        value = self.value(index)
+        if isinstance(value, str):
+            self.refuse(f"{what} (input {index}) is computed from the network's input; it must be a constant")
+        return value
+
+    def given(self, name: str, index: int) -> Any:
+        """What older opsets have as an attribute and newer ones as an input: a list of numbers, one number, or None."""
+        if name in self.attributes:
+            return self.attributes[name]
+        if self.get(index) is None:
+            return None
+        return self.constant(index, name).tolist()
+
+    def axis(self, name: str = "axis", default: int = 0, rank: int | None = None) -> int:
+        """An attribute that counts axes of the first input, from behind if negative."""
+        rank = len(self.shape()) if rank is None else rank
+        axis = int(self.attribute(name, default))
+        if not -rank <= axis < max(rank, 1):
+            self.refuse(f"{name} {axis} of a value of shape {self.shape()}")
+        return axis % max(rank, 1)
+
+    def call(self, *shapes: tuple[int, ...]) -> Call:
+        """For builder functions that are called without an aten operation."""
+        return self.aten.call(self.op, list(shapes))
+
+    def refuse(self, why: str) -> NoReturn:
+        """Raises UnsupportedOperation: the operation, the node and the file, what is allowed."""
+        self.call(()).refuse(why)

@@ -1,0 +1,1 @@
+"""What ONNX's operations are in aten's, one file a family."""

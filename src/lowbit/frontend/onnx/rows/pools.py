@@ -1,0 +1,84 @@
+"""Pooling and reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lowbit.frontend.call import Value
+from lowbit.frontend.handlers.operands import activation
+from lowbit.frontend.handlers.pooling import pooled
+from lowbit.frontend.onnx.node import OnnxNode
+from lowbit.frontend.onnx.rows.layers import pads
+
+__all__ = ["arg", "global_pool", "pool", "reduce", "reduce_l2"]
+
+
+def pool(op: str) -> Callable[[OnnxNode], Value]:
+    """MaxPool, AveragePool: windows of every output written out.
+
+    Output k of an axis covers [k * stride - before, ... + kernel) of the input.  With ceil_mode there are
+    ceil((size + before + after - kernel) / stride) + 1 of them, less one that would begin behind the input and its padding in
+    front, as onnxruntime and torch have it; ``count_include_pad`` counts padding, but not what ceil_mode adds beyond it."""
+
+    def row(n: OnnxNode) -> Value:
+        shape = n.shape()
+        kernel = list(n.attribute("kernel_shape", []))
+        rank = len(kernel)
+        if len(shape) != rank + 2 or rank not in (1, 2):
+            n.refuse(f"an input of shape {shape} and a kernel of {rank} axes; supported are one and two spatial axes")
+        stride, dilation = (list(n.attribute(name, [1] * rank)) for name in ("strides", "dilations"))
+        if any(d != 1 for d in dilation):
+            n.refuse("dilated pooling is not supported; dilations must be 1")
+        if n.outputs > 1:
+            n.refuse("its indices are read; supported are only the values")
+        amounts = pads(n, shape[2:], kernel, stride, dilation)
+        ranges, counted = [], []
+        for size, k, s, (before, after) in zip(shape[2:], kernel, stride, amounts, strict=True):
+            room = size + before + after - k
+            out = -(-room // s) + 1 if n.attribute("ceil_mode", 0) else room // s + 1
+            if n.attribute("ceil_mode", 0) and (out - 1) * s >= size + before:
+                out -= 1
+            starts = [index * s - before for index in range(out)]
+            ranges.append(tuple((max(start, 0), min(start + k, size)) for start in starts))
+            padded = tuple((start, min(start + k, size + after)) for start in starts)
+            counted.append(padded if n.attribute("count_include_pad", 0) else ranges[-1])
+        if any(low >= high for axis in ranges for low, high in axis):
+            n.refuse("a window lies in the padding as a whole")
+        call = n.call((*shape[:2], *map(len, ranges)))
+        return pooled(n.builder, call, op, activation(call, n.value(0)), ranges, counted if op == "avg_pool2d" else ())
+
+    return row
+
+
+def global_pool(op: str) -> Callable[[OnnxNode], Value]:
+    """``op`` over all spatial axes, which keep extent 1."""
+    return lambda n: n.aten(op, n.value(0), list(range(2, len(n.shape()))), True)
+
+
+def reduce(op: str) -> Callable[[OnnxNode], Value]:
+    """``op`` over ``axes`` (all without any, unless noop_with_empty_axes), an attribute at first and an input later."""
+
+    def row(n: OnnxNode) -> Value:
+        axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
+        if not axes and n.attribute("noop_with_empty_axes", 0):
+            return n.value(0)
+        return n.aten(op, n.value(0), list(axes or range(len(n.shape()))), keep)
+
+    return row
+
+
+def reduce_l2(n: OnnxNode) -> Value:
+    """sqrt(sum x^2)."""
+    axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
+    return n.aten("linalg_vector_norm", n.value(0), 2, list(axes or range(len(n.shape()))), keep)
+
+
+def arg(op: str) -> Callable[[OnnxNode], Value]:
+    """Position of the largest value along an axis, the first of several."""
+
+    def row(n: OnnxNode) -> Value:
+        if n.attribute("select_last_index", 0):
+            n.refuse("select_last_index 1 is not supported")
+        return n.aten(op, n.value(0), n.axis(), bool(n.attribute("keepdims", 1)))
+
+    return row

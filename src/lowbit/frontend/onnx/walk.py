@@ -1,0 +1,111 @@
+"""ONNX model -> float graph."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lowbit.errors import InputError, UnsupportedOperation
+from lowbit.frontend.aten import Aten, Place
+from lowbit.frontend.builder import Builder
+from lowbit.frontend.call import Value
+from lowbit.frontend.onnx.constants import element_type, to_torch
+from lowbit.frontend.onnx.file import Shapes, open_model, opsets
+from lowbit.frontend.onnx.library import need
+from lowbit.frontend.onnx.names import module_paths
+from lowbit.frontend.onnx.node import OnnxNode
+from lowbit.frontend.onnx.table import ROWS
+from lowbit.graph import Graph
+
+__all__ = ["import_onnx"]
+
+_FLOATING = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")
+
+
+def import_onnx(source: Any, shapes: Shapes | None = None, name: str | None = None) -> Graph:
+    """The network of a ``.onnx`` file or a ModelProto.
+
+    ``shapes``: input -> shape, or shapes in order, in place of the file's.  Nodes are named after the modules they were exported
+    from where the file tells, else after the file's nodes.  Raises what :func:`open_model` raises, UnsupportedOperation naming
+    the node and the file for what cannot be compiled, NumericsError for weights that are not finite.
+    """
+    model, file = open_model(source, shapes)
+    return _Walk(model, file).run(name or re.sub(r"\.onnx$", "", file))
+
+
+class _Walk:
+    """One pass over the nodes: ``values`` holds what every name of the file stands for so far."""
+
+    def __init__(self, model: Any, file: str) -> None:
+        self.model, self.file, self.versions = model, file, opsets(model)
+        self.values: dict[str, Value] = {}
+        names: dict[int, str] = {}
+        for tensor in model.graph.initializer:
+            value = self.values[tensor.name] = to_torch(tensor, file)
+            names[id(value)] = re.sub(r"[^\w.]+", "_", tensor.name)
+        self.builder = Builder(names)
+
+    def run(self, name: str) -> Graph:
+        graph = self.model.graph
+        for value in graph.input:
+            if value.name not in self.values:
+                self.values[value.name] = self._input(value)
+        for node, (path, single) in zip(graph.node, module_paths(graph.node), strict=True):
+            self._step(node, path, single)
+        outputs = []
+        for value in graph.output:
+            found = self.values.get(value.name)
+            if not isinstance(found, str):
+                why = "is computed nowhere" if found is None else "does not depend on the inputs; remove it"
+                raise UnsupportedOperation(f"{self.file}: output {value.name} {why}")
+            outputs.append(found)
+        return self.builder.graph(name, outputs)
+
+    def _input(self, value: Any) -> str:
+        tensor = value.type.tensor_type
+        kind = element_type(tensor.elem_type)
+        if kind not in _FLOATING:
+            raise InputError(
+                f"{self.file}: input {value.name} is of type {kind}; inputs must be floating point, and are float32 once compiled"
+            )
+        return self.builder.add_input(re.sub(r"[^\w.]+", "_", value.name), [dim.dim_value for dim in tensor.shape.dim])
+
+    def _step(self, node: Any, path: str, single: bool) -> None:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        op = f"{domain}.{node.op_type}" if domain else node.op_type
+        version = self.versions.get(domain, 1)
+        word = f"{node.op_type} of {domain}" if domain else node.op_type
+        place = Place(word, f"ONNX opset {version}" if not domain else f"version {version}", path, self.file, single)
+        outputs = [name for name in node.output if name]
+        last = max((index for index, name in enumerate(node.output) if name), default=-1)
+        given = OnnxNode(
+            op=op,
+            opset=version,
+            inputs=tuple(self._value(node, name) if name else None for name in node.input),
+            attributes={each.name: self._attribute(each) for each in node.attribute},
+            outputs=last + 1,
+            aten=Aten(self.builder, place),
+        )
+        if op not in ROWS:
+            given.refuse("lowbit cannot compile this operation; docs/onnx.md lists those it can")
+        result = ROWS[op](given)
+        results = result if isinstance(result, tuple) else (result,)
+        for index, name in enumerate(node.output):
+            if name and index < len(results):
+                self.values[name] = results[index]
+        if any(name not in self.values for name in outputs[:1]):
+            given.refuse("it has no result")
+
+    def _value(self, node: Any, name: str) -> Value:
+        if name not in self.values:
+            where = f"{self.file}: {node.op_type} {node.name}"
+            raise UnsupportedOperation(f"{where} reads {name!r}, which no operation that is supported gives")
+        return self.values[name]
+
+    def _attribute(self, attribute: Any) -> Any:
+        value = need("onnx").helper.get_attribute_value(attribute)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        if hasattr(value, "data_type"):
+            return to_torch(value, self.file)
+        return list(value) if isinstance(value, (list, tuple)) else value

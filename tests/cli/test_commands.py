@@ -298,6 +298,15 @@ def test_targets_and_info() -> None:
     assert "gcc" in text
 
 
+def test_info_lists_operations() -> None:
+    from lowbit.frontend.handlers.table import HANDLERS
+
+    text = ok("info", "--operations")
+    words = set(text.replace(",", " ").split())
+    assert {name for name in HANDLERS if not name.startswith("_")} <= words
+    assert "conv3d" in words
+
+
 def test_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -41,7 +41,7 @@ SLOPE = {
 }  # fmt: skip
 ULPS = 64  # what one evaluation of a function may be off, in units of u times the largest of |f|, |x| and 1
 
-MOVES = ("expand", "permute", "reshape", "slice", "max_pool2d", "pad", "concat")
+MOVES = ("expand", "permute", "reshape", "slice", "take", "max_pool2d", "pad", "concat")
 """The largest of values that are off by e is off by e; the others copy."""
 
 

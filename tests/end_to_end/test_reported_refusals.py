@@ -32,12 +32,6 @@ def _recognise_text(net: Net, x: Tensor) -> Tensor:
     return net.head(net.rnn(F.relu(net.cnn(x)).squeeze(2).permute(2, 0, 1))[0]).log_softmax(2)
 
 
-def _pyramid(net: Net, x: Tensor) -> tuple[Tensor, Tensor]:
-    fine = net.a(x)
-    coarse = net.b(fine)
-    return fine + F.interpolate(coarse, size=fine.shape[2:]), coarse
-
-
 def _unpool(net: Net, x: Tensor) -> Tensor:
     pooled, where = F.max_pool2d(net.a(x), 2, return_indices=True)
     return net.b(F.max_unpool2d(pooled, where, 2))
@@ -49,10 +43,6 @@ def _coordinates(net: Net, x: Tensor) -> Tensor:
     return net.a(torch.cat((x, columns), 1))
 
 
-def _mirrored(net: Net, x: Tensor) -> Tensor:
-    return (net.a(x) + net.a(x.flip(3)).flip(3)) / 2
-
-
 def _streaming(net: Net, x: Tensor) -> Tensor:
     y = net.a(torch.cat((net.tail, x), -1))
     net.tail.copy_(x[..., -2:])
@@ -62,27 +52,11 @@ def _streaming(net: Net, x: Tensor) -> Tensor:
 A, B = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1)
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
-    "reflected borders": (
-        lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")),
-        (1, 3, 8, 8),
-        r"nn.Conv2d .*in 0: .*'reflect'",
-    ),
-    "circular borders": (
-        lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=(0, 1), padding_mode="circular")),
-        (1, 3, 8, 8),
-        "'circular'; only 'constant'",
-    ),
-    "replicated borders": (
-        lambda: nn.Sequential(nn.Conv2d(3, 4, 5, padding=2, padding_mode="replicate")),
-        (1, 3, 8, 8),
-        "'replicate'; only",
-    ),
     "transposed": (
         lambda: nn.Sequential(nn.ConvTranspose2d(4, 6, 4, 2, 1, groups=2)),
         (1, 4, 6, 6),
         r"nn.ConvTranspose2d .*in 0: .*pixel_shuffle",
     ),
-    "pyramid": (lambda: Net(_pyramid, a=A, b=B), (1, 3, 11, 13), r"interpolate .*mode nearest: .*pixel_shuffle"),
     "bilinear": (
         lambda: nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)),
         (1, 3, 5, 5),
@@ -129,7 +103,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         (1, 3, 8, 8),
         "cat .*constant holds one value; make it an input",
     ),
-    "mirror image": (lambda: Net(_mirrored, a=A), (1, 3, 8, 8), "flip .*write slices joined by torch.cat"),
     "class map": (
         lambda: Net(lambda net, x: (net.a(x), net.a(x).argmax(1)), a=A),
         (1, 3, 8, 8),

@@ -83,6 +83,26 @@ _function("addmm_matrix_bias", lambda x: torch.addmm(torch.arange(6.0).reshape(3
 _function("addmm_activation_bias", lambda x: torch.addmm(x[:, :2], x, x.new_ones(5, 2), beta=2), (3, 5))
 _case("one_by_one", lambda: nn.Sequential(nn.Conv2d(6, 1, 1), nn.Conv2d(1, 1, 1), nn.Flatten(), nn.Linear(143, 1)))
 
+# Elements read at constant positions
+_case("up_nearest", lambda: nn.Sequential(nn.Conv2d(6, 20, 1), nn.Upsample(scale_factor=2), nn.Conv2d(20, 4, 3, padding=1)))
+_function("up_nearest_sizes", lambda x: F.interpolate(x, (17, 9)) + F.interpolate(x, (17, 9), mode="nearest-exact"))
+_function("up_nearest_factors", lambda x: F.interpolate(x, scale_factor=(1.7, 2.3)))
+_function("up_nearest_recomputed", lambda x: F.interpolate(x, scale_factor=(0.6, 1.3), recompute_scale_factor=True))
+_function("up_nearest_1d", lambda x: F.interpolate(x, 40), (3, 6, 17))
+_function("up_nearest_3d", lambda x: F.interpolate(x, scale_factor=2), (1, 2, 3, 4, 5))
+for _mode in ("reflect", "replicate", "circular"):
+    _case(f"pad_{_mode}", lambda mode=_mode: nn.Conv2d(6, 4, 5, padding=(2, 1), padding_mode=mode))
+    _function(f"pad_{_mode}_cut", lambda x, mode=_mode: F.pad(x, (3, -1, 0, 2), mode=mode))
+_case("pad_reflect_1d", lambda: nn.Conv1d(6, 4, 3, padding=2, padding_mode="reflect"), (3, 6, 17))
+_function("pad_circular_3d", lambda x: F.pad(x, (1, 2, 3, 0, 1, 1), mode="circular"), (2, 2, 3, 4, 5))
+_function("flip", lambda x: torch.flip(x, (3,)) + torch.flip(x, (1, -2)) + x.fliplr())
+_function("rot90", lambda x: torch.rot90(x, 3, (2, 3)))
+_function("roll", lambda x: torch.roll(x, (1, -5), (1, 3)) + torch.roll(x, 7))
+_case("channels_reversed", lambda: Lambda(lambda self, x: self.c(x[:, [2, 1, 0, 5, 4, 3]]), c=nn.Conv2d(6, 4, 3)))
+_function("index_lists", lambda x: x[:, [[0, 3], [-1, 2]]].flatten(1, 2) + x[:, [4, 4, 1, 0]])
+_function("index_two_axes", lambda x: x[:, [0, 5, 2], :, [1, 3, 12]] + x[:, 0, [2, 0, 1]].permute(1, 0, 2)[..., :1])
+_function("index_select", lambda x: x.index_select(2, torch.tensor([4, 4, 0], device=x.device)))
+
 # Batch norm
 _case("bn_behind_conv", lambda: nn.Sequential(nn.Conv2d(6, 4, 3), nn.BatchNorm2d(4), nn.ReLU6()))
 _case("bn_first", lambda: nn.Sequential(nn.BatchNorm2d(6), nn.Conv2d(6, 4, 3, padding=1)))

@@ -37,6 +37,8 @@ def test_every_argument_of_every_overload_is_known_to_its_handler(op: str) -> No
     for schema in _overloads(op):
         if not any("Tensor" in str(argument.type) for argument in schema.arguments):
             continue  # arithmetic of numbers and lists
+        if not any("Tensor" in str(result.type) for result in schema.returns):
+            continue  # methods of TorchScript's lists
         plain = [
             a.name for a in schema.arguments if "Dimname" not in str(a.type) and not (a.alias_info and a.alias_info.is_write)
         ]

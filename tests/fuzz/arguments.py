@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.fuzz.draws import Draws, Rejected, broadcasts
-from tests.fuzz.tensors import Recipe, draw_recipe
+from tests.fuzz.tensors import Positions, Recipe, draw_recipe
 
 if TYPE_CHECKING:
     from tests.fuzz.modules import Generator
@@ -46,7 +47,7 @@ class Unbound:
     @property
     def spatial(self) -> int:
         """Axes that a window moves along."""
-        return 1 if "1d" in self.operation else 2 if "2d" in self.operation else max(self.rank - 2, 1)
+        return next((n for n in (1, 2, 3) if f"{n}d" in self.operation), max(self.rank - 2, 1))
 
     def draw_axis(self, extra: int = 0) -> int:
         rank = max(self.rank + extra, 1)
@@ -171,7 +172,17 @@ def _another_axis(u: Unbound, argument: Any) -> Any:
 
 
 def _permutation(u: Unbound, argument: Any) -> Any:
+    if u.operation == "flip":
+        return _some_axes(u, u.draws.integer(0, u.rank))
+    if u.operation == "roll":
+        return [] if len(u.values["shifts"]) == 1 and u.draws.chance(30) else [u.draw_axis() for _ in u.values["shifts"]]
+    if u.operation == "rot90":
+        return _some_axes(u, min(2, u.rank))
     return [axis - (u.rank if u.draws.chance(30) else 0) for axis in u.draws.permutation(u.rank)]
+
+
+def _some_axes(u: Unbound, count: int) -> list[int]:
+    return [axis - (u.rank if u.draws.chance(30) else 0) for axis in u.draws.permutation(u.rank)[:count]]
 
 
 def _moved(u: Unbound, argument: Any) -> Any:
@@ -223,6 +234,8 @@ def _window(options: tuple[int, ...], empty: bool = False) -> Rule:
 
 
 def _padding(u: Unbound, argument: Any) -> Any:
+    if "_pad" in u.operation:
+        return [u.draws.choose((0, 1, 2, 0, -1)) for _ in range(2 * u.spatial)]
     if str(argument.type) == "str":
         return u.draws.choose(("valid", "same"))
     kernel = u.values.get("kernel_size")
@@ -240,6 +253,11 @@ def _repeats(u: Unbound, argument: Any) -> Any:
 
 
 def _output_size(u: Unbound, argument: Any) -> Any:
+    if "upsample" in u.operation:
+        if "Optional" in str(argument.type) and u.draws.chance(50):
+            u.planned["scale_factors"] = [u.draws.choose((2.0, 3.0, 0.5, 1.0, 1.5, 0.7, 2.3)) for _ in range(u.spatial)]
+            return None
+        return [u.draws.choose((2 * n, n, 2 * n + 1, 3 * n - 1, 1, max(n - 1, 1), 5)) for n in u.shape[-u.spatial :]]
     if "List" not in str(argument.type):
         return None
     sizes = u.shape[-u.spatial :] if u.rank >= u.spatial else (1,)
@@ -305,8 +323,17 @@ def _length(u: Unbound, argument: Any) -> Any:
     return u.draws.integer(0, size - u.values["start"] % size) if size else 0
 
 
+def _positions(u: Unbound, axis: int, least: int, shape: tuple[int, ...] = ()) -> Positions:
+    """Where to read along an axis: ``least`` 0 where negative ones are not allowed."""
+    size = max(u.extent(axis), 1)
+    shape = shape or (u.draws.integer(1, 5),)
+    return Positions("positions", shape, 0, tuple(u.draws.integer(least * size, size - 1) for _ in range(math.prod(shape))))
+
+
 def _index(u: Unbound, argument: Any) -> Any:
     size = max(u.extent(u.axis), 1)
+    if u.operation == "index_select":
+        return _positions(u, u.values["dim"], 0)
     return u.draws.integer(-size, size - 1)
 
 
@@ -322,10 +349,31 @@ def _split_size(u: Unbound, argument: Any) -> Any:
 
 
 def _indices(u: Unbound, argument: Any) -> Any:
+    if u.operation == "index":
+        shape = u.draws.choose(((3,), (1,), (2, 2)))
+        lists = [_positions(u, axis, -1, u.draws.choose((shape, shape, (1,)))) for axis in range(u.rank)]
+        return [None if u.draws.chance(60) else positions for positions in lists]
     return sorted(u.draws.integer(0, u.extent(u.axis)) for _ in range(u.draws.integer(0, 3)))
 
 
+def _scale_factors(u: Unbound, argument: Any) -> Any:
+    """Of all axes, where sizes were not drawn; of one axis now and then beside its size, which it then overrules."""
+    if "List" in str(argument.type):
+        return u.planned.get("scale_factors")
+    return u.draws.choose((None, None, 2.0, 1.5, 0.7))
+
+
+def _mode(u: Unbound, argument: Any) -> Any:
+    return u.draws.choose(("constant", "reflect", "replicate", "circular"))
+
+
+def _fill(u: Unbound, argument: Any) -> Any:
+    return u.draws.choose((0, 0.5, -1.25)) if u.values.get("mode", "constant") == "constant" else None
+
+
 def _pad(u: Unbound, argument: Any) -> Any:
+    if u.operation == "_pad_circular":
+        return [u.draws.choose((0, 1, 2, 0, -1)) for _ in range(2 * u.spatial)]
     return [u.draws.choose((0, 1, 2, 0, -1)) for _ in range(2 * u.draws.integer(0, min(u.rank, 4)))]
 
 
@@ -359,7 +407,7 @@ RULES: dict[str, Rule] = {
     "weight": _weight, "bias": _bias, "running_mean": _mean, "running_var": _variance,
     "dim": _dim, "dim0": _another_axis, "dim1": _another_axis, "axis0": _another_axis, "axis1": _another_axis,
     "start_dim": _another_axis, "end_dim": _end_dim, "dims": _permutation, "source": _moved, "destination": _moved,
-    "size": _size, "shape": _size, "sizes": _sizes, "pad": _pad, "value": _among(0, 0.5, -1.25),
+    "size": _size, "shape": _size, "sizes": _sizes, "pad": _pad, "value": _fill,
     "kernel_size": _window((1, 2, 3, 2)), "stride": _window((1, 2, 3, 1), empty=True), "padding": _padding,
     "repeats": _repeats, "dilation": _dilation, "output_padding": _window((0,)), "output_size": _output_size,
     "groups": _groups,
@@ -369,11 +417,14 @@ RULES: dict[str, Rule] = {
     "min": _bound, "max": _bound, "min_val": _among(-1.0, 0, -0.25), "max_val": _among(1.0, 0.5, 6, -0.5),
     "negative_slope": _among(0.01, 0.5, -0.5, 0), "alpha": _among(1, 1, 2, 0.5, -1, 0), "beta": _among(1, 1, 2, 0.5),
     "threshold": _among(20, 20, 0.5, 2), "exponent": _among(2, 0.5, 1, 3, -1, 2.5), "fill_value": _among(0.5, 0, -1),
-    "approximate": _among("none", "tanh"), "rounding_mode": _among(None, None, None, "floor"), "mode": _among("constant"),
+    "approximate": _among("none", "tanh"), "rounding_mode": _among(None, None, None, "floor"), "mode": _mode,
     "eps": _among(1e-5, 1e-3, 0.5), "epsilon": _among(1e-5), "momentum": _always(0.1), "training": _training,
     "exponential_average_factor": _always(0.1), "train": _always(False), "p": _among(0.5, 0.0), "cudnn_enabled": _always(False),
     "transposed": _always(False), "half_to_float": _always(False), "implicit": _always(False), "scale": _among(1, 1, 1, 2),
     "input_scale": _among(1, 1, 1, 2), "divisor_override": _among(None, None, 1, 7), "layout": _always(None),
+    "shifts": lambda u, argument: [u.draws.integer(-4, 4) for _ in range(u.draws.choose((1, 1, 2)))], "k": _among(1, 2, 3, -1, 0),
+    "scale_factors": _scale_factors, "scales": _scale_factors, "scales_d": _scale_factors, "scales_h": _scale_factors,
+    "scales_w": _scale_factors, "align_corners": _among(False, True),
     "device": _always(None), "pin_memory": _always(None), "non_blocking": _among(False, True), "copy": _among(False, True),
 }  # fmt: skip
 """By the names that torch uses.  A rule may look at what was drawn before it (``Unbound.values``)."""

@@ -281,6 +281,31 @@ def _slice(s: Sketch) -> None:
     s.node("slice", x, shape_out=tuple(out), starts=tuple(starts), steps=tuple(steps))
 
 
+def _positions(s: Sketch, size: int) -> tuple[int, ...] | None:
+    """Some list of positions: enlarged, mirrored, reversed, rolled, or any; mostly none."""
+    draws = s.draws
+    kind = draws.choose(("all", "all", "enlarged", "mirrored", "reversed", "rolled", "any"))
+    if kind == "all":
+        return None
+    if kind == "enlarged":
+        out = draws.integer(1, 2 * size + 1)
+        return tuple(k * size // out for k in range(out))
+    if kind == "mirrored":
+        before, after = (draws.integer(0, size - 1) for _ in range(2))
+        return (*range(before, 0, -1), *range(size), *range(size - 2, size - 2 - after, -1))
+    if kind == "reversed":
+        return tuple(range(size))[::-1]
+    if kind == "rolled":
+        by = draws.integer(0, size - 1)
+        return tuple((k + by) % size for k in range(size))
+    return tuple(draws.integer(0, size - 1) for _ in range(draws.integer(1, 6)))
+
+
+def _take(s: Sketch) -> None:
+    x = s.pick(lambda shape: len(shape) >= 1)
+    s.node("take", x, indices=tuple(_positions(s, size) for size in s.shape(x)))
+
+
 def _pad(s: Sketch) -> None:
     x = s.pick(lambda shape: len(shape) >= 1)
     before, after = ([s.draws.choose((0, 0, 1, 2)) for _ in s.shape(x)] for _ in range(2))
@@ -306,6 +331,7 @@ DRAWERS: dict[str, Callable[[Sketch], None]] = {
     "reshape": _reshape,
     "permute": _permute,
     "slice": _slice,
+    "take": _take,
     "pad": _pad,
 }
 """One drawer for each operation of graph/ops.py; a test holds them together."""

@@ -30,8 +30,8 @@ _TRIES = 8
 _CONSTANT = ("zeros_", "ones_", "full_", "new_", "zero_", "fill_")  # results that do not depend on the operand
 
 RANKS: dict[str, tuple[int, int]] = {
-    "1d": (3, 3), "2d": (4, 4), "convolution": (3, 4), "norm": (2, 5), "mm": (2, 2), "matmul": (1, 4), "linear": (1, 4),
-    "shuffle": (4, 5), "unshuffle": (4, 5), "prelu": (1, 5),
+    "1d": (3, 3), "2d": (4, 4), "3d": (5, 5), "convolution": (3, 4), "norm": (2, 5), "mm": (2, 2), "matmul": (1, 4),
+    "linear": (1, 4), "shuffle": (4, 5), "unshuffle": (4, 5), "prelu": (1, 5),
 }  # fmt: skip
 """Part of an operation's name -> least and most axes of its first operand; anything else takes any rank."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.fuzz.draws import Draws
 
-__all__ = ["Recipe", "draw_inputs", "draw_recipe"]
+__all__ = ["Positions", "Recipe", "draw_inputs", "draw_recipe"]
 
 _NORMAL = "torch.randn({shape}, generator=torch.Generator().manual_seed({seed}))"
 
@@ -55,6 +55,20 @@ class Recipe:
 
     def __repr__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, repr=False)
+class Positions(Recipe):
+    """An int64 tensor of these values."""
+
+    values: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return f"torch.tensor({list(self.values)}).reshape({self.shape})"
+
+    def make(self) -> Tensor:
+        return torch.tensor(self.values).reshape(self.shape)
 
 
 def draw_recipe(draws: Draws, shape: Any, kinds: tuple[str, ...] = COMMON) -> Recipe:

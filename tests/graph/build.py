@@ -119,7 +119,8 @@ def everything(seed: int = 0, batch: int = 2) -> Graph:
     n, c, h, w = b.types[padded].shape
     cut = b.node("cut", "slice", padded, starts=(0, 1, 0, 1), steps=(1, 2, 1, 1), shape_out=(n, (c - 1) // 2, h, w - 1))
     average = b.pool("average", cut, "avg_pool2d", 2, 2)
-    turned = b.node("turned", "permute", average, dims=(0, 2, 3, 1))
+    mirrored = b.node("mirrored", "take", average, indices=(None, (3, 1, 0, 2, 2, 5, 4), (1, 0, 1, 2), None))
+    turned = b.node("turned", "permute", mirrored, dims=(0, 2, 3, 1))
     n, h, w, c = b.types[turned].shape
     tokens = b.node("tokens", "reshape", turned, shape=(n, h * w, c))
     mixed = b.linear("mixed", tokens, 7)

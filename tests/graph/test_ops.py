@@ -56,6 +56,7 @@ CONV = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups":
         ("pad", [()], {"before": (), "after": (), "value": 0.0}, ()),
         ("reshape", [(2, 6)], {"shape": (3, 4)}, (3, 4)),
         ("expand", [(2, 1, 3, 1)], {"shape": (2, 5, 3, 1)}, (2, 5, 3, 1)),
+        ("take", [(2, 3, 4)], {"indices": (None, (2, 0, 1, 1), (3,))}, (2, 4, 1)),
     ],
 )
 def test_shapes(op: str, inputs: list[tuple[int, ...]], attrs: dict, shape: tuple[int, ...]) -> None:
@@ -94,6 +95,9 @@ def test_shapes(op: str, inputs: list[tuple[int, ...]], attrs: dict, shape: tupl
         ("permute", [(2, 3)], {"dims": (0, 0)}, "do not permute"),
         ("slice", [(4, 4)], {"starts": (0,), "steps": (1,)}, "need the rank"),
         ("slice", [(4, 4)], {"starts": (0, 3), "steps": (1, 2)}, "leaves an axis of 4"),
+        ("take", [(2, 3)], {"indices": (None,)}, "indices 1 axes"),
+        ("take", [(2, 3)], {"indices": (None, (0, 3))}, "axis 1 of 3 elements has no position 3"),
+        ("take", [(2, 3)], {"indices": ((), None)}, "axis 0 of 2"),
         ("pad", [(4,)], {"before": (0, 1), "after": (0,), "value": 0.0}, "need the rank"),
         ("pad", [(4,)], {"before": (-1,), "after": (0,), "value": 0.0}, "negative padding"),
     ],

@@ -38,10 +38,12 @@ def mixing(kind: str) -> Graph:
         return b.graph(b.node("y", "add", x, b.constant("c", np.ones((4, 4))), lo=None, hi=None))
     if kind == "slice":
         return b.graph(b.node("y", "slice", x, starts=(1, 0), steps=(1, 1), shape_out=(3, 4)))
+    if kind == "take":
+        return b.graph(b.node("y", "take", x, indices=((3, 0, 0, 1), None)))
     return b.graph(b.node("y", "add", b.input("z", 4, 4, 4), x, lo=None, hi=None))
 
 
-@pytest.mark.parametrize("kind", ["permute", "softmax", "constant", "slice", "ranks"])
+@pytest.mark.parametrize("kind", ["permute", "softmax", "constant", "slice", "take", "ranks"])
 def test_rows_that_meet(kind: str) -> None:
     assert mixes_rows(mixing(kind))
     with pytest.raises(GraphError, match="has no other batch size: "):

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lowbit.backend.codegen import generate
-from lowbit.kernels.data_movement.spec import CopySpec, InputSpec, OutputSpec, PackBitsSpec, PackFieldsSpec, RunsSpec
+from lowbit.kernels.data_movement.spec import CopySpec, GatherSpec, InputSpec, OutputSpec, PackBitsSpec, PackFieldsSpec, RunsSpec
 from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
 from lowbit.kernels.elementwise.spec import BinarySpec, LutSpec, UnarySpec
 from lowbit.kernels.layout import Layout
@@ -39,6 +39,8 @@ SPECS: list[KernelSpec] = [
         src_elements=1280,
         dst_elements=1280,
     ),
+    GatherSpec(dtype="u8"),
+    GatherSpec(dtype="f32", run=20),
     RunsSpec(src="u8", dst="u8", depth=2),
     RunsSpec(src="f32", dst="f32", depth=1),
     RunsSpec(src="i16", dst="u8", depth=2, rescale=True),

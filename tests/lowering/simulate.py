@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from lowbit.graph import Graph, Node, TensorType
-from lowbit.kernels.data_movement.spec import CopySpec, RunsSpec
+from lowbit.kernels.data_movement.spec import CopySpec, GatherSpec, RunsSpec
 from lowbit.kernels.elementwise.reference import binary
 from lowbit.kernels.elementwise.spec import BinarySpec
 from lowbit.kernels.layout import Layout
@@ -37,6 +37,8 @@ def _places(shape: tuple[int, ...], layout: Layout) -> np.ndarray:
 def _moved(call: Call, constants: bytes) -> tuple[np.ndarray, np.ndarray]:
     """(sources, destinations) of every element that a copy moves."""
     spec = call.spec
+    if isinstance(spec, GatherSpec):
+        return _gathered(spec, call.units, np.frombuffer(constants, np.int32, offset=call.args[5].offset))
     if isinstance(spec, CopySpec):
         begin, run, dims = (spec.src_offset, spec.dst_offset), 1, [tuple(d) for d in spec.dims]
     else:
@@ -48,6 +50,22 @@ def _moved(call: Call, constants: bytes) -> tuple[np.ndarray, np.ndarray]:
     assert call.units == dims[0][0]
     dims = [*dims, (run, 1, 1)]
     source, target = (addresses(begin[side], [(d[0], d[1 + side]) for d in dims]).ravel() for side in range(2))
+    assert len(np.unique(target)) == len(target), "an element is written twice"
+    return source, target
+
+
+def _gathered(spec: GatherSpec, units: int, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    count, begin = int(table[0]), int(table[1])
+    assert begin == 2 + 2 * units
+    each = 2 if spec.run else 3
+    pieces = table[begin : begin + each * count].reshape(count, each)
+    moved = [
+        (a + src + i, b + dst + i)
+        for a, b in table[2:begin].reshape(-1, 2)
+        for src, dst, *length in pieces
+        for i in range(length[0] if length else spec.run)
+    ]
+    source, target = np.array(moved).T
     assert len(np.unique(target)) == len(target), "an element is written twice"
     return source, target
 

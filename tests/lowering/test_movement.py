@@ -61,6 +61,22 @@ def test_strided_slice() -> None:
     np.testing.assert_array_equal(execute(node, {"x": x}, y.shape), y)
 
 
+@pytest.mark.parametrize(
+    ("shape", "chosen"),
+    [
+        ((2, 3, 4, 5), {1: (2, 1, 0)}), ((2, 20, 4, 5), {2: (0, 0, 1, 1, 2, 2, 3, 3), 3: (4, 3, 2, 1, 0)}), ((7,), {0: (6, 0, 3, 3)}),
+        ((2, 3, 4, 5), {2: (1, 0, 1, 2, 3, 2), 3: (0, 0, 0, 1, 2, 3, 4, 4)}), ((4, 6), {0: (3, 1), 1: (5, 5, 0)}), ((3, 4, 5), {1: (2,)}),
+        ((2, 2, 3, 2, 4), {0: (1, 0), 3: (1, 1, 0)}), ((1, 3, 33, 40), {1: (2, 1, 0)}), ((1, 16, 20, 3), {2: tuple(range(19, -1, -1))}),
+        ((4, 1, 1, 1), {0: (3, 2, 1, 0)}), ((1, 17, 1, 300), {3: tuple(k * 300 // 700 for k in range(700))}),
+    ],
+)  # fmt: skip
+def test_take(shape: tuple[int, ...], chosen: dict[int, tuple[int, ...]]) -> None:
+    x = _values(shape)
+    y = x[np.ix_(*(chosen.get(axis, range(size)) for axis, size in enumerate(shape)))]
+    node = Node("y", "take", ("x",), {"indices": tuple(chosen.get(axis) for axis in range(len(shape)))})
+    np.testing.assert_array_equal(execute(node, {"x": x}, y.shape), y)
+
+
 @pytest.mark.parametrize("value", [0.0, -1.5])
 def test_pad(value: float) -> None:
     x = _values((2, 3, 4, 5))

@@ -235,6 +235,27 @@ def test_slices_of_slices_are_one_slice() -> None:
     assert torch.equal(evaluate(graph, [x])[0], evaluate(merged, [x])[0])
 
 
+def test_selections_of_selections_are_one_selection() -> None:
+    graph = _moves(
+        Node("a", "take", ("x",), {"indices": (None, (3, 1, 0, 0), (1, 0))}),
+        Node("b", "take", ("a",), {"indices": ((1, 1), (2, 0, 1), None)}),
+        shapes={"x": (2, 4, 2), "a": (2, 4, 2), "b": (2, 3, 2)},
+    )
+    merged = remove_dead(merge_moves(graph))
+    assert [(node.inputs, dict(node.attrs)) for node in merged.nodes] == [(("x",), {"indices": ((1, 1), (0, 3, 1), (1, 0))})]
+    x = torch.arange(16.0).reshape(2, 4, 2)
+    assert torch.equal(evaluate(graph, [x])[0], evaluate(merged, [x])[0])
+
+
+def test_selections_that_cancel_disappear() -> None:
+    graph = _moves(
+        Node("a", "take", ("x",), {"indices": (None, (2, 1, 0))}),
+        Node("b", "take", ("a",), {"indices": (None, (2, 1, 0))}),
+        shapes={"x": (2, 3), "a": (2, 3), "b": (2, 3)},
+    )
+    assert remove_dead(remove_identities(merge_moves(graph))).nodes == ()
+
+
 def test_reshapes_and_permutations_that_cancel_disappear() -> None:
     graph = _moves(
         Node("a", "permute", ("x",), {"dims": (1, 2, 0)}),

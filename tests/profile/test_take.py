@@ -11,7 +11,7 @@ import pytest
 
 import lowbit
 from lowbit.errors import ArtifactError, ConfigError, InputError
-from lowbit.kernels.data_movement.spec import CopySpec, InputSpec, OutputSpec, RunsSpec
+from lowbit.kernels.data_movement.spec import CopySpec, GatherSpec, InputSpec, OutputSpec, RunsSpec
 from lowbit.kernels.elementwise.spec import BinarySpec, LutSpec
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.pool.spec import PoolSpec
@@ -161,6 +161,7 @@ BYTES, FLOATS = Layout(1, 4, 6, 20, 32, "u8", 1, 1, 1, 1), Layout(1, 4, 6, 20, 3
         ),
         (LutSpec(src=BYTES, dst=FLOATS), Traffic(6 * 8 * 32, 0, 4 * 4 * 6 * 32, 1024)),
         (RunsSpec(src="u8", dst="u8", depth=2), None),
+        (GatherSpec(dtype="u8"), None),
     ],
     ids=lambda value: getattr(value, "label", ""),
 )
@@ -171,5 +172,6 @@ def test_bytes_of_a_call(spec: object, expected: Traffic | None) -> None:
 
 def test_units() -> None:
     assert units_of(PoolSpec(fn="max", src=BYTES, dst=BYTES).to_json()) == 4
+    assert units_of(GatherSpec(dtype="u8").to_json()) is None
     assert units_of(RunsSpec(src="u8", dst="u8", depth=2).to_json()) is None
     assert units_of({"kind": "new"}) is None

@@ -16,9 +16,12 @@ __all__ = ["command"]
 def command(
     artifact: Annotated[Path | None, typer.Argument(help="NAME.lowbit: what it is, instead of this machine.")] = None,
     expect: Annotated[str | None, typer.Option(help="BLAKE2b-256 that the artifact must have (b2sum -l 256).")] = None,
+    operations: Annotated[bool, typer.Option("--operations", help="The operations of torch that lowbit compiles.")] = False,
 ) -> None:
     """This machine: CPU, features, tools, versions, cache; or what an artifact is."""
-    if artifact is None:
+    if operations:
+        _operations()
+    elif artifact is None:
         _machine()
     else:
         _artifact(artifact, expect)
@@ -41,6 +44,23 @@ def _artifact(path: Path, expect: str | None) -> None:
     table.add_row("layers", f"{len(manifest['layers'])}, {manifest['macs']:,} multiply-accumulates")
     table.add_row("sections", ", ".join(f"{name} {len(network.section(name)):,}" for name in network.sections))
     results().print(table)
+
+
+def _operations() -> None:
+    """What is compiled, under torch's own names; and what is not, with what to write instead."""
+    from lowbit.frontend.handlers.table import HANDLERS
+    from lowbit.frontend.refusals import INSTEAD
+
+    compiled = sorted(name for name in HANDLERS if not name.startswith("_"))
+    results().print(f"compiled, under the names of torch.ops.aten ({len(compiled)}):\n{', '.join(compiled)}\n", highlight=False)
+    refused: dict[str, list[str]] = {}
+    for name, why in INSTEAD.items():
+        if not name.startswith("_"):
+            refused.setdefault(why, []).append(name)
+    table = Table("not compiled", "why, and what to write instead", box=None, padding=(0, 1, 1, 1))
+    for why, names in refused.items():
+        table.add_row(", ".join(names), why)
+    results().print(table, highlight=False)
 
 
 def _machine() -> None:

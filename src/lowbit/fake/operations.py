@@ -195,6 +195,14 @@ def _slice(site: Site, values: Sequence[Tensor]) -> Tensor:
     return values[0][tuple(slice(start, start + (count - 1) * step + 1, step) for start, step, count in ranges)]
 
 
+def _take(site: Site, values: Sequence[Tensor]) -> Tensor:
+    value = values[0]
+    for axis, chosen in enumerate(site.node.attrs["indices"]):
+        if chosen is not None:
+            value = value.index_select(axis, torch.tensor(chosen, device=value.device))
+    return value
+
+
 def _pad(site: Site, values: Sequence[Tensor]) -> Tensor:
     value = np.float32(site.node.attrs["value"])
     fill = float(value if site.out is None else quantize(value, site.out.params))
@@ -221,6 +229,7 @@ OPERATIONS: dict[str, Operation] = {
     "slice": _slice,
     "softmax": softmax,
     "sub": sub,
+    "take": _take,
     "unary": unary,
 }
 """Operation -> what it computes on integers; those that only move values, and quantize, also take real numbers."""

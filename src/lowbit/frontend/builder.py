@@ -100,7 +100,7 @@ class Builder:
         return name
 
 
-_MOVES = ("permute", "reshape", "slice")
+_MOVES = ("permute", "reshape", "slice", "take")
 
 
 def _base_name(call: Call, op: str) -> str:

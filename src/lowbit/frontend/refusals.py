@@ -42,11 +42,6 @@ _ROWS = (
         "transposed convolution is not supported; write a conv2d with r * r times the channels and pixel_shuffle(r)",
         "conv_transpose1d conv_transpose2d conv_transpose3d",
     ),
-    (
-        "mode nearest: for whole factors write x.repeat_interleave(r, 2).repeat_interleave(r, 3); else " + _ENLARGE,
-        "upsample_nearest1d upsample_nearest2d upsample_nearest3d",
-    ),
-    ("mode nearest-exact: " + _ENLARGE, "_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d"),
     *(
         (
             f"mode {mode[:-2]} with align_corners={{align_corners}} is not supported; {_ENLARGE}",
@@ -75,8 +70,8 @@ _ROWS = (
     (_SMALLER, "minimum fmin"),
     ("for the smallest value of one activation write -torch.amax(-x, axes); " + _SMALLER, "min amin aminmax"),
     (
-        "reading by a list of positions, or backwards, is not supported; write slices joined by torch.cat",
-        "index index_select gather take take_along_dim masked_select flip fliplr roll",
+        "reading at positions that are computed is not supported; compute them outside, or make them constants",
+        "gather take take_along_dim masked_select",
     ),
     (
         "writing into a part of a tensor (y[...] = value, or an in-place operation on a slice) is not supported; "

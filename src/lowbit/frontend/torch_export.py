@@ -39,7 +39,7 @@ _WIDENED = frozenset({"add", "sub", "subtract", "rsub", "mul", "multiply", "div"
 _STATISTICS = frozenset({"_native_batch_norm_legit", "batch_norm_with_update", "_batch_norm_with_update"})
 """Batch norms whose schema says that they write statistics; in evaluation they do not, in training they are refused."""
 
-_SUPPORTED = ", ".join(sorted(name for name in HANDLERS if not name.startswith("_")))
+_UNKNOWN = "lowbit cannot compile this operation; `lowbit info --operations` lists those it can"
 
 
 def import_model(
@@ -180,7 +180,7 @@ class _Walk:
         if call.op in _NO_VALUE:
             return None
         if schema_of(node) is None:
-            call.refuse(instead(call) or f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
+            call.refuse(instead(call) or _UNKNOWN)
         read = self._reader(other)
         if not any(_has_activation(read(operand)) for operand in node.all_input_nodes):
             if torch.Tag.nondeterministic_seeded in node.target.tags and call.args.get("train", True):
@@ -197,7 +197,7 @@ class _Walk:
                 call.refuse("it depends on how the tensor lies in memory")
             result = node.target(*fx.map_arg(node.args, copy), **fx.map_arg(node.kwargs, copy))
         elif call.op not in HANDLERS:
-            call.refuse(instead(call) or f"lowbit cannot compile this operation; supported are {_SUPPORTED}")
+            call.refuse(instead(call) or _UNKNOWN)
         elif call.dtype != torch.float32 and not (call.dtype == torch.float64 and call.op in _WIDENED):
             call.refuse(
                 f"it gives {call.dtype}; activations are torch.float32 until lowbit quantizes them: leave the conversion out, "

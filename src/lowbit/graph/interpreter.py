@@ -33,9 +33,10 @@ _INTEGER: dict[str, _Run] = {
     "slice": selection.slice_,
     "softmax": elementwise.softmax,
     "sub": elementwise.binary,
+    "take": selection.take,
     "unary": elementwise.unary,
 }
-_FLOAT = ("expand", "max_pool2d", "pad", "permute", "quantize", "reshape", "slice")  # also defined on float32 values
+_FLOAT = ("expand", "max_pool2d", "pad", "permute", "quantize", "reshape", "slice", "take")  # also defined on float32 values
 
 
 def interpret(

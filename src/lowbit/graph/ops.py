@@ -64,6 +64,7 @@ OPS: dict[str, Op] = {
         _op("reshape", 1, 1, shapes.reshape_shape, "shape"),
         _op("permute", 1, 1, shapes.permute_shape, "dims"),
         _op("slice", 1, 1, shapes.slice_shape, "starts steps"),
+        _op("take", 1, 1, shapes.take_shape, "indices"),
         _op("pad", 1, 1, shapes.pad_shape, "before after value"),
         _op("quantize", 1, 1, shapes.same_shape),
         _op("dequantize", 1, 1, shapes.same_shape),
@@ -73,7 +74,7 @@ OPS: dict[str, Op] = {
 LAYERS = ("conv2d", "linear")
 """Operations with weights and multiplications: what precision is chosen for."""
 
-PASS_THROUGH = ("expand", "max_pool2d", "pad", "permute", "reshape", "slice")
+PASS_THROUGH = ("expand", "max_pool2d", "pad", "permute", "reshape", "slice", "take")
 """Operations that only select values: their output has the scale and zero point of their input."""
 
 

@@ -44,6 +44,8 @@ def _mixes(graph: Graph, node: Node) -> bool:
         return attrs["dims"][0] != 0
     if node.op == "slice":
         return attrs["starts"][0] != 0 or attrs["steps"][0] != 1
+    if node.op == "take":
+        return attrs["indices"][0] is not None
     if node.op == "pad":
         return bool(attrs["before"][0] or attrs["after"][0])
     return node.op == "linear" and len(shape) < 2

@@ -23,6 +23,7 @@ __all__ = [
     "same_shape",
     "slice_shape",
     "softmax_shape",
+    "take_shape",
 ]
 
 Shape = tuple[int, ...]
@@ -171,3 +172,14 @@ def pad_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
     _require(len(before) == len(after) == len(x), f"before and after need the rank of {x}")
     _require(min((*before, *after), default=0) >= 0, f"negative padding {before}, {after}; use slice")
     return tuple(b + n + a for b, n, a in zip(before, x, after, strict=True))
+
+
+def take_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    """``indices``: for each axis None (all of it) or the positions to read, any number of times and in any order."""
+    (x,), indices = inputs, node.attrs["indices"]
+    _require(len(indices) == len(x), f"indices {len(indices)} axes, x has {len(x)}")
+    for axis, (chosen, size) in enumerate(zip(indices, x, strict=True)):
+        if chosen is not None:
+            bad = next((index for index in chosen if not 0 <= index < size), None)
+            _require(bool(chosen) and bad is None, f"axis {axis} of {size} elements has no position {bad}")
+    return tuple(size if chosen is None else len(chosen) for chosen, size in zip(indices, x, strict=True))

@@ -35,6 +35,7 @@ KERNELS: dict[str, Kernel] = {
     "conv2d": _row("conv2d", "ConvSpec", "build", "reference:convolution"),
     "copy": _row(_MOVES, "CopySpec", "copy", "reference:copy", "cases:copy_cases"),
     "depthwise": _row("depthwise_conv2d", "DepthwiseSpec", "schedule", "reference:depthwise"),
+    "gather": _row(_MOVES, "GatherSpec", "gather", "reference:gather", "cases:gather_cases"),
     "input": _row(_MOVES, "InputSpec", "input", "reference:stored_input", "cases:input_cases"),
     "lut": _row("elementwise", "LutSpec", "lut", "reference:lut", "cases:lut_cases"),
     "output": _row(_MOVES, "OutputSpec", "output", "reference:output", "cases:output_cases"),

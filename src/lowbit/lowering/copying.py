@@ -14,7 +14,7 @@ from lowbit.lowering.program import NULL
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
 
-__all__ = ["Dim", "axis_strides", "emit_copy", "emit_from_rows", "emit_to_rows", "row_layout"]
+__all__ = ["Dim", "axis_strides", "channel_axis", "emit_copy", "emit_from_rows", "emit_to_rows", "row_layout"]
 
 
 def axis_strides(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
@@ -28,6 +28,11 @@ def axis_strides(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
     for i in range(len(lead) - 2, -1, -1):
         lead[i] = lead[i + 1] * shape[i + 1]
     return (*lead, y, x, 1)
+
+
+def channel_axis(rank: int) -> int:
+    """The logical axis whose elements lie side by side."""
+    return 1 if rank == 4 else rank - 1
 
 
 Dim = tuple[int, int, int]  # extent, source stride, destination stride

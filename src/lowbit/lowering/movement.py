@@ -10,11 +10,12 @@ import numpy as np
 from lowbit.graph import Node
 from lowbit.kernels.layout import Layout
 from lowbit.lowering.context import Lowering
-from lowbit.lowering.copying import Dim, axis_strides, emit_copy
+from lowbit.lowering.copying import Dim, axis_strides, channel_axis, emit_copy
+from lowbit.lowering.gathering import emit_gather
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import quantize
 
-__all__ = ["lower_concat", "lower_expand", "lower_pad", "lower_permute", "lower_reshape", "lower_slice"]
+__all__ = ["lower_concat", "lower_expand", "lower_pad", "lower_permute", "lower_reshape", "lower_slice", "lower_take"]
 
 
 def _refine(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -106,6 +107,19 @@ def lower_slice(ctx: Lowering, node: Node) -> None:
     dims = [(n, s * step, d) for n, s, step, d in zip(shape, src, node.attrs["steps"], dst, strict=True)]
     start = sum(s * first for s, first in zip(src, node.attrs["starts"], strict=True))
     emit_copy(ctx, node, source, node.name, dims, start, fill=ctx.stored(node.name).zero)
+
+
+def lower_take(ctx: Lowering, node: Node) -> None:
+    """Pieces that neighbour each other on both sides, copied as one."""
+    (source,) = node.inputs
+    src, dst = ctx.layouts[source], ctx.layouts[node.name]
+    given, shape = list(ctx.type(source).shape), list(ctx.type(node.name).shape)
+    indices = [range(size) if chosen is None else chosen for chosen, size in zip(node.attrs["indices"], given, strict=True)]
+    channels = channel_axis(len(given))
+    if given and node.attrs["indices"][channels] is None and src.stride == dst.stride:  # and what lies behind them
+        indices[channels] = range(src.stride)
+    axes = zip(indices, axis_strides(tuple(given), src), axis_strides(tuple(shape), dst), strict=True)
+    emit_gather(ctx, node, source, node.name, [([i * a for i in chosen], b) for chosen, a, b in axes], ctx.stored(node.name).zero)
 
 
 def lower_pad(ctx: Lowering, node: Node) -> None:

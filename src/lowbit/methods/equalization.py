@@ -19,13 +19,13 @@ from lowbit.quantization import calibrate, choose
 
 __all__ = ["Equalization", "equalize", "pairs_of"]
 
-_KEEPS_CHANNELS = ("avg_pool2d", "max_pool2d", "pad", "reshape", "slice")
+_KEEPS_CHANNELS = ("avg_pool2d", "max_pool2d", "pad", "reshape", "slice", "take")
 
 
 @dataclass(frozen=True)
 class Equalization:
     """For layers A and B such that B alone reads what A gives, A's clamp is a ReLU or none, and between them lie only pools, zero
-    padding, slices of rows and columns, and a flattening of 1x1 maps: f(s x) = s f(x) for s > 0, so that channel i of A may be
+    padding, selected rows and columns, and a flattening of 1x1 maps: f(s x) = s f(x) for s > 0, so that channel i of A may be
     divided and the weights of B that read it multiplied by (eq. 11)
 
         s_i = sqrt(r_A r_B) / r_B,   r_A = max|W_A[i]|, r_B = max|W_B[:, i]|
@@ -83,6 +83,8 @@ def _keeps_channels(graph: Graph, node: Node) -> bool:
         return before[:2] == after and before[2:] == (1,) * (len(before) - 2)
     if len(before) != 4 or before[:2] != after[:2]:
         return False
+    if node.op == "take":
+        return node.attrs["indices"][1] is None
     return node.op != "pad" or node.attrs["value"] == 0
 
 

@@ -1,4 +1,4 @@
-"""Neighbouring expansions, reshapes, permutations and slices become one."""
+"""Neighbouring expansions, reshapes, permutations, slices and selections become one."""
 
 from __future__ import annotations
 
@@ -24,11 +24,18 @@ def _slices(inner: Attrs, outer: Attrs) -> dict[str, Any]:
     return {"starts": tuple(start + step * index for start, step, index in pairs), "steps": steps}
 
 
+def _takes(inner: Attrs, outer: Attrs) -> dict[str, Any]:
+    """Element k of the outer list is element inner[outer[k]]."""
+    pairs = zip(inner["indices"], outer["indices"], strict=True)
+    return {"indices": tuple(a if b is None else b if a is None else tuple(a[k] for k in b) for a, b in pairs)}
+
+
 _MERGE: dict[str, Callable[[Attrs, Attrs], dict[str, Any]]] = {
     "expand": lambda inner, outer: dict(outer),
     "reshape": lambda inner, outer: dict(outer),
     "permute": _permutes,
     "slice": _slices,
+    "take": _takes,
 }
 
 

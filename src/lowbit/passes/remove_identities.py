@@ -32,10 +32,16 @@ def _unit_affine(edit: Edit, node: Node) -> bool:
     return unclamped(node) and bool(np.all(scale == 1) and np.all(shift == 0))
 
 
+def _every_index(edit: Edit, node: Node) -> bool:
+    shape = edit.shape(node.inputs[0])
+    return all(chosen in (None, tuple(range(size))) for chosen, size in zip(node.attrs["indices"], shape, strict=True))
+
+
 _IDENTITY: dict[str, Callable[[Edit, Node], bool]] = {
     "expand": _same_shape,
     "reshape": _same_shape,
     "slice": _same_shape,
+    "take": _every_index,
     "pad": _same_shape,
     "permute": lambda edit, node: list(node.attrs["dims"]) == sorted(node.attrs["dims"]),
     "concat": lambda edit, node: len(node.inputs) == 1,

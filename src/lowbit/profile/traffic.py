@@ -54,7 +54,7 @@ def traffic_of(entry: Mapping[str, Any]) -> Traffic | None:
 def units_of(spec: Mapping[str, Any]) -> int | None:
     """Pieces that threads can take; None where only the call knows, or the kind is not known here."""
     known = _known(spec)
-    return None if known is None or spec["kind"] == "runs" else known.units
+    return None if known is None or spec["kind"] in ("gather", "runs") else known.units
 
 
 def _known(spec: Mapping[str, Any]) -> KernelSpec | None:

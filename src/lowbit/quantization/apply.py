@@ -30,6 +30,7 @@ RULES: dict[str, Callable[[Draft, Node], None]] = {
     "slice": rules.select,
     "softmax": rules.softmax,
     "sub": rules.operands,
+    "take": rules.select,
     "unary": rules.unary,
 }
 

@@ -19,6 +19,7 @@ SAMPLE = {  # kind -> names of its cases
     "binary": r"(add|mul|affine)/image/(i16_i16_u8|f32_f32_f32)",
     "copy": r"(flatten|transposed_16|short_row)/.*",
     "depthwise": r"3x3/.*",
+    "gather": r"(lengths|pixels|three)/.*",
     "input": r"image/nchw/(u8|i16|f32)",
     "lut": r"(u8|i16)_u8",
     "output": r"logits/nchw/.*",

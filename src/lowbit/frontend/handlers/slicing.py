@@ -9,6 +9,7 @@ import torch
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
+from lowbit.frontend.handlers.selection import border
 
 __all__ = ["narrow", "pad", "part", "select", "slice_axis", "split", "unbind"]
 
@@ -83,10 +84,10 @@ def split(b: Builder, call: Call) -> tuple[Value, ...]:
 
 
 def pad(b: Builder, call: Call) -> Value:
-    """Constant padding, last axis first in ``pad``; negative amounts cut."""
+    """Padding, last axis first in ``pad``, with a constant or what other modes repeat; negative amounts cut."""
     x = activation(call, call.args["self"])
     if call.args.get("mode", "constant") != "constant":
-        call.refuse(f"padding mode {call.args['mode']!r}; only 'constant' is supported (padding_mode='zeros')")
+        return border(None)(b, call)
     rank, amounts = len(b.shape(x)), list(call.args["pad"])
     before, after = [0] * rank, [0] * rank
     for index in range(len(amounts) // 2):

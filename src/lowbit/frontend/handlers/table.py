@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call
-from lowbit.frontend.handlers import activation, arithmetic, concat, convolution, linear, normalization, pooling, shape, slicing
+from lowbit.frontend.handlers import (
+    activation,
+    arithmetic,
+    concat,
+    convolution,
+    linear,
+    normalization,
+    pooling,
+    selection,
+    shape,
+    slicing,
+)
 
 __all__ = ["HANDLERS", "Handler"]
 
@@ -147,6 +160,26 @@ HANDLERS: dict[str, Handler] = {
     "chunk": slicing.split,
     "unsafe_chunk": slicing.split,
     "tensor_split": slicing.split,
+    "flip": selection.flip(),
+    "fliplr": selection.flip(1),
+    "flipud": selection.flip(0),
+    "rot90": selection.quarter_turns,
+    "roll": selection.roll,
+    "index": selection.index,
+    "index_select": selection.index_select,
+    "reflection_pad1d": selection.border("reflect"),
+    "reflection_pad2d": selection.border("reflect"),
+    "reflection_pad3d": selection.border("reflect"),
+    "replication_pad1d": selection.border("replicate"),
+    "replication_pad2d": selection.border("replicate"),
+    "replication_pad3d": selection.border("replicate"),
+    "_pad_circular": selection.border("circular"),
+    "upsample_nearest1d": selection.nearest(1, torch.ops.aten.upsample_nearest1d),
+    "upsample_nearest2d": selection.nearest(2, torch.ops.aten.upsample_nearest1d),
+    "upsample_nearest3d": selection.nearest(3, torch.ops.aten.upsample_nearest1d),
+    "_upsample_nearest_exact1d": selection.nearest(1, torch.ops.aten._upsample_nearest_exact1d),
+    "_upsample_nearest_exact2d": selection.nearest(2, torch.ops.aten._upsample_nearest_exact1d),
+    "_upsample_nearest_exact3d": selection.nearest(3, torch.ops.aten._upsample_nearest_exact1d),
     "pad": slicing.pad,
     "constant_pad_nd": slicing.pad,
 }

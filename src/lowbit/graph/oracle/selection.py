@@ -8,7 +8,7 @@ from lowbit.graph.ir import Node, TensorType
 from lowbit.graph.oracle.result import offsets, params_of, to_integers
 from lowbit.numerics import multiplier, quantize
 
-__all__ = ["avg_pool2d", "expand", "max_pool2d", "pad", "permute", "reshape", "slice_"]
+__all__ = ["avg_pool2d", "expand", "max_pool2d", "pad", "permute", "reshape", "slice_", "take"]
 
 
 def _windows(x: np.ndarray, node: Node, reduce: np.ufunc) -> np.ndarray:
@@ -46,6 +46,15 @@ def slice_(node: Node, values: list[np.ndarray], types: list[TensorType], out: T
     starts, steps = node.attrs["starts"], node.attrs["steps"]
     index = tuple(slice(a, a + (n - 1) * s + 1, s) for a, s, n in zip(starts, steps, out.shape, strict=True))
     return np.asarray(values[0][index], order="C")
+
+
+def take(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    """y[i, j, ...] = x[indices[0][i], indices[1][j], ...], i itself where the axis has no list."""
+    value = values[0]
+    for axis, chosen in enumerate(node.attrs["indices"]):
+        if chosen is not None:
+            value = value.take(np.asarray(chosen, np.int64), axis)
+    return np.asarray(value, order="C")
 
 
 def pad(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:

@@ -8,11 +8,11 @@ from itertools import product
 import numpy as np
 
 from lowbit.kernels.case import NUMPY, Case, blank, place, random_values
-from lowbit.kernels.data_movement.spec import CopySpec, InputSpec, OutputSpec, RunsSpec
+from lowbit.kernels.data_movement.spec import CopySpec, GatherSpec, InputSpec, OutputSpec, RunsSpec
 from lowbit.kernels.layout import Layout
 from lowbit.targets import Target
 
-__all__ = ["copy_cases", "input_cases", "output_cases", "runs_cases"]
+__all__ = ["copy_cases", "gather_cases", "input_cases", "output_cases", "runs_cases"]
 
 _DTYPES = ("u8", "i16", "f32")
 _COPIES = {  # extent, strides of source and destination
@@ -78,6 +78,28 @@ def _runs(name: str, src: str, dst: str, rescale: bool = False, sign: bool = Fal
     kind = f"{src}_{dst}" + "/rescale" * rescale + "/sign" * sign
     spec = RunsSpec(src=src, dst=dst, depth=len(dims), rescale=rescale, sign=sign)
     return Case(name=f"{name}/{kind}", spec=spec, memory=values, values=values, dst=None, units=dims[0][0])
+
+
+_GATHERS = {  # run (0: of several lengths), offsets of units, pieces
+    "element": (1, ((0, 0),), ((0, 0),)),
+    "reversed_channels": (1, ((0, 0), (3, 3), (6, 6)), ((2, 0), (1, 1), (0, 2))),
+    "three": (3, ((0, 0), (0, 50)), ((4, 0), (4, 3), (9, 6))),
+    "pixels": (20, ((0, 0), (0, 200), (100, 400)), ((0, 0), (0, 32), (40, 64), (60, 96))),
+    "vectors": (64, ((0, 0), (64, 300)), ((0, 0), (0, 64), (128, 128))),
+    "long": (130, ((0, 0), (0, 500)), ((7, 3), (0, 200))),
+    "lengths": (0, ((0, 0), (250, 300), (0, 600)), ((4, 0, 1), (0, 1, 5), (3, 6, 16), (7, 22, 50), (9, 72, 200))),
+}
+
+
+def gather_cases(target: Target) -> Iterator[Case]:
+    for name, dtype in product(_GATHERS, _DTYPES):
+        run, units, pieces = _GATHERS[name]
+        t = np.array([len(pieces), 2 + 2 * len(units), *np.ravel(units), *np.ravel(pieces)], np.int32)
+        sizes = [max(u[side] for u in units) + max(p[side] + (run or p[2]) for p in pieces) for side in range(2)]
+        x = np.random.default_rng(len(name)).integers(0, 120, sizes[0]).astype(NUMPY[dtype])
+        values = {"x": x, "o": np.full(sizes[1], 121, NUMPY[dtype]), "t": t}
+        spec = GatherSpec(dtype=dtype, run=run)
+        yield Case(name=f"{name}/{dtype}", spec=spec, memory=values, values=values, dst=None, units=len(units))
 
 
 #        n  h   w   c   stride

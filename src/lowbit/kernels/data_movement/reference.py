@@ -8,6 +8,7 @@ import numpy as np
 
 from lowbit.kernels.data_movement.spec import (
     CopySpec,
+    GatherSpec,
     InputSpec,
     OutputSpec,
     PackBitsSpec,
@@ -17,7 +18,7 @@ from lowbit.kernels.data_movement.spec import (
 )
 from lowbit.kernels.integer_reference import integer_result, operand
 
-__all__ = ["copy", "output", "packed_bits", "packed_fields", "packed_pairs", "runs", "stored_input"]
+__all__ = ["copy", "gather", "output", "packed_bits", "packed_fields", "packed_pairs", "runs", "stored_input"]
 
 
 def stored_input(spec: InputSpec, x: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
@@ -48,6 +49,18 @@ def copy(spec: CopySpec, x: np.ndarray, o: np.ndarray) -> np.ndarray:
     for index in itertools.product(*(range(extent) for extent, _, _ in spec.dims)):
         to = spec.dst_offset + sum(i * d for i, (_, _, d) in zip(index, spec.dims, strict=True))
         o[to] = x[spec.src_offset + sum(i * d for i, (_, d, _) in zip(index, spec.dims, strict=True))]
+    return o
+
+
+def gather(spec: GatherSpec, x: np.ndarray, o: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """``o`` (flat) after the pieces that ``t`` lists have been copied from ``x`` (flat)."""
+    o, begin = o.copy(), int(t[1])
+    units = np.asarray(t[2:begin], int).reshape(-1, 2)
+    pieces = np.asarray(t[begin:], int).reshape(int(t[0]), -1)
+    for a, b in units:
+        for src, dst, *length in pieces:
+            run = length[0] if length else spec.run
+            o[b + dst : b + dst + run] = x[a + src : a + src + run]
     return o
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import KernelSpec
 
-__all__ = ["CopySpec", "InputSpec", "OutputSpec", "PackBitsSpec", "PackFieldsSpec", "PackPairsSpec", "RunsSpec"]
+__all__ = ["CopySpec", "GatherSpec", "InputSpec", "OutputSpec", "PackBitsSpec", "PackFieldsSpec", "PackPairsSpec", "RunsSpec"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,3 +149,20 @@ class RunsSpec(KernelSpec):
     @property
     def label(self) -> str:
         return f"rescale_runs_{self.src}_{self.dst}" if self.rescale else f"copy_runs_{self.dst}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatherSpec(KernelSpec):
+    """Copy of pieces that lie anywhere: t = [pieces, where they begin in t | source, destination of every unit | of every piece];
+    for every piece p of unit u: o[dst_u + dst_p ...+ run] = x[src_u + src_p ...+ run].
+
+    ``run``: elements of each piece; 0: they differ, and t has three numbers a piece, the last its length.
+    units: as many as the call says."""
+
+    kind: ClassVar[str] = "gather"
+    dtype: str
+    run: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"gather_{self.dtype}{f'x{self.run}' if self.run else ''}"

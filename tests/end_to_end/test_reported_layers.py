@@ -1,0 +1,72 @@
+"""Reported elsewhere: layers that other compilers lack or get wrong, borders, enlargements, selections."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.end_to_end.check import as_tuple, build
+from tests.end_to_end.reported import Net, Table, alive
+
+LAYERS = Table()
+Made = tuple[nn.Module, tuple[Tensor, ...]]
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@LAYERS.add(widths=("4/int4", "2/int2", "1/int1"))
+def borders_that_repeat_the_inside() -> Made:
+    """pytorch/executorch PR 14860, pytorch/pytorch PR 77928: padding modes taken for zeros."""
+    first = nn.Conv2d(3, 8, 3, padding=1, padding_mode="reflect")
+    second = nn.Conv2d(8, 8, 3, padding=(0, 1), padding_mode="circular")
+    third = nn.Conv2d(8, 4, 5, padding=(2, 1), padding_mode="replicate")
+    return alive(nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third), 43), (normal(1, 3, 16, 18),)
+
+
+@LAYERS.add(widths=("4/int4",))
+def pyramid_with_uneven_enlargements() -> Made:
+    """open-mmlab/mmdetection PR 2157: levels of 19 x 25, 10 x 13 and 5 x 7; nearest, to the size of the next level."""
+
+    def forward(net: Net, x: Tensor) -> tuple[Tensor, ...]:
+        c3 = net.c3(net.stem(x)).relu()
+        c4 = net.c4(c3).relu()
+        p5 = net.l5(net.c5(c4).relu())
+        p4 = net.l4(c4) + F.interpolate(p5, size=c4.shape[2:], mode="nearest")
+        p3 = net.l3(c3) + F.interpolate(p4, size=c3.shape[2:], mode="nearest")
+        return net.smooth(p3), net.smooth(p4), net.smooth(p5)
+
+    levels = {"stem": (3, 8), "c3": (8, 12), "c4": (12, 16), "c5": (16, 16)}
+    parts = {name: nn.Conv2d(*channels, 3, 2, 1) for name, channels in levels.items()}
+    sides = {f"l{k}": nn.Conv2d(c, 8, 1) for k, c in ((3, 12), (4, 16), (5, 16))}
+    return alive(Net(forward, **parts, **sides, smooth=nn.Conv2d(8, 8, 3, padding=1)), 45), (normal(1, 3, 76, 100),)
+
+
+@LAYERS.add(widths=("3/int3",))
+def reversed_channels_and_a_mirror_image() -> Made:
+    """Tencent/ncnn 5093, ultralytics/yolov5 PR 4807: channels by a list of indices, slices with steps, flips."""
+
+    def once(net: Net, x: Tensor) -> Tensor:
+        x = torch.cat((x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]), 1)
+        return net.b(net.a(x).relu())
+
+    def forward(net: Net, x: Tensor) -> Tensor:
+        x = x[:, [2, 1, 0]]
+        return (once(net, x) + torch.flip(once(net, torch.flip(x, (3,))), (3,))) / 2
+
+    return alive(Net(forward, a=nn.Conv2d(12, 16, 3, padding=1), b=nn.Conv2d(16, 4, 1)), 56), (normal(1, 3, 20, 24),)
+
+
+@pytest.mark.parametrize(("name", "width"), LAYERS.cases())
+def test_reported(name: str, width: str) -> None:
+    LAYERS.check(name, width)
+
+
+@pytest.mark.parametrize("size", [(13, 19), (7, 40), (5, 5)])
+def test_nearest_neighbours_are_torchs_own_bit_for_bit(size: tuple[int, int]) -> None:
+    x = normal(1, 5, 7, 11)
+    (got,) = as_tuple(build(nn.Upsample(size), (x,), config="fp32")(x))
+    assert torch.equal(got, F.interpolate(x, size))

@@ -1,0 +1,218 @@
+"""One captured graph for inputs of fixed shapes: its parts compiled by lowbit, and those that stay in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from lowbit.compiler import calibrate, compile, trace
+from lowbit.dynamo.options import Options
+from lowbit.dynamo.segments import Segment, alone, cut, module_of, recorded, with_numbers
+from lowbit.errors import LowbitError
+from lowbit.graph import Graph, TensorType
+from lowbit.graph.ops import LAYERS
+from lowbit.progress import say
+from lowbit.quantization.samples import batches
+
+__all__ = ["Network", "Rows", "build_network", "regrouped"]
+
+Rows: TypeAlias = "tuple[tuple[Tensor, ...], int]"
+"""Inputs, and how many of their rows are real: the others fill up a batch."""
+
+_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """``run`` maps the values of the segment's ``reads`` to those of its ``gives``."""
+
+    segment: Segment
+    run: Callable[..., Sequence[Any]]
+    compiled: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    """Called with the activations; gives what the graph gives.  ``stays``: operation -> why it stays in torch."""
+
+    module: fx.GraphModule
+    steps: tuple[Step, ...]
+    stays: dict[str, str]
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        return _run(self.module, self.steps, inputs)
+
+
+def regrouped(samples: Iterable[Any], shapes: Sequence[tuple[int, ...]]) -> list[Rows]:
+    """Samples as inputs of these shapes: rows are gathered to their batch, the last one is filled up by repeating rows.
+
+    Raises CalibrationError for samples that do not fit."""
+    names = tuple(f"input{i}" for i in range(len(shapes)))
+    like = Graph("the captured graph", names, names, (), {n: TensorType(s) for n, s in zip(names, shapes, strict=True)}, {})
+    rows = shapes[0][0] if shapes[0] else 1
+    return [
+        (tuple(map(torch.from_numpy, map(np.ascontiguousarray, values))), real) for values, real in batches(like, samples, rows)
+    ]
+
+
+def build_network(
+    module: fx.GraphModule, inputs: Sequence[Tensor], samples: Sequence[Rows], options: Options, name: str
+) -> Network:
+    """Compile what can be; says in one line what stays in torch, and why.
+
+    ``module``: of :func:`lowbit.dynamo.bake.bake`; ``inputs``: as it is called; ``samples``: inputs of the same shapes that
+    calibrate it."""
+    with_numbers(module, recorded(module, inputs)[0])
+    values, writes = recorded(module, inputs)
+    stays = _staying(module, values)
+    segments = cut(module, stays, values)
+    if any(node in writes for segment in segments if not segment.taken for node in segment.nodes):
+        stays = {n: "an operation that stays in torch writes to its operand" for s in segments for n in s.nodes} | stays
+        segments = cut(module, stays, values)
+    steps = _compiled(module, segments, values, samples, options, name)
+    words = _words(module, steps, stays)
+    if words:
+        listed = "; ".join(f"{operation}: {why}" for operation, why in list(words.items())[:_NAMED])
+        more = f"; and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
+        taken = sum(len(step.segment.nodes) for step in steps if step.compiled)
+        total = sum(len(step.segment.nodes) for step in steps)
+        say(f"lowbit: {name}: {total - taken} of {total} operations stay in torch: {listed}{more}", options.progress is not False)
+    return Network(module, tuple(steps), words)
+
+
+def _staying(module: fx.GraphModule, values: dict[fx.Node, Any]) -> dict[fx.Node, str]:
+    """Operations that lowbit does not take, and why.  First all are tried together, then what fails is tried one by one, and
+    what then still fails is left out as a whole."""
+    stays: dict[fx.Node, str] = {}
+    for one_by_one in (True, False, False):
+        failed = [
+            (segment, why)
+            for segment in cut(module, stays, values)
+            if segment.taken and (why := _obstacle(module, segment, values))
+        ]
+        for segment, why in failed:
+            stays |= (one_by_one and _alone(module, segment, values)) or dict.fromkeys(segment.nodes, why)
+    return stays
+
+
+def _obstacle(module: fx.GraphModule, segment: Segment, values: dict[fx.Node, Any], layers: bool = True) -> str:
+    """Why lowbit does not take it; "" where it does.  ``layers``: whether one must be in it."""
+    part, reads = module_of(module, segment), [values[each] for each in segment.reads]
+    if not reads or not segment.gives:
+        return "it reads no activation" if not reads else "nothing reads what it gives"
+    given = [value.clone() for value in reads]
+    with torch.no_grad():
+        part(*given)
+    if any(not torch.equal(a, b) for a, b in zip(given, reads, strict=True)):
+        return "it changes a tensor that it is given"
+    try:
+        graph = trace(part, tuple(reads), "part")
+    except LowbitError as error:
+        return str(error).splitlines()[0].partition("; supported are")[0]
+    if layers and not any(node.op in LAYERS for node in graph.nodes):
+        return "no convolution or linear layer is near it"
+    return ""
+
+
+def _alone(module: fx.GraphModule, segment: Segment, values: dict[fx.Node, Any]) -> dict[fx.Node, str]:
+    """The operations of a segment that cannot be compiled on their own."""
+    found: dict[fx.Node, str] = {}
+    known: dict[tuple[str, ...], str] = {}
+    for node in segment.nodes:
+        one = alone(node)
+        if not one.reads or not all(isinstance(values[each], Tensor) for each in one.reads):
+            continue  # of constants alone, or an item of several results
+        key = (node.op, str(node.target), str(fx.map_arg((node.args, node.kwargs), lambda each: _shape(values.get(each)))))
+        if key not in known:
+            known[key] = _obstacle(module, one, values, False)
+        if known[key]:
+            found[node] = known[key]
+    return found
+
+
+def _shape(value: Any) -> str:
+    return f"{value.dtype}{tuple(value.shape)}" if isinstance(value, Tensor) else str(type(value))
+
+
+def _compiled(
+    module: fx.GraphModule,
+    segments: Sequence[Segment],
+    values: dict[fx.Node, Any],
+    samples: Sequence[Rows],
+    options: Options,
+    name: str,
+) -> list[Step]:
+    parts = [module_of(module, segment) for segment in segments]
+    steps = [Step(segment, part, False) for segment, part in zip(segments, parts, strict=True)]
+    seen: dict[int, list[tuple[Tensor, ...]]] = {i: [] for i, segment in enumerate(segments) if segment.taken}
+    if options.config is not None:
+        for sample, real in samples:
+
+            def keep(index: int, given: Sequence[Tensor], real: int = real, rows: int = len(sample[0])) -> None:
+                if index in seen:
+                    seen[index].append(tuple((v[:real] if v.ndim and len(v) == rows else v).clone() for v in given))
+
+            _run(module, steps, sample, keep)
+    for index, calibration in seen.items():
+        segment, part = segments[index], parts[index]
+        examples = tuple(values[each].contiguous() for each in segment.reads)
+        label = name if len(seen) == 1 else f"{name}_{index}"
+        graph = trace(part, examples, label)
+        arguments = {**options.compile, "progress": options.progress}
+        if options.config is not None:
+            arguments |= {"config": options.config, "calibration": calibrate(graph, None, calibration, progress=options.progress)}
+        steps[index] = Step(segment, _called(compile(graph, name=label, **arguments)), True)
+    return steps
+
+
+def _called(network: Any) -> Callable[..., Sequence[Any]]:
+    def run(*values: Tensor) -> Sequence[Any]:
+        result = network(*(value.detach().contiguous() for value in values))
+        return result if isinstance(result, tuple) else (result,)
+
+    return run
+
+
+def _run(
+    module: fx.GraphModule,
+    steps: Sequence[Step],
+    inputs: Sequence[Tensor],
+    watch: Callable[[int, Sequence[Any]], None] | None = None,
+) -> Any:
+    given = iter(inputs)
+    held: dict[fx.Node, Any] = {node: next(given) for node in module.graph.nodes if node.op == "placeholder"}
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            held[node] = _attribute(module, node.target)
+    with torch.no_grad():
+        for index, step in enumerate(steps):
+            reads = [held[each] for each in step.segment.reads]
+            if watch is not None:
+                watch(index, reads)
+            held |= zip(step.segment.gives, step.run(*reads), strict=True)
+    (output,) = (node for node in module.graph.nodes if node.op == "output")
+    return fx.map_arg(output.args[0], lambda node: held[node])
+
+
+def _attribute(module: Any, path: str) -> Any:
+    for part in path.split("."):
+        module = getattr(module, part)
+    return module
+
+
+def _words(module: fx.GraphModule, steps: Sequence[Step], stays: dict[fx.Node, str]) -> dict[str, str]:
+    """Operation -> why it stays in torch, in the order of the program."""
+    found: dict[str, str] = {}
+    for step in steps:
+        for node in () if step.compiled else step.segment.nodes:
+            target = node.target
+            if node.op == "call_module":
+                target = module.get_submodule(str(node.target)).function
+            word = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+            found.setdefault(word, stays.get(node, "it hands on what is not a float32 tensor"))
+    return found

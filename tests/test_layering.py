@@ -16,13 +16,13 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 ORDER = (
     "errors", "version", "progress", "files", "numerics", "graph", "data", "frontend", "zoo", "passes", "quantization", "fake",
     "methods", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
-    "reporting", "stage_log", "arguments", "compiler", "simulate", "bench", "bench_emulated", "evaluation", "analysis",
+    "reporting", "stage_log", "arguments", "compiler", "dynamo", "simulate", "bench", "bench_emulated", "evaluation", "analysis",
     "searching", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here
 HEAVY = {
-    "torch": {"frontend", "zoo", "fake", "analysis", "methods"},
+    "torch": {"frontend", "zoo", "fake", "analysis", "methods", "dynamo"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": set(),
     "openvino": set(),
@@ -32,7 +32,7 @@ HEAVY = {
 }
 LAZY = {
     "torch": {"frontend", "zoo", "quantization", "fake", "methods", "runtime", "measure", "emulate", "compiler", "bench"}
-    | {"evaluation", "analysis"},
+    | {"evaluation", "analysis", "dynamo"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": {"measure"},
     "openvino": {"measure"},

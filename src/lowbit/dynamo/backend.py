@@ -44,12 +44,18 @@ class _Captured:
         self._graph, self._options, self._name, self._paths = graph, options, name, paths_of(graph)
         self._networks: dict[tuple[Any, ...], Network] = {}
         self._seen: list[tuple[Tensor, ...]] = []
+        self._given: tuple[int, ...] | None = None
+        self._held: tuple[int, ...] = ()
         self._lock = threading.Lock()
         self._full = False
 
     def __call__(self, *values: Any) -> Any:
-        activations = [value for value in values if is_activation(value)]
-        key = (tuple((tuple(value.shape), value.dtype, value.device) for value in activations), state_of(values))
+        if self._given is None:  # of a graph always the same ones
+            self._given = tuple(index for index, value in enumerate(values) if is_activation(value))
+            self._held = tuple(index for index in range(len(values)) if index not in self._given)
+        activations = [values[index] for index in self._given]
+        state = state_of([values[index] for index in self._held])
+        key = (tuple((value.shape, value.dtype, value.device) for value in activations), state)
         network = self._networks.get(key)
         if network is None:
             with self._lock, torch.no_grad():

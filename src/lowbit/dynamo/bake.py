@@ -25,11 +25,11 @@ def _is_state(value: Any) -> bool:
 
 
 def state_of(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Changes whenever a parameter or buffer among ``values`` is replaced or written to, or a number is another."""
+    """Of inputs that are no activations: changes whenever a parameter or buffer is replaced or written to, or a number is
+    another."""
     return tuple(
         (value.data_ptr(), value._version) if _is_state(value) else value.item() if isinstance(value, Tensor) else value
         for value in values
-        if not is_activation(value)
     )
 
 

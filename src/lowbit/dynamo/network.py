@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -38,14 +38,30 @@ class Step:
 
 @dataclass(frozen=True)
 class Network:
-    """Called with the activations; gives what the graph gives.  ``stays``: operation -> why it stays in torch."""
+    """Called with the activations; gives what the graph gives.  ``inputs``, ``output``: nodes of it; ``stays``: operation ->
+    why it stays in torch."""
 
-    module: fx.GraphModule
+    inputs: tuple[fx.Node, ...]
     steps: tuple[Step, ...]
-    stays: dict[str, str]
+    output: Any
+    stays: Mapping[str, str]
 
     def __call__(self, *inputs: Tensor) -> Any:
-        return _run(self.module, self.steps, inputs)
+        held = run_steps(dict(zip(self.inputs, inputs, strict=True)), self.steps)
+        return fx.map_arg(self.output, lambda node: held[node])
+
+
+def run_steps(
+    held: dict[fx.Node, Any], steps: Sequence[Step], watch: Callable[[int, Sequence[Any]], None] | None = None
+) -> dict[fx.Node, Any]:
+    """The values of ``held`` and of what all steps give; ``watch`` is told what each reads."""
+    with torch.no_grad():
+        for index, step in enumerate(steps):
+            reads = [held[each] for each in step.segment.reads]
+            if watch is not None:
+                watch(index, reads)
+            held |= zip(step.segment.gives, step.run(*reads), strict=True)
+    return held
 
 
 def regrouped(samples: Iterable[Any], shapes: Sequence[tuple[int, ...]]) -> list[Rows]:
@@ -82,7 +98,14 @@ def build_network(
         taken = sum(len(step.segment.nodes) for step in steps if step.compiled)
         total = sum(len(step.segment.nodes) for step in steps)
         say(f"lowbit: {name}: {total - taken} of {total} operations stay in torch: {listed}{more}", options.progress is not False)
-    return Network(module, tuple(steps), words)
+    (output,) = (node for node in module.graph.nodes if node.op == "output")
+    own = {node: values[node] for node in output.all_input_nodes if node.op == "get_attr"}
+    result = fx.map_arg(output.args[0], lambda node: own.get(node, node))
+    return Network(_placeholders(module), tuple(steps), result, words)
+
+
+def _placeholders(module: fx.GraphModule) -> tuple[fx.Node, ...]:
+    return tuple(node for node in module.graph.nodes if node.op == "placeholder")
 
 
 def _staying(module: fx.GraphModule, values: dict[fx.Node, Any]) -> dict[fx.Node, str]:
@@ -157,7 +180,7 @@ def _compiled(
                 if index in seen:
                     seen[index].append(tuple((v[:real] if v.ndim and len(v) == rows else v).clone() for v in given))
 
-            _run(module, steps, sample, keep)
+            run_steps(dict(zip(_placeholders(module), sample, strict=True)), steps, keep)
     for index, calibration in seen.items():
         segment, part = segments[index], parts[index]
         examples = tuple(values[each].contiguous() for each in segment.reads)
@@ -176,33 +199,6 @@ def _called(network: Any) -> Callable[..., Sequence[Any]]:
         return result if isinstance(result, tuple) else (result,)
 
     return run
-
-
-def _run(
-    module: fx.GraphModule,
-    steps: Sequence[Step],
-    inputs: Sequence[Tensor],
-    watch: Callable[[int, Sequence[Any]], None] | None = None,
-) -> Any:
-    given = iter(inputs)
-    held: dict[fx.Node, Any] = {node: next(given) for node in module.graph.nodes if node.op == "placeholder"}
-    for node in module.graph.nodes:
-        if node.op == "get_attr":
-            held[node] = _attribute(module, node.target)
-    with torch.no_grad():
-        for index, step in enumerate(steps):
-            reads = [held[each] for each in step.segment.reads]
-            if watch is not None:
-                watch(index, reads)
-            held |= zip(step.segment.gives, step.run(*reads), strict=True)
-    (output,) = (node for node in module.graph.nodes if node.op == "output")
-    return fx.map_arg(output.args[0], lambda node: held[node])
-
-
-def _attribute(module: Any, path: str) -> Any:
-    for part in path.split("."):
-        module = getattr(module, part)
-    return module
 
 
 def _words(module: fx.GraphModule, steps: Sequence[Step], stays: dict[fx.Node, str]) -> dict[str, str]:

@@ -37,7 +37,8 @@ def agrees(network: Compiled, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
     wanted = expected(network, inputs)
     assert len(outputs) == len(wanted)
     for output, want in zip(outputs, wanted, strict=True):
-        assert output.dtype == np.float32
+        assert output.dtype == want.dtype
+        assert output.dtype in (np.float32, np.int64)
         assert output.shape == want.shape
         np.testing.assert_array_equal(output, want)
     return outputs

@@ -88,25 +88,10 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         (1, 3, 8, 8),
         "nn.LocalResponseNorm .*in 1: .*batch norm",
     ),
-    "unit length": (
-        lambda: Net(lambda net, x: F.normalize(net.a(x).mean((2, 3))), a=A),
-        (1, 3, 8, 8),
-        "normalize .*normalise outside the network",
-    ),
-    "larger of two": (
-        lambda: Net(lambda net, x: torch.max(*net.a(x).chunk(2, 1)), a=A),
-        (1, 3, 8, 8),
-        r"max .*write b \+ torch.relu",
-    ),
     "coordinates": (
         lambda: Net(_coordinates, a=nn.Conv2d(4, 4, 3)),
         (1, 3, 8, 8),
         "cat .*constant holds one value; make it an input",
-    ),
-    "class map": (
-        lambda: Net(lambda net, x: (net.a(x), net.a(x).argmax(1)), a=A),
-        (1, 3, 8, 8),
-        r"argmax .*torch.int64.*\(logits\)",
     ),
     "dropout": (
         lambda: Net(lambda net, x: F.dropout2d(net.a(x), 0.1), a=A),

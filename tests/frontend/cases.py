@@ -139,6 +139,46 @@ _function("act_pointwise", lambda x: torch.exp(x) + torch.abs(x) + torch.sqrt(to
 _case("act_before_pool", lambda: nn.Sequential(nn.Conv2d(6, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.ReLU(), nn.Linear(80, 3)))
 _case("act_reused", lambda: Lambda(lambda self, x: self.r(self.c(self.r(self.c(x)))), c=nn.Conv2d(6, 6, 1), r=nn.ReLU()))
 
+# Larger and smaller
+_function("extremes_of_two", lambda x, y: (torch.maximum(x, y).relu(), torch.min(x, 2 * y), torch.max(x, y[:, :1])), IMAGE, IMAGE)
+_function(
+    "extremes_with_constants",
+    lambda x: (
+        torch.maximum(x, torch.tensor(0.3)),
+        torch.minimum(torch.linspace(-1, 1, 13), x),
+        torch.max(torch.tensor([[0.1]]), x),
+    ),
+)
+_function(
+    "extremes_along_axes",
+    lambda x: (x.amin((0, 2)), x.amin(), x.min(3, True)[0], x.max(0).values, x.min(), x.max(), x.aminmax(dim=1)),
+)
+_function(
+    "positions", lambda x: (x.argmax(1), x.argmin(3, True), x.argmax(), x.max(2)[1], x.min(0).indices, x.topk(1, 1, False)[1])
+)
+_function(
+    "positions_of_last_layer",
+    lambda x: (x[:, :, 0].argmax(-1).reshape(3, 4), x[:, :, 0].argmin(1).permute(1, 0), x[0, 0].flatten().argmax(0)),
+)
+_case(
+    "positions_head",
+    lambda: nn.Sequential(nn.Conv2d(6, 19, 3), nn.ReLU(), nn.Conv2d(19, 21, 1), Lambda(lambda self, x: x.argmax(1))),
+)
+_function(
+    "positions_with_ties", lambda x: ((x * 2).clamp(-1, 1).argmax(1), (x * 2).clamp(-1, 1).argmin(2), F.relu(-x.abs()).max(3)[1])
+)
+_function(
+    "lengths",
+    lambda x: (
+        torch.linalg.vector_norm(x),
+        x.norm(dim=1),
+        x.norm(2, (2, 3), True),
+        x.norm(1, 1),
+        x.norm(INF, 2),
+        x.norm(-INF, (0, 1)),
+    ),
+)
+
 # Arithmetic
 _function("add_scaled", lambda x, y: torch.add(x, y, alpha=0.5) - torch.sub(y, x, alpha=2), IMAGE, IMAGE)
 _function("constants_both_sides", lambda x: (2 - x) * 3 + (1 + x) - (x - 0.5) + torch.rsub(x, 2, alpha=3))

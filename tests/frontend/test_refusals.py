@@ -67,10 +67,8 @@ _NEAR = torch.tensor([[float(abs(i - j) <= 1) / 3 for j in range(4)] for i in ra
 REWRITTEN: dict[str, tuple[Function, Function]] = {
     "norm out with mean, sub, mul, sqrt": (lambda x: F.group_norm(x, 2), _group_norm_by_hand),
     r"\*\* 2\).mean\(axes\) is the variance": (lambda x: x.var((2, 3), unbiased=False), _variance_by_hand),
-    r"write b \+ torch.relu\(a - b\)": (lambda x: torch.maximum(x, 2 * x), lambda x: 2 * x + torch.relu(x - 2 * x)),
-    r"larger of two .*write b \+ torch.relu": (lambda x: torch.max(x, 2 * x), lambda x: 2 * x + torch.relu(x - 2 * x)),
-    r"write a - torch.relu\(a - b\)": (lambda x: torch.minimum(x, 2 * x), lambda x: x - torch.relu(x - 2 * x)),
-    r"write -torch.amax\(-x, axes\)": (lambda x: x.amin(1), lambda x: -torch.amax(-x, 1)),
+    r"write torch.maximum\(a, b\)": (lambda x: torch.fmax(x, 2 * x), lambda x: torch.maximum(x, 2 * x)),
+    r"write torch.minimum\(a, b\)": (lambda x: torch.fmin(x, 2 * x), lambda x: torch.minimum(x, 2 * x)),
     r"mask \* a \+ \(1 - mask\) \* b": (
         lambda x: torch.where(torch.eye(6) > 0, x, 2 * x),
         lambda x: torch.eye(6) * x + (1 - torch.eye(6)) * (2 * x),
@@ -114,14 +112,16 @@ def _write(x: Tensor) -> Tensor:
 
 
 WORDS: dict[str, Callable[[Tensor], Any]] = {
-    r"normalize \(aten.linalg_vector_norm.* return the values before it and normalise outside": lambda x: F.normalize(x, dim=1),
-    r"norm \(aten.linalg_vector_norm.* normalise outside": lambda x: x / torch.norm(x, 2, 1, True),
+    r"norm .*of order 3.0; supported are 2, 1, inf and -inf": lambda x: torch.norm(x, 3, 1),
     r"local_response_norm \(aten.avg_pool3d": lambda x: F.local_response_norm(x, 3),
     r"layer_norm .* batch norm \(nn.BatchNorm2d\)": lambda x: F.layer_norm(x, (6,)),
     r"instance_norm .* batch norm": lambda x: F.instance_norm(x),
     r"log_softmax .* drop it: end the network with softmax": lambda x: F.log_softmax(x, 1),
-    r"argmax .*torch.int64.* return the values before it \(logits\)": lambda x: (x, x.argmax(1)),
-    r"topk .* order of its result depends on the values": lambda x: torch.topk(x, 2, 1)[0],
+    r"argsort .*torch.int64.* return the values before it \(logits\)": lambda x: (x, x.argsort(1)),
+    r"topk .*k = 2; supported is k = 1": lambda x: torch.topk(x, 2, 1)[0],
+    r"mul .*computes with positions \(argmax\); they can be reshaped and returned": lambda x: x.argmax(1, keepdim=True) * x,
+    r"float .*computes with positions": lambda x: x.argmax(1).float(),
+    r"add .*computes with positions": lambda x: x.argmax(1) + 1,
     r"sort .* order of its result": lambda x: torch.sort(x, 1)[0],
     r"mode bilinear with align_corners=True": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
     r"mode bilinear with align_corners=False": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
@@ -130,7 +130,6 @@ WORDS: dict[str, Callable[[Tensor], Any]] = {
     r"result 1 of .* leave positions to the caller, and for unpooling write": lambda x: F.max_unpool2d(
         *F.max_pool2d(x, 2, return_indices=True), 2
     ),
-    r"result 1 of aten.max.dim": lambda x: torch.max(x, 1)[1] * 1.0,
     r"scaled_dot_product_attention .* attention": lambda x: F.scaled_dot_product_attention(x, x, x),
     r"writing into a part of a tensor": _write,
     r"gt .* condition \(torch.bool\)": lambda x: (x > 0).float() * x,

@@ -394,6 +394,16 @@ def _among(*options: Any) -> Rule:
     return lambda u, argument: u.draws.choose(options)
 
 
+def _k(u: Unbound, argument: Any) -> Any:
+    """How many of the largest, or quarter turns."""
+    return 1 if u.operation == "topk" else u.draws.choose((1, 2, 3, -1, 0))
+
+
+def _p(u: Unbound, argument: Any) -> Any:
+    """A probability, or the order of a norm."""
+    return u.draws.choose((2, 2.0, 1, float("inf"), float("-inf"))) if "norm" in u.operation else u.draws.choose((0.5, 0.0))
+
+
 def _bound(u: Unbound, argument: Any) -> Any:
     """Of a clamp."""
     if "Tensor" in str(argument.type):
@@ -419,10 +429,10 @@ RULES: dict[str, Rule] = {
     "threshold": _among(20, 20, 0.5, 2), "exponent": _among(2, 0.5, 1, 3, -1, 2.5), "fill_value": _among(0.5, 0, -1),
     "approximate": _among("none", "tanh"), "rounding_mode": _among(None, None, None, "floor"), "mode": _mode,
     "eps": _among(1e-5, 1e-3, 0.5), "epsilon": _among(1e-5), "momentum": _always(0.1), "training": _training,
-    "exponential_average_factor": _always(0.1), "train": _always(False), "p": _among(0.5, 0.0), "cudnn_enabled": _always(False),
+    "exponential_average_factor": _always(0.1), "train": _always(False), "p": _p, "cudnn_enabled": _always(False),
     "transposed": _always(False), "half_to_float": _always(False), "implicit": _always(False), "scale": _among(1, 1, 1, 2),
-    "input_scale": _among(1, 1, 1, 2), "divisor_override": _among(None, None, 1, 7), "layout": _always(None),
-    "shifts": lambda u, argument: [u.draws.integer(-4, 4) for _ in range(u.draws.choose((1, 1, 2)))], "k": _among(1, 2, 3, -1, 0),
+    "input_scale": _among(1, 1, 1, 2), "divisor_override": _among(None, None, 1, 7), "layout": _always(None), "ord": _p, "k": _k,
+    "shifts": lambda u, argument: [u.draws.integer(-4, 4) for _ in range(u.draws.choose((1, 1, 2)))],
     "scale_factors": _scale_factors, "scales": _scale_factors, "scales_d": _scale_factors, "scales_h": _scale_factors,
     "scales_w": _scale_factors, "align_corners": _among(False, True),
     "device": _always(None), "pin_memory": _always(None), "non_blocking": _among(False, True), "copy": _among(False, True),

@@ -13,7 +13,7 @@ from lowbit.errors import CalibrationError, GraphError, LowbitError
 from lowbit.fake import FakeQuantized, execute
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph, interpret, verify
-from lowbit.graph.ops import LAYERS
+from lowbit.graph.ops import LAYERS, POSITIONS
 from lowbit.graph.rebatch import rebatch
 from lowbit.graph.serialize import from_dict, to_dict
 from lowbit.passes import canonicalize
@@ -120,7 +120,7 @@ def allowances(graph: Graph, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
 
 def _trials(graph: Graph) -> int:
     """A function with steps moves far or not at all: more trials see it."""
-    jumps = any(node.op == "unary" and node.attrs["fn"] in _JUMPS for node in graph.nodes)
+    jumps = any(node.op in POSITIONS or (node.op == "unary" and node.attrs["fn"] in _JUMPS) for node in graph.nodes)
     return 16 if jumps else 3
 
 

@@ -68,7 +68,8 @@ class Sketch:
         out = f", shape_out={shape_out}" if shape_out else ""
         extra = "".join(f", {key}={value!r}" for key, value in attrs.items())
         self.lines.append(f"b.node({', '.join(map(repr, [name, op, *inputs]))}{out}{extra})")
-        self.live.append(name)
+        if self.build.types[name].dtype != "int64":  # positions are for nobody to read
+            self.live.append(name)
         return name
 
     def pick(self, fits: Callable[[tuple[int, ...]], bool] = lambda shape: True) -> str:
@@ -250,6 +251,13 @@ def _pool(op: str) -> Callable[[Sketch], None]:
     return draw
 
 
+def _argmax(s: Sketch) -> None:
+    x = s.pick(lambda shape: len(shape) >= 1)
+    found = s.node("argmax", x, axis=s.draws.integer(0, len(s.shape(x)) - 1), least=s.draws.chance(30))
+    if s.draws.chance(30):
+        s.node("reshape", found, shape=s.draws.factors(math.prod(s.shape(found)), s.draws.integer(1, 4)))
+
+
 def _reshape(s: Sketch) -> None:
     x = s.pick()
     count = math.prod(s.shape(x))
@@ -324,9 +332,14 @@ DRAWERS: dict[str, Callable[[Sketch], None]] = {
     "add": _binary("add"),
     "sub": _binary("sub"),
     "mul": _binary("mul"),
+    "maximum": _binary("maximum"),
+    "minimum": _binary("minimum"),
     "concat": _concat,
     "max_pool2d": _pool("max_pool2d"),
+    "min_pool2d": _pool("min_pool2d"),
     "avg_pool2d": _pool("avg_pool2d"),
+    "norm_pool2d": _pool("norm_pool2d"),
+    "argmax": _argmax,
     "expand": _expand,
     "reshape": _reshape,
     "permute": _permute,

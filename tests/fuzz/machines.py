@@ -80,4 +80,5 @@ def run_executable(
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-500:]}"
         files = ["out", *(f"out.{i}" for i in range(1, len(program.output_shapes)))]
-        return [np.fromfile(folder / file, np.float32).reshape(s) for file, s in zip(files, program.output_shapes, strict=True)]
+        kinds = zip(files, program.output_shapes, program.types_of_outputs, strict=True)
+        return [np.fromfile(folder / file, dtype).reshape(shape) for file, shape, dtype in kinds]

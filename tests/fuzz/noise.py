@@ -45,7 +45,9 @@ def spread(
         errors = [torch.from_numpy(_noise(graph, name, sizes, random)) for name in graph.inputs]
         near = [x.double() + error for x, error in zip(inputs, errors, strict=True)]
         for index, (a, b) in enumerate(zip(evaluate(noisy, near, dtype=torch.float64), outputs, strict=True)):
-            difference = (a - b).abs()
+            difference = (a - b).abs().double()
+            if b.dtype == torch.int64:  # a position moves by any distance, or not at all
+                difference[difference > 0] = torch.inf
             moved[index] = max(moved[index], float(difference.max()) if bool(difference.isfinite().all()) else float("inf"))
     return moved
 
@@ -60,6 +62,9 @@ def _disturbed(graph: Graph, sizes: Mapping[str, float], random: np.random.Gener
     nodes: list[Node] = []
     types = dict(graph.types)
     for node in graph.nodes:
+        if graph.types[node.name].dtype == "int64":
+            nodes.append(node)
+            continue
         exact, error = f"{node.name}~exact", f"{node.name}~error"
         types[exact] = types[error] = TensorType(graph.types[node.name].shape)
         constants[error] = _noise(graph, node.name, sizes, random)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.graph import Graph, Node, TensorType
-from lowbit.graph.ops import OPS
+from lowbit.graph.ops import OPS, POSITIONS
 
 
 class Build:
@@ -33,7 +33,8 @@ class Build:
     def node(self, name: str, op: str, *inputs: str, shape_out: tuple[int, ...] = (), **attrs: Any) -> str:
         node = Node(name, op, inputs, attrs, "net.py:1")
         self.nodes.append(node)
-        self.types[name] = TensorType(OPS[op].infer(node, [self.types[i].shape for i in inputs], shape_out))
+        dtype = "int64" if op in POSITIONS else self.types[inputs[0]].dtype
+        self.types[name] = TensorType(OPS[op].infer(node, [self.types[i].shape for i in inputs], shape_out), dtype)
         return name
 
     def conv(

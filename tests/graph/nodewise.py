@@ -7,6 +7,7 @@ import torch
 
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph, Node, TensorType, interpret
+from lowbit.graph.ops import BINARY
 from lowbit.numerics import dequantize
 
 
@@ -36,7 +37,7 @@ def reference(graph: Graph, node: Node, values: dict[str, np.ndarray]) -> np.nda
     names = tuple(f"{node.name}~{i}" for i in range(len(inputs)))
     operands = [real(graph, node, name, values[name]) for name in inputs]
     types = {name: TensorType(value.shape) for name, value in zip(names, operands, strict=True)}
-    types[node.name] = TensorType(graph.types[node.name].shape)
+    types[node.name] = TensorType(graph.types[node.name].shape, graph.types[node.name].dtype)
     single = Graph("one", names, (node.name,), (Node(node.name, node.op, names, attrs),), types)
     (result,) = evaluate(single, [torch.from_numpy(np.asarray(v)) for v in operands], dtype=torch.float64)
     return result.numpy()
@@ -57,7 +58,7 @@ def check_nodes(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
             continue
         expected = reference(graph, node, values)
         slack = 2.0**-20 * max(np.abs(expected).max(), 1e-30)
-        for name in node.inputs if node.op in ("conv2d", "linear", "add", "sub", "concat", "affine") else ():
+        for name in node.inputs if node.op in ("conv2d", "linear", *BINARY, "concat", "affine") else ():
             slack += 2.0**-20 * np.abs(real(graph, node, name, values[name])).max()
         if node.op == "softmax":  # entries of the table are off by half of 2^-k, their sum by C such halves, of at least 1
             levels = graph.constants[node.inputs[1]].max()

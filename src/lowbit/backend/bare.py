@@ -57,6 +57,12 @@ def _assembly(files: Sequence[str]) -> str:
     return '.section .rodata, "a"\n' + "".join(pieces) + f'.zero {_SPARE}\n.section .note.GNU-stack, "", %progbits\n'
 
 
+def _words(array: np.ndarray) -> np.ndarray:
+    """Float32 values, or positions (int64), as the 32-bit words that they are."""
+    values = np.ascontiguousarray(array, "<i8" if array.dtype.kind == "i" else "<f4")
+    return values.reshape(-1).view("<u4")
+
+
 def _header(program: Program, board: BareBoard, inputs: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> str:
     lines = [
         "#define RAM_GIBS " + hex(board.ram_gibs),
@@ -66,11 +72,12 @@ def _header(program: Program, board: BareBoard, inputs: Sequence[np.ndarray], ex
         "struct tensor { size_t elements; const uint32_t *values; };",
         "extern const unsigned char weights_file[];",
     ]
-    for kind, arrays in (("input", inputs), ("expected", expected)):
+    for kind, arrays in (("input", inputs), ("expected", map(_words, expected))):
+        arrays = list(arrays)
         lines += [f"extern const uint32_t {kind}_{i}[];" for i in range(len(arrays))]
         rows = ", ".join(f"{{{array.size}u, {kind}_{i}}}" for i, array in enumerate(arrays))
         lines.append(f"static const struct tensor {kind}[] = {{{rows}}};")
-    lines += [f"static uint32_t output_{i}[{array.size + _SPARE // 4}];" for i, array in enumerate(expected)]
+    lines += [f"static uint32_t output_{i}[{_words(array).size + _SPARE // 4}];" for i, array in enumerate(expected)]
     lines.append(f"static uint32_t *const output[] = {{{', '.join(f'output_{i}' for i in range(len(expected)))}}};")
     return "\n".join(lines) + "\n"
 
@@ -100,7 +107,7 @@ def build_bare(
         for kind, arrays in (("input", inputs), ("expected", expected)):
             for i, array in enumerate(arrays):
                 data.append(f"{kind}_{i}")
-                (folder / f"{kind}_{i}.bin").write_bytes(np.ascontiguousarray(array, "<f4").tobytes())
+                (folder / f"{kind}_{i}.bin").write_bytes(_words(array).tobytes())
         (folder / "data.S").write_text(_assembly(data))
         sources: list[str | Path] = [_FOLDER / "start.S", "data.S", _FOLDER / "bare.c", RUNTIME_FOLDER / "unpack.c"]
         objects = [f"part{i}.o" for i in range(len(sources))]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import struct
+from typing import Any
 
 from lowbit.backend.address_tables import LAYER_TABLES, AddressTables, address_tables
 from lowbit.backend.runtime_object import RUNTIME_FOLDER
@@ -16,7 +17,17 @@ from lowbit.lowering.program import Call, Fill, Program, Ref, Weights
 from lowbit.numerics import QType
 from lowbit.targets import Target
 
-__all__ = ["API", "c_text", "driver_source", "identity", "info_text", "network_header", "prefix_of", "tensor_names"]
+__all__ = [
+    "API",
+    "c_text",
+    "described_tensors",
+    "driver_source",
+    "identity",
+    "info_text",
+    "network_header",
+    "prefix_of",
+    "tensor_names",
+]
 
 # The functions of lowbit.h.
 API = ("open", "open_memory", "open_part", "run", "profile", "set_threads", "threads", "close", "error", "info")
@@ -129,6 +140,22 @@ def tensor_names(names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], ki
     return names or tuple(f"{kind}{i}" for i in range(len(shapes)))
 
 
+def described_tensors(program: Program) -> dict[str, list[dict[str, Any]]]:
+    """``inputs`` and ``outputs``: name, shape, dtype of each tensor of the user's."""
+
+    def tensors(
+        names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], types: tuple[str, ...], kind: str
+    ) -> list[dict[str, Any]]:
+        rows = zip(tensor_names(names, shapes, kind), shapes, types, strict=True)
+        return [{"name": name, "shape": list(shape), "dtype": dtype} for name, shape, dtype in rows]
+
+    floats = ("float32",) * len(program.input_shapes)
+    return {
+        "inputs": tensors(program.input_names, program.input_shapes, floats, "input"),
+        "outputs": tensors(program.output_names, program.output_shapes, program.types_of_outputs, "output"),
+    }
+
+
 def _operation(call: Call, target: Target) -> dict[str, object]:
     """``tuned`` only where there is something to tune."""
     tuned = {} if call.tuned is None else {"tuned": call.tuned}
@@ -137,18 +164,12 @@ def _operation(call: Call, target: Target) -> dict[str, object]:
 
 def info_text(program: Program, target: Target) -> str:
     """What ``<prefix>_info()`` of the library says: JSON of its tensors, operations and sizes."""
-
-    def tensors(names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], kind: str) -> list[dict[str, object]]:
-        named = zip(tensor_names(names, shapes, kind), shapes, strict=True)
-        return [{"name": name, "shape": list(shape), "dtype": "float32"} for name, shape in named]
-
     return json.dumps(
         {
             "name": program.name,
             "target": target.name,
             "features": sorted(target.features),
-            "inputs": tensors(program.input_names, program.input_shapes, "input"),
-            "outputs": tensors(program.output_names, program.output_shapes, "output"),
+            **described_tensors(program),
             "operations": [_operation(call, target) for call in program.calls],
             "arena_bytes": program.arena_bytes,
             "weight_bytes": program.weight_bytes + len(program.constants),
@@ -205,9 +226,10 @@ def network_header(program: Program, prefix: str) -> str:
     """``lowbit.h`` under the network's prefix, with its shapes as macros."""
     upper = prefix.upper()
     lines = [f"#define {upper}_OPERATIONS {len(program.calls)}", f"#define {upper}_ARENA_BYTES {program.arena_bytes}"]
-    for kind, names, shapes in (
-        ("INPUT", program.input_names, program.input_shapes),
-        ("OUTPUT", program.output_names, program.output_shapes),
+    floats = ("float32",) * len(program.input_shapes)
+    for kind, names, shapes, types in (
+        ("INPUT", program.input_names, program.input_shapes, floats),
+        ("OUTPUT", program.output_names, program.output_shapes, program.types_of_outputs),
     ):
         lines.append(f"#define {upper}_{kind}S {len(shapes)}")
         for i, shape in enumerate(shapes):
@@ -215,7 +237,9 @@ def network_header(program: Program, prefix: str) -> str:
             for extent in shape:
                 elements *= extent
             label = re.sub(r"[^\w. -]", "?", names[i]) if names else f"{kind.lower()}{i}"
-            lines.append(f"#define {upper}_{kind}_{i}_ELEMENTS {elements} /* float32 {label} [{', '.join(map(str, shape))}] */")
+            lines.append(
+                f"#define {upper}_{kind}_{i}_ELEMENTS {elements} /* {types[i]} {label} [{', '.join(map(str, shape))}] */"
+            )
     text = (RUNTIME_FOLDER / "lowbit.h").read_text()
     text = text.replace("/* lowbit: the C interface of one compiled network.", f"/* The network {prefix}, compiled by lowbit.", 1)
     text = re.sub(r" \* The header written beside.*?exported\.\n \*\n", "", text, flags=re.DOTALL)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from lowbit.backend.driver import prefix_of
+from lowbit.backend.driver import described_tensors, prefix_of
 from lowbit.backend.table import backend_of
 from lowbit.backend.weight_file import WeightsPlace, plan_weight_file
 from lowbit.kernels.spec import KernelSpec
@@ -16,11 +16,6 @@ from lowbit.targets import Target
 from lowbit.version import __version__
 
 __all__ = ["make_manifest"]
-
-
-def _tensors(names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], kind: str) -> list[dict[str, Any]]:
-    names = names or tuple(f"{kind}{i}" for i in range(len(shapes)))
-    return [{"name": name, "shape": list(shape), "dtype": "float32"} for name, shape in zip(names, shapes, strict=True)]
 
 
 def _weights(weights: Weights, place: WeightsPlace) -> dict[str, Any]:
@@ -79,8 +74,7 @@ def make_manifest(
         "prefix": prefix or prefix_of(program.name),
         "target": target.to_json(),
         "created_with": _created_with(target),
-        "inputs": _tensors(program.input_names, program.input_shapes, "input"),
-        "outputs": _tensors(program.output_names, program.output_shapes, "output"),
+        **described_tensors(program),
         "layers": [
             _layer(call, target, kernel_objects[call.spec], placed.get(call.layer) if call.macs else None)
             for call in program.calls

@@ -93,6 +93,7 @@ class NativeNetwork:
         self.info: dict[str, Any] = json.loads(self._info())
         self.input_shapes = tuple(tuple(t["shape"]) for t in self.info["inputs"])
         self.output_shapes = tuple(tuple(t["shape"]) for t in self.info["outputs"])
+        self._output_types = tuple(np.dtype(t["dtype"]) for t in self.info["outputs"])
         if isinstance(weights, FilePart):
             network = self._open_part(weights.file, weights.offset, weights.size, thread_count(threads))
         else:
@@ -146,14 +147,14 @@ class NativeNetwork:
                 self._changed.notify_all()
 
     def _execute(self, inputs: Sequence[np.ndarray], function: Callable[..., int], *more: Any) -> list[np.ndarray]:
-        outputs = [np.empty(shape, np.float32) for shape in self.output_shapes]
+        outputs = [np.empty(shape, dtype) for shape, dtype in zip(self.output_shapes, self._output_types, strict=True)]
         sources = (ctypes.c_void_p * max(len(inputs), 1))(*(a.ctypes.data for a in inputs))
         targets = (ctypes.c_void_p * max(len(outputs), 1))(*(a.ctypes.data for a in outputs))
         self._call(function, sources, targets, *more)
         return outputs
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Contiguous float32 arrays of ``input_shapes`` -> new arrays of ``output_shapes``.
+        """Contiguous float32 arrays of ``input_shapes`` -> new arrays of ``output_shapes``, float32 or (positions) int64.
 
         The arrays are not checked here (Compiled does).  Raises LowbitError: closed, out of memory.
         """

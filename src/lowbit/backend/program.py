@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lowbit.backend.build import lay_out
 from lowbit.backend.cache import read_entry, write_entry
-from lowbit.backend.driver import c_text, prefix_of, tensor_names
+from lowbit.backend.driver import c_text, described_tensors, prefix_of
 from lowbit.backend.toolchain import C_FLAGS, Compiler, find_compiler
 from lowbit.backend.weight_file import HEADER_BYTES
 from lowbit.files import cache_folder, scratch_folder
@@ -34,13 +35,14 @@ lowbit_weights_end:
 """
 
 
-def _tensors(kind: str, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> str:
+def _tensors(kind: str, tensors: list[dict[str, Any]]) -> str:
     rows = []
-    for name, shape in zip(tensor_names(names, shapes, kind), shapes, strict=True):
-        elements = 1
+    for tensor in tensors:
+        shape, elements = tensor["shape"], 1
         for extent in shape:
             elements *= extent
-        rows.append(f"    {{{c_text(name)}, {len(shape)}, {{{', '.join(map(str, shape)) or '0'}}}, {elements}u}},\n")
+        extents, positions = ", ".join(map(str, shape)) or "0", int(tensor["dtype"] == "int64")
+        rows.append(f"    {{{c_text(tensor['name'])}, {len(shape)}, {{{extents}}}, {elements}u, {positions}}},\n")
     return f"static const struct tensor {kind}s[] = {{\n{''.join(rows)}}};\n"
 
 
@@ -49,6 +51,7 @@ def program_source(program: Program, target: Target, prefix: str) -> str:
     operations = "".join(
         f"    {{{c_text(call.layer)}, {c_text(call.spec.symbol(target.name))}, {call.macs}u}},\n" for call in program.calls
     )
+    tensors = described_tensors(program)
     features = "".join(f"{c_text(name)}, " for name in sorted(target.features))
     return f"""/* Generated: the network {prefix} as a program. */
 #include "program.h"
@@ -61,8 +64,8 @@ const char *{prefix}_error(void);
 extern const unsigned char lowbit_weights[], lowbit_weights_end[];
 
 static const char *const features[] = {{{features}NULL}};
-{_tensors("input", program.input_names, program.input_shapes)}
-{_tensors("output", program.output_names, program.output_shapes)}
+{_tensors("input", tensors["inputs"])}
+{_tensors("output", tensors["outputs"])}
 static const struct operation operations[] = {{
 {operations}}};
 const struct program program = {{

@@ -115,8 +115,8 @@ def emulate_board(
         report = json.loads((folder / "report").read_text())
         files = ["output", *(f"output.{i}" for i in range(1, len(network.output_shapes)))]
         outputs = tuple(
-            np.fromfile(folder / file, np.float32).reshape(shape)
-            for file, shape in zip(files, network.output_shapes, strict=True)
+            np.fromfile(folder / file, dtype).reshape(shape)
+            for file, shape, dtype in zip(files, network.output_shapes, network.output_types, strict=True)
         )
         model = (folder / "model").read_text().strip("\0\n ") if (folder / "model").exists() else board
     return Emulation(

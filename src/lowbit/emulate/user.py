@@ -61,18 +61,21 @@ class EmulatedProgram:
     folder: Path
     inputs: tuple[Path, ...]
     outputs: tuple[str, ...]  # files it writes, in folder
+    dtypes: tuple[str, ...]  # of their values
 
     @property
     def arguments(self) -> tuple[str, ...]:
         return ("-o", str(self.folder / self.outputs[0]), *map(str, self.inputs))
 
     def run(self, runs: int, threads: int, timeout: float) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
-        """What it reports with --json, and its outputs as flat float32.  Raises LowbitError with its exit code and words."""
+        """What it reports with --json, and its outputs, flat.  Raises LowbitError with its exit code and words."""
         options = ("--json", "--runs", str(runs), "--threads", str(threads))
         done = run([*self.qemu, self.program, *options, *self.arguments], timeout)
         if done.returncode:
             raise LowbitError(f"the program ended with exit code {done.returncode}: {done.stderr.strip()[-500:] or 'no message'}")
-        return json.loads(done.stdout), tuple(np.fromfile(self.folder / name, np.float32) for name in self.outputs)
+        return json.loads(done.stdout), tuple(
+            np.fromfile(self.folder / name, dtype) for name, dtype in zip(self.outputs, self.dtypes, strict=True)
+        )
 
 
 def prepare(network: Compiled, inputs: Sequence[np.ndarray], folder: Path, cpu: str) -> EmulatedProgram:
@@ -88,7 +91,7 @@ def prepare(network: Compiled, inputs: Sequence[np.ndarray], folder: Path, cpu: 
     for path, values in zip(paths, inputs, strict=True):
         np.ascontiguousarray(values).tofile(path)
     outputs = tuple("output" if i == 0 else f"output.{i}" for i in range(len(network.output_shapes)))
-    return EmulatedProgram(qemu, program, folder, paths, outputs)
+    return EmulatedProgram(qemu, program, folder, paths, outputs, network.output_types)
 
 
 def emulate_user(

@@ -32,6 +32,7 @@ _MAIN = """\
 
 static const size_t input_elements[] = {{{inputs}}};
 static const size_t output_elements[] = {{{outputs}}};
+static const int output_positions[] = {{{positions}}}; /* int64_t, not float */
 enum {{ INPUTS = {upper}_INPUTS, OUTPUTS = {upper}_OUTPUTS }};
 
 int main(int argc, char **argv) {{
@@ -51,7 +52,8 @@ int main(int argc, char **argv) {{
         fclose(file);
         inputs[i] = values;
     }}
-    for (int i = 0; i < OUTPUTS; i++) outputs[i] = malloc(output_elements[i] * sizeof(float));
+    for (int i = 0; i < OUTPUTS; i++)
+        outputs[i] = malloc(output_elements[i] * (output_positions[i] ? sizeof(int64_t) : sizeof(float)));
 
     {prefix}_network *net = {prefix}_open(argv[1], 0);
     if (!net || {prefix}_run(net, inputs, outputs)) {{
@@ -59,7 +61,9 @@ int main(int argc, char **argv) {{
         return 1;
     }}
     for (int i = 0; i < OUTPUTS; i++)
-        for (size_t k = 0; k < output_elements[i]; k++) printf("%.9g\\n", (double)outputs[i][k]);
+        for (size_t k = 0; k < output_elements[i]; k++)
+            if (output_positions[i]) printf("%lld\\n", (long long)((int64_t *)(void *)outputs[i])[k]);
+            else printf("%.9g\\n", (double)outputs[i][k]);
     {prefix}_close(net);
     for (int i = 0; i < INPUTS; i++) free((void *)(size_t)inputs[i]);
     for (int i = 0; i < OUTPUTS; i++) free(outputs[i]);
@@ -117,6 +121,7 @@ def export_library(network: Compiled, folder: Path) -> Path:
         "features": f" ({', '.join(target['features'])})" if target["features"] else "",
         "inputs": ", ".join(str(_count(t["shape"])) for t in inputs),
         "outputs": ", ".join(str(_count(t["shape"])) for t in outputs),
+        "positions": ", ".join(str(int(t["dtype"] == "int64")) for t in outputs),
         "arguments": "".join(f" input{i}.raw" for i in range(len(inputs))),
         "build": f"{cc} -O2 main.c -L. -l{prefix} -Wl,-rpath,'$ORIGIN' -o main",
         "static": f"{cc} -O2 -static main.c lib{prefix}.a -pthread -lm -o main",

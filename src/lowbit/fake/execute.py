@@ -12,7 +12,7 @@ from lowbit.errors import GraphError, InputError
 from lowbit.fake.grid import Grid, Sum, finish, grid_of
 from lowbit.fake.operations import OPERATIONS, Site
 from lowbit.graph import Graph
-from lowbit.graph.ops import PASS_THROUGH
+from lowbit.graph.ops import PASS_THROUGH, POSITIONS
 from lowbit.graph.oracle.layers import effective_weights
 
 __all__ = ["execute", "held", "run"]
@@ -60,7 +60,7 @@ Call = Callable[[Site, Sequence[Tensor]], "Tensor | Sum"]
 
 def _on_integers(site: Site, values: Sequence[Tensor]) -> Tensor | Sum:
     node = site.node
-    if node.op not in OPERATIONS or (site.grids[0] is None and node.op not in (*PASS_THROUGH, "quantize")):
+    if node.op not in OPERATIONS or (site.grids[0] is None and node.op not in (*PASS_THROUGH, *POSITIONS, "quantize")):
         raise GraphError(f"{node.name} ({node.op}): no integer meaning on float32; quantize the graph first")
     return OPERATIONS[node.op](site, values)
 

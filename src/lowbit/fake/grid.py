@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -56,9 +57,10 @@ class Term(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """A result before it is rounded to its grid: the terms, added in this order in float32."""
+    """A result before it is rounded to its grid: the terms, added (``combine``: or joined otherwise) in this order in float32."""
 
     terms: tuple[Term, ...]
+    combine: Callable[[Tensor, Tensor], Tensor] = torch.add
 
 
 def _real(total: Sum, scale: Tensor | float) -> Tensor:
@@ -67,7 +69,7 @@ def _real(total: Sum, scale: Tensor | float) -> Tensor:
     for acc, numerator, divisor in total.terms:
         factor = (numerator / (scale * divisor)).float()
         product = acc.float() * factor
-        value = product if value is None else value + product
+        value = product if value is None else total.combine(value, product)
     if value is None:
         raise ValueError("a sum of no terms")
     return value

@@ -6,6 +6,7 @@ rounding passed straight through.  Sums of products are exact: in float32 up to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -121,6 +122,21 @@ def affine(site: Site, values: Sequence[Tensor]) -> Sum:
     return Sum((Term(x.offsets(values[0]), scale * (x.scale.double() / x.made_with)), Term(one, shift)))
 
 
+def norm_pool2d(site: Site, values: Sequence[Tensor]) -> Sum:
+    """sqrt(sum of squares over the window), rounded to float32, times s_x."""
+    x, attrs = _grid(site.grids[0]), site.node.attrs
+    q = x.offsets(values[0]).double()
+    acc = windows.avg_pool(q * q, attrs["windows"], attrs["columns"], (1,) * math.prod(site.shape[2:]))
+    root = torch.sqrt(torch.where(acc > 0, acc, 1.0)) * (acc > 0)  # whose derivative at 0 is 0
+    return Sum((Term(root.float(), x.scale.double()),))
+
+
+def argmax(site: Site, values: Sequence[Tensor]) -> Tensor:
+    """The first position of the largest or smallest value: whole numbers, without a derivative."""
+    find = torch.argmin if site.node.attrs["least"] else torch.argmax
+    return find(values[0].detach(), site.node.attrs["axis"])
+
+
 def avg_pool2d(site: Site, values: Sequence[Tensor]) -> Sum:
     """acc = sum over the window, times s_x / divisor."""
     x, attrs = _grid(site.grids[0]), site.node.attrs
@@ -213,6 +229,7 @@ def _pad(site: Site, values: Sequence[Tensor]) -> Tensor:
 OPERATIONS: dict[str, Operation] = {
     "add": add,
     "affine": affine,
+    "argmax": argmax,
     "avg_pool2d": avg_pool2d,
     "clamp": rescale,
     "concat": concat,
@@ -221,7 +238,11 @@ OPERATIONS: dict[str, Operation] = {
     "expand": lambda site, values: values[0].expand(site.shape),
     "linear": layer,
     "max_pool2d": lambda site, values: windows.max_pool(values[0], site.node.attrs["windows"], site.node.attrs["columns"]),
+    "maximum": lambda site, values: Sum(add(site, values).terms, torch.maximum),
+    "min_pool2d": lambda site, values: windows.min_pool(values[0], site.node.attrs["windows"], site.node.attrs["columns"]),
+    "minimum": lambda site, values: Sum(add(site, values).terms, torch.minimum),
     "mul": mul,
+    "norm_pool2d": norm_pool2d,
     "pad": _pad,
     "permute": lambda site, values: values[0].permute(site.node.attrs["dims"]),
     "quantize": to_quantized,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from lowbit.graph import Graph, Node, TensorType
-from lowbit.graph.ops import LAYERS, PASS_THROUGH
+from lowbit.graph import Graph, Node
+from lowbit.graph.ops import LAYERS, PASS_THROUGH, POSITIONS
 from lowbit.numerics import dequantize
 from lowbit.quantization.apply import RULES
 from lowbit.quantization.choice import Choice
@@ -14,7 +14,7 @@ from lowbit.quantization.draft import Draft
 
 __all__ = ["partial"]
 
-_FROM_INTEGERS = (*LAYERS, "softmax", "unary")  # may give real numbers
+_FROM_INTEGERS = (*LAYERS, *POSITIONS, "softmax", "unary")  # may give real numbers
 
 
 def partial(graph: Graph, choice: Choice, real: Collection[str]) -> Graph:
@@ -64,7 +64,7 @@ def _on_reals(draft: Draft, node: Node, inputs: list[str], real: Collection[str]
         numbers = draft.choice.layers[node.name]
         inputs[1] = draft.constant(f"{node.name}.weights", dequantize(numbers.weights.integers, numbers.weights.params))
     name = node.name if params is None else draft.fresh(f"{node.name}.real")
-    draft.types[name] = TensorType(draft.source.types[node.name].shape)
+    draft.types[name] = draft.source.types[node.name]
     draft.nodes.append(Node(name, node.op, tuple(inputs), node.attrs, node.source))
     if params is not None:
         draft.emit(Node(node.name, "quantize", (name,), source=node.source), params)

@@ -10,7 +10,7 @@ from lowbit.fake.grid import Sum
 from lowbit.fake.operations import OPERATIONS, Site
 from lowbit.fake.quantizer import TensorQuantizer
 from lowbit.frontend.evaluation import compute
-from lowbit.graph.ops import PASS_THROUGH
+from lowbit.graph.ops import PASS_THROUGH, POSITIONS
 
 __all__ = ["Layer", "Step", "place"]
 
@@ -23,7 +23,7 @@ class Step(nn.Module):
 
     def forward(self, site: Site, values: Sequence[Tensor]) -> Tensor | Sum:
         node = site.node
-        if site.grids[0] is not None or node.op in (*PASS_THROUGH, "quantize"):
+        if site.grids[0] is not None or node.op in (*PASS_THROUGH, *POSITIONS, "quantize"):
             return OPERATIONS[node.op](site, values)
         return compute(node, site.shape, *(value.float() for value in values))
 

@@ -41,6 +41,11 @@ class Arguments(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def peek(self) -> Iterator[Any]:
+        """Every value, those in lists one by one, without looking at them: none counts as read."""
+        for value in self._values.values():
+            yield from value if isinstance(value, (list, tuple)) else [value]
+
     def shape_only(self, *names: str) -> None:
         """These decide the result's shape and nothing else; torch has worked that out."""
         self._read.update(names)

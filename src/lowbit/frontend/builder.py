@@ -12,6 +12,7 @@ import torch
 from lowbit.errors import NumericsError
 from lowbit.frontend.call import Call, Value
 from lowbit.graph import Graph, Node, TensorType
+from lowbit.graph.ops import POSITIONS
 
 __all__ = ["Builder"]
 
@@ -33,6 +34,10 @@ class Builder:
     def shape(self, value: Value) -> tuple[int, ...]:
         return self.types[value].shape if isinstance(value, str) else tuple(value.shape)
 
+    def positions(self, value: Value) -> bool:
+        """Whether ``value`` holds positions (int64) instead of real numbers."""
+        return isinstance(value, str) and self.types[value].dtype == "int64"
+
     def add_input(self, name: str, shape: Sequence[int]) -> str:
         name = self._unique(name)
         self.inputs.append(name)
@@ -45,7 +50,8 @@ class Builder:
         Raises NumericsError where a constant is not finite.
         """
         name = self._unique(_base_name(call, op))
-        self.types[name] = TensorType(tuple(int(size) for size in shape))
+        given = self.types[inputs[0]].dtype if isinstance(inputs[0], str) else "float32"
+        self.types[name] = TensorType(tuple(int(size) for size in shape), "int64" if op in POSITIONS else given)
         names = [value if isinstance(value, str) else self._constant(value, name, call) for value in inputs]
         self.nodes.append(Node(name, op, tuple(names), attrs, call.source))
         return name

@@ -145,6 +145,10 @@ def _softmax(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     return torch.softmax(x, axis) if axis == 0 else each(lambda row: torch.softmax(row, axis), x)
 
 
+def _argmax(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
+    return (torch.argmin if node.attrs["least"] else torch.argmax)(x, node.attrs["axis"])
+
+
 def _slice(node: Node, shape: Shape, _: Each, x: Tensor) -> Tensor:
     ranges = zip(node.attrs["starts"], node.attrs["steps"], shape, strict=True)
     return x[tuple(slice(start, start + (count - 1) * step + 1, step) for start, step, count in ranges)]
@@ -173,9 +177,16 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "add": lambda node, _, each, x, y: _finish(node, x + y),
     "sub": lambda node, _, each, x, y: _finish(node, x - y),
     "mul": lambda node, _, each, x, y: _finish(node, x * y),
+    "maximum": lambda node, _, each, x, y: _finish(node, torch.maximum(x, y)),
+    "minimum": lambda node, _, each, x, y: _finish(node, torch.minimum(x, y)),
     "concat": lambda node, _, each, *xs: torch.cat(xs, node.attrs["axis"]),
     "max_pool2d": lambda node, _, each, x: windows.max_pool(x, node.attrs["windows"], node.attrs["columns"]),
+    "min_pool2d": lambda node, _, each, x: windows.min_pool(x, node.attrs["windows"], node.attrs["columns"]),
     "avg_pool2d": _avg_pool2d,
+    "norm_pool2d": lambda node, _, each, x: each(
+        lambda row: windows.norm_pool(row, node.attrs["windows"], node.attrs["columns"]), x
+    ),
+    "argmax": _argmax,
     "expand": lambda node, shape, each, x: x.expand(shape),
     "reshape": lambda node, shape, each, x: x.reshape(shape),
     "permute": lambda node, _, each, x: x.permute(node.attrs["dims"]),

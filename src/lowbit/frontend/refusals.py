@@ -7,7 +7,6 @@ from lowbit.frontend.call import Call
 __all__ = ["INSTEAD", "instead"]
 
 _ENLARGE = "enlarging is supported only as pixel_shuffle(r), behind a conv2d with r * r times the channels"
-_SMALLER = "the smaller of two activations is not supported; write a - torch.relu(a - b)"
 
 _ROWS = (
     (
@@ -52,7 +51,7 @@ _ROWS = (
     ("unpooling by indices is not supported; " + _ENLARGE, "max_unpool1d max_unpool2d max_unpool3d"),
     (
         "it divides by a length taken from the input; return the values before it and normalise outside the network",
-        "normalize norm linalg_vector_norm cosine_similarity pairwise_distance cdist dist",
+        "cosine_similarity pairwise_distance cdist dist",
     ),
     (
         "drop it: end the network with softmax, or with the values before it (their order is the same)",
@@ -60,15 +59,14 @@ _ROWS = (
     ),
     (
         "its result are positions (torch.int64), not activations; return the values before it (logits) and do this outside",
-        "argmax argmin argsort nonzero bucketize searchsorted",
+        "argsort nonzero bucketize searchsorted",
     ),
     (
         "the order of its result depends on the values; return the values before it and do this outside the network",
-        "sort topk kthvalue median nanmedian mode quantile unique _unique2",
+        "sort kthvalue median nanmedian mode quantile unique _unique2",
     ),
-    ("the larger of two activations is not supported; write b + torch.relu(a - b)", "maximum fmax"),
-    (_SMALLER, "minimum fmin"),
-    ("for the smallest value of one activation write -torch.amax(-x, axes); " + _SMALLER, "min amin aminmax"),
+    ("write torch.maximum(a, b)", "fmax"),
+    ("write torch.minimum(a, b)", "fmin"),
     (
         "reading at positions that are computed is not supported; compute them outside, or make them constants",
         "gather take take_along_dim masked_select",

@@ -17,7 +17,7 @@ from lowbit.frontend.arguments import Arguments
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, bind, operation, schema_of, source_line
 from lowbit.frontend.handlers.dispatch import handled
-from lowbit.frontend.handlers.table import HANDLERS
+from lowbit.frontend.handlers.table import HANDLERS, MOVED, POSITIONS
 from lowbit.frontend.memory import Memory, shares_memory
 from lowbit.frontend.parameters import check_parameters
 from lowbit.frontend.refusals import instead
@@ -131,7 +131,7 @@ class _Walk:
                 raise UnsupportedOperation(f"{what} does not depend on the inputs; remove it from the model's outputs")
             if spec.kind == OutputKind.USER_OUTPUT:
                 dtype = output.meta["val"].dtype
-                if dtype != torch.float32:
+                if dtype != torch.float32 and not (dtype == torch.int64 and self.builder.positions(value)):
                     what = f"output {len(values)} of {self.name} is {dtype}"
                     raise UnsupportedOperation(f"{what}; outputs are torch.float32: end with .float(), or make buffers float32")
                 values.append(value)
@@ -198,7 +198,7 @@ class _Walk:
             result = node.target(*fx.map_arg(node.args, copy), **fx.map_arg(node.kwargs, copy))
         elif call.op not in HANDLERS:
             call.refuse(instead(call) or _UNKNOWN)
-        elif call.dtype != torch.float32 and not (call.dtype == torch.float64 and call.op in _WIDENED):
+        elif not self._gives_what_is_held(call):
             call.refuse(
                 f"it gives {call.dtype}; activations are torch.float32 until lowbit quantizes them: leave the conversion out, "
                 "and make buffers and parameters float32 (model.float())"
@@ -208,6 +208,12 @@ class _Walk:
         if isinstance(result, tuple) and not isinstance(node.meta["val"], (list, tuple)):
             (result,) = result
         return result
+
+    def _gives_what_is_held(self, call: Call) -> bool:
+        """float32; positions; or float64 that float32 stands for."""
+        if call.dtype == torch.int64:
+            return call.op in POSITIONS or call.op in MOVED
+        return call.dtype == torch.float32 or (call.dtype == torch.float64 and call.op in _WIDENED)
 
     def _reader(self, other: dict[fx.Node, Any]) -> Callable[[fx.Node], Any]:
         return lambda node: other[node] if node in other else self.memory[node]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["avg_pool", "max_pool"]
+__all__ = ["avg_pool", "max_pool", "min_pool", "norm_pool"]
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -44,6 +44,17 @@ def max_pool(x: Tensor, rows: Ranges, columns: Ranges) -> Tensor:
         return F.max_pool2d(*regular)
     x = torch.stack([x[:, :, start:stop].amax(2) for start, stop in rows], 2)
     return torch.stack([x[..., start:stop].amax(3) for start, stop in columns], 3)
+
+
+def min_pool(x: Tensor, rows: Ranges, columns: Ranges) -> Tensor:
+    """Smallest value of each window."""
+    x = torch.stack([x[:, :, start:stop].amin(2) for start, stop in rows], 2)
+    return torch.stack([x[..., start:stop].amin(3) for start, stop in columns], 3)
+
+
+def norm_pool(x: Tensor, rows: Ranges, columns: Ranges) -> Tensor:
+    """Euclidean length of each window."""
+    return torch.sqrt(avg_pool(x * x, rows, columns, (1,) * (len(rows) * len(columns))))
 
 
 def avg_pool(x: Tensor, rows: Ranges, columns: Ranges, divisors: tuple[int, ...]) -> Tensor:

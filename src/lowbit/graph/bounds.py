@@ -116,6 +116,14 @@ def _pool(graph: Graph, node: Node) -> float:
     return largest * (s_x / (s_out * min(node.attrs["divisors"])))
 
 
+def _norm_pool(graph: Graph, node: Node) -> float:
+    x = params_of(graph.types[node.inputs[0]])
+    rows, columns = (max(b - a for a, b in node.attrs[axis]) for axis in ("windows", "columns"))
+    require(_where(node), "sums of squares over a window", rows * columns * span(x) ** 2, "float64", "take the norm in two steps")
+    (s_x,), s_out = _scales(graph, node)
+    return float(rows * columns) ** 0.5 * span(x) * (s_x / s_out)
+
+
 def _softmax(graph: Graph, node: Node) -> float:
     entry = int(graph.constants[node.inputs[1]].max(initial=0))
     largest = entry * graph.types[node.name].shape[node.attrs["axis"]]
@@ -131,7 +139,10 @@ _LARGEST: dict[str, Callable[[Graph, Node], float]] = {
     "concat": _rescaled,
     "conv2d": _layer,
     "linear": _layer,
+    "maximum": _binary,
+    "minimum": _binary,
     "mul": _binary,
+    "norm_pool2d": _norm_pool,
     "softmax": _softmax,
     "sub": _binary,
 }

@@ -8,6 +8,7 @@ import numpy as np
 
 from lowbit.errors import GraphError, InputError
 from lowbit.graph.ir import Graph, Node, TensorType
+from lowbit.graph.ops import PASS_THROUGH, POSITIONS
 from lowbit.graph.oracle import elementwise, layers, selection
 
 __all__ = ["interpret"]
@@ -17,6 +18,7 @@ _Run = Callable[[Node, list[np.ndarray], list[TensorType], TensorType], np.ndarr
 _INTEGER: dict[str, _Run] = {
     "add": elementwise.binary,
     "affine": elementwise.affine,
+    "argmax": selection.argmax,
     "avg_pool2d": selection.avg_pool2d,
     "clamp": elementwise.rescale,
     "concat": elementwise.concat,
@@ -25,7 +27,11 @@ _INTEGER: dict[str, _Run] = {
     "expand": selection.expand,
     "linear": layers.layer,
     "max_pool2d": selection.max_pool2d,
+    "maximum": elementwise.binary,
+    "min_pool2d": selection.min_pool2d,
+    "minimum": elementwise.binary,
     "mul": elementwise.binary,
+    "norm_pool2d": selection.norm_pool2d,
     "pad": selection.pad,
     "permute": selection.permute,
     "quantize": elementwise.to_quantized,
@@ -36,7 +42,7 @@ _INTEGER: dict[str, _Run] = {
     "take": selection.take,
     "unary": elementwise.unary,
 }
-_FLOAT = ("expand", "max_pool2d", "pad", "permute", "quantize", "reshape", "slice", "take")  # also defined on float32 values
+_FLOAT = (*PASS_THROUGH, *POSITIONS, "quantize")  # also defined on float32 values, and moves on positions
 
 
 def interpret(

@@ -9,7 +9,7 @@ from lowbit.graph import shapes
 from lowbit.graph.ir import Graph, Node
 from lowbit.graph.unary import UNARY, apply_unary
 
-__all__ = ["LAYERS", "OPS", "PASS_THROUGH", "UNARY", "Op", "apply_unary", "channel_multiplier"]
+__all__ = ["BINARY", "LAYERS", "OPS", "PASS_THROUGH", "POSITIONS", "UNARY", "Op", "apply_unary", "channel_multiplier"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,14 @@ OPS: dict[str, Op] = {
         _op("add", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
         _op("sub", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
         _op("mul", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
+        _op("maximum", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
+        _op("minimum", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
         _op("concat", 1, None, shapes.concat_shape, "axis", "qlo qhi"),
         _op("max_pool2d", 1, 1, shapes.pool_shape, "windows columns"),
+        _op("min_pool2d", 1, 1, shapes.pool_shape, "windows columns"),
         _op("avg_pool2d", 1, 1, shapes.pool_shape, "windows columns divisors", "qlo qhi"),
+        _op("norm_pool2d", 1, 1, shapes.pool_shape, "windows columns", "qlo qhi"),
+        _op("argmax", 1, 1, shapes.reduced_shape, "axis least"),
         _op("expand", 1, 1, shapes.expand_shape, "shape"),
         _op("reshape", 1, 1, shapes.reshape_shape, "shape"),
         _op("permute", 1, 1, shapes.permute_shape, "dims"),
@@ -74,8 +79,14 @@ OPS: dict[str, Op] = {
 LAYERS = ("conv2d", "linear")
 """Operations with weights and multiplications: what precision is chosen for."""
 
-PASS_THROUGH = ("expand", "max_pool2d", "pad", "permute", "reshape", "slice", "take")
+BINARY = ("add", "sub", "mul", "maximum", "minimum")
+"""Element by element of two operands that broadcast; either may be a constant."""
+
+PASS_THROUGH = ("expand", "max_pool2d", "min_pool2d", "pad", "permute", "reshape", "slice", "take")
 """Operations that only select values: their output has the scale and zero point of their input."""
+
+POSITIONS = ("argmax",)
+"""Operations that give positions: int64, never quantized, whatever they read."""
 
 
 def channel_multiplier(graph: Graph, node: Node) -> int | None:

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from lowbit.errors import GraphError
 from lowbit.graph.ir import Graph, Node, TensorType
+from lowbit.graph.ops import BINARY
 from lowbit.graph.verify import verify
 
 __all__ = ["mixes_rows", "rebatch"]
 
 _SHAPED = ("expand", "reshape")  # operations whose attribute ``shape`` is that of the result
-_ALONG_AN_AXIS = ("concat", "softmax")
+_ALONG_AN_AXIS = ("argmax", "concat", "softmax")
 
 
 def mixes_rows(graph: Graph) -> str:
@@ -31,15 +32,15 @@ def mixes_rows(graph: Graph) -> str:
 def _mixes(graph: Graph, node: Node) -> bool:
     """Of one operation whose inputs and result have the same first extent."""
     attrs, shape = node.attrs, graph.types[node.name].shape
-    if any(name in graph.constants for name in node.inputs) and node.op in ("add", "sub", "mul", "concat"):
+    if any(name in graph.constants for name in node.inputs) and node.op in (*BINARY, "concat"):
         constants = [graph.types[name].shape for name in node.inputs if name in graph.constants]
         if any(len(c) == len(shape) and (c[0] != 1 or node.op == "concat") for c in constants):
             return True
     read = [graph.types[name].shape for name in node.inputs if name not in graph.constants]
-    if node.inputs[0] in graph.constants or ({len(given) for given in read} != {len(shape)} and node.op in ("add", "sub", "mul")):
+    if node.inputs[0] in graph.constants or ({len(given) for given in read} != {len(shape)} and node.op in BINARY):
         return True
     if node.op in _ALONG_AN_AXIS:
-        return attrs["axis"] % len(shape) == 0
+        return int(attrs["axis"]) == 0
     if node.op == "permute":
         return attrs["dims"][0] != 0
     if node.op == "slice":

@@ -19,6 +19,7 @@ __all__ = [
     "pad_shape",
     "permute_shape",
     "pool_shape",
+    "reduced_shape",
     "reshape_shape",
     "same_shape",
     "slice_shape",
@@ -139,6 +140,13 @@ def expand_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
     fits = len(x) == len(shape) and all(old in (1, new) and new >= 1 for old, new in zip(x, shape, strict=True))
     _require(fits, f"cannot expand {x} to {shape}; only axes of extent 1 grow")
     return shape
+
+
+def reduced_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    """Without one axis."""
+    axis, (x,) = node.attrs["axis"], inputs
+    _require(0 <= axis < len(x), f"axis {axis} of a tensor of shape {x}")
+    return (*x[:axis], *x[axis + 1 :])
 
 
 def reshape_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:

@@ -6,12 +6,12 @@ import numpy as np
 
 from lowbit.errors import GraphError
 from lowbit.graph.ir import Graph, Node, TensorType
-from lowbit.graph.ops import LAYERS, OPS, PASS_THROUGH, UNARY
+from lowbit.graph.ops import BINARY, LAYERS, OPS, PASS_THROUGH, POSITIONS, UNARY
 from lowbit.numerics import QType
 
 __all__ = ["verify"]
 
-_CLAMPING = ("conv2d", "linear", "affine", "clamp", "add", "sub", "mul", "concat", "avg_pool2d", "softmax")
+_CLAMPING = ("conv2d", "linear", "affine", "clamp", *BINARY, "concat", "avg_pool2d", "norm_pool2d", "softmax")
 
 
 def verify(graph: Graph) -> Graph:
@@ -102,6 +102,12 @@ def _check_node(graph: Graph, node: Node, defined: set[str]) -> None:
 
 def _check_precision(graph: Graph, node: Node, inputs: list[TensorType], out: TensorType) -> None:
     x = inputs[0]
+    if node.op in POSITIONS:
+        if out.dtype != "int64" or out.quant is not None or x.dtype == "int64":
+            raise GraphError(f"gives positions, int64, of values; goes from {x} to {out}")
+        return
+    if "int64" in (x.dtype, out.dtype) and (node.op not in ("permute", "reshape") or x.dtype != out.dtype):
+        raise GraphError(f"computes with positions: goes from {x} to {out}; they can be reshaped, permuted and returned")
     if node.op in ("quantize", "dequantize"):
         integer, real = (out, x) if node.op == "quantize" else (x, out)
         if integer.quant is None or real.quant is not None:
@@ -121,7 +127,7 @@ def _check_precision(graph: Graph, node: Node, inputs: list[TensorType], out: Te
         _check_weights(graph, node, inputs)
     elif node.op in ("unary", "softmax"):
         _check_table(graph, node, x.quant.qtype, out)
-    elif node.op in ("add", "sub", "mul", "concat") and any(t.quant is None for t in inputs):
+    elif node.op in (*BINARY, "concat") and any(t.quant is None for t in inputs):
         raise GraphError("mixes integer and float32 inputs")
     if out.quant is not None and node.op in _CLAMPING:
         lo, hi, qtype = node.attrs.get("qlo"), node.attrs.get("qhi"), out.quant.qtype

@@ -31,6 +31,7 @@ def _row(room: str, spec: str, build: str, reference: str, cases: str = "cases:c
 _MOVES = "data_movement"
 
 KERNELS: dict[str, Kernel] = {
+    "argmax": _row("argmax", "ArgmaxSpec", "schedule", "reference:argmax"),
     "binary": _row("elementwise", "BinarySpec", "binary", "reference:binary", "cases:binary_cases"),
     "conv2d": _row("conv2d", "ConvSpec", "build", "reference:convolution"),
     "copy": _row(_MOVES, "CopySpec", "copy", "reference:copy", "cases:copy_cases"),

@@ -33,6 +33,7 @@ __all__ = [
     "operand",
     "pinned",
     "repeated_bytes",
+    "smaller",
     "splat",
     "store",
     "to_integer",
@@ -151,6 +152,15 @@ def larger(old: Any, value: Any, dtype: str, lanes: int = LANES) -> Any:
     if _NEON.get():
         return T.call_llvm_pure_intrin(_vector(dtype, lanes), "llvm.maximum", old, value)
     return T.Select(old == old, T.Select(old > value, old, value), old)  # maxps gives the second where one is NaN
+
+
+def smaller(old: Any, value: Any, dtype: str, lanes: int = LANES) -> Any:
+    """min of two vectors; of floats NaN where either is."""
+    if dtype != "float32":
+        return T.min(old, value)
+    if _NEON.get():
+        return T.call_llvm_pure_intrin(_vector(dtype, lanes), "llvm.minimum", old, value)
+    return T.Select(old == old, T.Select(old < value, old, value), old)  # minps gives the second where one is NaN
 
 
 def operand(stored: Any, step: Any, shift: Any, lanes: int = LANES) -> Any:

@@ -135,6 +135,7 @@ class Lowering:
             output_shapes=tuple(graph.types[n].shape for n in graph.outputs),
             input_names=graph.inputs,
             output_names=graph.outputs,
+            output_types=tuple(graph.types[n].dtype for n in graph.outputs),
         )
 
 

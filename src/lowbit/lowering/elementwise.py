@@ -150,7 +150,7 @@ def _expanded(ctx: Lowering, node: Node, name: str, index: int) -> str:
 
 
 def lower_binary(ctx: Lowering, node: Node) -> None:
-    """add, sub, mul of two activations, or of an activation and a constant."""
+    """A binary operation of two activations, or of an activation and a constant."""
     first, second = node.inputs
     fn, stored, negate = node.op, ctx.stored(node.name), node.op == "sub"
     a, b = ctx.stored(first), ctx.stored(second)
@@ -171,7 +171,7 @@ def lower_binary(ctx: Lowering, node: Node) -> None:
             factors = (multiplier(a.scale, stored.scale), multiplier(b.scale, stored.scale))
             if negate:
                 factors = (-factors[0], factors[1]) if swap else (factors[0], -factors[1])
-            fn = "add"
+                fn = "add"
         s = ctx.constants.floats(*a.operand, factors[0], *b.operand, factors[1], bounds)
     spec = BinarySpec(fn=fn, src=src, other=other, dst=layout, broadcast=broadcast, sign=stored.sign)
     ctx.emit(node, spec, x=x, r=r, o=node.name, s=s, fill=stored.zero)

@@ -8,7 +8,7 @@ from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node
 from lowbit.graph.bounds import check_bounds
 from lowbit.kernels.conv2d.selection.decide import Decider, Decisions, decide
-from lowbit.lowering import boundary, convolution, elementwise, movement, pooling
+from lowbit.lowering import boundary, convolution, elementwise, movement, pooling, positions
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Program
 from lowbit.targets import Target
@@ -23,12 +23,17 @@ HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
     "add": elementwise.lower_binary,
     "sub": elementwise.lower_binary,
     "mul": elementwise.lower_binary,
+    "maximum": elementwise.lower_binary,
+    "minimum": elementwise.lower_binary,
     "affine": elementwise.lower_affine,
     "clamp": elementwise.lower_clamp,
     "unary": elementwise.lower_unary,
     "softmax": elementwise.lower_softmax,
-    "max_pool2d": pooling.lower_max_pool,
+    "max_pool2d": pooling.lower_extreme_pool("max"),
+    "min_pool2d": pooling.lower_extreme_pool("min"),
     "avg_pool2d": pooling.lower_avg_pool,
+    "norm_pool2d": pooling.lower_norm_pool,
+    "argmax": positions.lower_argmax,
     "concat": movement.lower_concat,
     "reshape": movement.lower_reshape,
     "permute": movement.lower_permute,

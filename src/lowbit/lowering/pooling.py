@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lowbit.graph import Node
 from lowbit.graph.bounds import CAPACITY, largest_pool_sum
 from lowbit.kernels.pool.spec import PoolSpec
 from lowbit.lowering.context import Lowering
-from lowbit.lowering.program import Ref
+from lowbit.lowering.program import NULL, Ref
 from lowbit.numerics import multiplier
 
-__all__ = ["lower_avg_pool", "lower_max_pool"]
+__all__ = ["lower_avg_pool", "lower_extreme_pool", "lower_norm_pool"]
 
 _FLOATS = 1024  # float32 sums up to here are as good as their elements
 
@@ -21,10 +23,26 @@ def _windows(ctx: Lowering, node: Node) -> Ref:
     return ctx.tables.add(np.concatenate([rows[:, 0], rows[:, 1], columns[:, 0], columns[:, 1]]))
 
 
-def lower_max_pool(ctx: Lowering, node: Node) -> None:
-    (source,) = node.inputs
-    spec = PoolSpec(fn="max", src=ctx.layouts[source], dst=ctx.layouts[node.name])
-    ctx.emit(node, spec, x=source, o=node.name, t=_windows(ctx, node), fill=ctx.stored(node.name).zero)
+def lower_extreme_pool(fn: str) -> Callable[[Lowering, Node], None]:
+    """Maximum or minimum, as the kernel names it."""
+
+    def lower(ctx: Lowering, node: Node) -> None:
+        (source,) = node.inputs
+        spec = PoolSpec(fn=fn, src=ctx.layouts[source], dst=ctx.layouts[node.name])
+        ctx.emit(node, spec, x=source, o=node.name, t=_windows(ctx, node), fill=ctx.stored(node.name).zero)
+
+    return lower
+
+
+def lower_norm_pool(ctx: Lowering, node: Node) -> None:
+    """The root of the sum of squares over a window."""
+    (source,), stored, given = node.inputs, ctx.stored(node.name), ctx.stored(node.inputs[0])
+    s = NULL
+    if stored.quant is not None:
+        bounds = stored.result(node.attrs["qlo"], node.attrs["qhi"])
+        s = ctx.constants.floats(*given.operand, bounds, multiplier(given.scale, stored.scale))
+    spec = PoolSpec(fn="norm", src=ctx.layouts[source], dst=ctx.layouts[node.name], sign=stored.sign)
+    ctx.emit(node, spec, x=source, o=node.name, s=s, t=_windows(ctx, node), fill=stored.zero)
 
 
 def _elements(node: Node) -> int:

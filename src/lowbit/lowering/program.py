@@ -88,7 +88,8 @@ class Buffer:
 class Program:
     """``constants``: one read-only block of bytes (biases, multipliers, look-up tables), 64-byte aligned pieces: numbers
     only, whatever they are no kernel leaves its buffers.  ``tables``: another of what kernels turn into addresses
-    (windows, offsets, extents), which is part of the library and not of the weight file."""
+    (windows, offsets, extents), which is part of the library and not of the weight file.  ``output_types``: float32, or int64 of
+    positions; none given: all float32."""
 
     name: str
     calls: tuple[Call, ...]
@@ -101,12 +102,17 @@ class Program:
     output_shapes: tuple[tuple[int, ...], ...]
     input_names: tuple[str, ...] = field(default_factory=tuple)
     output_names: tuple[str, ...] = field(default_factory=tuple)
+    output_types: tuple[str, ...] = ()
     tables: bytes = b""
 
     @property
     def scratch_bytes(self) -> int:
         """What a thread needs for any one call."""
         return max((call.spec.scratch_bytes for call in self.calls), default=0)
+
+    @property
+    def types_of_outputs(self) -> tuple[str, ...]:
+        return self.output_types or ("float32",) * len(self.output_shapes)
 
     @property
     def specs(self) -> tuple[KernelSpec, ...]:

@@ -63,10 +63,10 @@ class Stored:
 
 
 def stored_form(name: str, tensor: TensorType) -> Stored:
-    """The stored form of an activation.  Raises UnsupportedPrecision for types no kernel reads."""
+    """The stored form of an activation; of positions int32.  Raises UnsupportedPrecision for types no kernel reads."""
     quant = tensor.quant
     if quant is None:
-        return Stored("f32", None)
+        return Stored("i32" if tensor.dtype == "int64" else "f32", None)
     qtype = quant.qtype
     if qtype.bits == 16:
         if not qtype.signed:

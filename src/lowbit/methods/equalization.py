@@ -19,7 +19,7 @@ from lowbit.quantization import calibrate, choose
 
 __all__ = ["Equalization", "equalize", "pairs_of"]
 
-_KEEPS_CHANNELS = ("avg_pool2d", "max_pool2d", "pad", "reshape", "slice", "take")
+_KEEPS_CHANNELS = ("avg_pool2d", "max_pool2d", "min_pool2d", "pad", "reshape", "slice", "take")
 
 
 @dataclass(frozen=True)

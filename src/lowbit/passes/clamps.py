@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from lowbit.graph import Node
+from lowbit.graph.ops import BINARY, LAYERS
 
 __all__ = ["CLAMPED", "bounds", "compose", "unclamped"]
 
-CLAMPED = ("conv2d", "linear", "add", "sub", "mul", "affine")
+CLAMPED = (*LAYERS, *BINARY, "affine")
 """Operations that carry a fused clamp: attrs lo and hi, always present in canonical graphs."""
 
 Bounds = tuple[float | None, float | None]

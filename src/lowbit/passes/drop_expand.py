@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from lowbit.graph import Graph, Node
+from lowbit.graph.ops import BINARY
 from lowbit.passes.edit import Edit
 
 __all__ = ["drop_expand"]
 
 
 def drop_expand(graph: Graph) -> Graph:
-    """add(expand(x), y) = add(x, y), sub and mul alike, where x and y broadcast to the same shape."""
+    """add(expand(x), y) = add(x, y), and so for every binary operation, where x and y broadcast to the same shape."""
     edit = Edit(graph)
     for node in graph.nodes:
         edit.add(node)
-        if node.op not in ("add", "sub", "mul"):
+        if node.op not in BINARY:
             continue
         for index in range(2):
             inputs = list(edit.nodes[node.name].inputs)

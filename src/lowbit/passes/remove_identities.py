@@ -47,6 +47,7 @@ _IDENTITY: dict[str, Callable[[Edit, Node], bool]] = {
     "concat": lambda edit, node: len(node.inputs) == 1,
     "clamp": lambda edit, node: unclamped(node),
     "max_pool2d": _unit_windows,
+    "min_pool2d": _unit_windows,
     "avg_pool2d": _unit_windows,
     "affine": _unit_affine,
 }

@@ -11,7 +11,7 @@ import numpy as np
 from lowbit.errors import ChoiceError, NumericsError, UnsupportedOperation
 from lowbit.graph import Graph, Node
 from lowbit.graph.bounds import is_wide
-from lowbit.graph.ops import LAYERS
+from lowbit.graph.ops import BINARY, LAYERS
 from lowbit.numerics import QParams, QType, quantize
 from lowbit.quantization.belonging import differences
 
@@ -26,7 +26,7 @@ __all__ = [
     "output_params",
 ]
 
-_OPERANDS = ("add", "concat", "mul", "sub")  # operations that read constants where others read values
+_OPERANDS = (*BINARY, "concat")  # operations that read constants where others read values
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,9 +40,9 @@ class Draft:
 
     def emit(self, node: Node, params: QParams | None) -> None:
         """Adds a node whose value has the float node's shape (or its input's) and these QParams."""
-        shape = self.source.types[node.name if node.name in self.source.types else node.inputs[0]].shape
+        like = self.source.types[node.name if node.name in self.source.types else node.inputs[0]]
         self.nodes.append(node)
-        self.types[node.name] = TensorType(shape, str(params.qtype.dtype) if params else "float32", params)
+        self.types[node.name] = TensorType(like.shape, str(params.qtype.dtype) if params else like.dtype, params)
 
     def operand(self, node: Node, index: int) -> tuple[str, QParams]:
         """An activation that an integer operation reads: its name in the integer graph and QParams."""

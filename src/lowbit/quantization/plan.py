@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lowbit.errors import ConfigError
 from lowbit.graph import Graph
-from lowbit.graph.ops import LAYERS, PASS_THROUGH
+from lowbit.graph.ops import LAYERS, PASS_THROUGH, POSITIONS
 from lowbit.numerics import QType
 from lowbit.quantization.config import LayerPrecision, QuantizationConfig
 
@@ -101,11 +101,11 @@ def value_grids(graph: Graph) -> dict[str, str]:
 
 
 def _last_values(graph: Graph) -> set[str]:
-    """Values that reach the outputs as they are, and nobody else."""
+    """Values that reach the outputs as they are, or as positions, and nobody else."""
     users, last = graph.users(), set()
     for node in reversed(graph.nodes):
         readers = users[node.name]
-        if (readers or node.name in graph.outputs) and all(u.op in _MOVES and u.name in last for u in readers):
+        if (readers or node.name in graph.outputs) and all(u.op in (*_MOVES, *POSITIONS) and u.name in last for u in readers):
             last.add(node.name)
     return last
 
@@ -113,7 +113,7 @@ def _last_values(graph: Graph) -> set[str]:
 def quantized_values(graph: Graph) -> list[str]:
     """The values whose range decides a scale, whatever the configuration: one per grid."""
     grid, last = value_grids(graph), _last_values(graph)
-    floats = {grid[node.name] for node in graph.nodes if node.name in last and node.op in _MAKE_FLOAT}
+    floats = {grid[node.name] for node in graph.nodes if (node.name in last and node.op in _MAKE_FLOAT) or node.op in POSITIONS}
     return [root for root in dict.fromkeys(grid.values()) if root not in floats]
 
 
@@ -144,7 +144,7 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
     for node in reversed(graph.nodes):
         if node.op in PASS_THROUGH:
             continue
-        floats = node.name in last and node.op in _MAKE_FLOAT
+        floats = (node.name in last and node.op in _MAKE_FLOAT) or node.op in POSITIONS
         if floats:
             requested[grid[node.name]] = None
         passed_on = _I16 if floats else settle(grid[node.name])

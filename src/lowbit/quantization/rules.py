@@ -44,20 +44,20 @@ def layer(draft: Draft, node: Node) -> None:
 
 
 def clamped(draft: Draft, node: Node) -> None:
-    """clamp and avg_pool2d: one operand, clamped to qlo..qhi."""
+    """clamp, avg_pool2d and norm_pool2d: one operand, clamped to qlo..qhi."""
     name, _ = draft.operand(node, 0)
     out = _output(draft, node)
     draft.emit(replace(node, inputs=(name,), attrs={**node.attrs, **clamp_bounds(node, out)}), out)
 
 
 def select(draft: Draft, node: Node) -> None:
-    """Operations that only move values keep what they get: integers or float32."""
+    """Operations that only move values keep what they get, integers or float32; positions are those of either."""
     name = node.inputs[0]
     draft.emit(replace(node, inputs=(draft.renamed.get(name, name),)), draft.choice.values[node.name])
 
 
 def operands(draft: Draft, node: Node) -> None:
-    """add, sub, mul and concat: activations and constants, each on a grid of its own."""
+    """Binary operations and concat: activations and constants, each on a grid of its own."""
     inputs = []
     for i, name in enumerate(node.inputs):
         chosen = draft.choice.operands.get((node.name, i))

@@ -137,6 +137,11 @@ class Compiled:
         return tuple(tuple(tensor["shape"]) for tensor in self.manifest["outputs"])
 
     @property
+    def output_types(self) -> tuple[str, ...]:
+        """``float32``, or ``int64`` for positions (argmax)."""
+        return tuple(tensor["dtype"] for tensor in self.manifest["outputs"])
+
+    @property
     def noise(self) -> dict[str, Any] | None:
         """Signal-to-noise ratios of the layers in dB, measured on calibration samples when this was compiled: ``rows``,
         ``outputs`` (name -> dB), ``layers`` (name, op, sqnr_db, own_db, causes: see lowbit.measure.noise).  None where there

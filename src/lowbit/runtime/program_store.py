@@ -126,6 +126,7 @@ def _program(
         output_shapes=tuple(tuple(tensor["shape"]) for tensor in outputs),
         input_names=tuple(tensor["name"] for tensor in inputs),
         output_names=tuple(tensor["name"] for tensor in outputs),
+        output_types=tuple(tensor["dtype"] for tensor in outputs),
         tables=_part(addresses, 0, data["table_bytes"], "addresses.bin"),
     )
     plan = plan_weight_file(program)

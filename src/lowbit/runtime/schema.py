@@ -150,7 +150,7 @@ SHAPE = list_of(integer(1), 16)
 NAME = text()
 QTYPE = text(f"{_INTEGER}|f32", "an integer type such as i4, or f32")
 CONTAINER = one_of(*WIDTHS, 32)
-_TENSOR = record({"name": NAME, "shape": SHAPE, "dtype": one_of("float32")})
+_TENSOR = record({"name": NAME, "shape": SHAPE, "dtype": one_of("float32", "int64")})
 
 _WEIGHTS = {"qtype": QTYPE, "container": CONTAINER, "values": integer(1), "offset": SIZE}
 

@@ -107,7 +107,8 @@ int read_tensor(const char *path, const struct tensor *tensor, float *values) {
 /* Format 1.0: the header is padded so that the values start on a multiple of 64 bytes. */
 static void write_header(FILE *file, const struct tensor *tensor) {
     char text[320];
-    size_t at = (size_t)snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
+    const char *type = tensor->positions ? "<i8" : "<f4";
+    size_t at = (size_t)snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", type);
     for (uint32_t i = 0; i < tensor->rank; i++)
         at += (size_t)snprintf(text + at, sizeof text - at, "%llu%s", (unsigned long long)tensor->shape[i],
                                tensor->rank == 1 ? "," : i + 1 < tensor->rank ? ", " : "");
@@ -123,7 +124,7 @@ int write_tensor(const char *path, int npy, const struct tensor *tensor, const f
     FILE *file = fopen(path, "wbe");
     if (!file) return refuse(path, "cannot be written: %s", strerror(errno));
     if (npy) write_header(file, tensor);
-    int written = fwrite(values, sizeof *values, tensor->elements, file) == tensor->elements;
+    int written = fwrite(values, tensor->positions ? sizeof(int64_t) : sizeof *values, tensor->elements, file) == tensor->elements;
     if (fclose(file) || !written) return refuse(path, "cannot be written: %s", strerror(errno));
     return 0;
 }

@@ -23,7 +23,7 @@ static void usage(FILE *out) {
             "usage: %s [options] INPUT...\n"
             "The network %s, compiled by lowbit for %s.\n\n"
             "  INPUT           .npy file of float32, or raw little-endian float32 values; one for each input\n"
-            "  -o, --output F  write the output to F: .npy by that ending, else raw float32; of several outputs\n"
+            "  -o, --output F  write the output to F: .npy by that ending, else raw values; of several outputs\n"
             "                  the second and later ones go to F.1, F.2, ...\n"
             "      --random N  inputs from a generator with seed N instead of files, for timing\n"
             "      --runs N    run N times after one untimed run and print what each layer took\n"
@@ -97,9 +97,9 @@ static void fill_randomly(float *values, size_t count, unsigned seed) {
 }
 
 static float *allocate(const struct tensor *tensor) {
-    float *values = malloc(tensor->elements * sizeof *values + 1);
+    float *values = malloc(tensor->elements * (tensor->positions ? sizeof(int64_t) : sizeof *values) + 1);
     if (values) return values;
-    fprintf(stderr, "%s: out of memory: %zu float32 values for %s\n", program.name, tensor->elements, tensor->name);
+    fprintf(stderr, "%s: out of memory: %zu values for %s\n", program.name, tensor->elements, tensor->name);
     exit(NO_MEMORY);
 }
 

@@ -12,7 +12,8 @@ struct tensor {
     const char *name;
     uint32_t rank;
     uint64_t shape[8];
-    size_t elements; /* float32 */
+    size_t elements; /* float32, */
+    int positions;   /* or int64_t */
 };
 
 struct operation {

@@ -101,6 +101,13 @@ void print_json(const uint64_t *ns, uint32_t runs, int threads) {
 void print_largest(const struct tensor *tensor, const float *values) {
     enum { SHOWN = 5 };
     size_t best[SHOWN], found = 0;
+    if (tensor->positions) {
+        const int64_t *positions = (const int64_t *)(const void *)values;
+        printf("%s %s, first:", tensor->name, shape_text(tensor));
+        for (size_t i = 0; i < tensor->elements && i < SHOWN; i++) printf(" %lld", (long long)positions[i]);
+        putchar('\n');
+        return;
+    }
     for (size_t i = 0; i < tensor->elements; i++) {
         size_t at = found;
         while (at > 0 && values[i] > values[best[at - 1]]) at--;

@@ -10,7 +10,8 @@
  *     if (lowbit_run(net, inputs, outputs)) fprintf(stderr, "%s\n", lowbit_error());
  *     lowbit_close(net);
  *
- * Inputs and outputs are dense float32 arrays in the order and shapes of the PyTorch network.
+ * Inputs and outputs are dense float32 arrays in the order and shapes of the PyTorch network; an output that holds
+ * positions (argmax) is an array of int64_t, whose address is given as if it were one of floats.
  */
 #ifndef LOWBIT_NETWORK_H
 #define LOWBIT_NETWORK_H

@@ -8,7 +8,7 @@ import torch
 
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call
-from lowbit.frontend.handlers.table import HANDLERS
+from lowbit.frontend.handlers.table import HANDLERS, MOVED
 
 __all__ = ["handled"]
 
@@ -17,6 +17,8 @@ def handled(builder: Builder, call: Call) -> Any:
     """What the handler of ``call.op`` makes of it.  Raises UnsupportedOperation, also for an argument that it left unread."""
     if all(0 in shape for shape in call.shapes):  # no elements: nothing depends on the input
         return tuple(torch.zeros(shape) for shape in call.shapes)
+    if any(map(builder.positions, call.args.peek())) and not (call.op in MOVED and call.dtype in (None, torch.int64)):
+        call.refuse("it computes with positions (argmax); they can be reshaped and returned: do this outside the network")
     result = HANDLERS[call.op](builder, call)
     for name, value in call.args.ignored().items():
         call.refuse(f"its argument {name} = {value} is not supported")

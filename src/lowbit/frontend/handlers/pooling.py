@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from math import prod
 
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
-from lowbit.frontend.refusals import INSTEAD
 
-__all__ = ["adaptive_pool", "avg_pool", "largest", "max_pool", "mean", "pooled", "reduce_max", "total"]
+__all__ = ["adaptive_pool", "avg_pool", "max_pool", "mean", "pooled", "reduce", "reduce_to", "total", "vector_norm"]
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -125,9 +125,9 @@ def adaptive_pool(op: str, rank: int) -> Callable[[Builder, Call], tuple[Value, 
     return handle
 
 
-def _reduce(b: Builder, call: Call, op: str, divide: bool = True) -> Value:
-    """Any axes: kept ones first, reduced ones last, as rows and columns of one picture."""
-    x = activation(call, call.args["self"])
+def reduce(b: Builder, call: Call, op: str, divide: bool = True, x: str | None = None) -> Value:
+    """Any axes: kept ones first, reduced ones last, as rows and columns of one picture.  ``x``: in place of the operand."""
+    x = activation(call, call.args["self"]) if x is None else x
     shape = b.shape(x)
     rank = len(shape)
     dims = call.args.get("dim")
@@ -150,22 +150,29 @@ def _reduce(b: Builder, call: Call, op: str, divide: bool = True) -> Value:
 
 def mean(b: Builder, call: Call) -> Value:
     """Mean over any axes (all of them without ``dim``)."""
-    return _reduce(b, call, "avg_pool2d")
+    return reduce(b, call, "avg_pool2d")
 
 
 def total(b: Builder, call: Call) -> Value:
     """Sum over any axes: an average whose divisor is 1."""
-    return _reduce(b, call, "avg_pool2d", divide=False)
+    return reduce(b, call, "avg_pool2d", divide=False)
 
 
-def reduce_max(b: Builder, call: Call) -> Value:
-    """``amax`` over any axes."""
-    return _reduce(b, call, "max_pool2d")
+def reduce_to(op: str) -> Callable[[Builder, Call], Value]:
+    """``amax`` and ``amin`` over any axes."""
+    return lambda b, call: reduce(b, call, op)
 
 
-def largest(b: Builder, call: Call) -> Value | tuple[Value, ...]:
-    """``max`` of one tensor: over all axes, or values and indices over one, of which only the values can be read."""
-    if "other" in call.args:
-        call.refuse(INSTEAD["maximum"])
-    value = reduce_max(b, call)
-    return (value,) if "dim" in call.args else value
+def vector_norm(b: Builder, call: Call) -> Value:
+    """(sum |x|^p)^(1/p) over any axes, for p = 2, 1, inf (the largest |x|) and -inf (the smallest)."""
+    p = call.args["ord"] if "ord" in call.args else call.args.get("p", 2)
+    p = 2.0 if p is None else float(p)
+    if p == 2:
+        return reduce(b, call, "norm_pool2d")
+    if p not in _OTHERS:
+        call.refuse(f"a norm of order {p}; supported are 2, 1, inf and -inf")
+    x = activation(call, call.args["self"])
+    return reduce(b, call, _OTHERS[p], divide=False, x=b.emit(call, "unary", [x], b.shape(x), fn="abs"))
+
+
+_OTHERS = {1.0: "avg_pool2d", math.inf: "max_pool2d", -math.inf: "min_pool2d"}

@@ -14,6 +14,7 @@ from lowbit.frontend.handlers import (
     arithmetic,
     concat,
     convolution,
+    extremes,
     linear,
     normalization,
     pooling,
@@ -22,7 +23,7 @@ from lowbit.frontend.handlers import (
     slicing,
 )
 
-__all__ = ["HANDLERS", "Handler"]
+__all__ = ["HANDLERS", "MOVED", "POSITIONS", "Handler"]
 
 Handler = Callable[[Builder, Call], Any]
 """(builder, call) -> the value, or a tuple of values for operations with several results."""
@@ -98,8 +99,18 @@ HANDLERS: dict[str, Handler] = {
     "adaptive_max_pool2d": pooling.adaptive_pool("max_pool2d", 2),
     "mean": pooling.mean,
     "sum": pooling.total,
-    "amax": pooling.reduce_max,
-    "max": pooling.largest,
+    "amax": pooling.reduce_to("max_pool2d"),
+    "amin": pooling.reduce_to("min_pool2d"),
+    "aminmax": extremes.both,
+    "argmax": extremes.argument(False),
+    "argmin": extremes.argument(True),
+    "max": extremes.extreme("maximum"),
+    "maximum": extremes.extreme("maximum"),
+    "min": extremes.extreme("minimum"),
+    "minimum": extremes.extreme("minimum"),
+    "topk": extremes.top,
+    "linalg_vector_norm": pooling.vector_norm,
+    "norm": pooling.vector_norm,
     "cat": concat.cat,
     "concat": concat.cat,
     "concatenate": concat.cat,
@@ -183,3 +194,13 @@ HANDLERS: dict[str, Handler] = {
     "pad": slicing.pad,
     "constant_pad_nd": slicing.pad,
 }
+
+POSITIONS = frozenset({"argmax", "argmin"})
+"""Operations whose (first) result are positions, int64; so are those of what follows, which is in ``MOVED``."""
+
+MOVED = frozenset(
+    name
+    for name, handler in HANDLERS.items()
+    if handler in (shape.reshape, shape.permute, shape.transpose, shape.move, shape.identity)
+)
+"""Operations that take positions, too."""

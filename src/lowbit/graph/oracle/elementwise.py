@@ -22,15 +22,19 @@ def rescale(node: Node, values: list[np.ndarray], types: list[TensorType], out: 
 
 
 def binary(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
-    """add, sub: the products rounded, then the sum.  mul: one exact product of integers, one multiplier."""
+    """add, sub, maximum, minimum: the products rounded, then the sum or the larger.  mul: one exact product of integers, one
+    multiplier."""
     if node.op == "mul":
         x, y = params_of(types[0]), params_of(types[1])
         factor = multiplier(x.scale.astype(np.float64) * y.scale.astype(np.float64), params_of(out).scale)
         f = (offsets(values[0], x).astype(np.int64) * offsets(values[1], y)).astype(np.float32) * factor
     else:
         left, right = (_scaled(q, t, out) for q, t in zip(values, types, strict=True))
-        f = left + right if node.op == "add" else left - right
+        f = _COMBINE[node.op](left, right)
     return to_integers(f, node, out)
+
+
+_COMBINE = {"add": np.add, "sub": np.subtract, "maximum": np.maximum, "minimum": np.minimum}
 
 
 def affine(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:

@@ -8,7 +8,7 @@ from lowbit.graph.ir import Node, TensorType
 from lowbit.graph.oracle.result import offsets, params_of, to_integers
 from lowbit.numerics import multiplier, quantize
 
-__all__ = ["avg_pool2d", "expand", "max_pool2d", "pad", "permute", "reshape", "slice_", "take"]
+__all__ = ["argmax", "avg_pool2d", "expand", "max_pool2d", "min_pool2d", "norm_pool2d", "pad", "permute", "reshape", "slice_", "take"]
 
 
 def _windows(x: np.ndarray, node: Node, reduce: np.ufunc) -> np.ndarray:
@@ -19,6 +19,24 @@ def _windows(x: np.ndarray, node: Node, reduce: np.ufunc) -> np.ndarray:
 
 def max_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
     return _windows(values[0], node, np.maximum)
+
+
+def min_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    return _windows(values[0], node, np.minimum)
+
+
+def norm_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    """f = f32(sqrt(f64(sum (q - z)^2))) * m, m = f32(s_x / s_out)."""
+    x = params_of(types[0])
+    acc = _windows(offsets(values[0], x).astype(np.int64) ** 2, node, np.add)
+    root = np.sqrt(acc.astype(np.float64)).astype(np.float32)
+    return to_integers(root * multiplier(x.scale, params_of(out).scale), node, out)
+
+
+def argmax(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    """The first position of the largest (``least``: smallest) value along an axis, int64; of floats the first NaN's."""
+    find = np.argmin if node.attrs["least"] else np.argmax
+    return np.asarray(find(values[0], node.attrs["axis"]), np.int64)
 
 
 def avg_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:

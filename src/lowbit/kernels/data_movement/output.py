@@ -1,4 +1,4 @@
-"""OutputSpec -> TensorIR: an activation into the user's dense float32 tensor."""
+"""OutputSpec -> TensorIR: an activation into the user's dense float32 tensor, positions into one of int64."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lowbit.kernels.data_movement.spec import OutputSpec
 from lowbit.kernels.data_movement.transpose import transposed
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.rows import row_position, spans
-from lowbit.kernels.vectors import LANES, load, operand, splat, store
+from lowbit.kernels.vectors import LANES, convert, load, operand, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -25,13 +25,16 @@ def build(spec: OutputSpec, target: Target) -> Any:
     extent = 1 + (src.n - 1) * sn + (src.h - 1) * sh + (src.w - 1) * sw + (src.c - 1) * sc
     dtype = TIR_DTYPE[src.dtype]
     side = 16 // ELEMENT_BYTES[src.dtype]  # of a square whose rows are 16-byte vectors
-    pointers = {"x": (dtype, src.elements), "s": ("float32", 3), "o": ("float32", extent)}
+    given = "int64" if dtype == "int32" else "float32"
+    pointers = {"x": (dtype, src.elements), "s": ("float32", 3), "o": (given, extent)}
 
     with kernel_function(spec.symbol(target.name), **pointers) as k:
 
         def real(value: Any, lanes: int) -> Any:
             if dtype == "float32":
                 return value
+            if dtype == "int32":
+                return convert(value, given, lanes)
             return operand(value, k.s[0], k.s[1], lanes) * splat(k.s[2], "float32", lanes)
 
         with TB.serial(k.lo, k.hi) as row:

@@ -58,7 +58,8 @@ class InputSpec(KernelSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSpec(KernelSpec):
-    """src -> the user's dense float32 tensor: x = v * s[2], s = [step, shift, scale]; f32 is copied."""
+    """src -> the user's dense float32 tensor: x = v * s[2], s = [step, shift, scale]; f32 is copied.  Positions (src i32) ->
+    the user's dense int64 tensor."""
 
     kind: ClassVar[str] = "output"
     src: Layout
@@ -70,7 +71,8 @@ class OutputSpec(KernelSpec):
 
     @property
     def label(self) -> str:
-        return "copy_output_f32" if self.src.dtype == "f32" else f"dequantize_{self.src.dtype}_f32"
+        copies = {"f32": "copy_output_f32", "i32": "copy_output_i64"}
+        return copies.get(self.src.dtype) or f"dequantize_{self.src.dtype}_f32"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""BinarySpec -> TensorIR: add, sub, mul, affine, rescale."""
+"""BinarySpec -> TensorIR: add, sub, maximum, minimum, mul, affine, rescale."""
 
 from __future__ import annotations
 
@@ -10,10 +10,25 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
 from lowbit.kernels.elementwise.spec import BinarySpec
 from lowbit.kernels.rows import channel_chunks, row_position
-from lowbit.kernels.vectors import LANES, between, fence, integer_result, load, load_channels, operand, splat, store
+from lowbit.kernels.vectors import (
+    LANES,
+    between,
+    fence,
+    integer_result,
+    larger,
+    load,
+    load_channels,
+    operand,
+    smaller,
+    splat,
+    store,
+)
 from lowbit.targets import Target
 
 __all__ = ["build"]
+
+
+_EXTREMES = {"maximum": larger, "minimum": smaller}
 
 
 def _float(spec: BinarySpec, s: Any, x: Any, r: Any, m: Any, a: Any) -> Any:
@@ -23,6 +38,8 @@ def _float(spec: BinarySpec, s: Any, x: Any, r: Any, m: Any, a: Any) -> Any:
         f = x - r
     elif spec.fn == "mul":
         f = x * r
+    elif spec.fn in _EXTREMES:
+        f = _EXTREMES[spec.fn](x, r, "float32")
     elif spec.fn == "affine":
         f = x * m + a
     else:
@@ -35,6 +52,9 @@ def _integer(spec: BinarySpec, s: Any, x: Any, r: Any, m: Any, a: Any) -> Any:
     if spec.fn in ("add", "sub"):  # of sub, r_mult carries the minus
         vr = operand(r, s[3], s[4])
         return fence(vx * splat(s[2], "float32")) + fence(vr * splat(s[5], "float32"))
+    if spec.fn in _EXTREMES:
+        vr = operand(r, s[3], s[4])
+        return _EXTREMES[spec.fn](vx * splat(s[2], "float32"), vr * splat(s[5], "float32"), "float32")
     if spec.fn == "mul":  # the float product of two exact integers rounds as f32(int product) does
         return vx * operand(r, s[3], s[4]) * splat(s[2], "float32")
     if spec.fn == "affine":

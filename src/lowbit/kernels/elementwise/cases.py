@@ -27,7 +27,7 @@ _SHAPES = {  # of the operands and the result
     "one_pixel": (Layout(1, 1, 1, 1, 16), Layout(1, 1, 1, 1, 16), Layout(1, 1, 1, 1, 16)),
 }
 _MIXED = (("u8", "u8", "u8"), ("i16", "u8", "u8"), ("u8", "i16", "i16"), ("i16", "i16", "u8"))
-_FUNCTIONS = ("add", "sub", "mul", "affine", "rescale")
+_FUNCTIONS = ("add", "sub", "maximum", "minimum", "mul", "affine", "rescale")
 
 
 def binary_cases(target: Target) -> Iterator[Case]:
@@ -37,13 +37,13 @@ def binary_cases(target: Target) -> Iterator[Case]:
     for fn, images, dtype in product(("add", "mul"), (1, 2), ("u8", "f32")):
         src, dst = Layout(2, 3, 5, 40, 48, dtype), Layout(2, 3, 5, 40, 48, dtype, *_HALO)
         yield _binary(f"{fn}/pixel{images}/{dtype}", fn, src, Layout(images, 1, 1, 40, 48, dtype), dst, broadcast="pixel")
-    for fn in ("add", "mul", "affine", "rescale"):
+    for fn in ("add", "maximum", "mul", "affine", "rescale"):
         src = Layout(1, 3, 4, 20, 32)
         yield _binary(f"{fn}/sign", fn, src, src, src, sign=True)
 
 
 def _binary(name: str, fn: str, src: Layout, other: Layout, dst: Layout, broadcast: str = "none", sign: bool = False) -> Case:
-    two, rng = fn in ("add", "sub", "mul"), np.random.default_rng(7)
+    two, rng = fn not in ("affine", "rescale"), np.random.default_rng(7)
     spec = BinarySpec(fn=fn, src=src, other=other if two else None, dst=dst, broadcast=broadcast, sign=sign)
     x, r = (random_values(rng, layout, 2 if sign else 256) for layout in (src, other))
     if dst.dtype == "f32":

@@ -12,6 +12,9 @@ from lowbit.kernels.integer_reference import integer_result, operand
 __all__ = ["binary", "lut", "unary"]
 
 
+_FLOAT = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "maximum": np.maximum, "minimum": np.minimum}
+
+
 def binary(
     spec: BinarySpec,
     s: np.ndarray,
@@ -26,11 +29,13 @@ def binary(
     if r is None:
         f = vx * w + b if spec.fn == "affine" else vx if spec.dst.dtype == "f32" else vx * s[2]
     elif spec.dst.dtype == "f32":
-        f = {"add": np.add, "sub": np.subtract, "mul": np.multiply}[spec.fn](x, r)
+        f = _FLOAT[spec.fn](x, r)
     else:
         vr = operand(r, s[3], s[4])
         if spec.fn == "mul":
             f = (vx.astype(np.int64) * vr.astype(np.int64)).astype(np.float32) * s[2]
+        elif spec.fn in ("maximum", "minimum"):
+            f = _FLOAT[spec.fn](vx * s[2], vr * s[5])
         else:  # of sub, s[5] is negative
             f = vx * s[2] + vr * s[5]
     if spec.dst.dtype == "f32":

@@ -13,14 +13,16 @@ __all__ = ["BinarySpec", "LutSpec", "UnarySpec"]
 
 @dataclass(frozen=True, kw_only=True)
 class BinarySpec(KernelSpec):
-    """Elementwise over all physical channels, ``fn`` in add, sub, mul, affine, rescale.
+    """Elementwise over all physical channels, ``fn`` in add, sub, maximum, minimum, mul, affine, rescale.
 
     integer: s = [x_step, x_shift, x_mult, r_step, r_shift, r_mult, lo, hi, zero]
       add: f = fence(vx * x_mult) + fence(vr * r_mult)   (sub: the caller negates r_mult)
+      maximum, minimum: f = the larger or the smaller of vx * x_mult and vr * r_mult
       mul: f = f32(int32(vx) * int32(vr)) * x_mult
       rescale: f = vx * x_mult
       affine: f = fence(vx * m[c]) + a[c], with m = w (float32[stride]) and a = b (float32[stride])
-    float (dst f32): s = [lo, hi]; add, mul; affine: x * w[c] + b[c]; rescale: x; all clamped to [lo, hi].
+    float (dst f32): s = [lo, hi]; add, mul, maximum (NaN where either is); affine: x * w[c] + b[c]; rescale: x; all
+      clamped to [lo, hi].
     ``broadcast``: "none", or "pixel": r has h = w = 1 and n in (1, dst.n), applied to every pixel.
     Mixed dtypes allowed per operand (u8 / i16).  units = rows (n * h).
     """

@@ -15,15 +15,17 @@ __all__ = ["PoolSpec"]
 class PoolSpec(KernelSpec):
     """Pooling over explicit windows: t = [y0[h] | y1[h] | x0[w] | x1[w]] (half-open, within src).
 
-    max: stored maximum, dst dtype = src dtype.   (quantized tensors keep their parameters)
+    max, min: stored maximum or minimum, dst dtype = src dtype.   (quantized tensors keep their parameters)
     avg: integer  f = f32(sum of stored * step + shift, exact) * m,  s = [step, shift, lo, hi, zero | m[h*w]]
          float    f = (sum of x) * m,  s = [m[h*w]]
+    norm: integer  f = f32(sqrt(f64(sum of (stored * step + shift)^2))) * m,  s = [step, shift, lo, hi, zero | m], exact to 2^53
+         float    f = f32(sqrt(sum of f64(x)^2)),  s = []
     ``wide``: the sum is float64 (integers: exact up to 2^53), else int32 or float32.
     units = output rows (n * h).
     """
 
     kind: ClassVar[str] = "pool"
-    fn: str  # "max" or "avg"
+    fn: str  # "max", "min", "avg" or "norm"
     src: Layout
     dst: Layout
     sign: bool = False

@@ -12,7 +12,7 @@ from lowbit.frontend.arguments import Arguments
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call
 from lowbit.frontend.handlers.dispatch import handled
-from lowbit.frontend.handlers.table import HANDLERS
+from lowbit.frontend.handlers.table import HANDLERS, POSITIONS
 from lowbit.frontend.refusals import instead
 
 __all__ = ["Aten", "Place"]
@@ -57,7 +57,8 @@ class Aten:
         call = self.call(name, [tuple(each.shape) for each in results], Arguments(values, defaults), results[0].dtype)
         if name not in HANDLERS:
             call.refuse(instead(call) or "lowbit cannot compile this operation")
-        if results[0].dtype != torch.float32:
+        positions = name in POSITIONS or any(map(self.builder.positions, call.args.peek()))
+        if results[0].dtype != torch.float32 and not (positions and results[0].dtype == torch.int64):
             call.refuse(f"it gives {results[0].dtype}; activations are float32 until lowbit quantizes them")
         result = handled(self.builder, call)
         return result[0] if isinstance(result, tuple) and not isinstance(empty, (list, tuple)) else result
@@ -95,7 +96,8 @@ class Aten:
         if isinstance(value, (list, tuple)):
             return [self._empty(each) for each in value]
         if isinstance(value, str):
-            return torch.empty(self.builder.shape(value), device="meta")
+            dtype = torch.int64 if self.builder.positions(value) else torch.float32
+            return torch.empty(self.builder.shape(value), dtype=dtype, device="meta")
         return value.to("meta") if isinstance(value, torch.Tensor) else value
 
 

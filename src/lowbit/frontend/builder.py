@@ -36,7 +36,7 @@ class Builder:
 
     def positions(self, value: Value) -> bool:
         """Whether ``value`` holds positions (int64) instead of real numbers."""
-        return isinstance(value, str) and self.types[value].dtype == "int64"
+        return isinstance(value, str) and value in self.types and self.types[value].dtype == "int64"
 
     def add_input(self, name: str, shape: Sequence[int]) -> str:
         name = self._unique(name)

@@ -17,7 +17,7 @@ from lowbit.frontend.arguments import Arguments
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, bind, operation, schema_of, source_line
 from lowbit.frontend.handlers.dispatch import handled
-from lowbit.frontend.handlers.table import HANDLERS, MOVED, POSITIONS
+from lowbit.frontend.handlers.table import HANDLERS, POSITIONS
 from lowbit.frontend.memory import Memory, shares_memory
 from lowbit.frontend.parameters import check_parameters
 from lowbit.frontend.refusals import instead
@@ -212,7 +212,7 @@ class _Walk:
     def _gives_what_is_held(self, call: Call) -> bool:
         """float32; positions; or float64 that float32 stands for."""
         if call.dtype == torch.int64:
-            return call.op in POSITIONS or call.op in MOVED
+            return call.op in POSITIONS or any(map(self.builder.positions, call.args.peek()))  # which is refused where it must
         return call.dtype == torch.float32 or (call.dtype == torch.float64 and call.op in _WIDENED)
 
     def _reader(self, other: dict[fx.Node, Any]) -> Callable[[fx.Node], Any]:

@@ -8,7 +8,19 @@ from lowbit.graph.ir import Node, TensorType
 from lowbit.graph.oracle.result import offsets, params_of, to_integers
 from lowbit.numerics import multiplier, quantize
 
-__all__ = ["argmax", "avg_pool2d", "expand", "max_pool2d", "min_pool2d", "norm_pool2d", "pad", "permute", "reshape", "slice_", "take"]
+__all__ = [
+    "argmax",
+    "avg_pool2d",
+    "expand",
+    "max_pool2d",
+    "min_pool2d",
+    "norm_pool2d",
+    "pad",
+    "permute",
+    "reshape",
+    "slice_",
+    "take",
+]
 
 
 def _windows(x: np.ndarray, node: Node, reduce: np.ufunc) -> np.ndarray:

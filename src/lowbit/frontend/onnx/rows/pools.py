@@ -10,7 +10,7 @@ from lowbit.frontend.handlers.pooling import pooled
 from lowbit.frontend.onnx.node import OnnxNode
 from lowbit.frontend.onnx.rows.layers import pads
 
-__all__ = ["arg", "global_pool", "pool", "reduce", "reduce_l2"]
+__all__ = ["arg", "global_pool", "length", "pool", "reduce"]
 
 
 def pool(op: str) -> Callable[[OnnxNode], Value]:
@@ -67,14 +67,18 @@ def reduce(op: str) -> Callable[[OnnxNode], Value]:
     return row
 
 
-def reduce_l2(n: OnnxNode) -> Value:
-    """sqrt(sum x^2)."""
-    axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
-    return n.aten("linalg_vector_norm", n.value(0), 2, list(axes or range(len(n.shape()))), keep)
+def length(order: int) -> Callable[[OnnxNode], Value]:
+    """(sum |x|^order)^(1 / order)."""
+
+    def row(n: OnnxNode) -> Value:
+        axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
+        return n.aten("linalg_vector_norm", n.value(0), order, list(axes or range(len(n.shape()))), keep)
+
+    return row
 
 
 def arg(op: str) -> Callable[[OnnxNode], Value]:
-    """Position of the largest value along an axis, the first of several."""
+    """Position of the largest or smallest value along an axis, the first of several."""
 
     def row(n: OnnxNode) -> Value:
         if n.attribute("select_last_index", 0):

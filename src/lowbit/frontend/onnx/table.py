@@ -87,6 +87,7 @@ ROWS: dict[str, Row] = {
     "ReduceL2": pools.length(2),
     "ArgMax": pools.arg("argmax"),
     "ArgMin": pools.arg("argmin"),
+    "TopK": pools.top,
     "Concat": moves.concat,
     "Split": moves.split,
     "Slice": moves.slice_,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from lowbit.frontend.call import Value
 from lowbit.frontend.handlers.operands import activation
@@ -10,7 +11,7 @@ from lowbit.frontend.handlers.pooling import pooled
 from lowbit.frontend.onnx.node import OnnxNode
 from lowbit.frontend.onnx.rows.layers import pads
 
-__all__ = ["arg", "global_pool", "length", "pool", "reduce"]
+__all__ = ["arg", "global_pool", "length", "pool", "reduce", "top"]
 
 
 def pool(op: str) -> Callable[[OnnxNode], Value]:
@@ -86,3 +87,10 @@ def arg(op: str) -> Callable[[OnnxNode], Value]:
         return n.aten(op, n.value(0), n.axis(), bool(n.attribute("keepdims", 1)))
 
     return row
+
+
+def top(n: OnnxNode) -> Any:
+    """The k largest or smallest along an axis, and where they are; k is an attribute at first, an input later."""
+    k = n.given("k", 1)
+    count = int(k if isinstance(k, int) else k[0])
+    return n.aten("topk", n.value(0), count, n.axis("axis", -1), bool(n.attribute("largest", 1)), bool(n.attribute("sorted", 1)))

@@ -87,3 +87,9 @@ def test_the_readme_has_few_figures() -> None:
     """Long tables are in docs/."""
     rows = re.findall(r"^\| (?!network|---)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(rows) == 5
+
+
+def test_the_page_of_the_api_is_what_the_docstrings_say() -> None:
+    from benchmarks.api_page import PAGE, api_page
+
+    assert PAGE.read_text() == api_page(), "run make docs"

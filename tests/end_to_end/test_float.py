@@ -113,6 +113,30 @@ def _softmax(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> Tens
     return _of(graph, node, *x) * (torch.expm1(4 * worst) + (count + 4 * ULPS + 2 * float(abs(x[0]).max())) * U) + TINY
 
 
+def _normalized(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> Tensor:
+    """(x - mean) / root * w + b.  With |e| at most E: the difference moves by 2 E, the root by at most the length of the errors,
+    2 E again (sqrt n of it where squares are added up).  Statistics in float64, four float32 roundings a value."""
+    attrs, axis = node.attrs, node.attrs["axis"]
+    shape, groups = x[0].shape, attrs["groups"]
+    split = (*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+    over = tuple(range(axis + 1, len(split))) if attrs["spatial"] else (axis + 1,)
+    worst = e[0].reshape(split).amax(over, keepdim=True)
+    real = x[0].reshape(split)
+    real = real - real.mean(over, keepdim=True) if attrs["centred"] else real
+    count = int(np.prod([split[d] for d in over]))
+    spread = 2 * worst * (1 if attrs["mean"] else count**0.5)
+    root = torch.sqrt((real * real).sum(over, keepdim=True) / (count if attrs["mean"] else 1) + attrs["eps"]).clamp_min(
+        attrs["floor"]
+    )
+    near = (root - spread).clamp_min(max(attrs["eps"] ** 0.5, attrs["floor"]))
+    unit = (abs(real) + 2 * worst) / near
+    moved = (2 * worst / near + abs(real) / root * spread / near + 8 * U * unit).reshape(shape)
+    per_channel = [-1 if d == axis else 1 for d in range(len(shape))]
+    weight, bias = (abs(value).reshape(per_channel) for value in x[1:])
+    level = U * abs(x[0]).max() / near.expand(split).reshape(shape)  # of the mean, which may be larger than what is left
+    return (moved + level) * weight + 4 * U * (unit.reshape(shape) * weight + bias)
+
+
 BOUND: dict[str, Callable[[Graph, Node, list[Tensor], list[Tensor]], Tensor]] = {
     "add": _sum,
     "affine": _affine,
@@ -121,6 +145,7 @@ BOUND: dict[str, Callable[[Graph, Node, list[Tensor], list[Tensor]], Tensor]] = 
     "linear": _layer,
     "maximum": lambda graph, node, x, e: torch.maximum(*e),
     "minimum": lambda graph, node, x, e: torch.maximum(*e),
+    "normalize": _normalized,
     "norm_pool2d": lambda graph, node, x, e: _of(graph, node, e[0]) + gamma(4) * _of(graph, node, abs(x[0]) + e[0]),
     "argmax": lambda graph, node, x, e: torch.zeros(()),  # no two values of the cases are that near
     "mul": _product,

@@ -73,16 +73,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         (1, 1, 8, 20),
         r"nn.LSTM .*in rnn .*recurrent layers",
     ),
-    "group norm": (
-        lambda: nn.Sequential(Standardised(3, 4, 3), nn.GroupNorm(2, 4)),
-        (1, 3, 8, 8),
-        "nn.GroupNorm .*in 1: .*batch norm",
-    ),
-    "instance norm": (
-        lambda: nn.Sequential(A, nn.InstanceNorm2d(4, affine=True)),
-        (1, 3, 8, 8),
-        "nn.InstanceNorm2d .*in 1: .*batch norm",
-    ),
     "response norm": (
         lambda: nn.Sequential(A, nn.LocalResponseNorm(3)),
         (1, 3, 8, 8),

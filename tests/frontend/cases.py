@@ -139,6 +139,51 @@ _function("act_pointwise", lambda x: torch.exp(x) + torch.abs(x) + torch.sqrt(to
 _case("act_before_pool", lambda: nn.Sequential(nn.Conv2d(6, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.ReLU(), nn.Linear(80, 3)))
 _case("act_reused", lambda: Lambda(lambda self, x: self.r(self.c(self.r(self.c(x)))), c=nn.Conv2d(6, 6, 1), r=nn.ReLU()))
 
+
+# Normalisation by statistics of the values
+def _uneven(module: nn.Module) -> nn.Module:
+    """Weights and biases unlike the initial ones."""
+    for parameter in module.parameters():
+        if parameter.dim() == 1:
+            nn.init.uniform_(parameter, 0.5, 1.5)
+    return module
+
+
+_case(
+    "norm_group",
+    lambda: _uneven(nn.Sequential(nn.Conv2d(6, 12, 3), nn.GroupNorm(4, 12), nn.ReLU(), nn.GroupNorm(1, 12, affine=False))),
+)
+_case("norm_group_of_vectors", lambda: _uneven(nn.Sequential(nn.Flatten(1), nn.Linear(36, 20), nn.GroupNorm(5, 20))), (3, 6, 6))
+_case("norm_group_1d", lambda: _uneven(nn.Sequential(nn.Conv1d(6, 9, 3), nn.GroupNorm(3, 9))), (2, 6, 17))
+_case(
+    "norm_instance", lambda: _uneven(nn.Sequential(nn.Conv2d(6, 5, 3), nn.InstanceNorm2d(5, affine=True), nn.InstanceNorm2d(5)))
+)
+_case("norm_instance_1d", lambda: nn.Sequential(nn.Conv1d(6, 9, 3), nn.InstanceNorm1d(9)), (2, 6, 17))
+_case("norm_instance_tracked", lambda: _uneven(nn.InstanceNorm2d(6, affine=True, track_running_stats=True)))
+_case(
+    "norm_layer_last", lambda: _uneven(nn.Sequential(nn.Linear(13, 20), nn.LayerNorm(20), nn.LayerNorm((11, 20)), nn.RMSNorm(20)))
+)
+_case(
+    "norm_layer_pictures",
+    lambda: _uneven(nn.Sequential(nn.LayerNorm((6, 11, 13)), nn.LayerNorm((6, 11, 13), elementwise_affine=False))),
+)
+_case(
+    "norm_layer_vectors",
+    lambda: _uneven(nn.Sequential(nn.Flatten(1), nn.Linear(36, 20), nn.LayerNorm(20, bias=False))),
+    (3, 6, 6),
+)
+_case(
+    "norm_layer_channels_first",
+    lambda: _uneven(Lambda(lambda self, x: self.n(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) + x, n=nn.LayerNorm(6))),
+)
+_function(
+    "norm_far_from_zero", lambda x: (F.group_norm(x + 30, 2), F.layer_norm(3 * x - 50, (13,)), F.instance_norm(x * 0.01 + 1))
+)
+_function(
+    "norm_of_equal_values",
+    lambda x: (F.group_norm(x.clamp(min=4), 3), F.layer_norm(x.mean(1, keepdim=True).expand(x.shape), (6, 11, 13))),
+)
+
 # Larger and smaller
 _function("extremes_of_two", lambda x, y: (torch.maximum(x, y).relu(), torch.min(x, 2 * y), torch.max(x, y[:, :1])), IMAGE, IMAGE)
 _function(

@@ -49,12 +49,6 @@ def test_nothing_is_both_compiled_and_refused() -> None:
 # What to write instead: refused and accepted spelling, with the same values
 
 
-def _group_norm_by_hand(x: Tensor) -> Tensor:
-    y = x.reshape(2, 2, 72)
-    y = y - y.mean(2, keepdim=True)
-    return (y / torch.sqrt((y * y).mean(2, keepdim=True) + 1e-5)).reshape(2, 4, 6, 6)
-
-
 def _variance_by_hand(x: Tensor) -> Tensor:
     return ((x - x.mean((2, 3), keepdim=True)) ** 2).mean((2, 3))
 
@@ -65,7 +59,6 @@ _POWERS = torch.linspace(2.5, 3.5, 4).reshape(4, 1, 1)
 _NEAR = torch.tensor([[float(abs(i - j) <= 1) / 3 for j in range(4)] for i in range(4)])[:, :, None, None]
 
 REWRITTEN: dict[str, tuple[Function, Function]] = {
-    "norm out with mean, sub, mul, sqrt": (lambda x: F.group_norm(x, 2), _group_norm_by_hand),
     r"\*\* 2\).mean\(axes\) is the variance": (lambda x: x.var((2, 3), unbiased=False), _variance_by_hand),
     r"write torch.maximum\(a, b\)": (lambda x: torch.fmax(x, 2 * x), lambda x: torch.maximum(x, 2 * x)),
     r"write torch.minimum\(a, b\)": (lambda x: torch.fmin(x, 2 * x), lambda x: torch.minimum(x, 2 * x)),
@@ -114,8 +107,6 @@ def _write(x: Tensor) -> Tensor:
 WORDS: dict[str, Callable[[Tensor], Any]] = {
     r"norm .*of order 3.0; supported are 2, 1, inf and -inf": lambda x: torch.norm(x, 3, 1),
     r"local_response_norm \(aten.avg_pool3d": lambda x: F.local_response_norm(x, 3),
-    r"layer_norm .* batch norm \(nn.BatchNorm2d\)": lambda x: F.layer_norm(x, (6,)),
-    r"instance_norm .* batch norm": lambda x: F.instance_norm(x),
     r"log_softmax .* drop it: end the network with softmax": lambda x: F.log_softmax(x, 1),
     r"argsort .*torch.int64.* return the values before it \(logits\)": lambda x: (x, x.argsort(1)),
     r"topk .*k = 2; supported is k = 1": lambda x: torch.topk(x, 2, 1)[0],
@@ -155,9 +146,6 @@ LAYERS: dict[str, nn.Module] = {
     "nn.LSTM (aten.lstm.input) in inner.0 ": nn.LSTM(6, 5),
     "nn.GRU (aten.gru.input) in inner.0 ": nn.GRU(6, 5),
     "nn.LocalResponseNorm (aten.avg_pool3d.default) in inner.0 ": nn.LocalResponseNorm(3),
-    "nn.GroupNorm (aten.group_norm.default) in inner.0 ": nn.GroupNorm(2, 4),
-    "nn.LayerNorm (aten.layer_norm.default) in inner.0 ": nn.LayerNorm((4, 6, 6)),
-    "nn.InstanceNorm2d (aten.instance_norm.default) in inner.0 ": nn.InstanceNorm2d(4),
     "nn.ConvTranspose2d (aten.conv_transpose2d.input) in inner.0 ": nn.ConvTranspose2d(4, 2, 2, 2),
     "nn.MultiheadAttention (aten.": nn.MultiheadAttention(6, 2),
     "nn.LogSoftmax (aten.log_softmax.int) in inner.0 ": nn.LogSoftmax(1),

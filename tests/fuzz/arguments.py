@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -130,6 +131,8 @@ def _of_channels(u: Unbound, argument: Any) -> Any:
     """One number a channel, or None where that is allowed."""
     if "Optional" in str(argument.type) and u.draws.chance(30):
         return None
+    if "normalized_shape" in u.values or u.operation == "native_layer_norm":
+        return draw_recipe(u.draws, u.values["normalized_shape"], ("normal", "uniform", "steps"))
     return draw_recipe(u.draws, (u.shape[1] if u.rank > 1 else 1,), ("normal", "uniform", "steps"))
 
 
@@ -394,6 +397,16 @@ def _among(*options: Any) -> Rule:
     return lambda u, argument: u.draws.choose(options)
 
 
+def _last_axes(u: Unbound, argument: Any) -> Any:
+    """What a layer norm is taken over."""
+    return list(u.shape[u.draws.choose((-1, -1, -2, 0, 1)) :] or u.shape)
+
+
+def _group_count(u: Unbound, argument: Any) -> Any:
+    channels = u.shape[1] if u.rank > 1 else 1
+    return u.draws.choose([g for g in range(1, channels + 1) if channels % g == 0])
+
+
 def _k(u: Unbound, argument: Any) -> Any:
     """How many of the largest, or quarter turns."""
     return 1 if u.operation == "topk" else u.draws.choose((1, 2, 3, -1, 0))
@@ -432,6 +445,10 @@ RULES: dict[str, Rule] = {
     "exponential_average_factor": _always(0.1), "train": _always(False), "p": _p, "cudnn_enabled": _always(False),
     "transposed": _always(False), "half_to_float": _always(False), "implicit": _always(False), "scale": _among(1, 1, 1, 2),
     "input_scale": _among(1, 1, 1, 2), "divisor_override": _among(None, None, 1, 7), "layout": _always(None), "ord": _p, "k": _k,
+    "normalized_shape": _last_axes, "num_groups": _group_count, "group": _group_count, "N": lambda u, argument: u.shape[0],
+    "C": lambda u, argument: u.shape[1], "HxW": lambda u, argument: prod(u.shape[2:]),
+    "use_input_stats": _among(True, True, False),
+    "cudnn_enable": _always(False),
     "shifts": lambda u, argument: [u.draws.integer(-4, 4) for _ in range(u.draws.choose((1, 1, 2)))],
     "scale_factors": _scale_factors, "scales": _scale_factors, "scales_d": _scale_factors, "scales_h": _scale_factors,
     "scales_w": _scale_factors, "align_corners": _among(False, True),

@@ -194,6 +194,23 @@ def _softmax(s: Sketch) -> None:
     s.node("softmax", x, axis=s.draws.integer(0, len(s.shape(x)) - 1))
 
 
+def _normalize(s: Sketch) -> None:
+    if s.draws.chance(50):
+        x, axis, spatial = s.image(), 1, True
+        groups = s.draws.choose([g for g in range(1, s.shape(x)[1] + 1) if s.shape(x)[1] % g == 0])
+    else:
+        x, spatial, groups = s.pick(lambda shape: len(shape) >= 1), False, 1
+        axis = s.draws.integer(0, len(s.shape(x)) - 1)
+    c = (s.shape(x)[axis],)
+    ways = (("centred", "mean"), ("centred", "mean"), ("mean",), ())
+    way = s.draws.choose(ways)
+    attrs = {"axis": axis, "groups": groups, "spatial": spatial, "centred": "centred" in way, "mean": "mean" in way}
+    small = (
+        {"eps": s.draws.choose((1e-5, 1e-3, 0.5)), "floor": 0.0} if way else {"eps": 0.0, "floor": s.draws.choose((1e-12, 0.5))}
+    )
+    s.node("normalize", x, s.tensor(c), s.tensor(c), **attrs, **small)
+
+
 def _binary(op: str) -> Callable[[Sketch], None]:
     def draw(s: Sketch) -> None:
         x = s.pick()
@@ -329,6 +346,7 @@ DRAWERS: dict[str, Callable[[Sketch], None]] = {
     "clamp": _clamp,
     "unary": _unary,
     "softmax": _softmax,
+    "normalize": _normalize,
     "add": _binary("add"),
     "sub": _binary("sub"),
     "mul": _binary("mul"),

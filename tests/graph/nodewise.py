@@ -21,6 +21,8 @@ def real(graph: Graph, node: Node, name: str, value: np.ndarray) -> np.ndarray:
     if name in graph.constants and node.op in ("conv2d", "linear"):
         x, w = (graph.types[n].quant for n in node.inputs[:2])
         return value.astype(np.float64) * (float(x.scale) * w.scale.astype(np.float64))
+    if name in graph.constants and node.op == "normalize":
+        return value.astype(np.float64) * float(graph.types[node.name].quant.scale)
     if name in graph.constants and node.op == "affine":
         out = float(graph.types[node.name].quant.scale)
         unit = out / float(graph.types[node.inputs[0]].quant.scale) if name == node.inputs[1] else out

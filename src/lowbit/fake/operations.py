@@ -18,6 +18,7 @@ from torch import Tensor
 from lowbit.fake.grid import Grid, Sum, Term, finish
 from lowbit.fake.straight_through import instead, round_, sign
 from lowbit.frontend import windows
+from lowbit.frontend.evaluation import compute
 from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Node
 from lowbit.graph.bounds import span
@@ -120,6 +121,37 @@ def affine(site: Site, values: Sequence[Tensor]) -> Sum:
     scale, shift = (value.reshape(shape).double() * held.made_with for value in values[1:])
     one = torch.ones((), device=values[0].device)
     return Sum((Term(x.offsets(values[0]), scale * (x.scale.double() / x.made_with)), Term(one, shift)))
+
+
+def normalize(site: Site, values: Sequence[Tensor]) -> Sum:
+    """Exact sums in int64, the variance in float64 from them, three float32 steps a value (graph/oracle/normalization.py).  The
+    graph's constants hold the scale of the result it was made with."""
+    x, held, attrs = _grid(site.grids[0]), _grid(site.out), site.node.attrs
+    axis, groups, shape = attrs["axis"], attrs["groups"], values[0].shape
+    per_channel = [-1 if d == axis else 1 for d in range(len(shape))]
+    with torch.no_grad():
+        v = x.offsets(values[0]).long().reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+        over = tuple(range(axis + 1, v.dim())) if attrs["spatial"] else (axis + 1,)
+        n = math.prod(v.shape[d] for d in over)
+        s1, s2 = v.sum(over, keepdim=True), (v * v).sum(over, keepdim=True)
+        whole = s1.div(n, rounding_mode="floor") if attrs["centred"] else torch.zeros_like(s1)
+        rest = s1 - n * whole if attrs["centred"] else torch.zeros_like(s1)
+        real = rest.double()
+        variance = (s2 - 2 * whole * s1 + n * whole * whole).double() - real * real / float(n)
+        spread = torch.where(variance > 0, variance / float(n) if attrs["mean"] else variance, 1.0)
+        scale = x.scale.double()
+        root = torch.sqrt(spread + attrs["eps"] / (scale * scale))
+        inverse = (1.0 / torch.maximum(root, attrs["floor"] / scale)).float() * (variance > 0)
+        part = (real / float(n)).float()
+        moved = ((v - whole).float() - part).reshape(shape)
+        inverse = inverse.expand(v.shape).reshape(shape)
+    if torch.is_grad_enabled() and values[0].requires_grad:
+        ones, zeros = (torch.full((shape[axis],), number, device=moved.device) for number in (1.0, 0.0))
+        smooth = compute(site.node, site.shape, x.offsets(values[0]) * x.scale, ones, zeros)
+        moved = instead(torch.where(inverse > 0, smooth / torch.where(inverse > 0, inverse, 1.0), 0.0), moved)
+    weight, bias = (value.reshape(per_channel) for value in values[1:])
+    one = torch.ones((), device=moved.device)
+    return Sum((Term(moved, (inverse * weight).double() * held.made_with), Term(one, bias.double() * held.made_with)))
 
 
 def norm_pool2d(site: Site, values: Sequence[Tensor]) -> Sum:
@@ -243,6 +275,7 @@ OPERATIONS: dict[str, Operation] = {
     "minimum": lambda site, values: Sum(add(site, values).terms, torch.minimum),
     "mul": mul,
     "norm_pool2d": norm_pool2d,
+    "normalize": normalize,
     "pad": _pad,
     "permute": lambda site, values: values[0].permute(site.node.attrs["dims"]),
     "quantize": to_quantized,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -140,6 +141,26 @@ def _unary(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     return each(lambda row: POINTWISE[node.attrs["fn"]](row, **extra), x)
 
 
+def _normalize(node: Node, _: Shape, each: Each, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Statistics in float64, as the kernels take them."""
+    attrs = node.attrs
+    axis, groups = attrs["axis"], attrs["groups"]
+    per_channel = [-1 if d == axis else 1 for d in range(x.dim())]
+
+    def one(row: Tensor) -> Tensor:
+        split = row.reshape(*row.shape[:axis], groups, row.shape[axis] // groups, *row.shape[axis + 1 :])
+        over = tuple(range(axis + 1, split.dim())) if attrs["spatial"] else (axis + 1,)
+        real = split.double()
+        if attrs["centred"]:
+            real = real - real.mean(over, keepdim=True)
+        squares = (real * real).sum(over, keepdim=True)
+        count = math.prod(split.shape[d] for d in over) if attrs["mean"] else 1
+        root = torch.sqrt(squares / count + attrs["eps"]).clamp_min(attrs["floor"])
+        return (real / root).reshape(row.shape).to(row.dtype) * weight.reshape(per_channel) + bias.reshape(per_channel)
+
+    return one(x) if axis == 0 else each(one, x)
+
+
 def _softmax(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     axis = node.attrs["axis"]
     return torch.softmax(x, axis) if axis == 0 else each(lambda row: torch.softmax(row, axis), x)
@@ -174,6 +195,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "clamp": lambda node, _, each, x: _finish(node, x.clone()),
     "unary": _unary,
     "softmax": _softmax,
+    "normalize": _normalize,
     "add": lambda node, _, each, x, y: _finish(node, x + y),
     "sub": lambda node, _, each, x, y: _finish(node, x - y),
     "mul": lambda node, _, each, x, y: _finish(node, x * y),

@@ -10,12 +10,6 @@ _ENLARGE = "enlarging is supported only as pixel_shuffle(r), behind a conv2d wit
 
 _ROWS = (
     (
-        "its statistics are taken from each input; use batch norm (nn.BatchNorm2d), whose statistics are fixed, "
-        "or write the norm out with mean, sub, mul, sqrt and div",
-        "GroupNorm LayerNorm InstanceNorm1d InstanceNorm2d InstanceNorm3d RMSNorm group_norm layer_norm instance_norm "
-        "rms_norm native_group_norm native_layer_norm",
-    ),
-    (
         "write it out as x / (k + alpha * F.conv2d(x * x, band)) ** beta, band a constant of 1 / size where the channels are "
         "near, 0 elsewhere; or train with batch norm (nn.BatchNorm2d) instead",
         "LocalResponseNorm local_response_norm",

@@ -5,6 +5,7 @@ Bounds follow from shapes and types; where those do not suffice, from the weight
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -124,6 +125,17 @@ def _norm_pool(graph: Graph, node: Node) -> float:
     return float(rows * columns) ** 0.5 * span(x) * (s_x / s_out)
 
 
+def _normalize(graph: Graph, node: Node) -> float:
+    """|v - mean| <= sqrt(var), so a value without weight and shift is at most sqrt(d) (d = n, or 1 of lengths)."""
+    x, shape, attrs = params_of(graph.types[node.inputs[0]]), graph.types[node.name].shape, node.attrs
+    behind = shape[attrs["axis"] + 1 :] if attrs["spatial"] else ()
+    count = math.prod((shape[attrs["axis"]] // attrs["groups"], *behind))
+    advice = "give this value fewer bits, or its groups fewer elements"
+    require(_where(node), "sums of squares over a group", count * span(x) ** 2, "float64", advice)
+    weight, bias = (np.abs(graph.constants[name].astype(np.float64)).max(initial=0) for name in node.inputs[1:])
+    return float((2.0 * count if attrs["mean"] else 1.0) ** 0.5 * weight + bias)
+
+
 def _softmax(graph: Graph, node: Node) -> float:
     entry = int(graph.constants[node.inputs[1]].max(initial=0))
     largest = entry * graph.types[node.name].shape[node.attrs["axis"]]
@@ -143,6 +155,7 @@ _LARGEST: dict[str, Callable[[Graph, Node], float]] = {
     "minimum": _binary,
     "mul": _binary,
     "norm_pool2d": _norm_pool,
+    "normalize": _normalize,
     "softmax": _softmax,
     "sub": _binary,
 }

@@ -9,7 +9,7 @@ import numpy as np
 from lowbit.errors import GraphError, InputError
 from lowbit.graph.ir import Graph, Node, TensorType
 from lowbit.graph.ops import PASS_THROUGH, POSITIONS
-from lowbit.graph.oracle import elementwise, layers, selection
+from lowbit.graph.oracle import elementwise, layers, normalization, selection
 
 __all__ = ["interpret"]
 
@@ -31,6 +31,7 @@ _INTEGER: dict[str, _Run] = {
     "min_pool2d": selection.min_pool2d,
     "minimum": elementwise.binary,
     "mul": elementwise.binary,
+    "normalize": normalization.normalize,
     "norm_pool2d": selection.norm_pool2d,
     "pad": selection.pad,
     "permute": selection.permute,

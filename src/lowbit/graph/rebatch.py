@@ -13,7 +13,7 @@ from lowbit.graph.verify import verify
 __all__ = ["mixes_rows", "rebatch"]
 
 _SHAPED = ("expand", "reshape")  # operations whose attribute ``shape`` is that of the result
-_ALONG_AN_AXIS = ("argmax", "concat", "softmax")
+_ALONG_AN_AXIS = ("argmax", "concat", "normalize", "softmax")
 
 
 def mixes_rows(graph: Graph) -> str:

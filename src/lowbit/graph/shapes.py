@@ -16,6 +16,7 @@ __all__ = [
     "conv2d_shape",
     "expand_shape",
     "linear_shape",
+    "normalize_shape",
     "pad_shape",
     "permute_shape",
     "pool_shape",
@@ -96,6 +97,22 @@ def softmax_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
     axis = node.attrs["axis"]
     _require(0 <= axis < len(inputs[0]), f"axis {axis} of a tensor of shape {inputs[0]}")
     return inputs[0]
+
+
+def normalize_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    """Statistics over groups of one axis, and with ``spatial`` over all behind it (of a picture)."""
+    (x, *parameters), attrs = inputs, node.attrs
+    axis, groups = attrs["axis"], attrs["groups"]
+    _require(0 <= axis < len(x), f"axis {axis} of a tensor of shape {x}")
+    _require(groups >= 1 and x[axis] % groups == 0, f"{x[axis]} channels in {groups} groups")
+    _require(
+        (len(x), axis) == (4, 1) if attrs["spatial"] else groups == 1,
+        f"spatial is for axis 1 of NCHW, groups are for it; x is {x}",
+    )
+    _require(attrs["eps"] >= 0 and attrs["floor"] >= 0, f"eps {attrs['eps']} and floor {attrs['floor']} must not be negative")
+    for shape in parameters:
+        _require(shape == (x[axis],), f"parameter of shape {shape}, expected {(x[axis],)}")
+    return x
 
 
 def broadcast_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:

@@ -11,7 +11,7 @@ from lowbit.numerics import QType
 
 __all__ = ["verify"]
 
-_CLAMPING = ("conv2d", "linear", "affine", "clamp", *BINARY, "concat", "avg_pool2d", "norm_pool2d", "softmax")
+_CLAMPING = ("conv2d", "linear", "affine", "clamp", *BINARY, "concat", "avg_pool2d", "norm_pool2d", "normalize", "softmax")
 
 
 def verify(graph: Graph) -> Graph:

@@ -21,7 +21,14 @@ __all__ = ["ARGUMENTS", "SCRATCH", "TIR_DTYPE", "KernelFrame", "around_function"
 ARGUMENTS = ("x", "r", "w", "b", "s", "t", "o")
 SCRATCH = "m"
 
-TIR_DTYPE = {"u8": "uint8", "i16": "int16", "i32": "int32", "f32": "float32", "bits": "uint8"}  # of Layout.dtype
+TIR_DTYPE = {
+    "u8": "uint8",
+    "i16": "int16",
+    "i32": "int32",
+    "f32": "float32",
+    "f64": "float64",
+    "bits": "uint8",
+}  # of Layout.dtype
 _DEFAULTS = {"x": "uint8", "r": "uint8", "w": "int8", "b": "int32", "s": "float32", "t": "int32", "o": "uint8"}
 
 

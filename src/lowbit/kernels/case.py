@@ -12,8 +12,15 @@ from lowbit.kernels.spec import KernelSpec
 
 __all__ = ["NUMPY", "Case", "blank", "inner", "physical", "place", "random_values", "results"]
 
-NUMPY = {"u8": np.uint8, "i16": np.int16, "i32": np.int32, "f32": np.float32, "bits": np.uint8}  # of Layout.dtype
-_JUNK = {"u8": 0xA7, "i16": -21555, "i32": -1515870811, "f32": 1e30, "bits": 0x5A}
+NUMPY = {
+    "u8": np.uint8,
+    "i16": np.int16,
+    "i32": np.int32,
+    "f32": np.float32,
+    "f64": np.float64,
+    "bits": np.uint8,
+}  # of Layout.dtype
+_JUNK = {"u8": 0xA7, "i16": -21555, "i32": -1515870811, "f32": 1e30, "f64": 1e300, "bits": 0x5A}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

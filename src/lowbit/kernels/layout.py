@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 __all__ = ["ELEMENT_BYTES", "Layout", "canonical_shape"]
 
-ELEMENT_BYTES = {"u8": 1, "i16": 2, "i32": 4, "f32": 4, "bits": 1}  # a "bits" element is a byte of 8 packed channels
+ELEMENT_BYTES = {"u8": 1, "i16": 2, "i32": 4, "f32": 4, "f64": 8, "bits": 1}  # a "bits" element is a byte of 8 packed channels
 
 
 def canonical_shape(shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -38,7 +38,10 @@ KERNELS: dict[str, Kernel] = {
     "depthwise": _row("depthwise_conv2d", "DepthwiseSpec", "schedule", "reference:depthwise"),
     "gather": _row(_MOVES, "GatherSpec", "gather", "reference:gather", "cases:gather_cases"),
     "input": _row(_MOVES, "InputSpec", "input", "reference:stored_input", "cases:input_cases"),
+    "layer_norm": _row("normalize", "LayerNormSpec", "layer_norm", "reference:layer_norm", "cases:layer_norm_cases"),
     "lut": _row("elementwise", "LutSpec", "lut", "reference:lut", "cases:lut_cases"),
+    "moments": _row("normalize", "MomentsSpec", "moments", "reference:moments", "cases:moments_cases"),
+    "normalize": _row("normalize", "NormalizeSpec", "normalize", "reference:normalize", "cases:normalize_cases"),
     "output": _row(_MOVES, "OutputSpec", "output", "reference:output", "cases:output_cases"),
     "pack_bits": _row(_MOVES, "PackBitsSpec", "pack_bits", "reference:packed_bits", "packing_cases:bits_cases"),
     "pack_fields": _row(_MOVES, "PackFieldsSpec", "pack_fields", "reference:packed_fields", "packing_cases:fields_cases"),
@@ -46,6 +49,7 @@ KERNELS: dict[str, Kernel] = {
     "pool": _row("pool", "PoolSpec", "schedule", "reference:pool"),
     "runs": _row(_MOVES, "RunsSpec", "runs", "reference:runs", "cases:runs_cases"),
     "softmax": _row("softmax", "SoftmaxSpec", "schedule", "reference:softmax"),
+    "statistics": _row("normalize", "StatisticsSpec", "statistics", "reference:statistics", "cases:statistics_cases"),
     "unary": _row("elementwise", "UnarySpec", "unary", "reference:unary", "cases:unary_cases"),
     "winograd": _row("winograd", "WinogradSpec", "schedule", "reference:convolution"),
 }

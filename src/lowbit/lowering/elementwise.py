@@ -28,6 +28,7 @@ __all__ = [
     "lower_constant_sign",
     "lower_softmax",
     "lower_unary",
+    "per_channel",
 ]
 
 
@@ -71,7 +72,8 @@ def lower_clamp(ctx: Lowering, node: Node) -> None:
         emit_rescale(ctx, node, source, node.name, stored, node.attrs["qlo"], node.attrs["qhi"])
 
 
-def _per_channel(ctx: Lowering, values: np.ndarray, layout: Layout) -> Ref:
+def per_channel(ctx: Lowering, values: np.ndarray, layout: Layout) -> Ref:
+    """One float32 a physical channel, 0 behind the logical ones."""
     padded = np.zeros(layout.stride, np.float32)
     padded[: layout.c] = np.asarray(values, np.float32).reshape(-1)
     return ctx.constants.add(padded)
@@ -93,7 +95,7 @@ def lower_affine(ctx: Lowering, node: Node) -> None:
         emit_to_rows(ctx, node, source, 1, x)
         ctx.temporary(out, replace(ctx.layouts[x], dtype=ctx.layouts[node.name].dtype))
     spec = BinarySpec(fn="affine", src=ctx.layouts[x], other=None, dst=ctx.layouts[out], sign=stored.sign)
-    w, b = (_per_channel(ctx, ctx.graph.constants[name], ctx.layouts[out]) for name in (scale, shift))
+    w, b = (per_channel(ctx, ctx.graph.constants[name], ctx.layouts[out]) for name in (scale, shift))
     ctx.emit(node, spec, x=x, o=out, w=w, b=b, s=s, fill=stored.zero)
     if moved:
         emit_from_rows(ctx, node, out, 1)

@@ -16,6 +16,7 @@ from lowbit.passes.fuse_residual import fuse_residual
 from lowbit.passes.hoist_clamp import hoist_clamp
 from lowbit.passes.merge_moves import merge_moves
 from lowbit.passes.merge_pad import merge_pad
+from lowbit.passes.norm_ahead_of_permute import norm_ahead_of_permute
 from lowbit.passes.remove_dead import remove_dead
 from lowbit.passes.remove_identities import remove_identities
 
@@ -26,6 +27,7 @@ Pass = Callable[[Graph], Graph]
 PASSES: tuple[Pass, ...] = (
     remove_dead,
     canonical_form,
+    norm_ahead_of_permute,
     merge_moves,
     remove_identities,
     drop_expand,

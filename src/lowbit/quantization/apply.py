@@ -27,6 +27,7 @@ RULES: dict[str, Callable[[Draft, Node], None]] = {
     "min_pool2d": rules.select,
     "minimum": rules.operands,
     "mul": rules.operands,
+    "normalize": rules.normalize,
     "norm_pool2d": rules.clamped,
     "pad": rules.select,
     "permute": rules.select,

@@ -122,7 +122,8 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
 
     A value has the type that the layers reading it ask for, the widest of them; one that no layer
     reads has the type asked of its readers' outputs (an average pool before an 8-bit classifier
-    keeps 8 bits).  What feeds a softmax is i16.  Last layers, last softmaxes and last unary functions give
+    keeps 8 bits).  What feeds a softmax is i16, and what feeds a normalisation where no layer
+    reads it, since what is small there may be large behind it.  Last layers, last softmaxes and last unary functions give
     float32; other outputs (and what a last function reads) i16, since nothing multiplies them.
     """
     layers, grid, last = layer_precisions(graph, config), value_grids(graph), _last_values(graph)
@@ -154,6 +155,8 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
                 ask(loose, node.inputs[-1], passed_on)
         elif node.op == "softmax":
             ask(firm, node.inputs[0], _I16)
+        elif node.op == "normalize":
+            ask(loose, node.inputs[0], _I16)
         else:
             for name in node.inputs:
                 if grid.get(name) != grid[node.name]:

@@ -14,7 +14,7 @@ from lowbit.numerics import QParams
 from lowbit.quantization.choice import bias_type, output_params
 from lowbit.quantization.draft import Draft, clamp_bounds
 
-__all__ = ["affine", "clamped", "layer", "operands", "select", "softmax", "unary"]
+__all__ = ["affine", "clamped", "layer", "normalize", "operands", "select", "softmax", "unary"]
 
 
 def _output(draft: Draft, node: Node) -> QParams:
@@ -78,6 +78,16 @@ def affine(draft: Draft, node: Node) -> None:
         draft.constant(node.inputs[2], (shift / s_out).astype(np.float32)),
     )
     draft.emit(replace(node, inputs=inputs, attrs={**node.attrs, **clamp_bounds(node, out)}), out)
+
+
+def normalize(draft: Draft, node: Node) -> None:
+    """Weight and bias in units of s_out: f32(weight / s_out), f32(bias / s_out)."""
+    name, _ = draft.operand(node, 0)
+    out = _output(draft, node)
+    s_out = out.scale.astype(np.float64)
+    given = (draft.source.constants[n].astype(np.float64) for n in node.inputs[1:])
+    constants = (draft.constant(n, (v / s_out).astype(np.float32)) for n, v in zip(node.inputs[1:], given, strict=True))
+    draft.emit(replace(node, inputs=(name, *constants), attrs={**node.attrs, **clamp_bounds(node, out)}), out)
 
 
 def _values(params: QParams) -> np.ndarray:

@@ -211,6 +211,11 @@ def test_wrong_options(options: dict[str, Any], said: str) -> None:
         torch.compile(_model(), backend="lowbit", options=options)(ROWS)
 
 
+def test_modes_are_of_other_backends() -> None:
+    with pytest.raises(Exception, match="no modes"):
+        torch.compile(_model(), backend="lowbit", mode="reduce-overhead")(ROWS)
+
+
 def test_training_mode_stays_in_torch(capsys: pytest.CaptureFixture[str]) -> None:
     model = _model().train()
     fast = torch.compile(model, backend="lowbit", options={"config": "8/int8", "calibration": [ROWS]})

@@ -13,7 +13,7 @@ from torch import Tensor, fx
 from lowbit.dynamo.bake import bake, is_activation, paths_of, state_of
 from lowbit.dynamo.network import Network, Rows, build_network, regrouped
 from lowbit.dynamo.options import Options, options_of
-from lowbit.errors import CalibrationError, CalibrationWarning, warn
+from lowbit.errors import CalibrationError, CalibrationWarning, ConfigError, warn
 from lowbit.progress import say
 
 __all__ = ["lowbit"]
@@ -21,7 +21,12 @@ __all__ = ["lowbit"]
 _numbers = count()
 
 
-def lowbit(graph: fx.GraphModule, example_inputs: Sequence[Any], options: Mapping[str, Any] | None = None) -> Callable[..., Any]:
+def lowbit(
+    graph: fx.GraphModule,
+    example_inputs: Sequence[Any],
+    options: Mapping[str, Any] | None = None,
+    mode: str | None = None,
+) -> Callable[..., Any]:
     """``torch.compile(model, backend="lowbit", options={"config": "8/int8", "calibration": samples})``.
 
     Options: ``config`` or ``weights``, ``activations``, ``layers`` as in lowbit.compile, none of them for float32;
@@ -34,6 +39,8 @@ def lowbit(graph: fx.GraphModule, example_inputs: Sequence[Any], options: Mappin
     Operations that lowbit does not have stay in torch, and a line on stderr says which and why.  There are no gradients.
     Raises ConfigError for unknown options, and what lowbit.compile raises for wrong ones.
     """
+    if mode is not None:
+        raise ConfigError(f"backend lowbit has no modes (mode={mode!r}); say what it shall do with options=")
     return _Captured(graph, options_of(options), f"graph{next(_numbers)}")
 
 

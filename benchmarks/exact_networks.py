@@ -23,7 +23,7 @@ from lowbit.zoo import load_network
 __all__ = ["exact_calibration", "exact_graph"]
 
 _SEEN = 4096  # numbers of one value
-_SELECTS = ("avg_pool2d", "concat", "expand", "max_pool2d", "permute", "reshape", "slice", "take")
+_SELECTS = ("avg_pool2d", "concat", "expand", "interleave", "max_pool2d", "permute", "reshape", "slice", "take")
 """Operations whose results are never negative where their inputs are not."""
 
 

@@ -45,6 +45,17 @@ def pyramid_with_uneven_enlargements() -> Made:
     return alive(Net(forward, **parts, **sides, smooth=nn.Conv2d(8, 8, 3, padding=1)), 45), (normal(1, 3, 76, 100),)
 
 
+@LAYERS.add(widths=("4/int4", "1/int1"))
+def transposed_convolutions_with_channels_of_very_different_size() -> Made:
+    """microsoft/onnxruntime 19694, pytorch/pytorch 54816, OpenPPL/ppq 339: scales belong to output channels, axis 1 of the
+    weight, interleaved with groups."""
+    layers = nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.ConvTranspose2d(8, 6, 4, 2, 1, groups=2), nn.BatchNorm2d(6), nn.ReLU()
+    model = alive(nn.Sequential(*layers, nn.ConvTranspose2d(6, 3, 3, 2, 1, 1)), 44)
+    with torch.no_grad():
+        model[2].weight *= torch.tensor([0.1, 1.0, 4.0]).reshape(1, 3, 1, 1)
+    return model, (normal(1, 3, 12, 14),)
+
+
 @LAYERS.add(widths=("3/int3",))
 def reversed_channels_and_a_mirror_image() -> Made:
     """Tencent/ncnn 5093, ultralytics/yolov5 PR 4807: channels by a list of indices, slices with steps, flips."""

@@ -52,11 +52,6 @@ def _streaming(net: Net, x: Tensor) -> Tensor:
 A, B = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1)
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
-    "transposed": (
-        lambda: nn.Sequential(nn.ConvTranspose2d(4, 6, 4, 2, 1, groups=2)),
-        (1, 4, 6, 6),
-        r"nn.ConvTranspose2d .*in 0: .*pixel_shuffle",
-    ),
     "bilinear": (
         lambda: nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)),
         (1, 3, 5, 5),

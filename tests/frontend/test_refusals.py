@@ -146,7 +146,6 @@ LAYERS: dict[str, nn.Module] = {
     "nn.LSTM (aten.lstm.input) in inner.0 ": nn.LSTM(6, 5),
     "nn.GRU (aten.gru.input) in inner.0 ": nn.GRU(6, 5),
     "nn.LocalResponseNorm (aten.avg_pool3d.default) in inner.0 ": nn.LocalResponseNorm(3),
-    "nn.ConvTranspose2d (aten.conv_transpose2d.input) in inner.0 ": nn.ConvTranspose2d(4, 2, 2, 2),
     "nn.MultiheadAttention (aten.": nn.MultiheadAttention(6, 2),
     "nn.LogSoftmax (aten.log_softmax.int) in inner.0 ": nn.LogSoftmax(1),
 }

@@ -138,7 +138,8 @@ def _buffer(self: nn.Module, x: Tensor) -> Tensor:
     [
         (lambda self, x: _conv(x, x[:, :, :3, :3]), "weight and bias must be constants"),
         (lambda self, x: F.conv2d(x[0], self.weight), "give it a batch axis, so that it has 4 axes"),
-        (lambda self, x: F.conv_transpose2d(x, torch.ones(3, 2, 2, 2)), "conv_transpose2d.* write a conv2d .* and pixel_shuffle"),
+        (lambda self, x: F.conv_transpose2d(x, x[:1, :, :2, :2].permute(1, 0, 2, 3)), "weight and bias must be constants"),
+        (lambda self, x: F.conv_transpose3d(x[:, :, None], torch.ones(3, 2, 2, 2, 2)), "conv_transpose3d.* 3 spatial axes"),
         (lambda self, x: F.conv2d(torch.ones(1, 3, 4, 4), x[:, :, :3, :3]), "must be computed from the network's input"),
         (lambda self, x: x @ x.transpose(2, 3), "second factor must be a constant matrix"),
         (lambda self, x: torch.matmul(x, torch.ones(3, 8, 5)), "second factor must be a constant matrix"),

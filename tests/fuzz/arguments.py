@@ -116,6 +116,10 @@ def _weight(u: Unbound, argument: Any) -> Any:
         u.values["groups"] = groups
         out = groups * draws.integer(1, max(1, 24 // groups))
         kernel = [min(draws.choose((1, 2, 3, 3, 5)), max(1, n)) for n in shape[2:]]
+        u.planned["transposed"] = "transpose" in u.operation or (u.operation == "convolution" and draws.chance(40))
+        if u.planned["transposed"]:
+            kernel = [draws.choose((1, 2, 3, 4, 3, 5)) for _ in shape[2:]]
+            return draw_recipe(draws, (channels, out // groups, *kernel), ("normal", "small", "normal", "outlier"))
         return draw_recipe(draws, (out, channels // groups, *kernel), ("normal", "small", "normal", "dead", "outlier"))
     if u.operation == "linear":
         features = shape[-1:] if u.rank else (1,)
@@ -138,6 +142,8 @@ def _of_channels(u: Unbound, argument: Any) -> Any:
 
 def _bias(u: Unbound, argument: Any) -> Any:
     weight = u.values.get("weight")
+    if u.planned.get("transposed") and isinstance(weight, Recipe):
+        return None if u.draws.chance(40) else draw_recipe(u.draws, (weight.shape[1] * u.values["groups"],))
     if "norm" in u.operation or not isinstance(weight, Recipe):
         return _of_channels(u, argument)
     return None if u.draws.chance(40) else draw_recipe(u.draws, weight.shape[:1])
@@ -265,6 +271,10 @@ def _output_size(u: Unbound, argument: Any) -> Any:
         return None
     sizes = u.shape[-u.spatial :] if u.rank >= u.spatial else (1,)
     return [u.draws.choose((1, 1, 2, 3, n, n + 1)) for n in sizes]
+
+
+def _output_padding(u: Unbound, argument: Any) -> Any:
+    return [u.draws.choose((0, 0, 1, 2)) if u.planned.get("transposed") else 0 for _ in range(u.spatial)]
 
 
 def _dilation(u: Unbound, argument: Any) -> Any:
@@ -432,7 +442,7 @@ RULES: dict[str, Rule] = {
     "start_dim": _another_axis, "end_dim": _end_dim, "dims": _permutation, "source": _moved, "destination": _moved,
     "size": _size, "shape": _size, "sizes": _sizes, "pad": _pad, "value": _fill,
     "kernel_size": _window((1, 2, 3, 2)), "stride": _window((1, 2, 3, 1), empty=True), "padding": _padding,
-    "repeats": _repeats, "dilation": _dilation, "output_padding": _window((0,)), "output_size": _output_size,
+    "repeats": _repeats, "dilation": _dilation, "output_padding": _output_padding, "output_size": _output_size,
     "groups": _groups,
     "upscale_factor": _factor, "downscale_factor": _factor, "split_size": _split_size, "split_sizes": _split_size,
     "chunks": _among(2, 1, 3, 5), "sections": _among(2, 1, 3), "indices": _indices, "start": _start, "end": _end,
@@ -443,7 +453,8 @@ RULES: dict[str, Rule] = {
     "approximate": _among("none", "tanh"), "rounding_mode": _among(None, None, None, "floor"), "mode": _mode,
     "eps": _among(1e-5, 1e-3, 0.5), "epsilon": _among(1e-5), "momentum": _always(0.1), "training": _training,
     "exponential_average_factor": _always(0.1), "train": _always(False), "p": _p, "cudnn_enabled": _always(False),
-    "transposed": _always(False), "half_to_float": _always(False), "implicit": _always(False), "scale": _among(1, 1, 1, 2),
+    "transposed": lambda u, argument: u.planned.get("transposed", False), "half_to_float": _always(False),
+    "implicit": _always(False), "scale": _among(1, 1, 1, 2),
     "input_scale": _among(1, 1, 1, 2), "divisor_override": _among(None, None, 1, 7), "layout": _always(None), "ord": _p, "k": _k,
     "normalized_shape": _last_axes, "num_groups": _group_count, "group": _group_count, "N": lambda u, argument: u.shape[0],
     "C": lambda u, argument: u.shape[1], "HxW": lambda u, argument: prod(u.shape[2:]),

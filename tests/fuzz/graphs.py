@@ -331,6 +331,22 @@ def _take(s: Sketch) -> None:
     s.node("take", x, indices=tuple(_positions(s, size) for size in s.shape(x)))
 
 
+def _interleave(s: Sketch) -> None:
+    """Phases of a transposed convolution, of a pixel shuffle, or any."""
+    x, draws = s.image(), s.draws
+    _, c, h, w = s.shape(x)
+    phases = draws.choose([(a, b) for a in range(1, 4) for b in range(1, 4) if c % (a * b) == 0])
+    groups = draws.choose([g for g in range(1, c + 1) if c // (phases[0] * phases[1]) % g == 0])
+
+    def places(count: int, size: int) -> tuple[tuple[int, int], ...]:
+        if draws.chance(60):
+            first, last = draws.integer(0, min(2, count * size - 1)), draws.integer(0, min(2, count * size - 1))
+            return tuple((f % count, f // count) for f in range(first, max(count * size - last, first + 1)))
+        return tuple((draws.integer(0, count - 1), draws.integer(0, size - 1)) for _ in range(draws.integer(1, 6)))
+
+    s.node("interleave", x, rows=places(phases[0], h), columns=places(phases[1], w), phases=phases, groups=groups)
+
+
 def _pad(s: Sketch) -> None:
     x = s.pick(lambda shape: len(shape) >= 1)
     before, after = ([s.draws.choose((0, 0, 1, 2)) for _ in s.shape(x)] for _ in range(2))
@@ -362,6 +378,7 @@ DRAWERS: dict[str, Callable[[Sketch], None]] = {
     "reshape": _reshape,
     "permute": _permute,
     "slice": _slice,
+    "interleave": _interleave,
     "take": _take,
     "pad": _pad,
 }

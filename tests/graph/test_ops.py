@@ -35,6 +35,7 @@ def test_outside_the_domain_is_silent() -> None:
 
 
 CONV = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1}
+INTERLEAVED = {"rows": ((1, 0),), "columns": ((2, 0),), "phases": (2, 3), "groups": 2}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,12 @@ CONV = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups":
         ("pad", [()], {"before": (), "after": (), "value": 0.0}, ()),
         ("reshape", [(2, 6)], {"shape": (3, 4)}, (3, 4)),
         ("expand", [(2, 1, 3, 1)], {"shape": (2, 5, 3, 1)}, (2, 5, 3, 1)),
+        (
+            "interleave",
+            [(2, 12, 4, 3)],
+            {"rows": ((1, 0), (0, 1), (1, 1)), "columns": ((2, 0),), "phases": (2, 3), "groups": 2},
+            (2, 2, 3, 1),
+        ),
         ("take", [(2, 3, 4)], {"indices": (None, (2, 0, 1, 1), (3,))}, (2, 4, 1)),
     ],
 )
@@ -95,6 +102,11 @@ def test_shapes(op: str, inputs: list[tuple[int, ...]], attrs: dict, shape: tupl
         ("permute", [(2, 3)], {"dims": (0, 0)}, "do not permute"),
         ("slice", [(4, 4)], {"starts": (0,), "steps": (1,)}, "need the rank"),
         ("slice", [(4, 4)], {"starts": (0, 3), "steps": (1, 2)}, "leaves an axis of 4"),
+        ("interleave", [(2, 12, 4)], INTERLEAVED, "needs x NCHW"),
+        ("interleave", [(2, 13, 4, 3)], INTERLEAVED, "13 channels, 2 groups of 2 x 3 phases"),
+        ("interleave", [(2, 12, 4, 3)], {**INTERLEAVED, "rows": ((2, 0),)}, r"rows: \(2, 0\) of 2 phases of 4"),
+        ("interleave", [(2, 12, 4, 3)], {**INTERLEAVED, "columns": ((2, 3),)}, r"columns: \(2, 3\) of 3 phases of 3"),
+        ("interleave", [(2, 12, 4, 3)], {**INTERLEAVED, "rows": ()}, "rows: None of 2"),
         ("take", [(2, 3)], {"indices": (None,)}, "indices 1 axes"),
         ("take", [(2, 3)], {"indices": (None, (0, 3))}, "axis 1 of 3 elements has no position 3"),
         ("take", [(2, 3)], {"indices": ((), None)}, "axis 0 of 2"),

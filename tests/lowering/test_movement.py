@@ -78,6 +78,25 @@ def test_take(shape: tuple[int, ...], chosen: dict[int, tuple[int, ...]]) -> Non
     np.testing.assert_array_equal(execute(node, {"x": x}, y.shape), y)
 
 
+@pytest.mark.parametrize(
+    ("shape", "phases", "groups"),
+    [((2, 24, 4, 5), (2, 2), 1), ((1, 12, 3, 2), (2, 3), 2), ((1, 64, 7, 9), (2, 2), 1), ((2, 18, 1, 4), (1, 3), 6), ((1, 5, 3, 3), (1, 1), 5)],
+)
+def test_interleave(shape: tuple[int, ...], phases: tuple[int, int], groups: int) -> None:
+    """Element by element, from the definition: y[n, (g, o), i, j] = x[n, (g, a, b, o), r, c]."""
+    x, (ph, pw) = _values(shape), phases
+    rows = [(f % ph, f // ph) for f in range(1, ph * shape[2])]
+    columns = [(f % pw, f // pw) for f in range(pw * shape[3])][::-1]
+    per_group = shape[1] // (ph * pw * groups)
+    y = np.empty((shape[0], groups * per_group, len(rows), len(columns)), np.float32)
+    for n, g, o, i, j in np.ndindex(shape[0], groups, per_group, len(rows), len(columns)):
+        (a, r), (b, c) = rows[i], columns[j]
+        y[n, g * per_group + o, i, j] = x[n, ((g * ph + a) * pw + b) * per_group + o, r, c]
+    attrs = {"rows": tuple(rows), "columns": tuple(columns), "phases": phases, "groups": groups}
+    if y.size:
+        np.testing.assert_array_equal(execute(Node("y", "interleave", ("x",), attrs), {"x": x}, y.shape), y)
+
+
 @pytest.mark.parametrize("value", [0.0, -1.5])
 def test_pad(value: float) -> None:
     x = _values((2, 3, 4, 5))

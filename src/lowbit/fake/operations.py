@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lowbit.fake.grid import Grid, Sum, Term, finish
 from lowbit.fake.straight_through import instead, round_, sign
-from lowbit.frontend import windows
+from lowbit.frontend import selecting, windows
 from lowbit.frontend.evaluation import compute
 from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Node
@@ -243,14 +243,6 @@ def _slice(site: Site, values: Sequence[Tensor]) -> Tensor:
     return values[0][tuple(slice(start, start + (count - 1) * step + 1, step) for start, step, count in ranges)]
 
 
-def _take(site: Site, values: Sequence[Tensor]) -> Tensor:
-    value = values[0]
-    for axis, chosen in enumerate(site.node.attrs["indices"]):
-        if chosen is not None:
-            value = value.index_select(axis, torch.tensor(chosen, device=value.device))
-    return value
-
-
 def _pad(site: Site, values: Sequence[Tensor]) -> Tensor:
     value = np.float32(site.node.attrs["value"])
     fill = float(value if site.out is None else quantize(value, site.out.params))
@@ -268,6 +260,7 @@ OPERATIONS: dict[str, Operation] = {
     "conv2d": layer,
     "dequantize": from_integers,
     "expand": lambda site, values: values[0].expand(site.shape),
+    "interleave": lambda site, values: selecting.interleave(values[0], site.node.attrs),
     "linear": layer,
     "max_pool2d": lambda site, values: windows.max_pool(values[0], site.node.attrs["windows"], site.node.attrs["columns"]),
     "maximum": lambda site, values: Sum(add(site, values).terms, torch.maximum),
@@ -283,7 +276,7 @@ OPERATIONS: dict[str, Operation] = {
     "slice": _slice,
     "softmax": softmax,
     "sub": sub,
-    "take": _take,
+    "take": lambda site, values: selecting.take(values[0], site.node.attrs),
     "unary": unary,
 }
 """Operation -> what it computes on integers; those that only move values, and quantize, also take real numbers."""

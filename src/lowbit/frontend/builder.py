@@ -106,7 +106,7 @@ class Builder:
         return name
 
 
-_MOVES = ("permute", "reshape", "slice", "take")
+_MOVES = ("interleave", "permute", "reshape", "slice", "take")
 
 
 def _base_name(call: Call, op: str) -> str:

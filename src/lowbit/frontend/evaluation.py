@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lowbit.errors import InputError
-from lowbit.frontend import windows
+from lowbit.frontend import selecting, windows
 from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Graph, Node
 
@@ -175,13 +175,6 @@ def _slice(node: Node, shape: Shape, _: Each, x: Tensor) -> Tensor:
     return x[tuple(slice(start, start + (count - 1) * step + 1, step) for start, step, count in ranges)]
 
 
-def _take(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
-    for axis, chosen in enumerate(node.attrs["indices"]):
-        if chosen is not None:
-            x = x.index_select(axis, torch.tensor(chosen, device=x.device))
-    return x
-
-
 def _pad(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     pairs = zip(reversed(node.attrs["before"]), reversed(node.attrs["after"]), strict=True)
     return F.pad(x, [amount for pair in pairs for amount in pair], value=node.attrs["value"])
@@ -213,6 +206,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "reshape": lambda node, shape, each, x: x.reshape(shape),
     "permute": lambda node, _, each, x: x.permute(node.attrs["dims"]),
     "slice": _slice,
-    "take": _take,
+    "take": lambda node, _, each, x: selecting.take(x, node.attrs),
+    "interleave": lambda node, _, each, x: selecting.interleave(x, node.attrs),
     "pad": _pad,
 }

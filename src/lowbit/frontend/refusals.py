@@ -29,11 +29,7 @@ _ROWS = (
     ),
     (
         "3 spatial axes (video, volumes); supported are 1 and 2: fold one axis into the batch or the channels",
-        "conv3d max_pool3d max_pool3d_with_indices avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d",
-    ),
-    (
-        "transposed convolution is not supported; write a conv2d with r * r times the channels and pixel_shuffle(r)",
-        "conv_transpose1d conv_transpose2d conv_transpose3d",
+        "conv3d conv_transpose3d max_pool3d max_pool3d_with_indices avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d",
     ),
     *(
         (

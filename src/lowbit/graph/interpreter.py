@@ -25,6 +25,7 @@ _INTEGER: dict[str, _Run] = {
     "conv2d": layers.layer,
     "dequantize": elementwise.from_integers,
     "expand": selection.expand,
+    "interleave": selection.interleave,
     "linear": layers.layer,
     "max_pool2d": selection.max_pool2d,
     "maximum": elementwise.binary,

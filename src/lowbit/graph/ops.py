@@ -71,6 +71,7 @@ OPS: dict[str, Op] = {
         _op("permute", 1, 1, shapes.permute_shape, "dims"),
         _op("slice", 1, 1, shapes.slice_shape, "starts steps"),
         _op("take", 1, 1, shapes.take_shape, "indices"),
+        _op("interleave", 1, 1, shapes.interleave_shape, "rows columns phases groups"),
         _op("pad", 1, 1, shapes.pad_shape, "before after value"),
         _op("quantize", 1, 1, shapes.same_shape),
         _op("dequantize", 1, 1, shapes.same_shape),
@@ -83,7 +84,7 @@ LAYERS = ("conv2d", "linear")
 BINARY = ("add", "sub", "mul", "maximum", "minimum")
 """Element by element of two operands that broadcast; either may be a constant."""
 
-PASS_THROUGH = ("expand", "max_pool2d", "min_pool2d", "pad", "permute", "reshape", "slice", "take")
+PASS_THROUGH = ("expand", "interleave", "max_pool2d", "min_pool2d", "pad", "permute", "reshape", "slice", "take")
 """Operations that only select values: their output has the scale and zero point of their input."""
 
 POSITIONS = ("argmax",)

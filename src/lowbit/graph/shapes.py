@@ -15,6 +15,7 @@ __all__ = [
     "concat_shape",
     "conv2d_shape",
     "expand_shape",
+    "interleave_shape",
     "linear_shape",
     "normalize_shape",
     "pad_shape",
@@ -208,3 +209,16 @@ def take_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
             bad = next((index for index in chosen if not 0 <= index < size), None)
             _require(bool(chosen) and bad is None, f"axis {axis} of {size} elements has no position {bad}")
     return tuple(size if chosen is None else len(chosen) for chosen, size in zip(indices, x, strict=True))
+
+
+def interleave_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    """``phases`` (PH, PW): x holds PH PW pictures side by side in its channels; ``rows``, ``columns``: for each of the result's
+    (which of them, which row or column of it)."""
+    (x,), (ph, pw), groups = inputs, node.attrs["phases"], node.attrs["groups"]
+    _require(len(x) == 4, f"needs x NCHW, got {x}")
+    _require(min(ph, pw, groups) >= 1 and x[1] % (ph * pw * groups) == 0, f"{x[1]} channels, {groups} groups of {ph} x {pw} phases")
+    for axis, count, size in (("rows", ph, x[2]), ("columns", pw, x[3])):
+        listed = node.attrs[axis]
+        bad = next((pair for pair in listed if not (0 <= pair[0] < count and 0 <= pair[1] < size)), None)
+        _require(bool(listed) and bad is None, f"{axis}: {bad} of {count} phases of {size}")
+    return (x[0], x[1] // (ph * pw), len(node.attrs["rows"]), len(node.attrs["columns"]))

@@ -40,6 +40,7 @@ HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
     "permute": movement.lower_permute,
     "expand": movement.lower_expand,
     "slice": movement.lower_slice,
+    "interleave": movement.lower_interleave,
     "take": movement.lower_take,
     "pad": movement.lower_pad,
 }

@@ -15,7 +15,7 @@ from lowbit.lowering.gathering import emit_gather
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import quantize
 
-__all__ = ["lower_concat", "lower_expand", "lower_pad", "lower_permute", "lower_reshape", "lower_slice", "lower_take"]
+__all__ = ["lower_concat", "lower_expand", "lower_interleave", "lower_pad", "lower_permute", "lower_reshape", "lower_slice", "lower_take"]
 
 
 def _refine(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -120,6 +120,23 @@ def lower_take(ctx: Lowering, node: Node) -> None:
         indices[channels] = range(src.stride)
     axes = zip(indices, axis_strides(tuple(given), src), axis_strides(tuple(shape), dst), strict=True)
     emit_gather(ctx, node, source, node.name, [([i * a for i in chosen], b) for chosen, a, b in axes], ctx.stored(node.name).zero)
+
+
+def lower_interleave(ctx: Lowering, node: Node) -> None:
+    """Where an element of the result lies in the source is a sum of what its channel, its row and its column say."""
+    (source,), (ph, pw), groups = node.inputs, node.attrs["phases"], node.attrs["groups"]
+    given, shape = ctx.type(source).shape, ctx.type(node.name).shape
+    n, channel, y, x = axis_strides(given, ctx.layouts[source])
+    per_group = shape[1] // groups
+    picture = per_group * channel  # from a phase to the next
+    axes = (
+        [k * n for k in range(shape[0])],
+        [(g * ph * pw * per_group + o) * channel for g in range(groups) for o in range(per_group)],
+        [phase * pw * picture + row * y for phase, row in node.attrs["rows"]],
+        [phase * picture + column * x for phase, column in node.attrs["columns"]],
+    )
+    strides = axis_strides(shape, ctx.layouts[node.name])
+    emit_gather(ctx, node, source, node.name, list(zip(axes, strides, strict=True)), ctx.stored(node.name).zero)
 
 
 def lower_pad(ctx: Lowering, node: Node) -> None:

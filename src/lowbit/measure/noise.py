@@ -23,7 +23,7 @@ __all__ = ["CEILING", "LayerNoise", "Noise", "measure_noise", "sqnr_db"]
 CEILING = 200.0
 """dB: no error at all, or none worth telling."""
 
-_CHAINED = ("affine", "clamp", "expand", "mul", "permute", "reshape", "slice", "sub", "take", "unary")
+_CHAINED = ("affine", "clamp", "expand", "interleave", "mul", "permute", "reshape", "slice", "sub", "take", "unary")
 """Operations whose rounding errors are looked at together with those of the operations behind them, up to the next layer: a
 quotient is only as good as its divisor."""
 

@@ -10,7 +10,7 @@ from lowbit.passes.edit import Edit
 
 __all__ = ["hoist_clamp"]
 
-_SELECTING = ("expand", "max_pool2d", "min_pool2d", "permute", "reshape", "slice", "take")
+_SELECTING = ("expand", "interleave", "max_pool2d", "min_pool2d", "permute", "reshape", "slice", "take")
 
 
 def hoist_clamp(graph: Graph) -> Graph:

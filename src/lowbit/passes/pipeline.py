@@ -13,6 +13,7 @@ from lowbit.passes.fold_into_next import fold_into_next
 from lowbit.passes.fold_into_previous import fold_into_previous
 from lowbit.passes.fuse_clamp import fuse_clamp
 from lowbit.passes.fuse_residual import fuse_residual
+from lowbit.passes.hoist_channelwise import hoist_channelwise
 from lowbit.passes.hoist_clamp import hoist_clamp
 from lowbit.passes.merge_moves import merge_moves
 from lowbit.passes.merge_pad import merge_pad
@@ -36,6 +37,7 @@ PASSES: tuple[Pass, ...] = (
     batch_norm_to_affine,
     fold_into_previous,
     constants_to_affine,
+    hoist_channelwise,
     fold_into_previous,
     fold_into_next,
     merge_pad,
@@ -44,6 +46,7 @@ PASSES: tuple[Pass, ...] = (
     hoist_clamp,
     fuse_clamp,
     fuse_residual,
+    merge_moves,
     remove_identities,
     remove_dead,
 )

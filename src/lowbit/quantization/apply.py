@@ -21,6 +21,7 @@ RULES: dict[str, Callable[[Draft, Node], None]] = {
     "clamp": rules.clamped,
     "concat": rules.operands,
     "conv2d": rules.layer,
+    "interleave": rules.select,
     "linear": rules.layer,
     "max_pool2d": rules.select,
     "maximum": rules.operands,

@@ -15,7 +15,7 @@ __all__ = ["Plan", "layer_precisions", "make_plan", "quantized_values", "value_g
 
 _I16 = QType(16, True)
 _MAKE_FLOAT = (*LAYERS, "softmax", "unary")  # may end the integer part of a network
-_MOVES = ("expand", "permute", "reshape", "slice", "take")  # float32 may pass through these on its way out
+_MOVES = ("expand", "interleave", "permute", "reshape", "slice", "take")  # float32 may pass through these on its way out
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ Handler = Callable[[Builder, Call], Any]
 HANDLERS: dict[str, Handler] = {
     "conv1d": convolution.conv1d,
     "conv2d": convolution.conv2d,
+    "conv_transpose1d": convolution.conv_transpose(1),
+    "conv_transpose2d": convolution.conv_transpose(2),
     "convolution": convolution.convolution,
     "linear": linear.linear,
     "matmul": linear.matmul,

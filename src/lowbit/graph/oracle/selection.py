@@ -12,6 +12,7 @@ __all__ = [
     "argmax",
     "avg_pool2d",
     "expand",
+    "interleave",
     "max_pool2d",
     "min_pool2d",
     "norm_pool2d",
@@ -85,6 +86,16 @@ def take(node: Node, values: list[np.ndarray], types: list[TensorType], out: Ten
         if chosen is not None:
             value = value.take(np.asarray(chosen, np.int64), axis)
     return np.asarray(value, order="C")
+
+
+def interleave(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    """y[n, (g, o), i, j] = x[n, (g, a, b, o), r, c] with (a, r) = rows[i], (b, c) = columns[j]."""
+    (x,), (ph, pw) = values, node.attrs["phases"]
+    n, channels, h, w = x.shape
+    held = x.reshape(n, node.attrs["groups"], ph, pw, -1, h, w)
+    (a, r), (b, c) = (np.array(node.attrs[axis], np.int64).T for axis in ("rows", "columns"))
+    rows = held[:, :, a, :, :, r]  # row, n, g, b, o, column
+    return np.asarray(rows[:, :, :, b, :, c].transpose(2, 3, 4, 1, 0), order="C").reshape(out.shape)
 
 
 def pad(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:

@@ -74,10 +74,11 @@ def conv_transpose(n: OnnxNode) -> Value:
         amounts = [(cut // 2, cut - cut // 2) if upper else (cut - cut // 2, cut // 2) for cut in cuts]
     else:
         amounts = pads(n, shape[2:], kernel, stride, dilation)
+    name = "conv_transpose1d" if rank == 1 else f"conv_transpose{rank}d.input"
     if all(before == after for before, after in amounts):
         padding = [before for before, _ in amounts]
-        return n.aten(f"conv_transpose{rank}d.input", x, weight, n.get(2), stride, padding, extra, group, dilation)
-    y = n.aten(f"conv_transpose{rank}d.input", x, weight, n.get(2), stride, [0] * rank, extra, group, dilation)
+        return n.aten(name, x, weight, n.get(2), stride, padding, extra, group, dilation)
+    y = n.aten(name, x, weight, n.get(2), stride, [0] * rank, extra, group, dilation)
     for axis, ((before, after), have) in enumerate(zip(amounts, full, strict=True), 2):
         y = n.aten("slice.Tensor", y, axis, before, have - after)
     return y

@@ -213,8 +213,8 @@ def resize(n: OnnxNode) -> Value:
     if new == list(old):
         return x
     rank = len(old) - 2
-    if rank not in (1, 2) or new[:2] != list(old[:2]):
-        n.refuse(f"from {old} to {tuple(new)}; supported is resizing the one or two spatial axes")
+    if rank not in (1, 2, 3) or new[:2] != list(old[:2]):
+        n.refuse(f"from {old} to {tuple(new)}; supported is resizing the spatial axes, at most three")
     whole = all(size % before == 0 for size, before in zip(new[2:], old[2:], strict=True))
     factors: list[float | None] | None = None if scales is None else [float(s) for s in scales[2:]]
     unknown: list[float | None] = [None] * rank
@@ -226,8 +226,8 @@ def resize(n: OnnxNode) -> Value:
             n.refuse(f"{given}; supported are asymmetric with floor, and whole factors")
         return n.aten(f"upsample_nearest{rank}d", x, new[2:], *(factors or unknown))
     half = place == "half_pixel" or (place == "pytorch_half_pixel" and 1 not in new[2:])
-    if mode != "linear" or not (half or place == "align_corners"):
-        n.refuse(f"mode {mode} with {place}; supported are nearest, and linear with half_pixel or align_corners")
+    if mode != "linear" or rank > 2 or not (half or place == "align_corners"):
+        n.refuse(f"mode {mode} with {place}, {rank} axes; supported are nearest, and linear of 1 or 2 axes with half_pixel or align_corners")
     if factors is not None and any(math.floor(s * b) != s * b for s, b in zip((scales or [])[2:], old[2:], strict=True)):
         n.refuse(f"mode linear with scales {factors} that do not give whole extents of {old}; give sizes")
     name = "upsample_linear1d" if rank == 1 else "upsample_bilinear2d"

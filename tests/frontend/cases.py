@@ -85,8 +85,12 @@ _case("one_by_one", lambda: nn.Sequential(nn.Conv2d(6, 1, 1), nn.Conv2d(1, 1, 1)
 
 # Transposed convolutions
 _case("transposed", lambda: nn.Sequential(nn.ConvTranspose2d(6, 4, 4, 2, 1), nn.BatchNorm2d(4), nn.ReLU()), (2, 6, 5, 7))
-_case("transposed_no_overlap", lambda: nn.Sequential(nn.ConvTranspose2d(6, 20, 2, 2), nn.ReLU(), nn.Conv2d(20, 3, 3)), (1, 6, 5, 7))
-_case("transposed_uneven", lambda: nn.Sequential(nn.ConvTranspose2d(6, 4, 3, 2, 1, 1), nn.BatchNorm2d(4), nn.ReLU6()), (2, 6, 5, 7))
+_case(
+    "transposed_no_overlap", lambda: nn.Sequential(nn.ConvTranspose2d(6, 20, 2, 2), nn.ReLU(), nn.Conv2d(20, 3, 3)), (1, 6, 5, 7)
+)
+_case(
+    "transposed_uneven", lambda: nn.Sequential(nn.ConvTranspose2d(6, 4, 3, 2, 1, 1), nn.BatchNorm2d(4), nn.ReLU6()), (2, 6, 5, 7)
+)
 _case("transposed_grouped", lambda: nn.ConvTranspose2d(6, 4, (4, 3), (2, 3), (1, 0), (1, 2), groups=2), (2, 6, 5, 4))
 _case("transposed_grouped_even", lambda: nn.ConvTranspose2d(6, 4, 4, 2, 1, groups=2, bias=False), (2, 6, 5, 4))
 _case("transposed_depthwise", lambda: nn.Sequential(nn.ConvTranspose2d(6, 6, 4, 2, 1, groups=6), nn.BatchNorm2d(6)), (2, 6, 5, 4))
@@ -94,7 +98,11 @@ _case("transposed_dilated", lambda: nn.ConvTranspose2d(6, 4, 3, (2, 3), (2, 1), 
 _case("transposed_with_gaps", lambda: nn.Sequential(nn.ConvTranspose2d(6, 4, 1, 2, 0, 1), nn.BatchNorm2d(4)), (1, 6, 5, 4))
 _case("transposed_cut", lambda: nn.ConvTranspose2d(6, 4, 3, 1, 2), (1, 6, 7, 8))
 _case("transposed_1d", lambda: nn.Sequential(nn.ConvTranspose1d(6, 4, 5, 3, 1), nn.BatchNorm1d(4), nn.ReLU()), (2, 6, 9))
-_case("transposed_two_readers", lambda: Lambda(lambda self, x: (y := self.c(x)).relu() + y * 2, c=nn.ConvTranspose2d(6, 4, 2, 2)), (1, 6, 5, 4))
+_case(
+    "transposed_two_readers",
+    lambda: Lambda(lambda self, x: (y := self.c(x)).relu() + y * 2, c=nn.ConvTranspose2d(6, 4, 2, 2)),
+    (1, 6, 5, 4),
+)
 _case("conv1d_bn_relu", lambda: nn.Sequential(nn.Conv1d(6, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 3, 1)), (2, 6, 17))
 
 # Elements read at constant positions

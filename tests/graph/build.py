@@ -122,7 +122,15 @@ def everything(seed: int = 0, batch: int = 2) -> Graph:
     average = b.pool("average", cut, "avg_pool2d", 2, 2)
     mirrored = b.node("mirrored", "take", average, indices=(None, (3, 1, 0, 2, 2, 5, 4), (1, 0, 1, 2), None))
     phases = tuple((k % 2, k // 2) for k in range(1, 9))
-    grown = b.node("grown", "interleave", b.conv("phases", mirrored, 12, 2, padding=(1, 1, 1, 0), lo=None), rows=phases, columns=((0, 0), (0, 1)), phases=(2, 1), groups=1)
+    grown = b.node(
+        "grown",
+        "interleave",
+        b.conv("phases", mirrored, 12, 2, padding=(1, 1, 1, 0), lo=None),
+        rows=phases,
+        columns=((0, 0), (0, 1)),
+        phases=(2, 1),
+        groups=1,
+    )
     turned = b.node("turned", "permute", grown, dims=(0, 2, 3, 1))
     n, h, w, c = b.types[turned].shape
     tokens = b.node("tokens", "reshape", turned, shape=(n, h * w, c))

@@ -80,7 +80,13 @@ def test_take(shape: tuple[int, ...], chosen: dict[int, tuple[int, ...]]) -> Non
 
 @pytest.mark.parametrize(
     ("shape", "phases", "groups"),
-    [((2, 24, 4, 5), (2, 2), 1), ((1, 12, 3, 2), (2, 3), 2), ((1, 64, 7, 9), (2, 2), 1), ((2, 18, 1, 4), (1, 3), 6), ((1, 5, 3, 3), (1, 1), 5)],
+    [
+        ((2, 24, 4, 5), (2, 2), 1),
+        ((1, 12, 3, 2), (2, 3), 2),
+        ((1, 64, 7, 9), (2, 2), 1),
+        ((2, 18, 1, 4), (1, 3), 6),
+        ((1, 5, 3, 3), (1, 1), 5),
+    ],
 )
 def test_interleave(shape: tuple[int, ...], phases: tuple[int, int], groups: int) -> None:
     """Element by element, from the definition: y[n, (g, o), i, j] = x[n, (g, a, b, o), r, c]."""

@@ -313,3 +313,22 @@ def test_folding_keeps_shared_constants_of_other_layers() -> None:
     weights = [graph.constants[node.inputs[1]] for node in graph.nodes if node.op == "conv2d"]
     assert not np.allclose(weights[0], weights[1])
     np.testing.assert_array_equal(weights[1], model.c.weight.detach().numpy())
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (nn.ConvTranspose2d(6, 4, 4, 2, 1), ["conv2d", "interleave"]),
+        (nn.ConvTranspose2d(6, 4, 3, 2, 1), ["conv2d"] * 4 + ["concat", "interleave"]),
+        (nn.ConvTranspose2d(6, 4, 4, 2, 1, groups=2), ["conv2d", "interleave"]),
+    ],
+)
+def test_what_follows_a_transposed_convolution_moves_into_its_phases(layer: nn.Module, expected: list[str]) -> None:
+    assert _ops(nn.Sequential(layer, nn.BatchNorm2d(4), nn.ReLU6())) == expected
+    read_twice = Lambda(lambda self, x: (y := self.c(x)).relu() + y, c=layer)
+    assert [op for op in _ops(read_twice) if op in ("clamp", "affine")] == ["clamp"]
+
+
+def test_a_batch_norm_behind_a_convolution_of_one_axis_is_folded() -> None:
+    model = nn.Sequential(nn.Conv1d(6, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 3, 1))
+    assert _ops(model, (2, 6, 9)) == ["reshape", "conv2d", "conv2d", "reshape"]

@@ -1,5 +1,8 @@
 import pytest
+import torch
+from torch import nn
 
+from lowbit.compiler import trace
 from lowbit.errors import ConfigError
 from lowbit.numerics import QType
 from lowbit.quantization import LayerPrecision, QuantizationConfig, layer_precisions, make_plan, parse_config
@@ -143,7 +146,8 @@ def test_selections_share_a_grid_and_concat_takes_in_what_only_it_reads() -> Non
     grid = value_grids(everything())
     assert grid["branch"] == "cat"  # read by nothing else
     assert grid["max"] == "act"  # act is read by a layer too
-    assert grid["tokens"] == grid["turned"] == "average"
+    assert grid["mirrored"] == "average"
+    assert grid["tokens"] == grid["turned"] == grid["grown"] == "phases"
     assert grid["cut"] == grid["padded"] == "clamped"
 
 
@@ -152,3 +156,12 @@ def test_quantized_values_are_the_same_for_every_configuration() -> None:
         for config in (QuantizationConfig("i8", "u8"), QuantizationConfig("b1", "b1", first_last_bits=None)):
             plan = make_plan(graph, config)
             assert {g for g, q in plan.requested.items() if q is not None} == set(quantized_values(graph))
+
+
+def test_the_parts_of_a_last_transposed_convolution_are_last_together() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.ConvTranspose2d(8, 3, 3, 2, 1, 1))
+    graph = trace(model, torch.zeros(1, 3, 9, 9))
+    layers = layer_precisions(graph, QuantizationConfig("i4", "u4", first_last_bits=8))
+    assert [(name, layer.weights.bits) for name, layer in layers.items()] == [
+        ("0", 8), ("1", 4), ("2.2x2", 8), ("2.2x1", 8), ("2.1x2", 8), ("2.1x1", 8)
+    ]  # fmt: skip

@@ -29,7 +29,8 @@ _ROWS = (
     ),
     (
         "3 spatial axes (video, volumes); supported are 1 and 2: fold one axis into the batch or the channels",
-        "conv3d conv_transpose3d max_pool3d max_pool3d_with_indices avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d",
+        "conv3d conv_transpose3d max_pool3d max_pool3d_with_indices avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d "
+        "adaptive_max_pool3d",
     ),
     *(
         (

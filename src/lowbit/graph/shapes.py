@@ -216,7 +216,9 @@ def interleave_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
     (which of them, which row or column of it)."""
     (x,), (ph, pw), groups = inputs, node.attrs["phases"], node.attrs["groups"]
     _require(len(x) == 4, f"needs x NCHW, got {x}")
-    _require(min(ph, pw, groups) >= 1 and x[1] % (ph * pw * groups) == 0, f"{x[1]} channels, {groups} groups of {ph} x {pw} phases")
+    _require(
+        min(ph, pw, groups) >= 1 and x[1] % (ph * pw * groups) == 0, f"{x[1]} channels, {groups} groups of {ph} x {pw} phases"
+    )
     for axis, count, size in (("rows", ph, x[2]), ("columns", pw, x[3])):
         listed = node.attrs[axis]
         bad = next((pair for pair in listed if not (0 <= pair[0] < count and 0 <= pair[1] < size)), None)

@@ -15,7 +15,16 @@ from lowbit.lowering.gathering import emit_gather
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import quantize
 
-__all__ = ["lower_concat", "lower_expand", "lower_interleave", "lower_pad", "lower_permute", "lower_reshape", "lower_slice", "lower_take"]
+__all__ = [
+    "lower_concat",
+    "lower_expand",
+    "lower_interleave",
+    "lower_pad",
+    "lower_permute",
+    "lower_reshape",
+    "lower_slice",
+    "lower_take",
+]
 
 
 def _refine(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -34,9 +34,9 @@ def hoist_channelwise(graph: Graph) -> Graph:
             if move.op == "concat":
                 break
         sources = chain[-1].inputs if chain and chain[-1].op == "concat" else (name,)
-        if any(move.op != "reshape" for move in chain) or (chain and node.op == "affine"):
-            if all(_takes(edit, source, node) for source in sources):
-                _move(edit, node, chain, sources)
+        wanted = any(move.op != "reshape" for move in chain) or (chain and node.op == "affine")
+        if wanted and all(_takes(edit, source, node) for source in sources):
+            _move(edit, node, chain, sources)
     return edit.done()
 
 

@@ -40,11 +40,12 @@ def layer_precisions(graph: Graph, config: QuantizationConfig) -> dict[str, Laye
     for text, pattern, _ in overrides:
         if not any(pattern.matches(graph, layer) for layer in layers):
             raise ConfigError(f"override {text!r} matches no layer; layers: {', '.join(names) or 'none'}")
+    ends = {*_parts_with(graph, names[0]), *_parts_with(graph, names[-1])} if names else set()
     chosen: dict[str, LayerPrecision] = {}
     for layer in layers:
         weights, activations = config.weights, config.activations
         container = config.weight_container
-        if config.first_last_bits is not None and layer.name in (names[0], names[-1]):
+        if config.first_last_bits is not None and layer.name in ends:
             weights, activations = (_at_least(q, config.first_last_bits) for q in (weights, activations))
             container = None if container is None else max(container, weights.bits)
         for _, pattern, wish in overrides:
@@ -58,6 +59,13 @@ def layer_precisions(graph: Graph, config: QuantizationConfig) -> dict[str, Laye
             raise ConfigError(f"{layer.name}: a container of {container} bits cannot hold {weights} weights")
         chosen[layer.name] = LayerPrecision(weights, activations, container)
     return chosen
+
+
+def _parts_with(graph: Graph, layer: str) -> tuple[str, ...]:
+    """The layers that are one with this: those whose results are put between each other, as of a transposed convolution."""
+    woven = {node.inputs[0] for node in graph.nodes if node.op == "interleave"}
+    joined = [node.inputs for node in graph.nodes if node.op == "concat" and node.name in woven]
+    return next((inputs for inputs in joined if layer in inputs), (layer,))
 
 
 def _at_least(qtype: QType, bits: int) -> QType:

@@ -90,7 +90,7 @@ def transposed(
     groups: int,
     out: Sequence[int],
 ) -> str:
-    """The transposed convolution of ``x`` (N, C, H, W) with ``weight`` (C, O / groups, kh, kw), of the spatial extents ``out``."""
+    """The transposed convolution of ``x`` (N, C, H, W) with ``weight`` (C, O / groups, kh, kw); ``out``: its height and width."""
     sizes, kernel = b.shape(x)[2:], weight.shape[2:]
     vertical, horizontal = (_Axis.of(*numbers) for numbers in zip(sizes, out, kernel, stride, padding, dilation, strict=True))
     uneven = len(vertical.classes) > 1 or len(horizontal.classes) > 1

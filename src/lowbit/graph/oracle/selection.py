@@ -91,7 +91,7 @@ def take(node: Node, values: list[np.ndarray], types: list[TensorType], out: Ten
 def interleave(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
     """y[n, (g, o), i, j] = x[n, (g, a, b, o), r, c] with (a, r) = rows[i], (b, c) = columns[j]."""
     (x,), (ph, pw) = values, node.attrs["phases"]
-    n, channels, h, w = x.shape
+    n, _, h, w = x.shape
     held = x.reshape(n, node.attrs["groups"], ph, pw, -1, h, w)
     (a, r), (b, c) = (np.array(node.attrs[axis], np.int64).T for axis in ("rows", "columns"))
     rows = held[:, :, a, :, :, r]  # row, n, g, b, o, column

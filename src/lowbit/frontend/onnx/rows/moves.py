@@ -227,7 +227,9 @@ def resize(n: OnnxNode) -> Value:
         return n.aten(f"upsample_nearest{rank}d", x, new[2:], *(factors or unknown))
     half = place == "half_pixel" or (place == "pytorch_half_pixel" and 1 not in new[2:])
     if mode != "linear" or rank > 2 or not (half or place == "align_corners"):
-        n.refuse(f"mode {mode} with {place}, {rank} axes; supported are nearest, and linear of 1 or 2 axes with half_pixel or align_corners")
+        n.refuse(
+            f"mode {mode} with {place}, {rank} axes; supported: nearest, and linear of at most 2 with half_pixel or align_corners"
+        )
     if factors is not None and any(math.floor(s * b) != s * b for s, b in zip((scales or [])[2:], old[2:], strict=True)):
         n.refuse(f"mode linear with scales {factors} that do not give whole extents of {old}; give sizes")
     name = "upsample_linear1d" if rank == 1 else "upsample_bilinear2d"

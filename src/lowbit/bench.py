@@ -219,7 +219,7 @@ def layer_outputs(graph: Graph, inputs: Sequence[np.ndarray]) -> tuple[dict[str,
             layers[name].append(value)
 
     outputs = [expected_outputs(graph, [x], observe)[0] for x in inputs]
-    return layers, outputs if graph.is_integer else None
+    return layers, outputs if graph.is_exact else None
 
 
 def _peer(peer: Peer, inputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> _Subject:

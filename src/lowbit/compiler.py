@@ -38,8 +38,9 @@ __all__ = [
 ]
 
 
-def trace(model: Any, example_inputs: Any, name: str | None = None, log: StageLog | None = None) -> Graph:
-    """A ``torch.nn.Module`` or an ONNX model as a canonical float graph: batch norms folded, activations and residuals fused.
+def trace(model: Any, example_inputs: Any = None, name: str | None = None, log: StageLog | None = None) -> Graph:
+    """A ``torch.nn.Module`` or an ONNX model as a canonical float graph: batch norms folded, activations and residuals fused;
+    of a network that was quantized elsewhere, the integer graph of its own numbers.
 
     ``model``, ``example_inputs``: as in :func:`compile`.  Raises UnsupportedOperation (operation, line of the user's model or
     node of the file, what is supported), NumericsError (NaN or Inf weights), InputError (example inputs that are not float32
@@ -47,6 +48,7 @@ def trace(model: Any, example_inputs: Any, name: str | None = None, log: StageLo
     """
     from lowbit.frontend import import_model
     from lowbit.passes import PASSES
+    from lowbit.quantization import integer_form, is_quantized
 
     watch = log or StageLog()
     graph = import_model(model, example_inputs, name)
@@ -54,6 +56,9 @@ def trace(model: Any, example_inputs: Any, name: str | None = None, log: StageLo
     for step in PASSES:
         graph = step(graph)
         watch(step.__name__, graph)
+    if is_quantized(graph):
+        graph = integer_form(graph)
+        watch("integer_form", graph)
     return graph
 
 

@@ -46,18 +46,6 @@ def test_activations_of_16_unsigned_bits() -> None:
     _refused(graph, UnsupportedPrecision, "y: activations of type u16 have no kernel; use i16")
 
 
-def test_quantizing_in_the_middle() -> None:
-    types = {"x": TensorType((1, 4)), "m": TensorType((1, 4)), "y": _integers("u8", 1, 4)}
-    nodes = (Node("m", "reshape", ("x",), {"shape": (1, 4)}), Node("y", "quantize", ("m",)))
-    _refused(Graph("g", ("x",), ("y",), nodes, types), GraphError, "y: only graph inputs are quantized, not m")
-
-
-def test_dequantizing_in_the_middle() -> None:
-    types = {"x": TensorType((1, 4)), "q": _integers("u8", 1, 4), "d": TensorType((1, 4)), "y": TensorType((1, 4))}
-    nodes = (Node("q", "quantize", ("x",)), Node("d", "dequantize", ("q",)), Node("y", "reshape", ("d",), {"shape": (1, 4)}))
-    _refused(Graph("g", ("x",), ("y",), nodes, types), GraphError, "d: dequantize is for graph outputs, but a node reads it")
-
-
 def test_sums_that_do_not_fit_the_accumulator() -> None:
     """70,000 products of 255 and 127 are more than 2^31; quantization would refuse it before."""
     width = 70_000

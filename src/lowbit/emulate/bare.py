@@ -34,7 +34,7 @@ def make_bare(network: Compiled, board: str, inputs: Sequence[np.ndarray]) -> by
     target_of(network)
     check_inputs(network, inputs)
     graph = network.graph()
-    if not graph.is_integer:
+    if not graph.is_exact:
         raise ConfigError(f"{network.name} computes in float32; bare metal compares integers exactly: quantize the network")
     parts = parts_of(network)
     expected = expected_outputs(graph, inputs)

@@ -98,7 +98,7 @@ def judge(network: Compiled, inputs: Sequence[np.ndarray], outputs: Sequence[np.
     graph = network.graph()
     with np.errstate(all="ignore"):  # NaN and infinities are inputs like others
         wanted = expected_outputs(graph, inputs, float_type="float64")
-    exact = all(np.array_equal(a, b) for a, b in zip(outputs, wanted, strict=True)) if graph.is_integer else None
+    exact = all(np.array_equal(a, b) for a, b in zip(outputs, wanted, strict=True)) if graph.is_exact else None
     return Verdict(exact, max(map(_error, outputs, wanted)))
 
 

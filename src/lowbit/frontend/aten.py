@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from lowbit.frontend.arguments import Arguments
@@ -16,6 +17,11 @@ from lowbit.frontend.handlers.table import HANDLERS, POSITIONS
 from lowbit.frontend.refusals import instead
 
 __all__ = ["Aten", "Place"]
+
+_MOVES = frozenset(
+    {"permute", "transpose", "t", "reshape", "view", "flatten", "squeeze", "unsqueeze", "slice", "select", "flip", "expand"}
+    | {"index_select", "contiguous", "clone"}
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Aten:
         given = dict(zip((argument.name for argument in schema.arguments), args, strict=False)) | kwargs
         operands = {argument.name for argument in schema.arguments if "Tensor" in str(argument.type)}
         if not any(_has_activation(given.get(operand)) for operand in operands):
-            return self._run(target, op, given)
+            return self._constant(target, op, given)
         empty = self._run(target, op, {key: self._empty(value) if key in operands else value for key, value in given.items()})
         results = [each for each in (empty if isinstance(empty, (list, tuple)) else [empty]) if isinstance(each, torch.Tensor)]
         defaults = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
@@ -83,6 +89,19 @@ class Aten:
             layer=place.layer,
             function=place.word,
         )
+
+    def _constant(self, target: Callable[..., Any], op: str, given: dict[str, Any]) -> Any:
+        """The result on constants; the integers of one that is only moved move along."""
+        first, operand = next(iter(given.items()))
+        made = self.builder.made_of(operand)
+        if made is None or op.partition(".")[0] not in _MOVES:
+            return self._run(target, op, given)
+
+        def move(held: np.ndarray) -> np.ndarray:
+            moved = self._run(target, op, {**given, first: torch.from_numpy(held.copy())})
+            return np.asarray(moved.numpy(), order="C")
+
+        return self.builder.from_integers(made.moved(move))
 
     def _run(self, target: Callable[..., Any], op: str, given: dict[str, Any]) -> Any:
         try:

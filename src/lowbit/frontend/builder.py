@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 
 from lowbit.errors import NumericsError
 from lowbit.frontend.call import Call, Value
-from lowbit.graph import Graph, Node, TensorType
+from lowbit.graph import Graph, Integers, Node, TensorType
 from lowbit.graph.ops import POSITIONS
+from lowbit.numerics import QParams
 
 __all__ = ["Builder"]
 
@@ -30,6 +32,9 @@ class Builder:
         self.constants: dict[str, np.ndarray] = {}
         self._parameters = parameters or {}
         self._emitted: dict[int, tuple[str, torch.Tensor]] = {}
+        self.grids: dict[str, QParams] = {}  # values of networks that are quantized already -> their grid
+        self._made_of: dict[int, tuple[Integers, torch.Tensor]] = {}
+        self._integers: dict[str, Integers] = {}
 
     def shape(self, value: Value) -> tuple[int, ...]:
         return self.types[value].shape if isinstance(value, str) else tuple(value.shape)
@@ -77,8 +82,39 @@ class Builder:
                 raise NumericsError(f"{what} of {call.target} in {call.where} is {number}, which is not a finite float32 number")
         return number
 
+    def from_integers(self, made: Integers) -> torch.Tensor:
+        """The real constant that these integers mean; layers that read it keep them."""
+        real = torch.from_numpy(np.array(made.real, order="C"))
+        self._made_of[id(real)] = made, real
+        return real
+
+    def made_of(self, constant: Any) -> Integers | None:
+        """What a constant of :meth:`from_integers` was made of."""
+        return self._made_of[id(constant)][0] if id(constant) in self._made_of else None
+
+    def keep_integers(self, operands: Iterable[Any], since: int) -> None:
+        """Constants that were emitted after the first ``since``, for a call of these operands: those that hold an operand's
+        values, or its transposition's, are made of its integers."""
+        made = [found for found in map(self.made_of, operands) if found is not None]
+        for name in list(self.constants)[since:] if made else ():
+            array = self.constants[name]
+            for found in made:
+                for move in (lambda x: x, np.transpose):
+                    moved = found.moved(move)
+                    if array.size == moved.integers.size and np.array_equal(array.reshape(moved.integers.shape), moved.real):
+                        self._integers.setdefault(name, moved.moved(partial(np.reshape, shape=array.shape)))
+
+    def quantize(self, call: Call, x: str, params: QParams) -> str:
+        """``x`` rounded to a grid, as float32 again: a node each way."""
+        shape = self.shape(x)
+        rounded = self.emit(call, "quantize", [x], shape)
+        self.types[rounded] = TensorType(shape, str(params.qtype.dtype), params)
+        real = self.emit(call, "dequantize", [rounded], shape)
+        self.grids[real] = params
+        return real
+
     def graph(self, name: str, outputs: Sequence[str]) -> Graph:
-        return Graph(name, tuple(self.inputs), tuple(outputs), tuple(self.nodes), self.types, self.constants)
+        return Graph(name, tuple(self.inputs), tuple(outputs), tuple(self.nodes), self.types, self.constants, self._integers)
 
     def _unique(self, base: str) -> str:
         name, count = base, 0

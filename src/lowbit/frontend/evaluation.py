@@ -14,6 +14,7 @@ from lowbit.errors import InputError
 from lowbit.frontend import selecting, windows
 from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Graph, Node
+from lowbit.numerics import quantize
 
 __all__ = ["OPERATIONS", "compute", "each_row", "evaluate"]
 
@@ -41,7 +42,8 @@ def evaluate(
             for name in graph.inputs:
                 observe(name, values[name])
         for index, node in enumerate(graph.nodes):
-            value = OPERATIONS[node.op](node, graph.types[node.name].shape, each_row, *(values[name] for name in node.inputs))
+            site = _rounding(graph, node) if node.op in ("quantize", "dequantize") else node
+            value = OPERATIONS[node.op](site, graph.types[node.name].shape, each_row, *(values[name] for name in node.inputs))
             values[node.name] = value
             if observe is not None:
                 observe(node.name, value)
@@ -180,6 +182,23 @@ def _pad(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     return F.pad(x, [amount for pair in pairs for amount in pair], value=node.attrs["value"])
 
 
+def _rounding(graph: Graph, node: Node) -> Node:
+    """The node with the QParams of its integers as an attribute."""
+    params = graph.types[node.name if node.op == "quantize" else node.inputs[0]].quant
+    return node.with_attrs(params=params)
+
+
+def _quantize(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
+    """The integers, kept in the type of ``x``."""
+    params = node.attrs["params"]
+    return torch.from_numpy(quantize(x.to(torch.float32).numpy(), params).astype(np.float32)).to(x.dtype)
+
+
+def _dequantize(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
+    params = node.attrs["params"]
+    return (x - params.zero_point) * float(params.scale)
+
+
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "conv2d": _conv2d,
     "linear": _linear,
@@ -209,4 +228,6 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "take": lambda node, _, each, x: selecting.take(x, node.attrs),
     "interleave": lambda node, _, each, x: selecting.interleave(x, node.attrs),
     "pad": _pad,
+    "quantize": _quantize,
+    "dequantize": _dequantize,
 }

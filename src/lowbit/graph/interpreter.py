@@ -9,7 +9,7 @@ import numpy as np
 from lowbit.errors import GraphError, InputError
 from lowbit.graph.ir import Graph, Node, TensorType
 from lowbit.graph.ops import PASS_THROUGH, POSITIONS
-from lowbit.graph.oracle import elementwise, layers, normalization, selection
+from lowbit.graph.oracle import elementwise, layers, normalization, real, selection
 
 __all__ = ["interpret"]
 
@@ -44,7 +44,7 @@ _INTEGER: dict[str, _Run] = {
     "take": selection.take,
     "unary": elementwise.unary,
 }
-_FLOAT = (*PASS_THROUGH, *POSITIONS, "quantize")  # also defined on float32 values, and moves on positions
+_FLOAT = (*PASS_THROUGH, *POSITIONS, "quantize")  # the same on float32 values, and moves on positions
 
 
 def interpret(
@@ -58,7 +58,9 @@ def interpret(
     their type's dtype, others float32.  ``observe(name, value)`` is called for every node.  Sums of
     integer products are exact (graph/oracle/exact.py); every other step is one correctly rounded
     float32 operation, so the result is the same on every machine.  Values are dropped after their
-    last use.  Raises InputError for wrong inputs, GraphError for a node with no integer meaning.
+    last use.  In a graph with float32 parts their sums are computed in float64 and rounded once, which kernels equal up to
+    the order of their sums (``graph.is_exact`` says that there are none).  Raises InputError for wrong inputs, GraphError for a
+    node with no integer meaning.
     """
     if len(inputs) != len(graph.inputs):
         raise InputError(f"{graph.name}: {len(inputs)} inputs given, takes {len(graph.inputs)}")
@@ -73,9 +75,10 @@ def interpret(
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     for index, node in enumerate(graph.nodes):
         types = [graph.types[name] for name in node.inputs]
-        if node.op not in _INTEGER or (types[0].quant is None and node.op not in _FLOAT):
+        table = real.REAL if types[0].quant is None and node.op not in _FLOAT and graph.is_integer else _INTEGER
+        if node.op not in table or (types[0].quant is None and not graph.is_integer and node.op not in _FLOAT):
             raise GraphError(f"{node.name} ({node.op}): no integer meaning on {types[0]}; quantize the graph first")
-        value = _INTEGER[node.op](node, [values[name] for name in node.inputs], types, graph.types[node.name])
+        value = table[node.op](node, [values[name] for name in node.inputs], types, graph.types[node.name])
         values[node.name] = value
         if observe is not None:
             observe(node.name, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,13 @@ import numpy as np
 
 from lowbit.numerics import QParams
 
-__all__ = ["Graph", "Node", "TensorType"]
+__all__ = ["Graph", "Integers", "Node", "TensorType"]
+
+
+_ONE_ANSWER = frozenset(
+    {"quantize", "expand", "max_pool2d", "pad", "permute", "reshape", "slice", "concat", "clamp"}
+) | frozenset({"add", "sub", "mul", "affine"})
+"""Operations on float32 values of which every step is one correctly rounded operation."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,36 @@ class Node:
         return replace(self, attrs={**self.attrs, **attrs})
 
 
+@dataclass(frozen=True, eq=False)
+class Integers:
+    """What a float constant of a network that somebody else quantized is made of: constant = scale * integers.
+
+    ``integers``: int64, zero points taken off; ``scale``: float32; both of the constant's shape.  ``bits``: of the type they were
+    held in; ``bipolar``: of {-1, +1}.
+    """
+
+    integers: np.ndarray
+    scale: np.ndarray
+    bits: int
+    bipolar: bool = False
+
+    @property
+    def real(self) -> np.ndarray:
+        """The constant: float32(integers) * scale."""
+        return np.asarray(self.integers.astype(np.float32) * self.scale, np.float32)
+
+    def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Integers:
+        """After an operation that only moves elements."""
+        return replace(self, integers=move(self.integers), scale=move(self.scale))
+
+
 @dataclass(frozen=True)
 class Graph:
-    """``types`` holds the TensorType of every input, constant and node output, by name."""
+    """``types`` holds the TensorType of every input, constant and node output, by name.
+
+    ``integers``: of the float constants of a network that was quantized elsewhere, between its import and
+    quantization.integer_form; empty in all other graphs.
+    """
 
     name: str
     inputs: tuple[str, ...]
@@ -61,17 +94,25 @@ class Graph:
     nodes: tuple[Node, ...]
     types: Mapping[str, TensorType]
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    integers: Mapping[str, Integers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("inputs", "outputs", "nodes"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in ("types", "constants"):
+        for name in ("types", "constants", "integers"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
     def is_integer(self) -> bool:
         """Whether any value is quantized: then the interpreter says what the graph gives, to the last bit."""
         return any(tensor.quant is not None for tensor in self.types.values())
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is an integer graph without float32 parts whose result depends on how a function is computed, or on the
+        order of a sum: then there is one answer."""
+        operations = {node.op for node in self.nodes if self.types[node.inputs[0]].quant is None}
+        return self.is_integer and operations <= _ONE_ANSWER
 
     def node(self, name: str) -> Node:
         for node in self.nodes:
@@ -102,4 +143,6 @@ class Graph:
         read = {name for node in nodes for name in node.inputs} | set(outputs)
         kept = {name: value for name, value in all_constants.items() if name in read}
         alive = {*self.inputs, *kept, *(node.name for node in nodes)}
-        return Graph(self.name, self.inputs, outputs, nodes, {n: t for n, t in all_types.items() if n in alive}, kept)
+        typed = {n: t for n, t in all_types.items() if n in alive}
+        integers = {n: made for n, made in self.integers.items() if n in kept and kept[n] is self.constants[n]}
+        return Graph(self.name, self.inputs, outputs, nodes, typed, kept, integers)

@@ -1,13 +1,17 @@
-"""Where the user's dense float32 tensors meet the arena."""
+"""Where float32 meets integers: the user's dense tensors, and float32 parts inside a network."""
 
 from __future__ import annotations
 
-from lowbit.errors import GraphError
+import numpy as np
+
 from lowbit.graph import Node
 from lowbit.kernels.data_movement.spec import InputSpec, OutputSpec
+from lowbit.kernels.elementwise.spec import LutSpec
 from lowbit.kernels.layout import canonical_shape
 from lowbit.lowering.context import Lowering
+from lowbit.lowering.copying import axis_strides, emit_copy
 from lowbit.lowering.program import Ref
+from lowbit.numerics import dequantize
 
 __all__ = ["lower_dequantize", "lower_inputs", "lower_outputs", "lower_quantize"]
 
@@ -28,19 +32,35 @@ def lower_inputs(ctx: Lowering) -> None:
 
 
 def lower_quantize(ctx: Lowering, node: Node) -> None:
-    if node.inputs[0] not in ctx.graph.inputs:
-        raise GraphError(f"{node.name}: only graph inputs are quantized, not {node.inputs[0]}")
-    stored = ctx.stored(node.name)
+    """Of the user's tensor, or of a float32 value inside the network, which is read where it lies, without its halo."""
+    (source,), stored, strides = node.inputs, ctx.stored(node.name), _strides(ctx.type(node.name).shape)
     assert stored.quant is not None
+    x: str | Ref = Ref("input", ctx.graph.inputs.index(source)) if source in ctx.graph.inputs else source
+    if isinstance(x, str):
+        layout = ctx.layouts[x]
+        if layout.halo:
+            shape, x = ctx.type(source).shape, ctx.temporary(f"{node.name}.source", layout.without_halo())
+            given, layout = axis_strides(shape, layout), ctx.layouts[x]
+            emit_copy(ctx, node, source, x, list(zip(shape, given, axis_strides(shape, layout), strict=True)))
+        strides = (layout.hp * layout.wp * layout.stride, layout.wp * layout.stride, layout.stride, 1)
     qtype = stored.quant.qtype
-    spec = InputSpec(dst=ctx.layouts[node.name], strides=_strides(ctx.type(node.name).shape), sign=stored.sign)
+    spec = InputSpec(dst=ctx.layouts[node.name], strides=strides, sign=stored.sign)
     s = ctx.constants.floats(stored.scale, stored.result(qtype.qmin, qtype.qmax))
-    ctx.emit(node, spec, x=Ref("input", ctx.graph.inputs.index(node.inputs[0])), o=node.name, s=s, fill=stored.zero)
+    ctx.emit(node, spec, x=x, o=node.name, s=s, fill=stored.zero)
 
 
 def lower_dequantize(ctx: Lowering, node: Node) -> None:
-    if ctx.graph.users()[node.name]:
-        raise GraphError(f"{node.name}: dequantize is for graph outputs, but a node reads it")
+    """For a graph output: see lower_outputs.  For float32 parts inside the network: a table of float32(q - z) * scale."""
+    if not ctx.graph.users()[node.name]:
+        return
+    source = node.inputs[0]
+    params, given = ctx.type(source).quant, ctx.stored(source)
+    assert params is not None
+    integers = np.array([-1, 1]) if params.qtype.bipolar else np.arange(params.qtype.qmin, params.qtype.qmax + 1)
+    table = np.zeros(65536 if given.dtype == "i16" else 256, np.float32)
+    table[: len(integers)] = dequantize(integers, params)
+    spec = LutSpec(src=ctx.layouts[source], dst=ctx.layouts[node.name])
+    ctx.emit(node, spec, x=source, o=node.name, w=ctx.constants.add(table), fill=0)
 
 
 def lower_outputs(ctx: Lowering) -> None:

@@ -20,7 +20,8 @@ def fold_into_next(graph: Graph) -> Graph:
     edit = Edit(graph)
     for node in graph.nodes:
         affine = edit.producer(node.inputs[0], ("affine",)) if node.op in ("conv2d", "linear") else None
-        found = _parameters(edit, node, affine) if affine is not None and unclamped(affine) else None
+        free = affine is not None and unclamped(affine) and node.inputs[1] not in graph.integers
+        found = _parameters(edit, node, affine) if affine is not None and free else None
         edit.add(node)
         if affine is not None and found is not None:
             w, b = found

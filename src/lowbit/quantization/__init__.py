@@ -6,6 +6,7 @@ from lowbit.quantization.choice import Choice, LayerNumbers, Quantized
 from lowbit.quantization.choose import choose
 from lowbit.quantization.config import LayerPrecision, QuantizationConfig, parse_config
 from lowbit.quantization.granularity import PerChannel, PerGroup, PerTensor
+from lowbit.quantization.integer_form import integer_form, is_quantized
 from lowbit.quantization.plan import Plan, layer_precisions, make_plan
 from lowbit.quantization.quantize import quantize_graph
 from lowbit.quantization.scales import FixedPoint, FloatScale, GlobalScale, PowerOfTwo
@@ -32,6 +33,8 @@ __all__ = [
     "calibrate",
     "choose",
     "dead_channels",
+    "integer_form",
+    "is_quantized",
     "layer_precisions",
     "layer_statistics",
     "make_plan",

@@ -24,6 +24,7 @@ __all__ = [
     "constant_operands",
     "operand_params",
     "output_params",
+    "stays_float",
 ]
 
 _OPERANDS = (*BINARY, "concat")  # operations that read constants where others read values
@@ -81,7 +82,7 @@ class Choice:
 
     ``values``: graph input or node -> its QParams, None where it stays float32 (what last layers, last softmaxes and last unary
     functions give).  What only selects values has those of its input.
-    ``layers``: conv2d or linear -> its integers.
+    ``layers``: conv2d or linear -> its integers; none for those between float32 values.
     ``operands``: (node, position among its inputs) -> integers of a constant that add, sub, mul or concat reads.
     All else (clamp bounds, multipliers, tables) follows from these."""
 
@@ -135,7 +136,10 @@ def check_choice(graph: Graph, choice: Choice) -> None:
     layers = {node.name: node for node in graph.nodes if node.op in LAYERS}
     operands = {(node.name, i): node.inputs[i] for node in graph.nodes for i in constant_operands(graph, node)}
     _same_names(graph, "values", choice.values, [*graph.inputs, *(node.name for node in graph.nodes)])
+    layers = {name: node for name, node in layers.items() if not stays_float(graph, choice, node)}
     _same_names(graph, "layers", choice.layers, layers)
+    floats = {node.name for node in graph.nodes if stays_float(graph, choice, node)}
+    operands = {place: name for place, name in operands.items() if place[0] not in floats}
     _same_names(graph, "operands", choice.operands, operands)
     for name, params in choice.values.items():
         if params is not None and (params.axis is not None or params.qtype == QType(16, False)):
@@ -148,6 +152,14 @@ def check_choice(graph: Graph, choice: Choice) -> None:
             raise ChoiceError(f"{where}: the bias is {bias.dtype}; give integers at scale s_x * s_w")
     for (name, i), constant in operands.items():
         _same_shape(f"{name}: operand {i} ({constant})", choice.operands[name, i].integers, graph.constants[constant].shape)
+
+
+def stays_float(graph: Graph, choice: Choice, node: Node) -> bool:
+    """Whether a node computes in float32: nothing that it reads or gives is on a grid, and it has no integers."""
+    if node.name in choice.layers:
+        return False
+    read = [name for name in node.inputs if name not in graph.constants]
+    return all(choice.values.get(name) is None for name in (node.name, *read))
 
 
 def _same_names(graph: Graph, what: str, given: Iterable[Hashable], wanted: Iterable[Hashable]) -> None:

@@ -14,7 +14,7 @@ from lowbit.numerics import QParams
 from lowbit.quantization.choice import bias_type, output_params
 from lowbit.quantization.draft import Draft, clamp_bounds
 
-__all__ = ["affine", "clamped", "layer", "normalize", "operands", "select", "softmax", "unary"]
+__all__ = ["affine", "clamped", "layer", "made_real", "normalize", "operands", "rounded", "select", "softmax", "unary"]
 
 
 def _output(draft: Draft, node: Node) -> QParams:
@@ -54,6 +54,16 @@ def select(draft: Draft, node: Node) -> None:
     """Operations that only move values keep what they get, integers or float32; positions are those of either."""
     name = node.inputs[0]
     draft.emit(replace(node, inputs=(draft.renamed.get(name, name),)), draft.choice.values[node.name])
+
+
+def rounded(draft: Draft, node: Node) -> None:
+    """quantize of a float32 value."""
+    draft.emit(node, _output(draft, node))
+
+
+def made_real(draft: Draft, node: Node) -> None:
+    """dequantize of an integer value that float32 operations read."""
+    draft.emit(replace(node, inputs=(draft.operand(node, 0)[0],)), None)
 
 
 def operands(draft: Draft, node: Node) -> None:

@@ -19,7 +19,10 @@ def handled(builder: Builder, call: Call) -> Any:
         return tuple(torch.zeros(shape) for shape in call.shapes)
     if any(map(builder.positions, call.args.peek())) and not (call.op in MOVED and call.dtype in (None, torch.int64)):
         call.refuse("it computes with positions (argmax); they can be reshaped and returned: do this outside the network")
+    since = len(builder.constants)
     result = HANDLERS[call.op](builder, call)
     for name, value in call.args.ignored().items():
         call.refuse(f"its argument {name} = {value} is not supported")
+    if len(builder.constants) > since:
+        builder.keep_integers(call.args.peek(), since)
     return result

@@ -59,6 +59,12 @@ def _loaded(onnx: Any, source: Any) -> tuple[Any, str]:
         raise InputError(f"{path} cannot be read as an ONNX model: {_line(error)}") from None
     if not model.graph.node or not model.opset_import:
         raise InputError(f"{path} holds no ONNX graph; is the file complete?")
+    known = opsets(model)
+    for domain in sorted({node.domain for node in model.graph.node} - {"ai.onnx"} - known.keys()):
+        model.opset_import.add(domain=domain, version=1)  # files of QONNX often leave their domain out
+    for value in model.graph.output:  # some writers leave shapes out, which follow from the inputs'
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            value.type.tensor_type.shape.SetInParent()
     try:
         onnx.checker.check_model(model if model.ByteSize() < 1 << 30 else str(path))
     except Exception as error:

@@ -19,8 +19,8 @@ __all__ = ["OnnxNode"]
 class OnnxNode:
     """``op``: its type, with the domain in front where that is not ONNX's own.  ``opset``: version of that domain.
 
-    ``inputs``: values in order, None where one is left out.  ``types``: ONNX element type of each input that is a constant of
-    the file.  ``outputs``: how many results somebody may read.
+    ``inputs``: values in order, None where one is left out; ``kinds``: ONNX element type of each that is a constant of the file,
+    else "".  ``outputs``: how many results somebody may read.
     """
 
     op: str
@@ -29,7 +29,7 @@ class OnnxNode:
     attributes: Mapping[str, Any]
     outputs: int
     aten: Aten
-    names: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     @property
     def builder(self) -> Builder:

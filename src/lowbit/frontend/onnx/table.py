@@ -6,12 +6,33 @@ from collections.abc import Callable
 from typing import Any
 
 from lowbit.frontend.onnx.node import OnnxNode
-from lowbit.frontend.onnx.rows import layers, moves, pointwise, pools
+from lowbit.frontend.onnx.rows import layers, moves, pointwise, pools, quantized
 
-__all__ = ["ROWS", "Row"]
+__all__ = ["GIVE_INTEGERS", "MOVES", "READ_INTEGERS", "ROWS", "Row"]
 
 Row = Callable[[OnnxNode], Any]
 """node -> the value, or a tuple of values for operations with several results."""
+
+_MICROSOFT: dict[str, Row] = {
+    "QuantizeLinear": quantized.quantize_linear,
+    "DequantizeLinear": quantized.dequantize_linear,
+    "QGemm": quantized.qgemm,
+    "QLinearAdd": quantized.qlinear(pointwise.binary("add.Tensor"), 2),
+    "QLinearMul": quantized.qlinear(pointwise.binary("mul.Tensor"), 2),
+    "QLinearAveragePool": quantized.qlinear(pools.pool("avg_pool2d"), 1),
+    "QLinearGlobalAveragePool": quantized.qlinear(pools.global_pool("mean.dim"), 1),
+    "QLinearLeakyRelu": quantized.qlinear(pointwise.leaky_relu, 1),
+    "QLinearSigmoid": quantized.qlinear(pointwise.direct("sigmoid"), 1),
+    "QLinearSoftmax": quantized.qlinear(pointwise.softmax, 1),
+    "QLinearConcat": quantized.qlinear_concat,
+    "Gelu": pointwise.gelu,
+}
+_QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+_QONNX_ROWS: dict[str, Row] = {
+    "Quant": quantized.quant,
+    "BipolarQuant": quantized.bipolar_quant,
+    "Trunc": quantized.trunc,
+}
 
 ROWS: dict[str, Row] = {
     "Conv": layers.conv,
@@ -109,4 +130,24 @@ ROWS: dict[str, Row] = {
     "Range": moves.range_,
     "Shape": moves.shape,
     "Size": moves.size,
+    "QuantizeLinear": quantized.quantize_linear,
+    "DequantizeLinear": quantized.dequantize_linear,
+    "QLinearConv": quantized.qlinear_layer(layers.conv, 0),
+    "QLinearMatMul": quantized.qlinear_layer(layers.matmul, 1),
+    "ConvInteger": quantized.integer_layer(layers.conv),
+    "MatMulInteger": quantized.integer_layer(layers.matmul),
+    **{f"com.microsoft.{name}": row for name, row in _MICROSOFT.items()},
+    **{f"{domain}.{name}": row for domain in _QONNX for name, row in _QONNX_ROWS.items()},
 }
+
+MOVES = frozenset(
+    {"Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "GlobalMaxPool", "Reshape", "Slice"}
+    | {"Pad", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"}
+)
+"""Operations that give integers as they got them: their results are on the grid of what they read."""
+
+GIVE_INTEGERS = frozenset(name for name in ROWS if name.rpartition(".")[2].startswith(("QuantizeLinear", "QLinear", "QGemm")))
+"""Operations whose result is held as integers in the file; it is the real number that these mean here."""
+
+READ_INTEGERS = GIVE_INTEGERS | {"DequantizeLinear", "com.microsoft.DequantizeLinear", "ConvInteger", "MatMulInteger"} | MOVES
+"""Operations that know what such a value means."""

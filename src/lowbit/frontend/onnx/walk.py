@@ -14,10 +14,13 @@ from lowbit.frontend.onnx.file import Shapes, open_model, opsets
 from lowbit.frontend.onnx.library import need
 from lowbit.frontend.onnx.names import module_paths
 from lowbit.frontend.onnx.node import OnnxNode
-from lowbit.frontend.onnx.table import ROWS
+from lowbit.frontend.onnx.table import GIVE_INTEGERS, MOVES, READ_INTEGERS, ROWS
 from lowbit.graph import Graph
 
 __all__ = ["import_onnx"]
+
+INTEGERS = "INTEGERS"
+"""Kind of an activation that the file holds as integers."""
 
 _FLOATING = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")
 
@@ -39,9 +42,11 @@ class _Walk:
     def __init__(self, model: Any, file: str) -> None:
         self.model, self.file, self.versions = model, file, opsets(model)
         self.values: dict[str, Value] = {}
+        self.kinds: dict[str, str] = {}
         names: dict[int, str] = {}
         for tensor in model.graph.initializer:
             value = self.values[tensor.name] = to_torch(tensor, file)
+            self.kinds[tensor.name] = element_type(tensor.data_type)
             names[id(value)] = re.sub(r"[^\w.]+", "_", tensor.name)
         self.builder = Builder(names)
 
@@ -85,16 +90,36 @@ class _Walk:
             attributes={each.name: self._attribute(each) for each in node.attribute},
             outputs=last + 1,
             aten=Aten(self.builder, place),
+            kinds=tuple(self.kinds.get(name, "") for name in node.input),
         )
         if op not in ROWS:
             given.refuse("lowbit cannot compile this operation; docs/onnx.md lists those it can")
+        held = [name for name in node.input if self.kinds.get(name) == INTEGERS]
+        if held and op not in READ_INTEGERS:
+            given.refuse(f"it computes on the integers of {held[0]}; put a DequantizeLinear between")
         result = ROWS[op](given)
         results = result if isinstance(result, tuple) else (result,)
         for index, name in enumerate(node.output):
             if name and index < len(results):
                 self.values[name] = results[index]
+        self._pass_on(op, given.inputs, results)
+        if op in GIVE_INTEGERS or (op in MOVES and held):
+            self.kinds.update({name: INTEGERS for name in outputs if isinstance(self.values.get(name), str)})
+        if op == "Constant" and node.attribute and node.attribute[0].name == "value":
+            self.kinds[node.output[0]] = element_type(node.attribute[0].t.data_type)
         if any(name not in self.values for name in outputs[:1]):
             given.refuse("it has no result")
+
+    def _pass_on(self, op: str, inputs: tuple[Value | None, ...], results: tuple[Any, ...]) -> None:
+        """The grid of quantized values stays that of what only moves them."""
+        if op not in MOVES:
+            return
+        grids = [self.builder.grids.get(value) for value in inputs[: None if op == "Concat" else 1] if isinstance(value, str)]
+        first = grids[0] if grids else None
+        if first is not None and all(grid is not None and grid.same_grid(first) for grid in grids):
+            for result in results:
+                if isinstance(result, str):
+                    self.builder.grids.setdefault(result, first)
 
     def _value(self, node: Any, name: str) -> Value:
         if name not in self.values:

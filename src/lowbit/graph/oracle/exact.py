@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["exact_conv2d", "exact_dtype", "exact_linear"]
+__all__ = ["exact_conv2d", "exact_dtype", "exact_linear", "float_conv2d"]
 
 _CHUNK = 1 << 22  # elements of one block of patches: 8 to 16 MB
 
@@ -44,19 +44,44 @@ def exact_conv2d(
 
     Positions outside the input hold ``pad_value``.  The result's integers are held exactly.
     """
-    top, left, bottom, right = padding
     dtype = exact_dtype(max(_largest(x), abs(pad_value)), w, bias)
-    x = x.astype(dtype)
+    return _conv2d(x.astype(dtype), w.astype(dtype), bias.astype(dtype), stride, padding, dilation, groups, pad_value)
+
+
+def float_conv2d(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """The same of real numbers, summed in float64; zero padded."""
+    x, w, bias = (value.astype(np.float64) for value in (x, w, bias))
+    return _conv2d(x, w, bias, stride, padding, dilation, groups, 0)
+
+
+def _conv2d(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    pad_value: int,
+) -> np.ndarray:
+    top, left, bottom, right = padding
     if any(padding):
         x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=pad_value)
     kernel = w.shape[2:]
     oh, ow = ((size - d * (k - 1) - 1) // s + 1 for size, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True))
-    w = w.astype(dtype)
     if w.shape[1] == 1 and groups > 1:
         out = _depthwise(x, w, stride, dilation, oh, ow)
     else:
         out = _im2col(x, w, stride, dilation, groups, oh, ow)
-    out += bias.astype(dtype)[:, None, None]
+    out += bias[:, None, None]
     return out
 
 

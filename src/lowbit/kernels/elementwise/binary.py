@@ -41,7 +41,7 @@ def _float(spec: BinarySpec, s: Any, x: Any, r: Any, m: Any, a: Any) -> Any:
     elif spec.fn in _EXTREMES:
         f = _EXTREMES[spec.fn](x, r, "float32")
     elif spec.fn == "affine":
-        f = x * m + a
+        f = fence(x * m) + a
     else:
         f = x
     return between(f, splat(s[0], "float32"), splat(s[1], "float32"))

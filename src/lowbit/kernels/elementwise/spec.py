@@ -21,8 +21,8 @@ class BinarySpec(KernelSpec):
       mul: f = f32(int32(vx) * int32(vr)) * x_mult
       rescale: f = vx * x_mult
       affine: f = fence(vx * m[c]) + a[c], with m = w (float32[stride]) and a = b (float32[stride])
-    float (dst f32): s = [lo, hi]; add, mul, maximum (NaN where either is); affine: x * w[c] + b[c]; rescale: x; all
-      clamped to [lo, hi].
+    float (dst f32): s = [lo, hi]; add, mul, maximum (NaN where either is); affine: fence(x * w[c]) + b[c];
+      rescale: x; all clamped to [lo, hi].
     ``broadcast``: "none", or "pixel": r has h = w = 1 and n in (1, dst.n), applied to every pixel.
     Mixed dtypes allowed per operand (u8 / i16).  units = rows (n * h).
     """

@@ -140,12 +140,18 @@ def pad(n: OnnxNode) -> Value:
     if mode not in _MODES:
         n.refuse(f"padding mode {mode!r}; known are {', '.join(_MODES)}")
     if mode == "constant":
-        fill = float(np.reshape(value or 0.0, ()))
+        fill = _fill(n, float(np.reshape(value or 0.0, ())))
         flat = [amount for pair in reversed(pairs) for amount in pair]
         return n.aten("constant_pad_nd", n.value(0), flat, fill) if any(flat) else n.value(0)
     last = next((axis for axis, pair in enumerate(pairs) if any(pair)), rank)
     flat = [amount for pair in reversed(pairs[last:]) for amount in pair]
     return n.aten("pad", n.value(0), flat, _MODES[mode]) if flat else n.value(0)
+
+
+def _fill(n: OnnxNode, value: float) -> float:
+    """The real number that a value of the file means: an integer where it pads integers."""
+    grid = n.builder.grids.get(str(n.value(0))) if n.kinds and n.kinds[0] else None
+    return value if grid is None else (value - grid.zero_point) * float(grid.scale)
 
 
 def gather(n: OnnxNode) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lowbit.errors import GraphError, LowbitError, UnsupportedOperation, UnsupportedPrecision
+from lowbit.errors import LowbitError, UnsupportedOperation, UnsupportedPrecision
 from lowbit.graph import Graph, Node, TensorType
 from lowbit.kernels.packing import Packing
 from lowbit.lowering import lower

@@ -110,6 +110,7 @@ class Builder:
         rounded = self.emit(call, "quantize", [x], shape)
         self.types[rounded] = TensorType(shape, str(params.qtype.dtype), params)
         real = self.emit(call, "dequantize", [rounded], shape)
+        self.types[real] = TensorType(shape)
         self.grids[real] = params
         return real
 

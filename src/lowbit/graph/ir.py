@@ -15,8 +15,9 @@ __all__ = ["Graph", "Integers", "Node", "TensorType"]
 
 
 _ONE_ANSWER = frozenset(
-    {"quantize", "expand", "max_pool2d", "pad", "permute", "reshape", "slice", "concat", "clamp"}
-) | frozenset({"add", "sub", "mul", "affine"})
+    {"add", "affine", "argmax", "clamp", "concat", "expand", "interleave", "max_pool2d", "maximum", "min_pool2d", "minimum"}
+    | {"mul", "pad", "permute", "quantize", "reshape", "slice", "sub", "take"}
+)
 """Operations on float32 values of which every step is one correctly rounded operation."""
 
 

@@ -137,12 +137,20 @@ def _normalized(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> T
     return (moved + level) * weight + 4 * U * (unit.reshape(shape) * weight + bias)
 
 
+def _matrix_product(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> Tensor:
+    size = [abs(value) + error for value, error in zip(x, e, strict=True)]
+    sign = replace(node, attrs={**node.attrs, "factor": abs(node.attrs["factor"])})
+    error = _of(graph, sign, e[0], size[1]) + _of(graph, sign, abs(x[0]), e[1])
+    return error + gamma(x[0].shape[2] + 3) * _of(graph, sign, *size)
+
+
 BOUND: dict[str, Callable[[Graph, Node, list[Tensor], list[Tensor]], Tensor]] = {
     "add": _sum,
     "affine": _affine,
     "avg_pool2d": _average,
     "conv2d": _layer,
     "linear": _layer,
+    "matmul": _matrix_product,
     "maximum": lambda graph, node, x, e: torch.maximum(*e),
     "minimum": lambda graph, node, x, e: torch.maximum(*e),
     "normalize": _normalized,

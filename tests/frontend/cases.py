@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -208,6 +209,67 @@ _function(
     "norm_of_equal_values",
     lambda x: (F.group_norm(x.clamp(min=4), 3), F.layer_norm(x.mean(1, keepdim=True).expand(x.shape), (6, 11, 13))),
 )
+
+# Products of two activations, and attention
+TOKENS = (2, 11, 12)
+_function(
+    "product_of_pictures", lambda x: (x @ x.transpose(2, 3), torch.matmul(x.mean(1, keepdim=True).transpose(-1, -2) * 0.25, x))
+)
+_function(
+    "product_of_stacks",
+    lambda x, y: (torch.bmm(x, y), torch.baddbmm(x @ y, x, y, beta=0.5, alpha=-2), (x @ y) * 0.125),
+    TOKENS,
+    (2, 12, 7),
+)
+_function("product_of_vectors", lambda x, y: (x[0] @ y[0, :, 0], y[1, :, 2] @ y[1], x[0, 1] @ y[0, :, 1]), TOKENS, (2, 12, 7))
+_function(
+    "product_with_constants",
+    lambda x: (_ramp(x, 4, 11) @ x, _ramp(x, 2, 3, 11) @ x, x @ _ramp(x, 12, 5), x @ _ramp(x, 2, 12, 4)),
+    TOKENS,
+)
+_function(
+    "product_by_letters",
+    lambda x, y: (
+        torch.einsum("bmk,bnk->bmn", x, y), torch.einsum("bmk,bnk->nbm", x, y), torch.einsum("xmb,kmb->bxk", x, y),
+        torch.einsum("bck,ck->bc", x.unsqueeze(1)[..., 0, :], _ramp(x, 1, 12)),
+    ),
+    TOKENS, (2, 11, 12),
+)  # fmt: skip
+_function(
+    "attention_scaled",
+    lambda q, k, v: (
+        F.scaled_dot_product_attention(q, k, v), F.scaled_dot_product_attention(q, k, v, 3 * _ramp(q, 5, 9), scale=0.25),
+    ),
+    (2, 3, 5, 8), (2, 3, 9, 8), (2, 3, 9, 7),
+)  # fmt: skip
+_case(
+    "attention_of_heads",
+    lambda: Lambda(lambda self, x: self.a(x, x, x), a=nn.MultiheadAttention(12, 3, batch_first=True)),
+    TOKENS,
+)
+_case(
+    "attention_without_weights",
+    lambda: Lambda(lambda self, x: self.a(x, x[:4], x[:4], need_weights=False)[0], a=nn.MultiheadAttention(12, 2)),
+    TOKENS,
+)
+_case("attention_encoder", lambda: _uneven(nn.TransformerEncoderLayer(12, 3, 20, batch_first=True, norm_first=True)), TOKENS)
+_case(
+    "attention_by_hand",
+    lambda: Lambda(
+        lambda self, x: _by_hand(*self.qkv(x).reshape(2, 11, 3, 4, 3).permute(2, 0, 3, 1, 4).unbind(0)), qkv=nn.Linear(12, 36)
+    ),
+    TOKENS,
+)
+
+
+def _ramp(like: Tensor, *shape: int) -> Tensor:
+    """Numbers from -1 up in steps of 2^-7."""
+    return (torch.arange(prod(shape), dtype=like.dtype) / 128 - 1).reshape(shape)
+
+
+def _by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (((q @ k.transpose(-2, -1)) / 3**0.5).softmax(-1) @ v).transpose(1, 2).reshape(2, 11, 12)
+
 
 # Larger and smaller
 _function("extremes_of_two", lambda x, y: (torch.maximum(x, y).relu(), torch.min(x, 2 * y), torch.max(x, y[:, :1])), IMAGE, IMAGE)

@@ -37,6 +37,10 @@ def test_every_argument_of_every_overload_is_known_to_its_handler(op: str) -> No
     for schema in _overloads(op):
         if not any("Tensor" in str(argument.type) for argument in schema.arguments):
             continue  # arithmetic of numbers and lists
+        if "..." in str(schema):
+            continue  # of TorchScript
+        if "..." in str(schema):
+            continue  # of TorchScript
         if not any("Tensor" in str(result.type) for result in schema.returns):
             continue  # methods of TorchScript's lists
         plain = [

@@ -53,8 +53,6 @@ def _variance_by_hand(x: Tensor) -> Tensor:
     return ((x - x.mean((2, 3), keepdim=True)) ** 2).mean((2, 3))
 
 
-_STACKED = torch.randn((1, 5, 4), generator=torch.Generator().manual_seed(4))
-
 _POWERS = torch.linspace(2.5, 3.5, 4).reshape(4, 1, 1)
 _NEAR = torch.tensor([[float(abs(i - j) <= 1) / 3 for j in range(4)] for i in range(4)])[:, :, None, None]
 
@@ -65,10 +63,6 @@ REWRITTEN: dict[str, tuple[Function, Function]] = {
     r"mask \* a \+ \(1 - mask\) \* b": (
         lambda x: torch.where(torch.eye(6) > 0, x, 2 * x),
         lambda x: torch.eye(6) * x + (1 - torch.eye(6)) * (2 * x),
-    ),
-    r"for a constant one write F.linear or conv2d": (
-        lambda x: torch.bmm(_STACKED, x[:1].flatten(2)),
-        lambda x: F.conv2d(x[:1], _STACKED[0, :, :, None, None]).flatten(2),
     ),
     r"x / \(k \+ alpha \* F.conv2d\(x \* x, band\)\) \*\* beta": (
         lambda x: F.local_response_norm(x, 3, 0.01, 0.75, 2.0),
@@ -121,7 +115,16 @@ WORDS: dict[str, Callable[[Tensor], Any]] = {
     r"result 1 of .* leave positions to the caller, and for unpooling write": lambda x: F.max_unpool2d(
         *F.max_pool2d(x, 2, return_indices=True), 2
     ),
-    r"scaled_dot_product_attention .* attention": lambda x: F.scaled_dot_product_attention(x, x, x),
+    r"scaled_dot_product_attention .* is_causal and enable_gqa": lambda x: F.scaled_dot_product_attention(
+        x, x, x, is_causal=True
+    ),
+    r"scaled_dot_product_attention .* masks of bool or of -inf": lambda x: F.scaled_dot_product_attention(
+        x, x, x, torch.ones(6, 6).tril() > 0
+    ),
+    r"einsum 'abcd->acbd': supported are two operands": lambda x: torch.einsum("abcd->acbd", x),
+    r"einsum 'abcd,abcd->abcd' is no matrix product; write it with mul and sum": lambda x: torch.einsum("abcd,abcd->abcd", x, x),
+    r"linear .*second factor must be a constant matrix; .* write torch.matmul": lambda x: F.linear(x, x[0, 0]),
+    r"outer .*write it with torch.matmul": lambda x: torch.outer(x[0, 0, 0], x[0, 0, 1]),
     r"writing into a part of a tensor": _write,
     r"gt .* condition \(torch.bool\)": lambda x: (x > 0).float() * x,
     r"item .* known only at run time; keep it a tensor": lambda x: x + x.mean().item(),
@@ -146,7 +149,6 @@ LAYERS: dict[str, nn.Module] = {
     "nn.LSTM (aten.lstm.input) in inner.0 ": nn.LSTM(6, 5),
     "nn.GRU (aten.gru.input) in inner.0 ": nn.GRU(6, 5),
     "nn.LocalResponseNorm (aten.avg_pool3d.default) in inner.0 ": nn.LocalResponseNorm(3),
-    "nn.MultiheadAttention (aten.": nn.MultiheadAttention(6, 2),
     "nn.LogSoftmax (aten.log_softmax.int) in inner.0 ": nn.LogSoftmax(1),
 }
 
@@ -157,15 +159,13 @@ class Around(nn.Module):
         self.inner = nn.Sequential(layer)
 
     def forward(self, x: Tensor) -> Any:
-        if isinstance(self.inner[0], nn.MultiheadAttention):
-            return self.inner[0](x[0], x[0], x[0])[0]
         return self.inner[0](x[0] if isinstance(self.inner[0], nn.RNNBase) else x)  # the line
 
 
 @pytest.mark.parametrize("start", LAYERS)
 def test_a_layer_is_named_with_its_path_and_line(start: str) -> None:
     source, first = inspect.getsourcelines(Around)
-    line = first + next(index for index, text in enumerate(source) if "# the line" in text) - (1 if "Multihead" in start else 0)
+    line = first + next(index for index, text in enumerate(source) if "# the line" in text)
     message = refusal(Around(LAYERS[start]))
     assert message.startswith(start)
     assert f"in inner.0 (test_refusals.py:{line}): " in message

@@ -69,6 +69,8 @@ def _operand(u: Unbound, argument: Any) -> Any:
         return u.planned[argument.name]
     if u.operation == "addmm" and u.first is None:
         return _addmm(u)
+    if u.operation == "baddbmm" and u.first is None:
+        return _baddbmm(u)
     if u.first is None:
         ref = u.generator.operand(u.operation)
         u.first = u.generator.value(ref)
@@ -92,6 +94,73 @@ def _addmm(u: Unbound) -> Any:
     return draw_recipe(u.draws, u.draws.choose(((out,), (1, out), (rows, out), (1,))))
 
 
+def _right_factor(u: Unbound) -> Any:
+    """A matrix, or a stack of them: a constant or another value, whatever of it torch multiplies."""
+    depth = u.shape[-1] if u.rank else 1
+    if u.draws.chance(40):
+        return u.generator.pick(lambda value: value.dim() > 1 and value.shape[-2] == depth and value.dim() == u.rank, live=False)
+    lead = u.shape[:-2] if u.operation == "bmm" or (u.rank > 2 and u.draws.chance(50)) else ()
+    return draw_recipe(u.draws, (*lead, depth, u.draws.integer(1, 20)))
+
+
+def _baddbmm(u: Unbound) -> Any:
+    """Two stacks, and what is added to their product; in place that is the value."""
+    first = u.generator.operand("bmm")
+    u.first = u.generator.value(first)
+    batch, rows, columns = u.shape
+    if u.in_place:
+        depth = u.draws.integer(1, 8)
+        u.planned = {
+            "batch1": draw_recipe(u.draws, (batch, rows, depth)), "batch2": draw_recipe(u.draws, (batch, depth, columns))
+        }  # fmt: skip
+        return first
+    out = u.draws.integer(1, 12)
+    u.planned = {"batch1": first, "batch2": draw_recipe(u.draws, (batch, columns, out))}
+    return draw_recipe(u.draws, u.draws.choose(((out,), (1, rows, out), (batch, rows, out), (1, 1, 1))))
+
+
+def _scale(u: Unbound, argument: Any) -> Any:
+    return u.draws.choose((None, 0.5, 1.0)) if "attention" in u.operation else u.draws.choose((1, 1, 1, 2))
+
+
+def _planned(u: Unbound, argument: Any) -> Any:
+    return u.planned[argument.name]
+
+
+def _query(u: Unbound, argument: Any) -> Any:
+    """Keys, values and a mask come with it: the same value, or constants of other lengths."""
+    ref = u.generator.operand(u.operation)
+    u.first = u.generator.value(ref)
+    *lead, rows, depth = u.shape
+    other = u.draws.integer(1, 9)
+    alike = u.draws.chance(50)
+    u.planned = {"key": ref, "value": ref} if alike else {
+        "key": draw_recipe(u.draws, (*lead, other, depth)), "value": draw_recipe(u.draws, (*lead, other, u.draws.integer(1, 9)))
+    }  # fmt: skip
+    columns = rows if alike else other
+    u.planned["attn_mask"] = draw_recipe(u.draws, (rows, columns), ("normal", "steps")) if u.draws.chance(30) else None
+    return ref
+
+
+def _equation(u: Unbound, argument: Any) -> Any:
+    """A value with itself or a constant, as a matrix product in some order of letters."""
+    ref = u.generator.operand(u.operation)
+    u.first = u.generator.value(ref)
+    rows, depth, columns = u.draws.integer(0, u.rank - 1), u.draws.integer(0, u.rank - 1), "z"
+    if rows == depth:
+        raise Rejected("one axis cannot be both")
+    left = "abcd"[: u.rank]
+    right = [columns if axis == rows else letter for axis, letter in enumerate(left)]
+    order = u.draws.permutation(u.rank)
+    turned = "".join(right[axis] for axis in order)
+    letters = [*(c for c in left if c != left[depth]), columns]
+    out = "".join(letters[k] for k in u.draws.permutation(len(letters)))
+    shape = [u.shape[axis] for axis in order]
+    same = order == list(range(u.rank))
+    u.planned = {"tensors": [ref, ref if same and u.draws.chance(60) else draw_recipe(u.draws, shape)]}
+    return f"{left},{turned}->{out}"
+
+
 def _other(u: Unbound, argument: Any) -> Any:
     """A second operand: a value or a constant that broadcasts with the first; a matrix for products."""
     if "Tensor" not in str(argument.type):
@@ -100,8 +169,8 @@ def _other(u: Unbound, argument: Any) -> Any:
         return u.planned[argument.name]
     if "Optional" in str(argument.type) and u.draws.chance(40):
         return None
-    if u.operation in ("matmul", "mm"):
-        return draw_recipe(u.draws, (u.shape[-1] if u.rank else 1, u.draws.integer(1, 20)))
+    if u.operation in ("matmul", "mm", "bmm"):
+        return _right_factor(u)
     if u.draws.chance(45):
         return u.generator.pick(lambda value: broadcasts(tuple(value.shape), u.shape), live=False)
     return draw_recipe(u.draws, u.draws.broadcastable(u.shape, grows=not u.in_place))
@@ -294,6 +363,8 @@ def _factor(u: Unbound, argument: Any) -> Any:
 
 def _tensors(u: Unbound, argument: Any) -> Any:
     """Values that fit along one axis, constants and empty ones among them now and then."""
+    if u.planned:
+        return u.planned["tensors"]
     ref = u.generator.operand(u.operation)
     u.first = u.generator.value(ref)
     u.axis = u.draw_axis()
@@ -417,6 +488,11 @@ def _group_count(u: Unbound, argument: Any) -> Any:
     return u.draws.choose([g for g in range(1, channels + 1) if channels % g == 0])
 
 
+def _value(u: Unbound, argument: Any) -> Any:
+    """What fills, or what attention mixes."""
+    return u.planned["value"] if u.planned else _fill(u, argument)
+
+
 def _k(u: Unbound, argument: Any) -> Any:
     """How many of the largest, or quarter turns."""
     return 1 if u.operation == "topk" else u.draws.choose((1, 2, 3, -1, 0))
@@ -440,7 +516,11 @@ RULES: dict[str, Rule] = {
     "weight": _weight, "bias": _bias, "running_mean": _mean, "running_var": _variance,
     "dim": _dim, "dim0": _another_axis, "dim1": _another_axis, "axis0": _another_axis, "axis1": _another_axis,
     "start_dim": _another_axis, "end_dim": _end_dim, "dims": _permutation, "source": _moved, "destination": _moved,
-    "size": _size, "shape": _size, "sizes": _sizes, "pad": _pad, "value": _fill,
+    "size": _size, "shape": _size, "sizes": _sizes, "pad": _pad, "value": _value,
+    "query": _query, "key": _planned,
+    "attn_mask": _planned, "dropout_p": _always(0.0), "is_causal": _always(False), "enable_gqa": _always(False),
+    "batch1": _planned,
+    "batch2": _planned, "equation": _equation, "path": _always(None),
     "kernel_size": _window((1, 2, 3, 2)), "stride": _window((1, 2, 3, 1), empty=True), "padding": _padding,
     "repeats": _repeats, "dilation": _dilation, "output_padding": _output_padding, "output_size": _output_size,
     "groups": _groups,
@@ -454,7 +534,7 @@ RULES: dict[str, Rule] = {
     "eps": _among(1e-5, 1e-3, 0.5), "epsilon": _among(1e-5), "momentum": _always(0.1), "training": _training,
     "exponential_average_factor": _always(0.1), "train": _always(False), "p": _p, "cudnn_enabled": _always(False),
     "transposed": lambda u, argument: u.planned.get("transposed", False), "half_to_float": _always(False),
-    "implicit": _always(False), "scale": _among(1, 1, 1, 2),
+    "implicit": _always(False), "scale": _scale,
     "input_scale": _among(1, 1, 1, 2), "divisor_override": _among(None, None, 1, 7), "layout": _always(None), "ord": _p, "k": _k,
     "normalized_shape": _last_axes, "num_groups": _group_count, "group": _group_count, "N": lambda u, argument: u.shape[0],
     "C": lambda u, argument: u.shape[1], "HxW": lambda u, argument: prod(u.shape[2:]),

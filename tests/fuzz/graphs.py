@@ -194,6 +194,36 @@ def _softmax(s: Sketch) -> None:
     s.node("softmax", x, axis=s.draws.integer(0, len(s.shape(x)) - 1))
 
 
+def _matmul(s: Sketch) -> None:
+    x = s.pick()
+    if len(s.shape(x)) != 3:
+        x = s.node("reshape", x, shape=s.draws.factors(math.prod(s.shape(x)), 3))
+    batch, rows, depth = s.shape(x)
+    if batch * rows * rows * depth > _WORK:
+        raise Rejected("too much work")
+    attrs = {"transposed": s.draws.chance(50), "factor": s.draws.choose((1.0, 1.0, 0.125, -0.5))}
+    kind = s.draws.integer(0, 3)
+    if kind == 0 and rows > 1:  # the scores of self attention
+        s.node("matmul", x, x, **{**attrs, "transposed": True})
+        return
+    columns = s.draws.integer(1, 40)
+    shape = (batch, columns, depth) if attrs["transposed"] else (batch, depth, columns)
+    if kind == 1:
+        s.node("matmul", x, s.tensor(shape), **attrs)
+        return
+    fitting = [
+        n
+        for n in s.live
+        if len(s.shape(n)) == 3 and s.shape(n)[0] == batch and s.shape(n)[2 if attrs["transposed"] else 1] == depth
+    ]
+    if fitting:
+        y = s.draws.choose(fitting)
+    else:
+        y = s.node("permute", x, dims=(0, 2, 1))
+        attrs["transposed"] = False
+    s.node("matmul", x, y, **attrs)
+
+
 def _normalize(s: Sketch) -> None:
     if s.draws.chance(50):
         x, axis, spatial = s.image(), 1, True
@@ -363,6 +393,7 @@ DRAWERS: dict[str, Callable[[Sketch], None]] = {
     "unary": _unary,
     "softmax": _softmax,
     "normalize": _normalize,
+    "matmul": _matmul,
     "add": _binary("add"),
     "sub": _binary("sub"),
     "mul": _binary("mul"),

@@ -30,7 +30,10 @@ _TRIES = 8
 _CONSTANT = ("zeros_", "ones_", "full_", "new_", "zero_", "fill_")  # results that do not depend on the operand
 
 RANKS: dict[str, tuple[int, int]] = {
-    "1d": (3, 3), "2d": (4, 4), "3d": (5, 5), "convolution": (3, 4), "norm": (2, 5), "mm": (2, 2), "matmul": (1, 4),
+    "1d": (3, 3), "2d": (4, 4), "3d": (5, 5), "convolution": (3, 4), "norm": (2, 5), "bmm": (3, 3), "mm": (2, 2),
+    "matmul": (1, 4),
+    "attention": (3, 4),
+    "einsum": (2, 4),
     "linear": (1, 4), "shuffle": (4, 5), "unshuffle": (4, 5), "prelu": (1, 5),
 }  # fmt: skip
 """Part of an operation's name -> least and most axes of its first operand; anything else takes any rank."""
@@ -53,7 +56,12 @@ def overloads() -> dict[str, tuple[str, ...]]:
             for overload in packet.overloads() if packet is not None else ():
                 arguments = getattr(packet, overload)._schema.arguments
                 tensors = any("Tensor" in str(a.type) for a in arguments)
-                if tensors and not any(a.is_out for a in arguments) and not overload.startswith("prim_"):
+                if (
+                    tensors
+                    and "..." not in str(getattr(packet, overload)._schema)
+                    and not any(a.is_out for a in arguments)
+                    and not overload.startswith("prim_")
+                ):
                     spellings.append(f"{variant}.{overload}")
         found[name] = () if name in NOT_ON_CPU else tuple(spellings)
     return found

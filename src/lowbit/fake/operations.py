@@ -123,6 +123,15 @@ def affine(site: Site, values: Sequence[Tensor]) -> Sum:
     return Sum((Term(x.offsets(values[0]), scale * (x.scale.double() / x.made_with)), Term(one, shift)))
 
 
+def matmul(site: Site, values: Sequence[Tensor]) -> Sum:
+    """acc = sum of products of offsets, times s_x * s_y * factor."""
+    x, y = _grid(site.grids[0]), _grid(site.grids[1])
+    largest = values[0].shape[2] * span(x.params) * span(y.params)
+    left, right = _exactly(largest, x.offsets(values[0]), y.offsets(values[1]))
+    acc = torch.matmul(left, right.transpose(1, 2) if site.node.attrs["transposed"] else right)
+    return Sum((Term(acc, x.scale.double() * y.scale.double() * site.node.attrs["factor"]),))
+
+
 def normalize(site: Site, values: Sequence[Tensor]) -> Sum:
     """Exact sums in int64, the variance in float64 from them, three float32 steps a value (graph/oracle/normalization.py).  The
     graph's constants hold the scale of the result it was made with."""
@@ -263,6 +272,7 @@ OPERATIONS: dict[str, Operation] = {
     "interleave": lambda site, values: selecting.interleave(values[0], site.node.attrs),
     "linear": layer,
     "max_pool2d": lambda site, values: windows.max_pool(values[0], site.node.attrs["windows"], site.node.attrs["columns"]),
+    "matmul": matmul,
     "maximum": lambda site, values: Sum(add(site, values).terms, torch.maximum),
     "min_pool2d": lambda site, values: windows.min_pool(values[0], site.node.attrs["windows"], site.node.attrs["columns"]),
     "minimum": lambda site, values: Sum(add(site, values).terms, torch.minimum),

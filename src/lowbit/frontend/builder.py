@@ -43,6 +43,10 @@ class Builder:
         """Whether ``value`` holds positions (int64) instead of real numbers."""
         return isinstance(value, str) and value in self.types and self.types[value].dtype == "int64"
 
+    def producer(self, value: str) -> Node | None:
+        """The node that computes ``value``; None of an input."""
+        return next((node for node in reversed(self.nodes) if node.name == value), None)
+
     def add_input(self, name: str, shape: Sequence[int]) -> str:
         name = self._unique(name)
         self.inputs.append(name)

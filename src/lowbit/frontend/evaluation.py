@@ -163,6 +163,13 @@ def _normalize(node: Node, _: Shape, each: Each, x: Tensor, weight: Tensor, bias
     return one(x) if axis == 0 else each(one, x)
 
 
+def _matmul(node: Node, _: Shape, each: Each, x: Tensor, y: Tensor) -> Tensor:
+    y = y.transpose(1, 2) if node.attrs["transposed"] else y
+    if each is _at_once:
+        return torch.matmul(x, y) * node.attrs["factor"]
+    return torch.stack([torch.mm(_alone(a), _alone(b)) for a, b in zip(x, y, strict=True)]) * node.attrs["factor"]
+
+
 def _softmax(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     axis = node.attrs["axis"]
     return torch.softmax(x, axis) if axis == 0 else each(lambda row: torch.softmax(row, axis), x)
@@ -208,6 +215,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "unary": _unary,
     "softmax": _softmax,
     "normalize": _normalize,
+    "matmul": _matmul,
     "add": lambda node, _, each, x, y: _finish(node, x + y),
     "sub": lambda node, _, each, x, y: _finish(node, x - y),
     "mul": lambda node, _, each, x, y: _finish(node, x * y),

@@ -18,15 +18,7 @@ _ROWS = (
         "recurrent layers are not supported; compile the layers before it as a network of their own and run it outside",
         "LSTM GRU RNN LSTMCell GRUCell RNNCell lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
     ),
-    (
-        "attention (a product of two activations) is not supported; compile the layers before it as a network of their own",
-        "MultiheadAttention TransformerEncoderLayer TransformerDecoderLayer Transformer multi_head_attention_forward "
-        "scaled_dot_product_attention _transformer_encoder_layer_fwd _native_multi_head_attention",
-    ),
-    (
-        "products of two activations, or of stacks of matrices, are not supported; for a constant one write F.linear or conv2d",
-        "bmm baddbmm einsum outer mv dot bilinear",
-    ),
+    ("write it with torch.matmul", "outer mv dot bilinear"),
     (
         "3 spatial axes (video, volumes); supported are 1 and 2: fold one axis into the batch or the channels",
         "conv3d conv_transpose3d max_pool3d max_pool3d_with_indices avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d "

@@ -24,12 +24,23 @@ def export(model: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.
     Raises UnsupportedOperation (one line: what, where, what to change) where it has none.
     """
     try:
-        with _quiet(), torch.compiler.set_stance("force_eager"):  # parts that went through torch.compile
+        with _quiet(), _without_fast_paths(), torch.compiler.set_stance("force_eager"):  # parts that went through torch.compile
             return torch.export.export(model, examples, strict=False)
     except Exception as error:
         where = source_line("".join(traceback.format_tb(error.__traceback__)))
         place = f" at {where}" if where else ""
         raise UnsupportedOperation(f"{type(model).__name__} cannot be traced{place}: {_reason(model, error)}") from error
+
+
+@contextmanager
+def _without_fast_paths() -> Iterator[None]:
+    """Attention as the operations that it is made of, not as one of torch's own for evaluation."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextmanager

@@ -16,7 +16,16 @@ from lowbit.graph.oracle.layers import effective_weights
 from lowbit.graph.oracle.result import params_of
 from lowbit.numerics import QParams
 
-__all__ = ["CAPACITY", "check_bounds", "is_wide", "largest_layer_sum", "largest_pool_sum", "require", "span"]
+__all__ = [
+    "CAPACITY",
+    "check_bounds",
+    "is_wide",
+    "largest_layer_sum",
+    "largest_pool_sum",
+    "largest_product_sum",
+    "require",
+    "span",
+]
 
 CAPACITY = {"int32": 2**31 - 1, "float64": 2**53}
 """Accumulator -> the largest magnitude up to which it holds every integer."""
@@ -125,6 +134,20 @@ def _norm_pool(graph: Graph, node: Node) -> float:
     return float(rows * columns) ** 0.5 * span(x) * (s_x / s_out)
 
 
+def largest_product_sum(graph: Graph, node: Node) -> int:
+    """Bound on every partial sum of a matrix product of two activations."""
+    depth = graph.types[node.inputs[0]].shape[2]
+    first, second = (span(params_of(graph.types[name])) for name in node.inputs)
+    return int(depth * first * second)
+
+
+def _matmul(graph: Graph, node: Node) -> float:
+    largest = largest_product_sum(graph, node)
+    require(_where(node), "sums of products", largest, "float64", "split the product, or give its operands fewer bits")
+    (a, b), s_out = _scales(graph, node)
+    return largest * (a * b * abs(node.attrs["factor"]) / s_out)
+
+
 def _normalize(graph: Graph, node: Node) -> float:
     """|v - mean| <= sqrt(var), so a value without weight and shift is at most sqrt(d) (d = n, or 1 of lengths)."""
     x, shape, attrs = params_of(graph.types[node.inputs[0]]), graph.types[node.name].shape, node.attrs
@@ -151,6 +174,7 @@ _LARGEST: dict[str, Callable[[Graph, Node], float]] = {
     "concat": _rescaled,
     "conv2d": _layer,
     "linear": _layer,
+    "matmul": _matmul,
     "maximum": _binary,
     "minimum": _binary,
     "mul": _binary,

@@ -27,6 +27,7 @@ _INTEGER: dict[str, _Run] = {
     "expand": selection.expand,
     "interleave": selection.interleave,
     "linear": layers.layer,
+    "matmul": layers.matmul,
     "max_pool2d": selection.max_pool2d,
     "maximum": elementwise.binary,
     "min_pool2d": selection.min_pool2d,

@@ -58,6 +58,7 @@ OPS: dict[str, Op] = {
         _op("add", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
         _op("sub", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
         _op("mul", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
+        _op("matmul", 2, 2, shapes.matmul_shape, "transposed factor", "qlo qhi"),
         _op("maximum", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
         _op("minimum", 2, 2, shapes.broadcast_shape, "", _CLAMPED),
         _op("concat", 1, None, shapes.concat_shape, "axis", "qlo qhi"),

@@ -32,9 +32,9 @@ def mixes_rows(graph: Graph) -> str:
 def _mixes(graph: Graph, node: Node) -> bool:
     """Of one operation whose inputs and result have the same first extent."""
     attrs, shape = node.attrs, graph.types[node.name].shape
-    if any(name in graph.constants for name in node.inputs) and node.op in (*BINARY, "concat"):
+    if any(name in graph.constants for name in node.inputs) and node.op in (*BINARY, "concat", "matmul"):
         constants = [graph.types[name].shape for name in node.inputs if name in graph.constants]
-        if any(len(c) == len(shape) and (c[0] != 1 or node.op == "concat") for c in constants):
+        if any(len(c) == len(shape) and (c[0] != 1 or node.op in ("concat", "matmul")) for c in constants):
             return True
     read = [graph.types[name].shape for name in node.inputs if name not in graph.constants]
     if node.inputs[0] in graph.constants or ({len(given) for given in read} != {len(shape)} and node.op in BINARY):

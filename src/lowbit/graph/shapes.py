@@ -17,6 +17,7 @@ __all__ = [
     "expand_shape",
     "interleave_shape",
     "linear_shape",
+    "matmul_shape",
     "normalize_shape",
     "pad_shape",
     "permute_shape",
@@ -98,6 +99,15 @@ def softmax_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
     axis = node.attrs["axis"]
     _require(0 <= axis < len(inputs[0]), f"axis {axis} of a tensor of shape {inputs[0]}")
     return inputs[0]
+
+
+def matmul_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    """(B, M, K) times (B, K, N), or (B, N, K) with ``transposed``."""
+    x, y = inputs
+    _require(len(x) == len(y) == 3 and x[0] == y[0], f"needs (B, M, K) and (B, K, N), got {x} and {y}")
+    depth, columns = (y[2], y[1]) if node.attrs["transposed"] else (y[1], y[2])
+    _require(x[2] == depth, f"{x[2]} columns of the left factor, {depth} rows of the right one")
+    return (x[0], x[1], columns)
 
 
 def normalize_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:

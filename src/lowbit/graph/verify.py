@@ -11,7 +11,19 @@ from lowbit.numerics import QType
 
 __all__ = ["verify"]
 
-_CLAMPING = ("conv2d", "linear", "affine", "clamp", *BINARY, "concat", "avg_pool2d", "norm_pool2d", "normalize", "softmax")
+_CLAMPING = (
+    "conv2d",
+    "linear",
+    "affine",
+    "clamp",
+    *BINARY,
+    "concat",
+    "avg_pool2d",
+    "norm_pool2d",
+    "normalize",
+    "matmul",
+    "softmax",
+)
 
 
 def verify(graph: Graph) -> Graph:
@@ -127,7 +139,7 @@ def _check_precision(graph: Graph, node: Node, inputs: list[TensorType], out: Te
         _check_weights(graph, node, inputs)
     elif node.op in ("unary", "softmax"):
         _check_table(graph, node, x.quant.qtype, out)
-    elif node.op in (*BINARY, "concat") and any(t.quant is None for t in inputs):
+    elif node.op in (*BINARY, "concat", "matmul") and any(t.quant is None for t in inputs):
         raise GraphError("mixes integer and float32 inputs")
     if out.quant is not None and node.op in _CLAMPING:
         lo, hi, qtype = node.attrs.get("qlo"), node.attrs.get("qhi"), out.quant.qtype

@@ -40,6 +40,8 @@ KERNELS: dict[str, Kernel] = {
     "input": _row(_MOVES, "InputSpec", "input", "reference:stored_input", "cases:input_cases"),
     "layer_norm": _row("normalize", "LayerNormSpec", "layer_norm", "reference:layer_norm", "cases:layer_norm_cases"),
     "lut": _row("elementwise", "LutSpec", "lut", "reference:lut", "cases:lut_cases"),
+    "matmul": _row("matmul", "MatmulSpec", "schedule", "reference:matmul", "cases:matmul_cases"),
+    "matmul_pack": _row("matmul", "MatmulPackSpec", "pack", "reference:packed", "cases:pack_cases"),
     "moments": _row("normalize", "MomentsSpec", "moments", "reference:moments", "cases:moments_cases"),
     "normalize": _row("normalize", "NormalizeSpec", "normalize", "reference:normalize", "cases:normalize_cases"),
     "output": _row(_MOVES, "OutputSpec", "output", "reference:output", "cases:output_cases"),

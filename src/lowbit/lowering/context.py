@@ -79,7 +79,7 @@ class Lowering:
         x: str | Ref,
         o: str | Ref,
         r: str | Ref = NULL,
-        w: Ref = NULL,
+        w: str | Ref = NULL,
         b: Ref = NULL,
         s: Ref = NULL,
         t: Ref = NULL,
@@ -89,7 +89,7 @@ class Lowering:
         fill_whole: bool = False,
         tuned: bool | None = None,
     ) -> None:
-        """Append a call.  ``x``, ``r`` and ``o`` are buffer names or user tensors.
+        """Append a call.  ``x``, ``r``, ``w`` and ``o`` are buffer names or user tensors.
 
         ``fill``: the stored element that surrounds the output (its halo; the whole buffer with
         ``fill_whole``); done once per buffer, before its first writer.

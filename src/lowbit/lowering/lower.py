@@ -8,7 +8,7 @@ from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node
 from lowbit.graph.bounds import check_bounds
 from lowbit.kernels.conv2d.selection.decide import Decider, Decisions, decide
-from lowbit.lowering import boundary, convolution, elementwise, movement, normalization, pooling, positions
+from lowbit.lowering import boundary, convolution, elementwise, movement, normalization, pooling, positions, products
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Program
 from lowbit.targets import Target
@@ -32,6 +32,7 @@ HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
     "max_pool2d": pooling.lower_extreme_pool("max"),
     "min_pool2d": pooling.lower_extreme_pool("min"),
     "avg_pool2d": pooling.lower_avg_pool,
+    "matmul": products.lower_matmul,
     "normalize": normalization.lower_normalize,
     "norm_pool2d": pooling.lower_norm_pool,
     "argmax": positions.lower_argmax,

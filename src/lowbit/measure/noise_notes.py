@@ -39,11 +39,14 @@ def noise_notes(noise: Noise, graph: Graph) -> list[str]:
         name, db = min(poor.items(), key=lambda item: item[1])
         worst = sorted((layer for layer in noise.layers if layer.op in LAYERS), key=lambda layer: layer.own_db)[:_NAMED]
         named = ", ".join(f"{layer.name!r} ({layer.own_db:.0f} dB)" for layer in worst)
-        notes.append(
-            f"output {name!r} has a signal-to-noise ratio of {db:.0f} dB: at these widths it is mostly rounding error; the "
-            f"layers with the most error of their own are {named}: give them more bits "
-            f'(layers={{"{worst[0].name}": "i8/u8"}}), or all of them, or another method'
-        )
+        advice = "give the network more bits"  # of a network without layers
+        if worst:
+            advice = (
+                f"the layers with the most error of their own are {named}: give them more bits "
+                f'(layers={{"{worst[0].name}": "i8/u8"}}), or all of them, or another method'
+            )
+        what = f"output {name!r} has a signal-to-noise ratio of {db:.0f} dB: at these widths it is mostly rounding error"
+        notes.append(f"{what}; {advice}")
     return notes
 
 

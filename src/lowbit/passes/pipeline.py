@@ -20,6 +20,7 @@ from lowbit.passes.merge_pad import merge_pad
 from lowbit.passes.norm_ahead_of_permute import norm_ahead_of_permute
 from lowbit.passes.remove_dead import remove_dead
 from lowbit.passes.remove_identities import remove_identities
+from lowbit.passes.scale_into_product import scale_into_product
 
 __all__ = ["PASSES", "Pass", "canonicalize"]
 
@@ -29,6 +30,7 @@ PASSES: tuple[Pass, ...] = (
     remove_dead,
     canonical_form,
     norm_ahead_of_permute,
+    scale_into_product,
     merge_moves,
     remove_identities,
     drop_expand,

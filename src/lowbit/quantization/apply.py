@@ -24,6 +24,7 @@ RULES: dict[str, Callable[[Draft, Node], None]] = {
     "conv2d": rules.layer,
     "interleave": rules.select,
     "linear": rules.layer,
+    "matmul": rules.operands,
     "max_pool2d": rules.select,
     "maximum": rules.operands,
     "min_pool2d": rules.select,

@@ -27,7 +27,7 @@ __all__ = [
     "stays_float",
 ]
 
-_OPERANDS = (*BINARY, "concat")  # operations that read constants where others read values
+_OPERANDS = (*BINARY, "concat", "matmul")  # operations that read constants where others read values
 
 
 @dataclass(frozen=True, eq=False)

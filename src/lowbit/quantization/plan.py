@@ -130,7 +130,8 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
 
     A value has the type that the layers reading it ask for, the widest of them; one that no layer
     reads has the type asked of its readers' outputs (an average pool before an 8-bit classifier
-    keeps 8 bits).  What feeds a softmax is i16, and what feeds a normalisation where no layer
+    keeps 8 bits).  Both factors of a matrix product have the
+    configuration's activations.  What feeds a softmax is i16, and what feeds a normalisation where no layer
     reads it, since what is small there may be large behind it.  Last layers, last softmaxes and last unary functions give
     float32; other outputs (and what a last function reads) i16, since nothing multiplies them.
     """
@@ -163,6 +164,9 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
                 ask(loose, node.inputs[-1], passed_on)
         elif node.op == "softmax":
             ask(firm, node.inputs[0], _I16)
+        elif node.op == "matmul":
+            for name in node.inputs:
+                ask(firm, name, config.activations)
         elif node.op == "normalize":
             ask(loose, node.inputs[0], _I16)
         else:

@@ -16,18 +16,25 @@ pytestmark = pytest.mark.qemu
 
 PI = TARGETS["raspberry-pi-4"]
 SAMPLE = {  # kind -> names of its cases
+    "argmax": r"(largest|least)/(logits|pixels)/(u8|f32)",
     "binary": r"(add|mul|affine)/image/(i16_i16_u8|f32_f32_f32)",
     "copy": r"(flatten|transposed_16|short_row)/.*",
     "depthwise": r"3x3/.*",
     "gather": r"(lengths|pixels|three)/.*",
     "input": r"image/nchw/(u8|i16|f32)",
+    "layer_norm": r"(centred|length)/(pixels|tokens)/(u8_u8|i16_i16|f32_f32)/flat",
     "lut": r"(u8|i16)_u8",
+    "matmul": r".*/(mixed|long)/(u8_u8_u8|i16_u8_u8|f32_f32_f32)(/ends)?",
+    "matmul_pack": r".*/(mixed|long)/.*",
+    "moments": r"pixels/.*",
+    "normalize": r"(pixels|tokens)/.*",
     "output": r"logits/nchw/.*",
     "pack_bits": r"(31|64)/1/bits",
     "pack_fields": r"(31|64)/1/2/2/u8",
     "pool": r"(max|avg)/3x3s2p1/.*",
     "runs": r"(element/i16_u8/rescale|sixteen/u8_u8)",
     "softmax": r"logits/.*",
+    "statistics": r".*",
     "unary": r"exp|erf|sin|log1p|hardswish",
 }
 

@@ -8,14 +8,14 @@ from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation, constant
 
-__all__ = ["addmm", "linear", "matmul"]
+__all__ = ["addmm", "constant_product", "linear"]
 
 
 def _linear(b: Builder, call: Call, x: Value, weight: Value, bias: Value | None) -> str:
     """x W^T + bias, W (out, in) or, for one result that has no axis, (in,)."""
     x = activation(call, x)
     if not isinstance(weight, torch.Tensor) or weight.dim() > 2:
-        call.refuse("the second factor must be a constant matrix (products of two activations are not supported)")
+        call.refuse("the second factor must be a constant matrix; for a product of two activations write torch.matmul")
     weight = weight if weight.dim() == 2 else weight.unsqueeze(0)
     features = b.shape(x)[-1]
     x = x if len(b.shape(x)) >= 2 else b.reshape(call, x, (1, features))
@@ -39,12 +39,9 @@ def linear(b: Builder, call: Call) -> Value:
     return _linear(b, call, call.args["input"], call.args["weight"], call.args["bias"])
 
 
-def matmul(b: Builder, call: Call) -> Value:
+def constant_product(b: Builder, call: Call, x: str, weight: torch.Tensor) -> Value:
     """y = x W with a constant W of shape (in, out), or (in,)."""
-    weight = call.args["mat2"] if "mat2" in call.args else call.args["other"]
-    if isinstance(weight, torch.Tensor) and weight.dim() == 2:
-        weight = weight.T.contiguous()
-    return _linear(b, call, call.args["self"], weight, None)
+    return _linear(b, call, x, weight.T.contiguous() if weight.dim() == 2 else weight, None)
 
 
 def addmm(b: Builder, call: Call) -> Value:

@@ -39,6 +39,7 @@ ROWS: dict[str, Row] = {
     "ConvTranspose": layers.conv_transpose,
     "Gemm": layers.gemm,
     "MatMul": layers.matmul,
+    "Einsum": layers.einsum,
     "BatchNormalization": layers.batch_norm,
     "InstanceNormalization": layers.instance_norm,
     "GroupNormalization": layers.group_norm,

@@ -10,7 +10,7 @@ from lowbit.graph.oracle.result import clamp_float, offsets, params_of, per_chan
 from lowbit.numerics import multiplier, quantize
 from lowbit.numerics.groups import group_factor
 
-__all__ = ["effective_weights", "layer"]
+__all__ = ["effective_weights", "layer", "matmul"]
 
 
 def effective_weights(w: np.ndarray, tensor: TensorType) -> np.ndarray:
@@ -38,3 +38,15 @@ def layer(node: Node, values: list[np.ndarray], types: list[TensorType], out: Te
         r = params_of(types[-1])
         f = f + offsets(values[-1], r).astype(np.float32) * multiplier(r.scale, scale_out)
     return clamp_float(f, node) if out.quant is None else to_integers(f, node, out)
+
+
+def matmul(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    """acc = sum over k of (q_x - z_x)(q_y - z_y), exact; f = f32(acc) * m, m = f32(s_x * s_y * factor / s_out)."""
+    x, y = params_of(types[0]), params_of(types[1])
+    left, right = offsets(values[0], x).astype(np.int64), offsets(values[1], y).astype(np.int64)
+    right = right.transpose(0, 2, 1) if node.attrs["transposed"] else right
+    largest = int(np.abs(left).max(initial=0)) * int(np.abs(right).max(initial=0)) * left.shape[2]
+    exact = np.float64 if largest < 2**53 else np.int64
+    acc = left.astype(exact) @ right.astype(exact)
+    scale = x.scale.astype(np.float64) * y.scale.astype(np.float64) * np.float64(node.attrs["factor"])
+    return to_integers(acc.astype(np.float32) * multiplier(scale, params_of(out).scale), node, out)

@@ -9,7 +9,7 @@ import torch
 from lowbit.frontend.call import Value
 from lowbit.frontend.onnx.node import OnnxNode
 
-__all__ = ["batch_norm", "conv", "conv_transpose", "gemm", "group_norm", "instance_norm", "layer_norm", "matmul", "pads"]
+__all__ = ["batch_norm", "conv", "conv_transpose", "einsum", "gemm", "group_norm", "instance_norm", "layer_norm", "matmul", "pads"]
 
 
 def pads(
@@ -106,6 +106,11 @@ def matmul(n: OnnxNode) -> Value:
         swapped = n.aten("matmul", n.aten("transpose.int", b, -1, -2), a.T.contiguous())
         return n.aten("transpose.int", swapped, -1, -2)
     return n.aten("matmul", a, b)
+
+
+def einsum(n: OnnxNode) -> Value:
+    """A contraction in the notation of numpy."""
+    return n.aten("einsum", str(n.attribute("equation", "")), [n.value(index) for index in range(len(n.inputs))])
 
 
 def batch_norm(n: OnnxNode) -> Value:

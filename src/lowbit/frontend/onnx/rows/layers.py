@@ -9,7 +9,18 @@ import torch
 from lowbit.frontend.call import Value
 from lowbit.frontend.onnx.node import OnnxNode
 
-__all__ = ["batch_norm", "conv", "conv_transpose", "einsum", "gemm", "group_norm", "instance_norm", "layer_norm", "matmul", "pads"]
+__all__ = [
+    "batch_norm",
+    "conv",
+    "conv_transpose",
+    "einsum",
+    "gemm",
+    "group_norm",
+    "instance_norm",
+    "layer_norm",
+    "matmul",
+    "pads",
+]
 
 
 def pads(

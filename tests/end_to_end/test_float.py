@@ -154,6 +154,7 @@ BOUND: dict[str, Callable[[Graph, Node, list[Tensor], list[Tensor]], Tensor]] = 
     "maximum": lambda graph, node, x, e: torch.maximum(*e),
     "minimum": lambda graph, node, x, e: torch.maximum(*e),
     "normalize": _normalized,
+    "resize": lambda graph, node, x, e: _weighted(graph, node, x, e),
     "norm_pool2d": lambda graph, node, x, e: _of(graph, node, e[0]) + gamma(4) * _of(graph, node, abs(x[0]) + e[0]),
     "argmax": lambda graph, node, x, e: torch.zeros(()),  # no two values of the cases are that near
     "mul": _product,
@@ -163,6 +164,16 @@ BOUND: dict[str, Callable[[Graph, Node, list[Tensor], list[Tensor]], Tensor]] = 
     "clamp": lambda graph, node, x, e: e[0],
     **dict.fromkeys(MOVES, lambda graph, node, x, e: _moved(graph, node, e)),
 }
+
+
+def _weighted(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> Tensor:
+    """Sums of a few products, first over rows, then over columns; the weights are rounded to float32."""
+    attrs, count = dict(node.attrs), 0
+    for axis in ("rows", "columns"):
+        attrs[axis] = tuple((start, tuple(map(abs, weights))) for start, weights in node.attrs[axis])
+        count += 2 + len(attrs[axis][0][1])
+    sizes = replace(node, attrs=attrs)
+    return _of(graph, sizes, e[0]) + gamma(count) * _of(graph, sizes, abs(x[0]) + e[0])
 
 
 def _moved(graph: Graph, node: Node, e: list[Tensor]) -> Tensor:

@@ -56,6 +56,22 @@ def transposed_convolutions_with_channels_of_very_different_size() -> Made:
     return model, (normal(1, 3, 12, 14),)
 
 
+@LAYERS.add(widths=("4/int4", "2/int2"))
+def bilinear_decoder_with_corners_either_way() -> Made:
+    """google-ai-edge/litert-torch 330, tenstorrent/tt-metal 27001: align_corners ignored; one pixel stretched over a picture."""
+
+    def forward(net: Net, x: Tensor) -> Tensor:
+        x = net.stem(x).relu()
+        pooled = net.image(F.adaptive_avg_pool2d(x, 1)).relu()
+        pooled = F.interpolate(pooled, size=x.shape[2:], mode="bilinear", align_corners=False)
+        x = net.project(torch.cat((net.near(x), net.far(x), pooled), 1))
+        x = F.interpolate(x, scale_factor=4, mode="bilinear", align_corners=True)
+        return F.interpolate(x, size=(30, 51), mode="bilinear", align_corners=False)
+
+    parts = {"stem": nn.Conv2d(3, 16, 5, 4), "near": nn.Conv2d(16, 8, 1), "far": nn.Conv2d(16, 8, 3, padding=3, dilation=3)}
+    return alive(Net(forward, **parts, image=nn.Conv2d(16, 8, 1), project=nn.Conv2d(24, 5, 1)), 46), (normal(1, 3, 36, 44),)
+
+
 @LAYERS.add(widths=("3/int3",))
 def reversed_channels_and_a_mirror_image() -> Made:
     """Tencent/ncnn 5093, ultralytics/yolov5 PR 4807: channels by a list of indices, slices with steps, flips."""

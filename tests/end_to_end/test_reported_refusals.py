@@ -52,11 +52,6 @@ def _streaming(net: Net, x: Tensor) -> Tensor:
 A, B = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1)
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
-    "bilinear": (
-        lambda: nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)),
-        (1, 3, 5, 5),
-        "mode bilinear with align_corners=True",
-    ),
     "unpooling": (lambda: Net(_unpool, a=A, b=B), (1, 3, 8, 8), r"result 1 of .*indices.* pixel_shuffle"),
     "video": (
         lambda: nn.Sequential(nn.Conv3d(3, 4, (1, 3, 3)), nn.BatchNorm3d(4)),

@@ -106,11 +106,23 @@ _case(
 )
 _case("conv1d_bn_relu", lambda: nn.Sequential(nn.Conv1d(6, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 3, 1)), (2, 6, 17))
 
+# Weighted neighbours
+for _align in (False, True):
+    _function(f"up_bilinear_{_align}", lambda x, a=_align: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=a))
+    _function(f"up_bilinear_sizes_{_align}", lambda x, a=_align: F.interpolate(x, (17, 5), mode="bilinear", align_corners=a))
+    _function(f"up_linear_{_align}", lambda x, a=_align: F.interpolate(x, 30, mode="linear", align_corners=a), (3, 6, 17))
+_function("up_bilinear_factors", lambda x: F.interpolate(x, scale_factor=(1.7, 0.6), mode="bilinear"))
+_function("up_bilinear_recomputed", lambda x: F.interpolate(x, scale_factor=1.7, mode="bilinear", recompute_scale_factor=True))
+_function("up_bilinear_of_one_pixel", lambda x: F.interpolate(x.mean((2, 3), keepdim=True), (5, 3), mode="bilinear"))
+_case("up_bilinear_between", lambda: nn.Sequential(nn.Conv2d(6, 20, 1), nn.UpsamplingBilinear2d((21, 25)), nn.Conv2d(20, 4, 3)))
+_function("up_bicubic", lambda x: F.interpolate(x, (17, 20), mode="bicubic"))
+
 # Elements read at constant positions
 _case("up_nearest", lambda: nn.Sequential(nn.Conv2d(6, 20, 1), nn.Upsample(scale_factor=2), nn.Conv2d(20, 4, 3, padding=1)))
 _function("up_nearest_sizes", lambda x: F.interpolate(x, (17, 9)))
 _function("up_nearest_exact", lambda x: F.interpolate(x, (17, 9), mode="nearest-exact"))
 _function("up_nearest_factors", lambda x: F.interpolate(x, scale_factor=(1.75, 2.25)))
+_function("up_nearest_doubled", lambda x: F.interpolate(x, scale_factor=2.3), (1, 1, 3, 1))
 _function("up_nearest_recomputed", lambda x: F.interpolate(x, scale_factor=(0.6, 1.3), recompute_scale_factor=True))
 _function("up_nearest_1d", lambda x: F.interpolate(x, 40), (3, 6, 17))
 _function("up_nearest_3d", lambda x: F.interpolate(x, scale_factor=2), (1, 2, 3, 4, 5))

@@ -108,9 +108,8 @@ WORDS: dict[str, Callable[[Tensor], Any]] = {
     r"float .*computes with positions": lambda x: x.argmax(1).float(),
     r"add .*computes with positions": lambda x: x.argmax(1) + 1,
     r"sort .* order of its result": lambda x: torch.sort(x, 1)[0],
-    r"mode bilinear with align_corners=True": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
-    r"mode bilinear with align_corners=False": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
-    r"mode bicubic with align_corners=False": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"),
+    r"antialias=True is not": lambda x: F.interpolate(x, (3, 3), mode="bilinear", antialias=True),
+    r"3 spatial axes .* resized only by nearest": lambda x: F.interpolate(x[:, None], scale_factor=2, mode="trilinear"),
     r"gather .* positions that are computed": lambda x: x.gather(1, torch.zeros(2, 1, 6, 6, dtype=torch.int64)),
     r"result 1 of .* leave positions to the caller, and for unpooling write": lambda x: F.max_unpool2d(
         *F.max_pool2d(x, 2, return_indices=True), 2

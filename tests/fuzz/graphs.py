@@ -361,6 +361,24 @@ def _take(s: Sketch) -> None:
     s.node("take", x, indices=tuple(_positions(s, size) for size in s.shape(x)))
 
 
+def _resize(s: Sketch) -> None:
+    """Linear interpolation, cubic with negative weights, or averages of many."""
+    x, draws = s.image(), s.draws
+
+    def taps(size: int) -> tuple[tuple[int, tuple[float, ...]], ...]:
+        count = min(draws.choose((2, 2, 1, 3, 4)), size)
+        least = -1 if count == 4 else 0
+        found = []
+        for _ in range(draws.integer(1, min(2 * size + 1, 9))):
+            parts = [draws.integer(least, 8) for _ in range(count)]
+            total = sum(parts)
+            weights = tuple(part / total for part in parts) if total > 4 else (*(0.0,) * (count - 1), 1.0)
+            found.append((draws.integer(0, size - count), weights))
+        return tuple(found)
+
+    s.node("resize", x, rows=taps(s.shape(x)[2]), columns=taps(s.shape(x)[3]))
+
+
 def _interleave(s: Sketch) -> None:
     """Phases of a transposed convolution, of a pixel shuffle, or any."""
     x, draws = s.image(), s.draws
@@ -409,6 +427,7 @@ DRAWERS: dict[str, Callable[[Sketch], None]] = {
     "reshape": _reshape,
     "permute": _permute,
     "slice": _slice,
+    "resize": _resize,
     "interleave": _interleave,
     "take": _take,
     "pad": _pad,

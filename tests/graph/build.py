@@ -131,7 +131,10 @@ def everything(seed: int = 0, batch: int = 2) -> Graph:
         phases=(2, 1),
         groups=1,
     )
-    turned = b.node("turned", "permute", grown, dims=(0, 2, 3, 1))
+    sized = b.node(
+        "sized", "resize", grown, rows=((0, (0.25, 0.75)), (3, (0.6, 0.4))) * 2, columns=((0, (0.1, 0.9)), (0, (0.5, 0.5)))
+    )
+    turned = b.node("turned", "permute", sized, dims=(0, 2, 3, 1))
     n, h, w, c = b.types[turned].shape
     tokens = b.node("tokens", "reshape", turned, shape=(n, h * w, c))
     mixed = b.linear("mixed", tokens, 7)

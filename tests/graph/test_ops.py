@@ -35,6 +35,7 @@ def test_outside_the_domain_is_silent() -> None:
 
 
 CONV = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1}
+RESIZED = {"rows": ((0, (0.5, 0.5)),), "columns": ((0, (1.0,)),)}
 INTERLEAVED = {"rows": ((1, 0),), "columns": ((2, 0),), "phases": (2, 3), "groups": 2}
 
 
@@ -57,6 +58,7 @@ INTERLEAVED = {"rows": ((1, 0),), "columns": ((2, 0),), "phases": (2, 3), "group
         ("pad", [()], {"before": (), "after": (), "value": 0.0}, ()),
         ("reshape", [(2, 6)], {"shape": (3, 4)}, (3, 4)),
         ("expand", [(2, 1, 3, 1)], {"shape": (2, 5, 3, 1)}, (2, 5, 3, 1)),
+        ("resize", [(2, 3, 4, 5)], {"rows": ((0, (0.5, 0.5)),) * 3, "columns": ((4, (1.0,)),) * 7}, (2, 3, 3, 7)),
         (
             "interleave",
             [(2, 12, 4, 3)],
@@ -102,6 +104,11 @@ def test_shapes(op: str, inputs: list[tuple[int, ...]], attrs: dict, shape: tupl
         ("permute", [(2, 3)], {"dims": (0, 0)}, "do not permute"),
         ("slice", [(4, 4)], {"starts": (0,), "steps": (1,)}, "need the rank"),
         ("slice", [(4, 4)], {"starts": (0, 3), "steps": (1, 2)}, "leaves an axis of 4"),
+        ("resize", [(1, 2, 3)], RESIZED, "needs x NCHW"),
+        ("resize", [(1, 2, 3, 3)], {**RESIZED, "rows": ((0, (0.5, 0.5)), (1, (1.0,)))}, r"rows: \[1, 2\] weights"),
+        ("resize", [(1, 2, 3, 3)], {**RESIZED, "columns": ()}, r"columns: \[\] weights"),
+        ("resize", [(1, 2, 3, 3)], {**RESIZED, "rows": ((2, (0.5, 0.5)),)}, "rows: from 2 on, of 3"),
+        ("resize", [(1, 2, 3, 3)], {**RESIZED, "columns": ((0, (0.5, 0.6)),)}, "columns: weights that are 1.1 together"),
         ("interleave", [(2, 12, 4)], INTERLEAVED, "needs x NCHW"),
         ("interleave", [(2, 13, 4, 3)], INTERLEAVED, "13 channels, 2 groups of 2 x 3 phases"),
         ("interleave", [(2, 12, 4, 3)], {**INTERLEAVED, "rows": ((2, 0),)}, r"rows: \(2, 0\) of 2 phases of 4"),

@@ -147,7 +147,8 @@ def test_selections_share_a_grid_and_concat_takes_in_what_only_it_reads() -> Non
     assert grid["branch"] == "cat"  # read by nothing else
     assert grid["max"] == "act"  # act is read by a layer too
     assert grid["mirrored"] == "average"
-    assert grid["tokens"] == grid["turned"] == grid["grown"] == "phases"
+    assert grid["grown"] == "phases"
+    assert grid["tokens"] == grid["turned"] == "sized"
     assert grid["cut"] == grid["padded"] == "clamped"
 
 

@@ -22,6 +22,7 @@ from lowbit.frontend.evaluation import compute
 from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Node
 from lowbit.graph.bounds import span
+from lowbit.graph.fixed_point import fraction_bits, starts_of, whole_weights
 from lowbit.numerics import quantize
 
 __all__ = ["OPERATIONS", "Operation", "Site"]
@@ -252,6 +253,17 @@ def _slice(site: Site, values: Sequence[Tensor]) -> Tensor:
     return values[0][tuple(slice(start, start + (count - 1) * step + 1, step) for start, step, count in ranges)]
 
 
+def resize(site: Site, values: Sequence[Tensor]) -> Sum:
+    """acc with weights that are whole numbers of 2^-B, times s_x / 2^2B; exact in float64."""
+    x, attrs = _grid(site.grids[0]), site.node.attrs
+    bits = fraction_bits(x.params.qtype)
+    q = x.offsets(values[0]).double()
+    rows, columns = (
+        (starts_of(attrs[axis]), torch.from_numpy(whole_weights(attrs[axis], bits)).to(q)) for axis in ("rows", "columns")
+    )
+    return Sum((Term(selecting.resize(q, rows, columns), x.scale.double(), 2.0 ** (2 * bits)),))
+
+
 def _pad(site: Site, values: Sequence[Tensor]) -> Tensor:
     value = np.float32(site.node.attrs["value"])
     fill = float(value if site.out is None else quantize(value, site.out.params))
@@ -283,6 +295,7 @@ OPERATIONS: dict[str, Operation] = {
     "permute": lambda site, values: values[0].permute(site.node.attrs["dims"]),
     "quantize": to_quantized,
     "reshape": lambda site, values: values[0].reshape(site.shape),
+    "resize": resize,
     "slice": _slice,
     "softmax": softmax,
     "sub": sub,

@@ -14,6 +14,7 @@ from lowbit.errors import InputError
 from lowbit.frontend import selecting, windows
 from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Graph, Node
+from lowbit.graph.fixed_point import starts_of, weights_of
 from lowbit.numerics import quantize
 
 __all__ = ["OPERATIONS", "compute", "each_row", "evaluate"]
@@ -184,6 +185,13 @@ def _slice(node: Node, shape: Shape, _: Each, x: Tensor) -> Tensor:
     return x[tuple(slice(start, start + (count - 1) * step + 1, step) for start, step, count in ranges)]
 
 
+def _resize(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
+    rows, columns = (
+        (starts_of(node.attrs[axis]), torch.from_numpy(weights_of(node.attrs[axis])).to(x)) for axis in ("rows", "columns")
+    )
+    return each(lambda row: selecting.resize(row, rows, columns), x)
+
+
 def _pad(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
     pairs = zip(reversed(node.attrs["before"]), reversed(node.attrs["after"]), strict=True)
     return F.pad(x, [amount for pair in pairs for amount in pair], value=node.attrs["value"])
@@ -235,6 +243,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "slice": _slice,
     "take": lambda node, _, each, x: selecting.take(x, node.attrs),
     "interleave": lambda node, _, each, x: selecting.interleave(x, node.attrs),
+    "resize": _resize,
     "pad": _pad,
     "quantize": _quantize,
     "dequantize": _dequantize,

@@ -24,12 +24,13 @@ _ROWS = (
         "conv3d conv_transpose3d max_pool3d max_pool3d_with_indices avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d "
         "adaptive_max_pool3d",
     ),
-    *(
-        (
-            f"mode {mode[:-2]} with align_corners={{align_corners}} is not supported; {_ENLARGE}",
-            f"upsample_{mode} _upsample_{mode}_aa",
-        )
-        for mode in ("linear1d", "bilinear2d", "trilinear3d", "bicubic2d")
+    (
+        "3 spatial axes (video, volumes) are resized only by nearest neighbours; fold one axis into the batch",
+        "upsample_trilinear3d",
+    ),
+    (
+        "antialias=True is not supported; shrink by average pooling (F.adaptive_avg_pool2d), or resize outside the network",
+        "_upsample_bilinear2d_aa _upsample_bicubic2d_aa _upsample_lanczos2d_aa",
     ),
     ("unpooling by indices is not supported; " + _ENLARGE, "max_unpool1d max_unpool2d max_unpool3d"),
     (

@@ -1,4 +1,4 @@
-"""Operations that select elements, evaluated with torch: the same on real numbers and on integers."""
+"""Operations that select elements or weigh neighbours, evaluated with torch: the same on real numbers and on integers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["interleave", "take"]
+__all__ = ["interleave", "resize", "take"]
 
 
 def take(x: Tensor, attrs: Mapping[str, Any]) -> Tensor:
@@ -26,3 +26,13 @@ def interleave(x: Tensor, attrs: Mapping[str, Any]) -> Tensor:
     (a, r), (b, c) = (torch.tensor(attrs[axis], device=x.device).T for axis in ("rows", "columns"))
     rows = held[:, :, a, :, :, r]  # row, n, g, b, o, column
     return rows[:, :, :, b, :, c].permute(2, 3, 4, 1, 0).reshape(n, channels // (ph * pw), len(a), len(b))
+
+
+def resize(x: Tensor, rows: tuple[Any, Tensor], columns: tuple[Any, Tensor]) -> Tensor:
+    """y[.., i, j] = sum over a and b of row[i, a] column[j, b] x[.., r[i] + a, c[j] + b]; ``rows`` = (r, row), ``columns`` =
+    (c, column), weights (results, taps) in x's dtype."""
+    for axis, (starts, weights) in ((2, rows), (3, columns)):
+        starts = torch.as_tensor(starts, device=x.device)
+        shape = [-1 if d == axis else 1 for d in range(4)]
+        x = torch.stack([x.index_select(axis, starts + k) * weights[:, k].reshape(shape) for k in range(weights.shape[1])]).sum(0)
+    return x

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lowbit.errors import NumericsError, UnsupportedPrecision
+from lowbit.graph.fixed_point import fraction_bits, whole_weights
 from lowbit.graph.ir import Graph, Node
 from lowbit.graph.oracle.layers import effective_weights
 from lowbit.graph.oracle.result import params_of
@@ -18,6 +19,7 @@ from lowbit.numerics import QParams
 
 __all__ = [
     "CAPACITY",
+    "accumulator_of",
     "check_bounds",
     "is_wide",
     "largest_layer_sum",
@@ -126,6 +128,23 @@ def _pool(graph: Graph, node: Node) -> float:
     return largest * (s_x / (s_out * min(node.attrs["divisors"])))
 
 
+def _resize(graph: Graph, node: Node) -> float:
+    """The rows' sums in int32, all in int32 or, of 16 bits, in float64; the weights of a result are 2^bits together, or more
+    where some are negative."""
+    x = params_of(graph.types[node.inputs[0]])
+    bits = fraction_bits(x.qtype)
+    rows, columns = (int(np.abs(whole_weights(node.attrs[axis], bits)).sum(1).max()) for axis in ("rows", "columns"))
+    require(_where(node), "weighted sums of rows", rows * span(x), "int32", "give this value fewer bits")
+    require(_where(node), "weighted sums", rows * columns * span(x), accumulator_of(x), "give this value fewer bits")
+    (s_x,), s_out = _scales(graph, node)
+    return rows * columns * span(x) * (s_x / (s_out * 2.0 ** (2 * bits)))
+
+
+def accumulator_of(x: QParams) -> str:
+    """What the weighted sums of a resize of such values are held in."""
+    return "float64" if x.qtype.bits > 8 else "int32"
+
+
 def _norm_pool(graph: Graph, node: Node) -> float:
     x = params_of(graph.types[node.inputs[0]])
     rows, columns = (max(b - a for a, b in node.attrs[axis]) for axis in ("windows", "columns"))
@@ -180,6 +199,7 @@ _LARGEST: dict[str, Callable[[Graph, Node], float]] = {
     "mul": _binary,
     "norm_pool2d": _norm_pool,
     "normalize": _normalize,
+    "resize": _resize,
     "softmax": _softmax,
     "sub": _binary,
 }

@@ -39,6 +39,7 @@ _INTEGER: dict[str, _Run] = {
     "permute": selection.permute,
     "quantize": elementwise.to_quantized,
     "reshape": selection.reshape,
+    "resize": selection.resize,
     "slice": selection.slice_,
     "softmax": elementwise.softmax,
     "sub": elementwise.binary,

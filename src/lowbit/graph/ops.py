@@ -72,6 +72,7 @@ OPS: dict[str, Op] = {
         _op("permute", 1, 1, shapes.permute_shape, "dims"),
         _op("slice", 1, 1, shapes.slice_shape, "starts steps"),
         _op("take", 1, 1, shapes.take_shape, "indices"),
+        _op("resize", 1, 1, shapes.resize_shape, "rows columns", "qlo qhi"),
         _op("interleave", 1, 1, shapes.interleave_shape, "rows columns phases groups"),
         _op("pad", 1, 1, shapes.pad_shape, "before after value"),
         _op("quantize", 1, 1, shapes.same_shape),

@@ -24,6 +24,7 @@ __all__ = [
     "pool_shape",
     "reduced_shape",
     "reshape_shape",
+    "resize_shape",
     "same_shape",
     "slice_shape",
     "softmax_shape",
@@ -234,3 +235,19 @@ def interleave_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
         bad = next((pair for pair in listed if not (0 <= pair[0] < count and 0 <= pair[1] < size)), None)
         _require(bool(listed) and bad is None, f"{axis}: {bad} of {count} phases of {size}")
     return (x[0], x[1] // (ph * pw), len(node.attrs["rows"]), len(node.attrs["columns"]))
+
+
+def resize_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    """``rows``, ``columns``: for each of the result's (first one that is read, weights of it and of those behind it), equally
+    many weights each."""
+    (x,) = inputs
+    _require(len(x) == 4, f"needs x NCHW, got {x}")
+    for axis, size in (("rows", x[2]), ("columns", x[3])):
+        taps = node.attrs[axis]
+        counts = {len(weights) for _, weights in taps}
+        _require(len(counts) == 1 and 0 not in counts, f"{axis}: {sorted(counts)} weights; each needs as many")
+        bad = next((start for start, weights in taps if not 0 <= start <= size - len(weights)), None)
+        _require(bad is None, f"{axis}: from {bad} on, of {size}")
+        off = next((sum(weights) for _, weights in taps if not abs(sum(weights) - 1) <= 1e-5), None)
+        _require(off is None, f"{axis}: weights that are {off} together; they must be 1")
+    return (x[0], x[1], len(node.attrs["rows"]), len(node.attrs["columns"]))

@@ -22,6 +22,7 @@ _CLAMPING = (
     "norm_pool2d",
     "normalize",
     "matmul",
+    "resize",
     "softmax",
 )
 

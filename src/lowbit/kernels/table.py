@@ -49,6 +49,7 @@ KERNELS: dict[str, Kernel] = {
     "pack_fields": _row(_MOVES, "PackFieldsSpec", "pack_fields", "reference:packed_fields", "packing_cases:fields_cases"),
     "pack_pairs": _row(_MOVES, "PackPairsSpec", "pack_pairs", "reference:packed_pairs", "packing_cases:pairs_cases"),
     "pool": _row("pool", "PoolSpec", "schedule", "reference:pool"),
+    "resize": _row("resize", "ResizeSpec", "schedule", "reference:resize"),
     "runs": _row(_MOVES, "RunsSpec", "runs", "reference:runs", "cases:runs_cases"),
     "softmax": _row("softmax", "SoftmaxSpec", "schedule", "reference:softmax"),
     "statistics": _row("normalize", "StatisticsSpec", "statistics", "reference:statistics", "cases:statistics_cases"),

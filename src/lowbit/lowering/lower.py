@@ -8,7 +8,7 @@ from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node
 from lowbit.graph.bounds import check_bounds
 from lowbit.kernels.conv2d.selection.decide import Decider, Decisions, decide
-from lowbit.lowering import boundary, convolution, elementwise, movement, normalization, pooling, positions, products
+from lowbit.lowering import boundary, convolution, elementwise, movement, normalization, pooling, positions, products, resizing
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Program
 from lowbit.targets import Target
@@ -41,6 +41,7 @@ HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
     "permute": movement.lower_permute,
     "expand": movement.lower_expand,
     "slice": movement.lower_slice,
+    "resize": resizing.lower_resize,
     "interleave": movement.lower_interleave,
     "take": movement.lower_take,
     "pad": movement.lower_pad,

@@ -17,7 +17,7 @@ from lowbit.graph.rebatch import mixes_rows, rebatch
 __all__ = ["Judge", "float_outputs", "gives_logits", "integer_outputs"]
 
 _CHUNK = 1 << 23  # elements of the largest value of a batch
-_LINEAR = ("linear", "conv2d", "affine", "add", "sub", "reshape", "avg_pool2d")
+_LINEAR = ("linear", "conv2d", "affine", "add", "sub", "reshape", "avg_pool2d", "resize", "interleave")
 
 
 def _batches(graph: Graph, samples: Sequence[np.ndarray], whole: bool) -> Iterator[tuple[int, list[torch.Tensor]]]:

@@ -36,6 +36,7 @@ RULES: dict[str, Callable[[Draft, Node], None]] = {
     "pad": rules.select,
     "permute": rules.select,
     "quantize": rules.rounded,
+    "resize": rules.clamped,
     "reshape": rules.select,
     "expand": rules.select,
     "slice": rules.select,

@@ -32,6 +32,7 @@ SAMPLE = {  # kind -> names of its cases
     "pack_bits": r"(31|64)/1/bits",
     "pack_fields": r"(31|64)/1/2/2/u8",
     "pool": r"(max|avg)/3x3s2p1/.*",
+    "resize": r"(twice|cubic|narrow)/(u8_u8|i16_i16|f32_f32)",
     "runs": r"(element/i16_u8/rescale|sixteen/u8_u8)",
     "softmax": r"logits/.*",
     "statistics": r".*",

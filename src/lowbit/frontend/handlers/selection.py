@@ -134,23 +134,19 @@ def scales_of(call: Call, rank: int) -> list[float | None]:
     return [call.args[name] for name in names]
 
 
-def _resized(function: Any, size: int, factor: float | None, x: torch.Tensor) -> torch.Tensor:
-    resized: torch.Tensor = function(x, [size], factor)
-    return resized
-
-
 def nearest(rank: int, function: Any) -> Callable[[Builder, Call], Value]:
-    """Nearest neighbours; ``function``: torch's operation for one axis, (x, [size], factor)."""
+    """Nearest neighbours; ``function``: torch's operation, (x, sizes, a factor for each axis or None), which says what it reads
+    of a tensor of this very shape: where sizes are exactly doubled, it depends on how the tensor may lie in memory."""
 
     def handle(b: Builder, call: Call) -> Value:
         x = activation(call, call.args["input"] if "input" in call.args else call.args["self"])
         call.args.shape_only("output_size")
-        shape = b.shape(x)
-        first = len(shape) - rank
-        chosen = {}
-        for number, factor in enumerate(scales_of(call, rank)):
-            axis = first + number
-            chosen[axis] = positions_of(partial(_resized, function, call.shape[axis], factor), shape[axis])
+        shape, factors = b.shape(x), scales_of(call, rank)
+        first, chosen = len(shape) - rank, {}
+        for axis in range(first, len(shape)):
+            places = torch.arange(shape[axis], dtype=torch.float32).reshape([-1 if d == axis else 1 for d in range(len(shape))])
+            read = function(places.expand(1, min(shape[1], 2), *shape[2:]).contiguous(), list(call.shape[first:]), *factors)
+            chosen[axis] = [int(k) for k in read[0, 0].movedim(axis - first, -1).reshape(-1, call.shape[axis])[0]]
         return take(b, call, x, chosen)
 
     return handle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowbit.graph.fixed_point import fraction_bits, starts_of, whole_weights
 from lowbit.graph.ir import Node, TensorType
 from lowbit.graph.oracle.result import offsets, params_of, to_integers
 from lowbit.numerics import multiplier, quantize
@@ -19,6 +20,7 @@ __all__ = [
     "pad",
     "permute",
     "reshape",
+    "resize",
     "slice_",
     "take",
 ]
@@ -58,6 +60,20 @@ def avg_pool2d(node: Node, values: list[np.ndarray], types: list[TensorType], ou
     acc = _windows(offsets(values[0], x).astype(np.int64), node, np.add)
     divisors = np.asarray(node.attrs["divisors"], np.float64).reshape(acc.shape[2:])
     factor = multiplier(x.scale, params_of(out).scale.astype(np.float64) * divisors)
+    return to_integers(acc.astype(np.float32) * factor, node, out)
+
+
+def resize(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    """f = f32(sum row[i, a] column[j, b] (q - z)) * m, weights whole numbers of 2^-B, m = f32(s_x / (s_out 2^2B))."""
+    x = params_of(types[0])
+    bits = fraction_bits(x.qtype)
+    acc = offsets(values[0], x).astype(np.int64)
+    for axis, taps in ((2, node.attrs["rows"]), (3, node.attrs["columns"])):
+        starts, weights = starts_of(taps), whole_weights(taps, bits)
+        shape = [-1 if d == axis else 1 for d in range(4)]
+        parts = [acc.take(starts + k, axis) * weights[:, k].reshape(shape) for k in range(weights.shape[1])]
+        acc = np.sum(parts, axis=0)
+    factor = multiplier(x.scale, params_of(out).scale.astype(np.float64) * 2.0 ** (2 * bits))
     return to_integers(acc.astype(np.float32) * factor, node, out)
 
 

@@ -26,6 +26,7 @@ EXPORTER_CHANGES = {
     "act_softplus_threshold": "the threshold is left out",
     "in_place_through_view": "the second write is lost",
     "pad_circular_cut": "negative amounts cut both ends",
+    "up_bilinear_factors": "the factors are rounded to float32",
     "pool_avg_divisor": "divisor_override is left out",
     "tensor_split_anywhere": "an output without elements becomes a sequence",
     "unused_input": "the input is left out",

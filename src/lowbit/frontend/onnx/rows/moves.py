@@ -232,13 +232,16 @@ def resize(n: OnnxNode) -> Value:
             n.refuse(f"{given}; supported are asymmetric with floor, and whole factors")
         return n.aten(f"upsample_nearest{rank}d", x, new[2:], *(factors or unknown))
     half = place == "half_pixel" or (place == "pytorch_half_pixel" and 1 not in new[2:])
-    if mode != "linear" or rank > 2 or not (half or place == "align_corners"):
+    cubic = mode == "cubic" and rank == 2 and n.attribute("cubic_coeff_a", -0.75) == -0.75
+    cubic = cubic and not n.attribute("exclude_outside", 0)
+    if not (cubic or (mode == "linear" and rank <= 2)) or not (half or place == "align_corners"):
         n.refuse(
-            f"mode {mode} with {place}, {rank} axes; supported: nearest, and linear of at most 2 with half_pixel or align_corners"
+            f"mode {mode} with {place}, {rank} axes; supported: nearest, linear of at most 2 axes and cubic of 2, with "
+            "half_pixel or align_corners"
         )
     if factors is not None and any(math.floor(s * b) != s * b for s, b in zip((scales or [])[2:], old[2:], strict=True)):
-        n.refuse(f"mode linear with scales {factors} that do not give whole extents of {old}; give sizes")
-    name = "upsample_linear1d" if rank == 1 else "upsample_bilinear2d"
+        n.refuse(f"mode {mode} with scales {factors} that do not give whole extents of {old}; give sizes")
+    name = "upsample_bicubic2d" if cubic else "upsample_linear1d" if rank == 1 else "upsample_bilinear2d"
     return n.aten(name, x, new[2:], place == "align_corners", *(factors or unknown))
 
 

@@ -36,7 +36,7 @@ LAZY = {
     "tvm": {"kernels", "backend"},
     "onnxruntime": {"measure"},
     "openvino": {"measure"},
-    "onnx": {"frontend", "measure"},
+    "onnx": {"export", "frontend", "measure"},
     "matplotlib": {"reporting", "searching"},
     "scipy": {"searching"},
 }

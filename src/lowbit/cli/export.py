@@ -1,4 +1,4 @@
-"""``lowbit export``: an artifact -> a program, or files for a C or C++ program."""
+"""``lowbit export``: an artifact -> a program, files for a C or C++ program, or an ONNX model."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ def command(
         tuple[str, Path] | None,
         typer.Option("--bare-metal", metavar="BOARD ELF", help="Program without an operating system: raspi3b, raspi4b or virt."),
     ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option("--onnx", help="ONNX model: QDQ with the narrowest types; needs the package onnx.")
+    ] = None,
     inputs: Annotated[
         list[Path] | None,
         typer.Option("--input", help="With --bare-metal: .npy of an input inside the program; default: random."),
@@ -37,14 +40,14 @@ def command(
     strip: Annotated[bool, typer.Option("--strip", help="Leave the symbols out of the program; profilers need them.")] = False,
     expect: Annotated[str | None, typer.Option(help="BLAKE2b-256 that the artifact must have (b2sum -l 256).")] = None,
 ) -> None:
-    """Write a compiled network as a program, or as a library for C and C++ programs."""
+    """Write a compiled network as a program, as a library for C and C++ programs, or as an ONNX model."""
     from lowbit.errors import ConfigError, ToolMissing
     from lowbit.export.library import export_executable, export_static_library
     from lowbit.runtime import load
 
-    if executable is None and library is None and bare_metal is None:
-        raise ConfigError("say what to write: --executable FILE, --library FOLDER or --bare-metal BOARD ELF")
-    for path in (executable, bare_metal[1] if bare_metal else None):
+    if executable is None and library is None and bare_metal is None and onnx is None:
+        raise ConfigError("say what to write: --executable FILE, --library FOLDER, --onnx FILE or --bare-metal BOARD ELF")
+    for path in (executable, onnx, bare_metal[1] if bare_metal else None):
         if path is not None:
             check_writable(path)
     network = load(artifact, expect=expect)
@@ -59,6 +62,9 @@ def command(
     if executable is not None:
         export_executable(network, executable, strip=strip)
         results().print(f"{executable}: {executable.stat().st_size:,} bytes, for {network.manifest['target']['name']}")
+    if onnx is not None:
+        network.export_onnx(onnx)
+        results().print(f"{onnx}: {onnx.stat().st_size:,} bytes")
     if bare_metal is not None:
         _bare(network, *bare_metal, inputs or [])
 

@@ -257,7 +257,9 @@ def _layer(w: _Writer, node: Node) -> None:
             if found.exact:
                 numbers, bias, last = scaled, bias * scale + shift, after
     wanted = w.target(last.name)
-    found = _bias(bias, x, numbers.params, wanted)
+    found = (_held_bias(w.graph.integers.get(node.inputs[2]), x, numbers.params) if last is node else None) or _bias(
+        bias, x, numbers.params, wanted
+    )
     whole = found.exact and (residual is None or w.grid(residual) is not None)
     bounds = {side: last.attrs.get(side) for side in ("lo", "hi")}
     plain = {key: value for key, value in node.attrs.items() if key not in ("residual", "lo", "hi")}
@@ -354,6 +356,14 @@ def _follower(w: _Writer, node: Node) -> tuple[Node, np.ndarray, np.ndarray] | N
 
 
 _FINE = 1 / 64  # of a step of the result
+
+
+def _held_bias(made: Integers | None, x: QParams, weights: QParams) -> _Bias | None:
+    """Integers of the file at the scale of the sums."""
+    unit = x.scale.astype(np.float64) * weights.scale.astype(np.float64)
+    if made is None or made.integers.shape != unit.shape or not np.allclose(made.scale, unit, rtol=1e-6, atol=0):
+        return None
+    return _Bias(made.integers.astype(bias_type(x, weights)), True)
 
 
 def _bias(bias: np.ndarray, x: QParams, weights: QParams, out: QParams | None) -> _Bias:

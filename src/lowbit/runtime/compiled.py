@@ -256,6 +256,14 @@ class Compiled:
 
         return export_library(self, as_path(folder, "folder"))
 
+    def export_onnx(self, path: str | os.PathLike[str]) -> Path:
+        """Write the network as an ONNX model: integers of the narrowest ONNX types between QuantizeLinear and DequantizeLinear.
+
+        Raises UnsupportedOperation for an operation without a form in ONNX, ToolMissing without the package onnx."""
+        from lowbit.export.onnx.writer import export_onnx
+
+        return export_onnx(self.graph(), path)
+
     def close(self) -> None:
         """Free the weights and stop the threads now; later calls raise LowbitError."""
         if self._native is not None:

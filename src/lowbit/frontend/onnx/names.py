@@ -18,16 +18,24 @@ def module_paths(nodes: Sequence[Any]) -> list[tuple[str, bool]]:
 
     A node that reads "layer1.0.conv1.weight" is layer1.0.conv1; so is "/layer1/layer1.0/conv1/Conv", and one that torch's newer
     exporter gave these scopes as metadata.  Other nodes have their name, or that of their first output."""
-    paths = [_path(node) for node in nodes]
-    counts = Counter(paths)
+    layers = [_layer(node) for node in nodes]
+    paths = [layer or _path(node) for layer, node in zip(layers, nodes, strict=True)]
+    counts, of_layers = Counter(paths), Counter(layers)
     parents = {path.rpartition(".")[0] for path in paths}
-    return [(path, counts[path] == 1 and path not in parents) for path in paths]
+    own = [
+        of_layers[layer] == 1 if layer else counts[path] == 1 and path not in parents
+        for layer, path in zip(layers, paths, strict=True)
+    ]
+    return list(zip(paths, own, strict=True))
+
+
+def _layer(node: Any) -> str:
+    """The module whose weight the node reads; "" if that has no such name."""
+    name = str(node.input[1]) if len(node.input) > 1 else ""
+    return name.removesuffix(".weight") if re.fullmatch(r"[A-Za-z]\w*(\.\w+)*\.weight", name) else ""
 
 
 def _path(node: Any) -> str:
-    for name in node.input[1:2]:
-        if re.fullmatch(r"[A-Za-z]\w*(\.\w+)*\.weight", name):
-            return str(name).removesuffix(".weight")
     for entry in node.metadata_props:
         if entry.key == _SCOPES:
             scopes = _listed(entry.value)

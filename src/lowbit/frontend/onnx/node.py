@@ -12,7 +12,14 @@ from lowbit.frontend.aten import Aten
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 
-__all__ = ["OnnxNode"]
+__all__ = ["Condition", "OnnxNode"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What GreaterOrEqual of an activation and 0 gives: x >= 0."""
+
+    value: str
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class OnnxNode:
 
     op: str
     opset: int
-    inputs: tuple[Value | None, ...]
+    inputs: tuple[Value | Condition | None, ...]
     attributes: Mapping[str, Any]
     outputs: int
     aten: Aten
@@ -38,11 +45,14 @@ class OnnxNode:
     def value(self, index: int) -> Value:
         """An input that must be there."""
         value = self.get(index)
+        if isinstance(value, Condition):
+            self.refuse("it reads a condition (x >= 0), which is supported only where Where chooses between c and -c by it")
         if value is None:
             self.refuse(f"input {index} is missing")
         return value
 
-    def get(self, index: int) -> Value | None:
+    def get(self, index: int) -> Any:
+        """An input, or None where it is left out."""
         return self.inputs[index] if index < len(self.inputs) else None
 
     def shape(self, index: int = 0) -> tuple[int, ...]:

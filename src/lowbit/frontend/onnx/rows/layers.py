@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -48,7 +49,8 @@ def pads(
 def padded(n: OnnxNode, x: Value, amounts: Sequence[tuple[int, int]]) -> Value:
     """Zeros around the spatial axes."""
     flat = [amount for pair in reversed(amounts) for amount in pair]
-    return n.aten("constant_pad_nd", x, flat, 0.0) if any(flat) else x
+    aside = replace(n.aten, place=replace(n.aten.place, layer=False))  # the node's own name is the layer's
+    return aside("constant_pad_nd", x, flat, 0.0) if any(flat) else x
 
 
 def conv(n: OnnxNode) -> Value:

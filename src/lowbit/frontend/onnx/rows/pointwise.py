@@ -13,7 +13,7 @@ from lowbit.frontend.onnx.node import OnnxNode
 
 __all__ = [
     "binary", "cast", "celu", "clip", "direct", "div", "elu", "extreme", "gelu", "hard_sigmoid", "identity", "leaky_relu",
-    "log_softmax", "mean", "power", "prelu", "selu", "softmax", "softsign", "swish", "variadic", "where",
+    "log_softmax", "mean", "mul", "power", "prelu", "selu", "softmax", "softsign", "swish", "variadic", "where",
 ]  # fmt: skip
 
 Row = Callable[[OnnxNode], Value]
@@ -32,6 +32,18 @@ def binary(op: str) -> Row:
 def variadic(op: str) -> Row:
     """``op`` of the first two inputs, of that and the third, ..."""
     return lambda n: reduce(lambda x, y: n.aten(op, x, y), [n.value(index) for index in range(len(n.inputs))])
+
+
+def mul(n: OnnxNode) -> Value:
+    """x * y; x * sigmoid(x) is silu."""
+    x, y = n.value(0), n.value(1)
+    if isinstance(x, str) and isinstance(y, str):
+        made = {node.name: node for node in n.builder.nodes[-8:]}
+        for value, gate in ((x, y), (y, x)):
+            node = made.get(gate)
+            if node is not None and node.op == "unary" and node.attrs["fn"] == "sigmoid" and node.inputs == (value,):
+                return n.aten("silu", value)
+    return n.aten("mul.Tensor", x, y)
 
 
 def extreme(op: str) -> Row:

@@ -13,13 +13,23 @@ import numpy as np
 import torch
 
 from lowbit.frontend.call import Value
-from lowbit.frontend.onnx.node import OnnxNode
-from lowbit.frontend.onnx.rows import layers
+from lowbit.frontend.onnx.node import Condition, OnnxNode
+from lowbit.frontend.onnx.rows import layers, pointwise
 from lowbit.frontend.quantized import Grid, round_activation, round_constant, weights
 
 __all__ = [
-    "bipolar_quant", "dequantize_linear", "integer_layer", "qgemm", "qlinear", "qlinear_concat", "qlinear_layer", "quant",
-    "quantize_linear", "trunc",
+    "at_least",
+    "bipolar_quant",
+    "choose",
+    "dequantize_linear",
+    "integer_layer",
+    "qgemm",
+    "qlinear",
+    "qlinear_concat",
+    "qlinear_layer",
+    "quant",
+    "quantize_linear",
+    "trunc",
 ]  # fmt: skip
 
 _TYPES = {f"{'' if signed else 'U'}INT{bits}": (bits, signed) for bits in (2, 4, 8, 16, 32) for signed in (True, False)}
@@ -69,10 +79,41 @@ def quantize_linear(n: OnnxNode) -> Value:
     return _rounded(n, x, grid)
 
 
+def at_least(n: OnnxNode) -> Value | Condition:
+    """x >= y; of an activation and 0 a condition for :func:`choose`."""
+    x, y = n.value(0), n.value(1)
+    if isinstance(x, str) and isinstance(y, torch.Tensor) and not y.any():
+        return Condition(x)
+    return n.aten("ge.Tensor", x, y)
+
+
+def choose(n: OnnxNode) -> Value:
+    """Where; x >= 0 ? c : -c is a rounding to two values."""
+    condition = n.get(0)
+    if not isinstance(condition, Condition):
+        return pointwise.where(n)
+    high, low = (n.constant(index, "what is chosen").to(torch.float32) for index in (1, 2))
+    if high.numel() != 1 or low.numel() != 1 or float(high) != -float(low) or not float(high) > 0:
+        n.refuse("by x >= 0 it may choose between c and -c, one positive number c; that is a rounding to 1 bit")
+    scale = np.asarray(float(high), np.float32)
+    return _rounded(n, condition.value, Grid(scale, np.asarray(0), -1, 1, 1, True, bipolar=True))
+
+
 def _rounded(n: OnnxNode, x: Value, grid: Grid, rounding: Callable[[np.ndarray], np.ndarray] = np.rint) -> Value:
     if isinstance(x, torch.Tensor):
         return round_constant(n.builder, x.numpy(), grid, rounding)
+    if _on_grid(n, x, grid):
+        return x
     return round_activation(n.builder, n.call(n.builder.shape(x)), x, grid)
+
+
+def _on_grid(n: OnnxNode, x: str, grid: Grid) -> bool:
+    """Whether every value of ``x`` is one of the grid already, so that rounding changes none."""
+    held = n.builder.grids.get(x)
+    if held is None or grid.bipolar or grid.scale.size != 1 or grid.zero_point.size != 1:
+        return False
+    inside = grid.low <= held.qtype.qmin and held.qtype.qmax <= grid.high
+    return inside and np.float32(grid.scale.reshape(())) == held.scale and float(grid.zero_point.reshape(())) == held.zero_point
 
 
 def dequantize_linear(n: OnnxNode) -> Value:

@@ -1,0 +1,1 @@
+"""Compiled networks as ONNX models, every rounding a QuantizeLinear and a DequantizeLinear."""

@@ -20,9 +20,9 @@ from tests.searching.networks import calibrated, images, traced
 FAST = AdaRound(iterations=40, positions=512, batch=128)
 
 
-def numbers(method: Any = "nearest", space: SearchSpace | None = None) -> Numbers:
+def numbers(method: Any = "nearest", space: SearchSpace | None = None, whole: bool = False) -> Numbers:
     graph = traced()
-    return Numbers(graph, calibrated(graph), (space or SearchSpace("2..8", "4..8")).of(graph), method, None, False)
+    return Numbers(graph, calibrated(graph), (space or SearchSpace("2..8", "4..8")).of(graph), method, whole, None, False)
 
 
 def plan(of: Numbers, weights: int, activations: int, **other: Any) -> dict[str, Any]:
@@ -132,3 +132,20 @@ def test_fixed_point_formats() -> None:
 def test_formats_are_rounded_to_nearest_only() -> None:
     with pytest.raises(ConfigError, match="method nearest"):
         numbers("adaround", SearchSpace([[8, 4]], "8")).prepare()
+
+
+def test_whole_plans_are_what_quantize_gives(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOWBIT_CACHE", str(tmp_path))
+    of, by_width = numbers(FAST, whole=True), numbers(FAST)
+    mixed = plan(of, 3, 8, body_weights=2)
+    x = [images(8)[0]]
+
+    def outputs(made: Any) -> np.ndarray:
+        return interpret(made.integer_graph(), x)[0]
+
+    for config, got in ((of.space.config(mixed), of.plan(mixed)), (of.space.uniform(3, 5), of.uniform(3, 5))):
+        wanted = lowbit.quantize(of.graph, calibration=of.calibration, config=config, method=FAST)
+        assert np.array_equal(outputs(got), outputs(wanted))
+    assert np.array_equal(outputs(of.apart(mixed)), outputs(by_width.plan(mixed)))
+    assert not np.array_equal(outputs(of.apart(mixed)), outputs(of.plan(mixed)))
+    assert np.array_equal(outputs(numbers("nearest", whole=True).plan(mixed)), outputs(numbers().plan(mixed)))

@@ -47,6 +47,9 @@ def command(
     method: Annotated[
         str | None, typer.Option(help="How integers are found, once for each width: nearest; equalization,adaround; ...")
     ] = None,
+    whole: Annotated[
+        bool | None, typer.Option("--whole", help="The method works on every plan as a whole: better networks, longer trials.")
+    ] = None,
     mean: Annotated[str | None, typer.Option(help="(pixel / SCALE - MEAN) / STD, a number a channel: 0.485,0.456,0.406.")] = None,
     std: Annotated[str | None, typer.Option(help="See --mean.")] = None,
     scale: Annotated[float | None, typer.Option(help="See --mean; default: 255.")] = None,
@@ -108,6 +111,7 @@ def command(
         "trials": trials,
         "seed": seed,
         "method": method,
+        "whole": whole,
         "threads": threads,
         "target": target,
         "latency_batch": latency_batch,

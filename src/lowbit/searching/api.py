@@ -35,6 +35,7 @@ def make_evaluator(
     space: SearchSpace,
     *,
     method: str | Method | Sequence[str | Method],
+    whole: bool = False,
     target: str,
     threads: int | None,
     timed_rows: int,
@@ -47,7 +48,7 @@ def make_evaluator(
     workers = threads or len(os.sched_getaffinity(0))
     timed = target_of(target)
     clock = clock_for(timed, workers)
-    numbers = Numbers(graph, calibration, found, method, cache_folder() / "methods", progress)
+    numbers = Numbers(graph, calibration, found, method, whole, cache_folder() / "methods", progress)
     numbers.prepare()
     return Evaluator(graph, found, numbers, data, target_of("native"), timed, clock, workers, timed_rows)
 
@@ -66,6 +67,7 @@ def search(
     seed: int = 0,
     weighted: bool = False,
     method: str | Method | Sequence[str | Method] = "nearest",
+    whole: bool = False,
     images: int | None = None,
     preprocessing: Callable[[np.ndarray], np.ndarray] | None = None,
     batch: int = 50,
@@ -87,7 +89,8 @@ def search(
     front, or with ``weighted`` the largest scaled sum.  ``constraints``: "accuracy >= 0.91",
     "accuracy >= w8a8 - 0.5%".  ``strategy``: tpe,
     nsga2, nsga3, gp, random, brute-force, greedy, ilp.  ``trials``: complete ones in the end, 100 by default; a study that is
-    in ``storage`` already goes on.  ``method``: how integers are found, once for each width (equalization, adaround, ...).
+    in ``storage`` already goes on.  ``method``: how integers are found, once for each width (equalization, adaround, ...), or,
+    with ``whole``, for every plan as a whole, in each trial.
     ``latency_batch``, ``target``, ``threads``: what latency is of.  ``workers``: threads that try plans at once.
     ``timeout``: seconds.
 
@@ -106,6 +109,7 @@ def search(
             as_dataset(dataset, preprocessing).take(images),
             space or SearchSpace(),
             method=method,
+            whole=whole,
             target=target,
             threads=threads,
             timed_rows=latency_batch,

@@ -45,6 +45,7 @@ def evaluator_of(settings: SearchSettings, progress: bool | None, note: Callable
         data.take(settings.images),
         settings.space,
         method=settings.methods if len(settings.methods) != 1 else settings.methods[0],
+        whole=settings.whole,
         target=settings.target,
         threads=settings.threads,
         timed_rows=settings.latency_batch,

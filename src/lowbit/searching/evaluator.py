@@ -67,6 +67,11 @@ class Evaluator:
         with self._once, busy():
             return Candidate(self, self.numbers.plan(params))
 
+    def apart(self, params: Mapping[str, int | str]) -> Candidate:
+        """The same, put together from what was found for each width of weights, however plans are fitted."""
+        with self._once, busy():
+            return Candidate(self, self.numbers.apart(params))
+
     def uniform(self, weights: int, activations: int) -> Candidate:
         """The network of these widths everywhere."""
         with self._once, busy():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -43,12 +43,14 @@ class Numbers:
     the base precision; from the first that does not, all work once for each width of weights, on a network with that width
     in every layer and with its values as fine as the space allows.  A plan takes each layer's weights from the network of
     their width, rounds its bias to the scale of its input, and takes the scales of values from the calibration: nothing is
-    fitted in a trial.  ``state``: folder of unfinished work."""
+    fitted in a trial.  ``whole``: the methods work on every plan as a whole instead, which takes their time in each trial and
+    gives better networks: layers make up for the errors of those before them.  ``state``: folder of unfinished work."""
 
     graph: Graph
     calibration: Calibration
     space: Space
     method: str | Method | Sequence[str | Method] = "nearest"
+    whole: bool = False
     state: Path | None = None
     progress: bool | None = None
     log: list[Step] = field(default_factory=list)
@@ -74,8 +76,15 @@ class Numbers:
             task, methods = methods[0](task), methods[1:]
             self.log.extend(task.log[len(self.log) :])
         self._shared, self._methods = task, methods if self.fitted else []
-        for bits in self.space.widths(Kind.WEIGHTS) if self._methods else ():
-            self._found[bits] = self._at(task, bits, methods)
+        if not self.whole:
+            self._fit(self.space.widths(Kind.WEIGHTS))
+
+    def _fit(self, widths: Iterable[int]) -> None:
+        """The integers of these widths of weights, each once."""
+        assert self._shared is not None
+        for bits in widths if self._methods else ():
+            if bits not in self._found:
+                self._found[bits] = self._at(self._shared, bits, self._methods)
 
     def _begin(self, graph: Graph, calibration: Calibration, config: QuantizationConfig) -> Task:
         return begin(graph, calibration, config, state=self.state, progress=self.progress)
@@ -84,19 +93,7 @@ class Numbers:
         """The layers of the network whose weights all have ``bits``, its values as fine as the space allows."""
         config = self.space.uniform(bits, max(self.space.widths(Kind.ACTIVATIONS), default=self.space.base.activations.bits))
         task = self._begin(shared.graph, shared.calibration, config)
-        store = store_in(cache_folder() / "search" / "numbers", task, tuple(methods), _KEPT)
-        if (known := store.get(_UNIT)) is not None:
-            task = task.with_choice(known)
-        else:
-            for method in methods:
-                before = task.graph
-                task = method(task)
-                if task.graph is not before:
-                    raise ConfigError(
-                        f"{type(method).__name__} changes the float network, which plans share; name equalization first, then "
-                        "for example adaround: method equalization,adaround"
-                    )
-            store.keep(_UNIT, task.choice)
+        task = self._fitted(task, methods)
         self.log.extend(replace(step, method=f"{step.method}, {bits}-bit weights") for step in task.log)
         found = {}
         for node in task.graph.nodes:
@@ -107,29 +104,53 @@ class Numbers:
                 found[node.name] = _Weights(numbers.weights, numbers.bias.astype(np.float64) * unit)
         return found
 
+    def _fitted(self, task: Task, methods: Sequence[Method]) -> Task:
+        """What the methods make of a network; it is remembered."""
+        store = store_in(cache_folder() / "search" / "numbers", task, tuple(methods), _KEPT)
+        if (known := store.get(_UNIT)) is not None:
+            return task.with_choice(known)
+        for method in methods:
+            before = task.graph
+            task = method(task)
+            if task.graph is not before:
+                raise ConfigError(
+                    f"{type(method).__name__} changes the float network, which plans share; name equalization first, then "
+                    "for example adaround: method equalization,adaround"
+                )
+        store.keep(_UNIT, task.choice)
+        return task
+
     def plan(self, params: Mapping[str, int | str]) -> QuantizationPlan:
         """The numbers of one plan.  Raises what choosing numbers raises."""
+        self.prepare()
+        return self.refit(params) if self.whole and self._methods else self.apart(params)
+
+    def apart(self, params: Mapping[str, int | str]) -> QuantizationPlan:
+        """The same put together from the networks of one width of weights each."""
+        self.prepare()
+        self._fit(self.space.widths(Kind.WEIGHTS))
         return self._plan(self.space.config(params), self.space.checked(params))
 
     def uniform(self, weights: int, activations: int) -> QuantizationPlan:
         """The numbers of the network of ``Space.uniform``.  A width that the space lacks is fitted when it is asked
         for."""
         self.prepare()
-        if self._methods and weights not in self._found:
-            assert self._shared is not None
-            self._found[weights] = self._at(self._shared, weights, self._methods)
-        return self._plan(self.space.uniform(weights, activations), {})
+        config = self.space.uniform(weights, activations)
+        if self.whole and self._methods:
+            return self._refit(config)
+        self._fit([weights])
+        return self._plan(config, {})
 
     def refit(self, params: Mapping[str, int | str]) -> QuantizationPlan:
         """The plan with integers that the methods find for it as a whole, as they do for a network of one width: what layers make
         up for of the errors of others is then that of this plan.  Takes what the methods take for one width."""
         self.prepare()
+        return self._refit(self.space.config(params))
+
+    def _refit(self, config: QuantizationConfig) -> QuantizationPlan:
         shared = self._shared
         assert shared is not None
-        task = self._begin(shared.graph, shared.calibration, self.space.config(params))
-        for method in self._methods:
-            task = method(task)
-        return QuantizationPlan.of(self.graph, task)
+        return QuantizationPlan.of(self.graph, self._fitted(self._begin(shared.graph, shared.calibration, config), self._methods))
 
     def _plan(self, config: QuantizationConfig, chosen: Mapping[str, Choice]) -> QuantizationPlan:
         self.prepare()

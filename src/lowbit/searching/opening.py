@@ -112,6 +112,7 @@ def open_search(
         "weighted": weighted,
         "constraints": [{"text": bound.text} for bound in bounds],
         "method": evaluator.numbers.method if isinstance(evaluator.numbers.method, str) else repr(evaluator.numbers.method),
+        **({"whole": True} if evaluator.numbers.whole else {}),
         "calibration": _digest_of_calibration(evaluator.numbers.calibration),
         "data": _digest_of_data(evaluator.data),
         "clock": evaluator.clock.where if {"latency", "instructions"} & set(wanted) else "",

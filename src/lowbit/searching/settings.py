@@ -28,8 +28,8 @@ class SearchSettings:
     ``input_shape``, ``batch``: as of ``lowbit eval``.  ``calibration``: images that calibrate, at most; ``images``: that judge
     every plan, None: all.  ``objectives``: as parse_objectives takes them; ``weighted``: their sum is the one objective.
     ``constraints``: texts of parse_bound.  ``trials``: None: 100, or the whole space for brute force.  ``method``: how integers
-    are found (search/numbers.py).  ``threads``: of every network.  ``target``: what is timed; ``latency_batch``: with so many
-    rows.
+    are found (searching/numbers.py), once for each width, or, ``whole``, for every plan.  ``threads``: of every network.
+    ``target``: what is timed; ``latency_batch``: with so many rows.
     ``uniform``: networks of one width to compare with: all, diagonal (w = a, and each w with the widest a) or none.
     ``timeout``: seconds.  ``heartbeat``: seconds between signs of life of a trial in the storage.
     Making one checks every name.  Raises ConfigError."""
@@ -56,6 +56,7 @@ class SearchSettings:
     trials: int | None = None
     seed: int = 0
     method: str = "nearest"
+    whole: bool = False
     threads: int | None = None
     target: str = "native"
     latency_batch: int = 1

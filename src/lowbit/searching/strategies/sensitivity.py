@@ -42,7 +42,7 @@ def measure_sensitivities(problem: Problem) -> Sensitivities:
     evaluator, names, start = problem.evaluator, costs_of(problem), widest(problem)
 
     def probe(plan: Plan) -> dict[str, float]:
-        candidate = evaluator.candidate(plan)
+        candidate = evaluator.apart(plan)
         found = evaluator.measure(candidate, names)
         return {"harm": evaluator.divergence(candidate), **{name: found[name].value for name in names}}
 

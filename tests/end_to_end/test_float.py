@@ -137,6 +137,15 @@ def _normalized(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> T
     return (moved + level) * weight + 4 * U * (unit.reshape(shape) * weight + bias)
 
 
+def _response(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> Tensor:
+    """Of x: |e| at most / k^beta; of the base, whose logarithm moves by alpha / size * sum of 2 |x| e + e^2 over base."""
+    attrs, size = node.attrs, node.attrs["size"]
+    sums = nn.functional.pad(2 * abs(x[0]) * e[0] + e[0] ** 2, (0, 0, 0, 0, size // 2, (size - 1) // 2))
+    moved = sum(sums[:, place : place + x[0].shape[1]] for place in range(size)) * attrs["alpha"] / size / attrs["k"]
+    y = abs(_of(graph, node, *x))
+    return e[0] * attrs["k"] ** -attrs["beta"] + y * (2 * attrs["beta"] * moved + 8 * U)
+
+
 def _matrix_product(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> Tensor:
     size = [abs(value) + error for value, error in zip(x, e, strict=True)]
     sign = replace(node, attrs={**node.attrs, "factor": abs(node.attrs["factor"])})
@@ -155,6 +164,7 @@ BOUND: dict[str, Callable[[Graph, Node, list[Tensor], list[Tensor]], Tensor]] = 
     "minimum": lambda graph, node, x, e: torch.maximum(*e),
     "normalize": _normalized,
     "resize": lambda graph, node, x, e: _weighted(graph, node, x, e),
+    "response_norm": _response,
     "norm_pool2d": lambda graph, node, x, e: _of(graph, node, e[0]) + gamma(4) * _of(graph, node, abs(x[0]) + e[0]),
     "argmax": lambda graph, node, x, e: torch.zeros(()),  # no two values of the cases are that near
     "mul": _product,

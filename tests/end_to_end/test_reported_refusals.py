@@ -63,11 +63,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         (1, 1, 8, 20),
         r"nn.LSTM .*in rnn .*recurrent layers",
     ),
-    "response norm": (
-        lambda: nn.Sequential(A, nn.LocalResponseNorm(3)),
-        (1, 3, 8, 8),
-        "nn.LocalResponseNorm .*in 1: .*batch norm",
-    ),
     "coordinates": (
         lambda: Net(_coordinates, a=nn.Conv2d(4, 4, 3)),
         (1, 3, 8, 8),

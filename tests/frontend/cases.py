@@ -222,6 +222,36 @@ _function(
     lambda x: (F.group_norm(x.clamp(min=4), 3), F.layer_norm(x.mean(1, keepdim=True).expand(x.shape), (6, 11, 13))),
 )
 
+_case(
+    "norm_response", lambda: nn.Sequential(nn.Conv2d(6, 20, 3), nn.LocalResponseNorm(5), nn.LocalResponseNorm(4, 0.5, 0.5, 2.0))
+)
+_function("norm_response_1d", lambda x: F.local_response_norm(x, 3, 0.25, 1.0, 0.5), (2, 6, 17))
+_function(
+    "norm_to_length",
+    lambda x: (
+        F.normalize(x),
+        F.normalize(x, dim=-1),
+        F.normalize(x.mean((2, 3))),
+        x / x.norm(dim=2, keepdim=True).clamp(min=0.5),
+    ),
+)
+_case(
+    "norm_by_hand",
+    lambda: Lambda(
+        lambda self, x: _by_mean(self.c(x), (2, 3), 1e-3) + _by_mean(self.c(x), (1,), 1e-6) + _by_root(x), c=nn.Conv2d(6, 6, 1)
+    ),
+)
+
+
+def _by_mean(x: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    c = x - x.mean(axes, keepdim=True)
+    return c / torch.sqrt((x - x.mean(axes, keepdim=True)).pow(2).mean(axes, keepdim=True) + eps)
+
+
+def _by_root(x: Tensor) -> Tensor:
+    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5)
+
+
 # Products of two activations, and attention
 TOKENS = (2, 11, 12)
 _function(

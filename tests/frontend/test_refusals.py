@@ -54,7 +54,6 @@ def _variance_by_hand(x: Tensor) -> Tensor:
 
 
 _POWERS = torch.linspace(2.5, 3.5, 4).reshape(4, 1, 1)
-_NEAR = torch.tensor([[float(abs(i - j) <= 1) / 3 for j in range(4)] for i in range(4)])[:, :, None, None]
 
 REWRITTEN: dict[str, tuple[Function, Function]] = {
     r"\*\* 2\).mean\(axes\) is the variance": (lambda x: x.var((2, 3), unbiased=False), _variance_by_hand),
@@ -63,10 +62,6 @@ REWRITTEN: dict[str, tuple[Function, Function]] = {
     r"mask \* a \+ \(1 - mask\) \* b": (
         lambda x: torch.where(torch.eye(6) > 0, x, 2 * x),
         lambda x: torch.eye(6) * x + (1 - torch.eye(6)) * (2 * x),
-    ),
-    r"x / \(k \+ alpha \* F.conv2d\(x \* x, band\)\) \*\* beta": (
-        lambda x: F.local_response_norm(x, 3, 0.01, 0.75, 2.0),
-        lambda x: x / (2.0 + 0.01 * F.conv2d(x * x, _NEAR)) ** 0.75,
     ),
     r"exponents of 4 values.*for positive x write \(x.log\(\) \* p\).exp\(\)": (
         lambda x: x.clamp(min=1e-6) ** _POWERS,
@@ -100,7 +95,6 @@ def _write(x: Tensor) -> Tensor:
 
 WORDS: dict[str, Callable[[Tensor], Any]] = {
     r"norm .*of order 3.0; supported are 2, 1, inf and -inf": lambda x: torch.norm(x, 3, 1),
-    r"local_response_norm \(aten.avg_pool3d": lambda x: F.local_response_norm(x, 3),
     r"log_softmax .* drop it: end the network with softmax": lambda x: F.log_softmax(x, 1),
     r"argsort .*torch.int64.* return the values before it \(logits\)": lambda x: (x, x.argsort(1)),
     r"topk .*k = 2; supported is k = 1": lambda x: torch.topk(x, 2, 1)[0],
@@ -147,7 +141,6 @@ def test_in_the_words_of_the_user(words: str) -> None:
 LAYERS: dict[str, nn.Module] = {
     "nn.LSTM (aten.lstm.input) in inner.0 ": nn.LSTM(6, 5),
     "nn.GRU (aten.gru.input) in inner.0 ": nn.GRU(6, 5),
-    "nn.LocalResponseNorm (aten.avg_pool3d.default) in inner.0 ": nn.LocalResponseNorm(3),
     "nn.LogSoftmax (aten.log_softmax.int) in inner.0 ": nn.LogSoftmax(1),
 }
 

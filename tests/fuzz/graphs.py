@@ -194,6 +194,11 @@ def _softmax(s: Sketch) -> None:
     s.node("softmax", x, axis=s.draws.integer(0, len(s.shape(x)) - 1))
 
 
+def _response_norm(s: Sketch) -> None:
+    beta, k = s.draws.choose((0.75, 0.5, 1.0, 0.62)), s.draws.choose((1.0, 2.0, 0.25))
+    s.node("response_norm", s.image(), size=s.draws.integer(1, 7), alpha=s.draws.choose((1e-4, 1.0, 0.1)), beta=beta, k=k)
+
+
 def _matmul(s: Sketch) -> None:
     x = s.pick()
     if len(s.shape(x)) != 3:
@@ -411,6 +416,7 @@ DRAWERS: dict[str, Callable[[Sketch], None]] = {
     "unary": _unary,
     "softmax": _softmax,
     "normalize": _normalize,
+    "response_norm": _response_norm,
     "matmul": _matmul,
     "add": _binary("add"),
     "sub": _binary("sub"),

@@ -10,7 +10,9 @@ import torch
 
 from lowbit.frontend import evaluate, import_model
 from lowbit.graph import Graph
+from lowbit.numerics import QType
 from lowbit.quantization import QuantizationConfig, calibrate, quantize_graph
+from lowbit.quantization.granularity import PerGroup
 from tests.fuzz.checks import Checked, allowances, check_float, close
 from tests.fuzz.compiled import Way, check_compiled
 from tests.fuzz.machines import native_targets
@@ -78,3 +80,20 @@ def test_graphs(make: Any) -> None:
     check_nodes(integer, inputs)
     for target in native_targets():
         check_compiled(integer, inputs, Way(target, None, 1, False, False), Checked("compiled"), "")
+
+
+def test_one_bit_weights_with_scales_of_groups_are_no_single_bits() -> None:
+    """Forms that count bits were chosen for them: they know no scale inside a sum."""
+    b = Build()
+    x = b.input("x", 2, 63, 5, 4)
+    positive = b.node("positive", "clamp", x, lo=0.0, hi=None)
+    weight = b.constant("weight", torch.randn((3, 63, 3, 3), generator=torch.Generator().manual_seed(0)).numpy())
+    bias = b.constant("bias", np.zeros(3))
+    attrs = {"stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1), "groups": 1, "lo": None, "hi": None}
+    graph = b.graph(b.node("y", "conv2d", positive, weight, bias, **attrs))
+    values = torch.randn((2, 63, 5, 4), generator=torch.Generator().manual_seed(1)).numpy()
+    single = QType.parse("b1")
+    config = QuantizationConfig(single, single, first_last_bits=None, granularity=PerGroup(4))
+    integer = quantize_graph(graph, calibrate(graph, [values]), config)
+    for target in native_targets():
+        check_compiled(integer, [values], Way(target, None, 1, False, False), Checked("compiled"), "1")

@@ -23,6 +23,7 @@ from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Node
 from lowbit.graph.bounds import span
 from lowbit.graph.fixed_point import fraction_bits, starts_of, whole_weights
+from lowbit.graph.powers import STEPS, factors_of_power
 from lowbit.numerics import quantize
 
 __all__ = ["OPERATIONS", "Operation", "Site"]
@@ -164,6 +165,24 @@ def normalize(site: Site, values: Sequence[Tensor]) -> Sum:
     return Sum((Term(moved, (inverse * weight).double() * held.made_with), Term(one, bias.double() * held.made_with)))
 
 
+def response_norm(site: Site, values: Sequence[Tensor]) -> Sum:
+    """v * inv, inv = f32(1 / base^beta), times s_x; see graph/oracle/normalization.py."""
+    x, attrs = _grid(site.grids[0]), site.node.attrs
+    size, v = attrs["size"], x.offsets(values[0])
+    scale = x.scale.double()
+    squares = F.pad(v.double() ** 2, (0, 0, 0, 0, size // 2, (size - 1) // 2))
+    acc = torch.stack([squares[:, place : place + v.shape[1]] for place in range(size)]).sum(0)
+    base = float(attrs["k"]) + (attrs["alpha"] / size) * (scale * scale) * acc
+    whole, halves = factors_of_power(round(attrs["beta"] * STEPS))
+    power, root = torch.ones_like(base), base
+    for _ in range(whole):
+        power = power * base
+    for taken in halves:
+        root = torch.sqrt(root)
+        power = power * root if taken else power
+    return Sum((Term(v.float() * (1.0 / power).float(), scale),))
+
+
 def norm_pool2d(site: Site, values: Sequence[Tensor]) -> Sum:
     """sqrt(sum of squares over the window), rounded to float32, times s_x."""
     x, attrs = _grid(site.grids[0]), site.node.attrs
@@ -296,6 +315,7 @@ OPERATIONS: dict[str, Operation] = {
     "quantize": to_quantized,
     "reshape": lambda site, values: values[0].reshape(site.shape),
     "resize": resize,
+    "response_norm": response_norm,
     "slice": _slice,
     "softmax": softmax,
     "sub": sub,

@@ -161,7 +161,19 @@ def _normalize(node: Node, _: Shape, each: Each, x: Tensor, weight: Tensor, bias
         root = torch.sqrt(squares / count + attrs["eps"]).clamp_min(attrs["floor"])
         return (real / root).reshape(row.shape).to(row.dtype) * weight.reshape(per_channel) + bias.reshape(per_channel)
 
-    return one(x) if axis == 0 else each(one, x)
+    return _finish(node, one(x) if axis == 0 else each(one, x))
+
+
+def _response_norm(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
+    """x / (k + alpha / size * sum of the squares of near channels)^beta; the sum in float64."""
+    attrs, size = node.attrs, node.attrs["size"]
+
+    def one(row: Tensor) -> Tensor:
+        squares = F.pad(row.double() ** 2, (0, 0, 0, 0, size // 2, (size - 1) // 2))
+        total = sum(squares[:, place : place + row.shape[1]] for place in range(size))
+        return (row.double() / (attrs["k"] + attrs["alpha"] / size * total) ** attrs["beta"]).to(row.dtype)
+
+    return each(one, x)
 
 
 def _matmul(node: Node, _: Shape, each: Each, x: Tensor, y: Tensor) -> Tensor:
@@ -223,6 +235,7 @@ OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "unary": _unary,
     "softmax": _softmax,
     "normalize": _normalize,
+    "response_norm": _response_norm,
     "matmul": _matmul,
     "add": lambda node, _, each, x, y: _finish(node, x + y),
     "sub": lambda node, _, each, x, y: _finish(node, x - y),

@@ -10,19 +10,13 @@ _ENLARGE = "enlarging is supported only as pixel_shuffle(r), behind a conv2d wit
 
 _ROWS = (
     (
-        "write it out as x / (k + alpha * F.conv2d(x * x, band)) ** beta, band a constant of 1 / size where the channels are "
-        "near, 0 elsewhere; or train with batch norm (nn.BatchNorm2d) instead",
-        "LocalResponseNorm local_response_norm",
-    ),
-    (
         "recurrent layers are not supported; compile the layers before it as a network of their own and run it outside",
         "LSTM GRU RNN LSTMCell GRUCell RNNCell lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
     ),
     ("write it with torch.matmul", "outer mv dot bilinear"),
     (
         "3 spatial axes (video, volumes); supported are 1 and 2: fold one axis into the batch or the channels",
-        "conv3d conv_transpose3d max_pool3d max_pool3d_with_indices avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d "
-        "adaptive_max_pool3d",
+        "conv3d conv_transpose3d max_pool3d max_pool3d_with_indices adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d",
     ),
     (
         "3 spatial axes (video, volumes) are resized only by nearest neighbours; fold one axis into the batch",

@@ -178,6 +178,14 @@ def _normalize(graph: Graph, node: Node) -> float:
     return float((2.0 * count if attrs["mean"] else 1.0) ** 0.5 * weight + bias)
 
 
+def _response_norm(graph: Graph, node: Node) -> float:
+    """base is at least k."""
+    x, attrs = params_of(graph.types[node.inputs[0]]), node.attrs
+    require(_where(node), "sums of squares over a window", attrs["size"] * span(x) ** 2, "float64", "take a smaller window")
+    (s_x,), s_out = _scales(graph, node)
+    return span(x) * float(max(attrs["k"] ** -attrs["beta"], 1.0)) * (s_x / s_out)
+
+
 def _softmax(graph: Graph, node: Node) -> float:
     entry = int(graph.constants[node.inputs[1]].max(initial=0))
     largest = entry * graph.types[node.name].shape[node.attrs["axis"]]
@@ -200,6 +208,7 @@ _LARGEST: dict[str, Callable[[Graph, Node], float]] = {
     "norm_pool2d": _norm_pool,
     "normalize": _normalize,
     "resize": _resize,
+    "response_norm": _response_norm,
     "softmax": _softmax,
     "sub": _binary,
 }

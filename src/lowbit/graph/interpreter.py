@@ -40,6 +40,7 @@ _INTEGER: dict[str, _Run] = {
     "quantize": elementwise.to_quantized,
     "reshape": selection.reshape,
     "resize": selection.resize,
+    "response_norm": normalization.response_norm,
     "slice": selection.slice_,
     "softmax": elementwise.softmax,
     "sub": elementwise.binary,

@@ -25,6 +25,7 @@ __all__ = [
     "reduced_shape",
     "reshape_shape",
     "resize_shape",
+    "response_shape",
     "same_shape",
     "slice_shape",
     "softmax_shape",
@@ -124,6 +125,16 @@ def normalize_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
     _require(attrs["eps"] >= 0 and attrs["floor"] >= 0, f"eps {attrs['eps']} and floor {attrs['floor']} must not be negative")
     for shape in parameters:
         _require(shape == (x[axis],), f"parameter of shape {shape}, expected {(x[axis],)}")
+    return x
+
+
+def response_shape(node: Node, inputs: list[Shape], _: Shape) -> Shape:
+    (x,), attrs = inputs, node.attrs
+    _require(len(x) == 4, f"needs x NCHW, got {x}")
+    _require(
+        attrs["size"] >= 1 and attrs["alpha"] >= 0, f"size {attrs['size']} must be positive, alpha {attrs['alpha']} not negative"
+    )
+    _require(0 <= attrs["beta"] < 8 and attrs["k"] > 0, f"beta {attrs['beta']} must lie in 0..8, k {attrs['k']} must be positive")
     return x
 
 

@@ -23,6 +23,7 @@ _CLAMPING = (
     "normalize",
     "matmul",
     "resize",
+    "response_norm",
     "softmax",
 )
 

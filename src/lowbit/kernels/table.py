@@ -50,6 +50,7 @@ KERNELS: dict[str, Kernel] = {
     "pack_pairs": _row(_MOVES, "PackPairsSpec", "pack_pairs", "reference:packed_pairs", "packing_cases:pairs_cases"),
     "pool": _row("pool", "PoolSpec", "schedule", "reference:pool"),
     "resize": _row("resize", "ResizeSpec", "schedule", "reference:resize"),
+    "response_norm": _row("response_norm", "ResponseNormSpec", "schedule", "reference:response_norm"),
     "runs": _row(_MOVES, "RunsSpec", "runs", "reference:runs", "cases:runs_cases"),
     "softmax": _row("softmax", "SoftmaxSpec", "schedule", "reference:softmax"),
     "statistics": _row("normalize", "StatisticsSpec", "statistics", "reference:statistics", "cases:statistics_cases"),

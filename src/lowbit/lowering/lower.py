@@ -33,6 +33,7 @@ HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
     "min_pool2d": pooling.lower_extreme_pool("min"),
     "avg_pool2d": pooling.lower_avg_pool,
     "matmul": products.lower_matmul,
+    "response_norm": normalization.lower_response_norm,
     "normalize": normalization.lower_normalize,
     "norm_pool2d": pooling.lower_norm_pool,
     "argmax": positions.lower_argmax,

@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from lowbit.graph import Node
+from lowbit.graph.powers import STEPS
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.normalize.spec import LayerNormSpec, MomentsSpec, NormalizeSpec, StatisticsSpec
+from lowbit.kernels.response_norm.spec import ResponseNormSpec
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import emit_from_rows, emit_to_rows
-from lowbit.lowering.elementwise import per_channel
+from lowbit.lowering.elementwise import float_bounds, per_channel
 from lowbit.lowering.program import NULL, Ref
+from lowbit.numerics import multiplier
 
-__all__ = ["lower_normalize"]
+__all__ = ["lower_normalize", "lower_response_norm"]
 
 
 def lower_normalize(ctx: Lowering, node: Node) -> None:
@@ -48,7 +51,7 @@ def _constants(ctx: Lowering, node: Node) -> Ref:
 def _scalars(ctx: Lowering, node: Node) -> Ref:
     stored = ctx.stored(node.name)
     if stored.quant is None:
-        return NULL
+        return ctx.constants.floats(*float_bounds(node))
     return ctx.constants.floats(*ctx.stored(node.inputs[0]).operand, stored.result(node.attrs["qlo"], node.attrs["qhi"]))
 
 
@@ -75,3 +78,20 @@ def _over_pictures(ctx: Lowering, node: Node) -> None:
     applied = NormalizeSpec(src=src, table=ctx.layouts[table], dst=dst, sign=stored.sign)
     b = per_channel(ctx, ctx.graph.constants[bias], dst)
     ctx.emit(node, applied, x=source, r=table, b=b, s=_scalars(ctx, node), o=node.name, fill=stored.zero)
+
+
+def lower_response_norm(ctx: Lowering, node: Node) -> None:
+    """Over near channels of each pixel."""
+    (source,), attrs, stored = node.inputs, node.attrs, ctx.stored(node.name)
+    given = ctx.stored(source)
+    scale = np.float64(given.scale)
+    r = ctx.constants.add(np.array([np.float64(attrs["k"]), np.float64(attrs["alpha"]) / attrs["size"] * (scale * scale)]))
+    s = NULL
+    if stored.quant is not None:
+        bounds = stored.result(attrs["qlo"], attrs["qhi"])
+        s = ctx.constants.floats(*given.operand, bounds, multiplier(given.scale, stored.scale))
+    power = round(attrs["beta"] * STEPS)
+    spec = ResponseNormSpec(
+        src=ctx.layouts[source], dst=ctx.layouts[node.name], size=attrs["size"], power=power, sign=stored.sign
+    )
+    ctx.emit(node, spec, x=source, r=r, s=s, o=node.name, fill=stored.zero)

@@ -9,7 +9,7 @@ from lowbit.graph.ops import BINARY, LAYERS
 
 __all__ = ["CLAMPED", "bounds", "compose", "unclamped"]
 
-CLAMPED = (*LAYERS, *BINARY, "affine")
+CLAMPED = (*LAYERS, *BINARY, "affine", "normalize")
 """Operations that carry a fused clamp: attrs lo and hi, always present in canonical graphs."""
 
 Bounds = tuple[float | None, float | None]

@@ -16,15 +16,16 @@ def fold_into_previous(graph: Graph) -> Graph:
     """scale * (w x + b) + shift = (scale w) x + (scale b + shift), in float64, per output channel.
 
     The layer must have no other reader, no clamp, no residual, and no weights that are somebody's integers; affine behind
-    affine merges alike.  The layer keeps its name and takes the clamp of what is folded into it.
+    affine or a normalisation merges alike.  The layer keeps its name and takes the clamp of what is folded into it.
     """
     edit = Edit(graph)
     for node in graph.nodes:
-        layer = edit.producer(node.inputs[0], ("conv2d", "linear", "affine"))
+        layer = edit.producer(node.inputs[0], ("conv2d", "linear", "affine", "normalize"))
         if layer is None or not unclamped(layer) or layer.attrs.get("residual") or layer.inputs[1] in graph.integers:
             edit.add(node)
             continue
-        axis = len(edit.shape(layer.name)) - 1 if layer.op == "linear" else 1
+        last = len(edit.shape(layer.name)) - 1
+        axis = last if layer.op == "linear" else layer.attrs["axis"] if layer.op == "normalize" else 1
         found = scale_and_shift(edit, node, axis)
         if found is None:
             edit.add(node)

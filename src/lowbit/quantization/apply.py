@@ -39,6 +39,7 @@ RULES: dict[str, Callable[[Draft, Node], None]] = {
     "resize": rules.clamped,
     "reshape": rules.select,
     "expand": rules.select,
+    "response_norm": rules.clamped,
     "slice": rules.select,
     "softmax": rules.softmax,
     "sub": rules.operands,

@@ -167,7 +167,7 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
         elif node.op == "matmul":
             for name in node.inputs:
                 ask(firm, name, config.activations)
-        elif node.op == "normalize":
+        elif node.op in ("normalize", "response_norm"):
             ask(loose, node.inputs[0], _I16)
         else:
             for name in node.inputs:

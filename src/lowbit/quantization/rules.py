@@ -44,7 +44,7 @@ def layer(draft: Draft, node: Node) -> None:
 
 
 def clamped(draft: Draft, node: Node) -> None:
-    """clamp, resize, avg_pool2d and norm_pool2d: one operand, clamped to qlo..qhi."""
+    """clamp, avg_pool2d, norm_pool2d, response_norm and resize: one operand, clamped to qlo..qhi."""
     name, _ = draft.operand(node, 0)
     out = _output(draft, node)
     draft.emit(replace(node, inputs=(name,), attrs={**node.attrs, **clamp_bounds(node, out)}), out)

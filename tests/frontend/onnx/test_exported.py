@@ -24,6 +24,8 @@ EXPORTER_REFUSES = (
 )  # fmt: skip
 EXPORTER_CHANGES = {
     "act_softplus_threshold": "the threshold is left out",
+    "norm_response": "it becomes a pool over three axes",
+    "norm_response_1d": "it becomes a pool over a condition",
     "in_place_through_view": "the second write is lost",
     "pad_circular_cut": "negative amounts cut both ends",
     "up_bilinear_factors": "the factors are rounded to float32",

@@ -33,6 +33,7 @@ SAMPLE = {  # kind -> names of its cases
     "pack_fields": r"(31|64)/1/2/2/u8",
     "pool": r"(max|avg)/3x3s2p1/.*",
     "resize": r"(twice|cubic|narrow)/(u8_u8|i16_i16|f32_f32)",
+    "response_norm": r"(five|odd_power)/.*",
     "runs": r"(element/i16_u8/rescale|sixteen/u8_u8)",
     "softmax": r"logits/.*",
     "statistics": r".*",

@@ -10,7 +10,7 @@ from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
 
-__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "normalized", "rms_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "normalized", "response_normalized", "rms_norm"]
 
 
 def batch_norm(b: Builder, call: Call) -> tuple[Value, ...]:
@@ -58,11 +58,15 @@ def normalized(
     return b.emit(call, "normalize", [x, scale, shift], b.shape(x), **attrs, eps=eps, floor=floor)
 
 
+def _picture_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    n, c, *rest = shape
+    height = 1 if len(rest) < 2 else rest[0]
+    return (n, c, height, prod(rest) // height)
+
+
 def _pictures(b: Builder, call: Call, x: str) -> str:
     """(N, C, ...) as (N, C, H, W)."""
-    n, c, *rest = b.shape(x)
-    height = 1 if len(rest) < 2 else rest[0]
-    return b.reshape(call, x, (n, c, height, prod(rest) // height))
+    return b.reshape(call, x, _picture_shape(b.shape(x)))
 
 
 def group_norm(b: Builder, call: Call) -> tuple[Value, ...]:
@@ -123,3 +127,11 @@ def rms_norm(b: Builder, call: Call) -> Value:
     x, eps = activation(call, args["input"]), args["eps"]
     eps = torch.finfo(torch.float32).eps if eps is None else b.number(call, "eps", eps)
     return _over_last(b, call, x, len(args["normalized_shape"]), args["weight"], None, eps, False)
+
+
+def response_normalized(b: Builder, call: Call, x: str, size: int, alpha: float, beta: float, k: float) -> Value:
+    """x / (k + alpha / size * sum of the squares of ``size`` near channels)^beta; the channels are axis 1."""
+    if not 0 <= beta < 8 or k <= 0 or alpha < 0:
+        call.refuse(f"beta {beta}, k {k} and alpha {alpha}; beta must lie in 0..8, k be positive, alpha not negative")
+    y = b.emit(call, "response_norm", [_pictures(b, call, x)], _picture_shape(b.shape(x)), size=size, alpha=alpha, beta=beta, k=k)
+    return b.reshape(call, y, call.shape)

@@ -10,7 +10,7 @@ from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
 
-__all__ = ["adaptive_pool", "avg_pool", "max_pool", "mean", "pooled", "reduce", "reduce_to", "total", "vector_norm"]
+__all__ = ["adaptive_pool", "avg_pool", "avg_pool3d", "max_pool", "mean", "pooled", "reduce", "reduce_to", "total", "vector_norm"]
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -110,6 +110,21 @@ def avg_pool(rank: int) -> Callable[[Builder, Call], Value]:
         return _finish(b, call, "avg_pool2d", x, ranges[0], ranges[1], divisors)
 
     return handle
+
+
+def avg_pool3d(b: Builder, call: Call) -> Value:
+    """Along the first of three spatial axes alone, without padding: what a local response norm is made of."""
+    call.args.without_effect("count_include_pad", "divisor_override")
+    call.args.shape_only("ceil_mode")
+    x, kernel = activation(call, call.args["self"]), _per_axis(call.args["kernel_size"], 3)
+    stride, shape = _per_axis(call.args["stride"], 3, kernel), b.shape(x)
+    along = kernel[1:] == stride[1:] == [1, 1] and stride[0] == 1 and not any(_per_axis(call.args["padding"], 3))
+    if len(shape) != 5 or not along or call.args["divisor_override"] is not None:
+        call.refuse("3 spatial axes (video, volumes); supported are 1 and 2: fold one axis into the batch or the channels")
+    flat = b.reshape(call, x, (*shape[:3], prod(shape[3:])))
+    rows = _regular(shape[2], shape[2] - kernel[0] + 1, kernel[0], 1, 0)
+    columns = _regular(prod(shape[3:]), prod(shape[3:]), 1, 1, 0)
+    return _finish(b, call, "avg_pool2d", flat, rows, columns, _area(rows, columns))
 
 
 def adaptive_pool(op: str, rank: int) -> Callable[[Builder, Call], tuple[Value, ...]]:

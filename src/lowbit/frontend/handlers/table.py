@@ -106,6 +106,7 @@ HANDLERS: dict[str, Handler] = {
     "max_pool2d_with_indices": pooling.max_pool(2),
     "avg_pool1d": pooling.avg_pool(1),
     "avg_pool2d": pooling.avg_pool(2),
+    "avg_pool3d": pooling.avg_pool3d,
     "adaptive_avg_pool1d": pooling.adaptive_pool("avg_pool2d", 1),
     "adaptive_avg_pool2d": pooling.adaptive_pool("avg_pool2d", 2),
     "_adaptive_avg_pool2d": pooling.adaptive_pool("avg_pool2d", 2),

@@ -44,6 +44,8 @@ ROWS: dict[str, Row] = {
     "InstanceNormalization": layers.instance_norm,
     "GroupNormalization": layers.group_norm,
     "LayerNormalization": layers.layer_norm,
+    "LRN": layers.response_norm,
+    "LpNormalization": layers.lp_norm,
     "Relu": pointwise.direct("relu"),
     "Clip": pointwise.clip,
     "LeakyRelu": pointwise.leaky_relu,

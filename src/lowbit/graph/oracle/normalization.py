@@ -6,8 +6,10 @@ import numpy as np
 
 from lowbit.graph.ir import Node, TensorType
 from lowbit.graph.oracle.result import offsets, params_of, per_channel, to_integers
+from lowbit.graph.powers import STEPS, power_of
+from lowbit.numerics import multiplier
 
-__all__ = ["normalize", "regions"]
+__all__ = ["normalize", "regions", "response_norm"]
 
 
 def regions(x: np.ndarray, node: Node) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -41,3 +43,19 @@ def normalize(node: Node, values: list[np.ndarray], types: list[TensorType], out
     weight, bias = (per_channel(value, rank, attrs["axis"]) for value in values[1:])
     factor = np.broadcast_to(inverse, v.shape).reshape(moved.shape) * weight
     return to_integers(moved * factor + bias, node, out)
+
+
+def response_norm(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
+    """acc = sum v^2 over a window of channels, exact; base = k + float64(alpha / size * s_x^2) acc; f = (v * inv) * m with
+    inv = f32(1 / base^beta), float64 products and square roots (graph/powers.py), m = f32(s_x / s_out)."""
+    x, attrs = params_of(types[0]), node.attrs
+    v = offsets(values[0], x).astype(np.int64)
+    size, channels = attrs["size"], v.shape[1]
+    squares = np.pad(v * v, ((0, 0), (size // 2, (size - 1) // 2), (0, 0), (0, 0)))
+    acc = np.zeros_like(v)
+    for place in range(size):
+        acc += squares[:, place : place + channels]
+    scale = np.float64(x.scale)
+    base = np.float64(attrs["k"]) + np.float64(attrs["alpha"]) / size * (scale * scale) * acc.astype(np.float64)
+    inverse = (1.0 / power_of(base, round(attrs["beta"] * STEPS))).astype(np.float32)
+    return to_integers((v.astype(np.float32) * inverse) * multiplier(scale, params_of(out).scale), node, out)

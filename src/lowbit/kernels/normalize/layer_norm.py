@@ -29,7 +29,7 @@ def build(spec: LayerNormSpec, target: Target) -> Any:
         "r": ("float64", 2),
         "w": ("float32", dst.stride),
         "b": ("float32", dst.stride),
-        "s": ("float32", 5),
+        "s": ("float32", 5 if integers else 2),
         "o": (TIR_DTYPE[dst.dtype], dst.elements),
     }
     with kernel_function(spec.symbol(target.name), **pointers) as k:

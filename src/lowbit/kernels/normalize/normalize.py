@@ -22,7 +22,10 @@ def build(spec: NormalizeSpec, target: Target) -> Any:
     dtype, element = TIR_DTYPE[src.dtype], TIR_DTYPE[dst.dtype]
     integers = dtype != "float32"
     pointers = {
-        "x": (dtype, src.elements), "r": ("float32", table.elements), "b": ("float32", dst.stride), "s": ("float32", 5),
+        "x": (dtype, src.elements),
+        "r": ("float32", table.elements),
+        "b": ("float32", dst.stride),
+        "s": ("float32", 5 if integers else 2),
         "o": (element, dst.elements),
     }  # fmt: skip
     with kernel_function(spec.symbol(target.name), **pointers) as k:

@@ -38,8 +38,9 @@ def _values(x: np.ndarray, s: np.ndarray | None) -> np.ndarray:
 
 
 def _finished(spec: LayerNormSpec | NormalizeSpec, f: np.ndarray, s: np.ndarray | None) -> np.ndarray:
-    if s is None:
-        return f
+    if spec.src.dtype == "f32":
+        return f if s is None else np.clip(f, s[0], s[1])
+    assert s is not None
     return integer_result(f, s[2], s[3], s[4], np.int16 if spec.dst.dtype == "i16" else np.uint8, spec.sign)
 
 
@@ -47,10 +48,11 @@ def layer_norm(
     spec: LayerNormSpec, x: np.ndarray, r: np.ndarray, w: np.ndarray, b: np.ndarray, s: np.ndarray | None = None
 ) -> np.ndarray:
     """x: stored values (n, h, w, c); w, b: float32 (c,).  The stored result."""
-    v = _values(x, s)
-    wide = v.astype(np.float64 if s is None else np.int64)
+    floats = spec.src.dtype == "f32"
+    v = _values(x, None if floats else s)
+    wide = v.astype(np.float64 if floats else np.int64)
     s1, s2 = (each.sum(3, keepdims=True) for each in (wide, wide * wide))
-    whole, part, inverse = _statistics(s1, s2, x.shape[3], r, s is not None, spec.centred, spec.mean)
+    whole, part, inverse = _statistics(s1, s2, x.shape[3], r, not floats, spec.centred, spec.mean)
     return _finished(spec, ((v - whole) - part) * (inverse * w) + b, s)
 
 
@@ -73,4 +75,4 @@ def statistics(spec: StatisticsSpec, x: np.ndarray, r: np.ndarray, w: np.ndarray
 def normalize(spec: NormalizeSpec, x: np.ndarray, r: np.ndarray, b: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
     """x: stored values (n, h, w, c); r: float32 (n, 1, 3, c); b: float32 (c,)."""
     whole, part, factor = (r[:, :, place : place + 1] for place in range(3))
-    return _finished(spec, ((_values(x, s) - whole) - part) * factor + b, s)
+    return _finished(spec, ((_values(x, None if spec.src.dtype == "f32" else s) - whole) - part) * factor + b, s)

@@ -20,7 +20,8 @@ class LayerNormSpec(KernelSpec):
       q = s2 - 2 whole s1 + n whole^2;  var = q - rest^2 / n;  root = sqrt(var / d + e), d = n with ``mean``, else 1;
       inv = f32(1 / max(root, floor)), 0 where var is 0;  part = f32(rest / n);
       f = fence(((f32(v) - f32(whole)) - part) * (inv * w[c])) + b[c],  s = [step, shift, lo, hi, zero].
-    float:  mean = s1 / n;  var = max(s2 - s1 mean, 0);  whole = f32(mean), part = f32(mean - whole);  the same f is the result.
+    float:  mean = s1 / n;  var = max(s2 - s1 mean, 0);  whole = f32(mean), part = f32(mean - whole);  the result is
+    the same f, clamped to [lo, hi] = s.
     w, b: float32[stride], 0 behind channel c.  Channels c..stride-1 of dst get any value.  units = pixels."""
 
     kind: ClassVar[str] = "layer_norm"
@@ -84,7 +85,8 @@ class StatisticsSpec(KernelSpec):
 @dataclass(frozen=True, kw_only=True)
 class NormalizeSpec(KernelSpec):
     """f = fence(((f32(v) - whole[c]) - part[c]) * factor[c]) + b[c]; r: the table of StatisticsSpec (``table``), of the pixel's
-    image; b: float32[stride]; s = [step, shift, lo, hi, zero]; float: the result is f.  units = rows (n * h)."""
+    image; b: float32[stride]; s = [step, shift, lo, hi, zero]; float: the
+    result is f, clamped to [lo, hi] = s.  units = rows (n * h)."""
 
     kind: ClassVar[str] = "normalize"
     src: Layout

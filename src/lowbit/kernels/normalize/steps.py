@@ -8,7 +8,7 @@ from typing import Any
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
-from lowbit.kernels.vectors import LANES, convert, fence, integer_result, load, operand, splat, store
+from lowbit.kernels.vectors import LANES, between, convert, fence, integer_result, load, operand, splat, store
 
 __all__ = ["Parameters", "folded", "normalized", "real_values", "sums", "worked_out"]
 
@@ -91,4 +91,6 @@ def _fenced(value: Any) -> Any:
 def normalized(p: Parameters, value: Any, whole: Any, part: Any, factor: Any, shift: Any, dtype: str, sign: bool) -> Any:
     """The stored result of sixteen values v."""
     f = fence(((value - whole) - part) * factor) + shift
-    return integer_result(f, p.s[2], p.s[3], p.zero, dtype, sign) if p.integers else f
+    if p.integers:
+        return integer_result(f, p.s[2], p.s[3], p.zero, dtype, sign)
+    return between(f, splat(p.s[0], "float32"), splat(p.s[1], "float32"))

@@ -8,6 +8,8 @@ from dataclasses import replace
 import torch
 
 from lowbit.frontend.call import Value
+from lowbit.frontend.handlers.normalization import normalized, response_normalized
+from lowbit.frontend.handlers.operands import activation
 from lowbit.frontend.onnx.node import OnnxNode
 
 __all__ = [
@@ -153,3 +155,23 @@ def layer_norm(n: OnnxNode) -> Value:
     scale, bias = n.get(1), n.get(2)
     scale, bias = (value.expand(shape) if isinstance(value, torch.Tensor) else value for value in (scale, bias))
     return n.aten("layer_norm", n.value(0), shape, scale, bias, n.attribute("epsilon", 1e-5), False)
+
+
+def response_norm(n: OnnxNode) -> Value:
+    """x / (bias + alpha / size * sum of squares of near channels)^beta."""
+    numbers = {name: float(n.attribute(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))}
+    x = activation(n.call(n.shape()), n.value(0))
+    return response_normalized(
+        n.builder, n.call(n.shape()), x, int(n.attribute("size")), numbers["alpha"], numbers["beta"], numbers["bias"]
+    )
+
+
+def lp_norm(n: OnnxNode) -> Value:
+    """x over its Euclidean length along an axis; 0 where that is 0."""
+    if int(n.attribute("p", 2)) != 2:
+        n.refuse(f"p = {n.attribute('p')}; supported is 2")
+    x = activation(n.call(n.shape()), n.value(0))
+    return normalized(n.builder, n.call(n.shape()), x, n.axis(default=-1), centred=False, mean=False, floor=_LEAST)
+
+
+_LEAST = 2.0**-126  # of lengths: 0 / 0 is 0, as ONNX has it

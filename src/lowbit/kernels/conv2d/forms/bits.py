@@ -38,7 +38,8 @@ class BitForm(Form):
     pack_cycles = (0.25, 0.0)
 
     def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
-        return problem.weight == "b1" and problem.act in ("u1", "b1") and problem.src.dtype == "u8"
+        single = problem.weight == "b1" and problem.act in ("u1", "b1") and problem.src.dtype == "u8"
+        return single and bool((np.abs(weights) == 1).all())  # not where groups have scales of their own
 
     def source(self, src: Layout) -> Layout:
         return replace(src, dtype="bits", stride=-(-src.c // 32) * 4)

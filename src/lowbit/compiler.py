@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lowbit.errors import CalibrationError, ConfigError, warn
-from lowbit.frontend.onnx.file import is_onnx
 from lowbit.graph import Graph
 from lowbit.numerics import QType
 from lowbit.progress import say, stage
@@ -47,9 +46,12 @@ def trace(model: Any, example_inputs: Any = None, name: str | None = None, log: 
     tensors, a file that is damaged or leaves extents free).
     """
     from lowbit.frontend import import_model
+    from lowbit.frontend.importing import has_shapes
     from lowbit.passes import PASSES
     from lowbit.quantization import integer_form, is_quantized
 
+    if example_inputs is None and not has_shapes(model):
+        raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
     watch = log or StageLog()
     graph = import_model(model, example_inputs, name)
     watch("import", graph)
@@ -254,9 +256,9 @@ def compile(  # the name users expect
 
     ``model``: any ``torch.nn.Module``, with ``example_inputs`` (a float32 tensor or a tuple of them)
     whose shapes the compiled network keeps; or a ``.onnx`` file or a ModelProto (docs/onnx.md), whose shapes are in it (where it
-    leaves extents free, ``example_inputs`` is input -> shape, or tensors); or a canonical Graph from :func:`trace`, or the
-    integer graph that lowbit.quantization.apply makes of one, or a network of lowbit.fake_quantize: its integers are compiled
-    as they are.
+    leaves extents free, ``example_inputs`` is input -> shape, or tensors); or what ``torch.export.export`` gives, also behind
+    PT2E's convert_pt2e; or a canonical Graph from :func:`trace`, or the integer graph that lowbit.quantization.apply makes of
+    one, or a network of lowbit.fake_quantize.  Networks that are quantized already keep their integers.
     ``weights``, ``activations``: integer types ("i4", "u8", "b1", ...); neither = float32.  ``config``:
     instead of them, a QuantizationConfig or a short form such as "4/int8" or "w4a8".  ``layers``: plan per
     layer, pattern -> "i4/u8".  ``calibration``: iterable of samples, or what :func:`calibrate` made of them.
@@ -406,6 +408,4 @@ def float_graph(model: Any, example_inputs: Any = None, name: str | None = None,
         return model
     if callable(made := getattr(model, "integer_graph", None)):
         return cast("Graph", made())
-    if example_inputs is None and not is_onnx(model) and not isinstance(getattr(model, "graphs", None), list):
-        raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
     return trace(model, example_inputs, name, log)

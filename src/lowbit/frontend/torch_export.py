@@ -16,6 +16,7 @@ from lowbit.errors import InputError, UnsupportedOperation
 from lowbit.frontend.arguments import Arguments
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, bind, operation, schema_of, source_line
+from lowbit.frontend.decomposed import NAMESPACE, rounding
 from lowbit.frontend.handlers.dispatch import handled
 from lowbit.frontend.handlers.table import HANDLERS, POSITIONS
 from lowbit.frontend.memory import Memory, shares_memory
@@ -25,7 +26,7 @@ from lowbit.frontend.scatter import merge
 from lowbit.frontend.tracing import export
 from lowbit.graph import Graph
 
-__all__ = ["import_model"]
+__all__ = ["import_model", "import_program"]
 
 _NN, _CONTAINERS = "torch.nn.modules.", "torch.nn.modules.container."
 _NO_VALUE = frozenset({"_assert_tensor_metadata", "_assert_async", "_assert_scalar"})
@@ -59,6 +60,28 @@ def import_model(
     check_parameters(model)
     with _evaluation_mode(model), torch.no_grad():
         return _Walk(export(model, examples), name or type(model).__name__).run()
+
+
+def import_program(program: torch.export.ExportedProgram, example_inputs: Any = None, name: str | None = None) -> Graph:
+    """The same of what ``torch.export.export`` made of a module, also after ``convert_pt2e``: its shapes are in it.
+
+    ``example_inputs``: of no use, but of the program's shapes where given.  Raises InputError for extents that the program
+    leaves free and for inputs of other types."""
+    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"]
+    kinds = [spec.kind for spec in program.graph_signature.input_specs]
+    inputs = [value for value, kind in zip(values, kinds, strict=True) if kind == InputKind.USER_INPUT and value is not None]
+    for index, value in enumerate(inputs):
+        if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
+            kind = getattr(value, "dtype", type(value).__name__)
+            raise InputError(f"input {index} of the program is {kind}; inputs must be torch.float32")
+        if not all(isinstance(size, int) for size in value.shape):
+            raise InputError(f"input {index} of the program has shape {tuple(value.shape)}; export it without dynamic shapes")
+    if example_inputs is not None:
+        given, own = [tuple(x.shape) for x in _checked(example_inputs)], [tuple(x.shape) for x in inputs]
+        if given != own:
+            raise InputError(f"the program was exported for inputs of shapes {own}, given are {given}")
+    with torch.no_grad():
+        return _Walk(program, name or "program").run()
 
 
 def _checked(example_inputs: Any) -> tuple[torch.Tensor, ...]:
@@ -181,6 +204,8 @@ class _Walk:
             return None
         if schema_of(node) is None:
             call.refuse(instead(call) or _UNKNOWN)
+        if node.target.namespace == NAMESPACE:
+            return rounding(self.builder, call)
         read = self._reader(other)
         if not any(_has_activation(read(operand)) for operand in node.all_input_nodes):
             if torch.Tag.nondeterministic_seeded in node.target.tags and call.args.get("train", True):

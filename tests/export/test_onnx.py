@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -18,11 +19,14 @@ from lowbit.errors import UnsupportedOperation
 from lowbit.export.onnx.pools import regular
 from lowbit.export.onnx.types import element_type, limits
 from lowbit.export.onnx.writer import to_onnx
+from lowbit.frontend import evaluate, import_model
 from lowbit.graph import Graph, interpret
 from lowbit.numerics import QType
+from lowbit.quantization import calibrate, parse_config, quantize_graph
 from lowbit.zoo import build
 from lowbit.zoo.samples import smooth_samples
 from tests import tiny
+from tests.frontend.cases import CASES, case
 from tests.frontend.onnx.models import runtime
 
 CONFIGS = ["8/int8", "7/int7", "w4a8", "4/int4", "3/int3", "2/int2", "1/int1", "16/int16"]
@@ -190,6 +194,28 @@ def test_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_what_has_no_form() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.LayerNorm([4, 8, 8]))
-    with pytest.raises(UnsupportedOperation, match=r"\(normalize\): cannot be written as ONNX; known are add, affine"):
-        to_onnx(trace(model, torch.zeros(1, 3, 8, 8)))
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))  # which the passes fold
+    with pytest.raises(UnsupportedOperation, match=r"\(batch_norm\): cannot be written as ONNX; known are add, affine"):
+        to_onnx(import_model(model, torch.zeros(1, 3, 8, 8)))
+
+
+def _small(*names: str) -> list[str]:
+    return [name for name in sorted(CASES) if name.startswith(names)]
+
+
+@pytest.mark.parametrize("name", _small("norm_", "product_", "attention_", "lengths", "extremes", "positions_w"))
+def test_norms_and_products(name: str) -> None:
+    """Equal to the float graph; of integers to a few steps of 2^-15, where roundings of float32 in another order decide."""
+    module, example = case(name)
+    graph = trace(module, example)
+    arrays = [value.numpy() for value in example]
+    integer = quantize_graph(graph, calibrate(graph, [tuple(arrays)]), parse_config("8/int8"))
+    for made, wanted, allowed in (
+        (graph, [value.numpy() for value in evaluate(graph, example)], 1e-5),
+        (integer, interpret(integer, arrays), 2e-3),
+    ):
+        session = onnxruntime.InferenceSession(to_onnx(made).SerializeToString(), providers=["CPUExecutionProvider"])
+        got = session.run(None, dict(zip((given.name for given in session.get_inputs()), arrays, strict=True)))
+        for a, b in zip(got, wanted, strict=True):
+            assert a.shape == b.shape
+            assert np.abs(a - b).max() <= allowed * max(1e-3, float(np.abs(b).max()))

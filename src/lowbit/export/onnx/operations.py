@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lowbit.errors import UnsupportedOperation
+from lowbit.export.onnx.norms import length, normalize, product, response_norm
 from lowbit.export.onnx.pools import average, largest, smallest
 from lowbit.export.onnx.writer import Writer
 from lowbit.graph import Node
@@ -202,15 +203,19 @@ OPERATIONS: dict[str, Row] = {
     "expand": _shaped("Expand"),
     "interleave": _interleave,
     "linear": _layer,
+    "matmul": product,
     "max_pool2d": lambda w, node: w.finish(node, largest(w, node, w.real(node.inputs[0]))),
     "maximum": _binary("Max"),
     "min_pool2d": lambda w, node: w.finish(node, smallest(w, node)),
     "minimum": _binary("Min"),
     "mul": _binary("Mul"),
+    "norm_pool2d": length,
+    "normalize": normalize,
     "pad": _pad,
     "permute": _permute,
     "quantize": _same,
     "reshape": _shaped("Reshape"),
+    "response_norm": response_norm,
     "slice": _slice,
     "softmax": _softmax,
     "sub": _binary("Sub"),

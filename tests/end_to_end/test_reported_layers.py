@@ -72,6 +72,27 @@ def bilinear_decoder_with_corners_either_way() -> Made:
     return alive(Net(forward, **parts, image=nn.Conv2d(16, 8, 1), project=nn.Conv2d(24, 5, 1)), 46), (normal(1, 3, 36, 44),)
 
 
+@LAYERS.add(widths=("4/int4",))
+def generalised_mean_with_an_exponent_per_channel() -> Made:
+    """alibaba/TinyNeuralNetwork 221, cirtorch's GeM: pow with a parameter of several values."""
+
+    def forward(net: Net, x: Tensor) -> Tensor:
+        x = net.stem(x).relu().clamp(min=1e-6).pow(net.p)
+        return net.head(F.avg_pool2d(x, (x.size(-2), x.size(-1))).pow(1.0 / net.p).flatten(1))
+
+    p = nn.Parameter(torch.linspace(2.5, 3.5, 8).reshape(8, 1, 1))
+    return alive(Net(forward, stem=nn.Conv2d(3, 8, 3, 2), head=nn.Linear(8, 6), p=p), 65), (normal(1, 3, 16, 16),)
+
+
+@LAYERS.add(widths=("4/int4",))
+def constant_masks() -> Made:
+    def forward(net: Net, x: Tensor) -> Tensor:
+        x = net.a(x).masked_fill(torch.arange(14) % 3 == 0, -0.5)
+        return net.b(torch.where(torch.eye(12, 14) > 0, x, x.relu()))
+
+    return alive(Net(forward, a=nn.Conv2d(3, 8, 3, padding=1), b=nn.Conv2d(8, 4, 1)), 66), (normal(1, 3, 12, 14),)
+
+
 @LAYERS.add(widths=("3/int3",))
 def reversed_channels_and_a_mirror_image() -> Made:
     """Tencent/ncnn 5093, ultralytics/yolov5 PR 4807: channels by a list of indices, slices with steps, flips."""

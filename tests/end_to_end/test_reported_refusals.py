@@ -78,11 +78,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         (1, 3, 9),
         "it changes tail, .* has no state",
     ),
-    "half precision": (
-        lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).bfloat16(),
-        (1, 3, 8, 8),
-        r"parameters are torch.bfloat16 .*model.float\(\)",
-    ),
 }
 
 

@@ -86,8 +86,7 @@ def test_unsupported_operation(config: str) -> None:
     message = str(error.value)
     assert re.search(r"linalg_svd", message)
     assert f"in 1 (test_compile_errors.py:{line})" in message
-    for name in ("conv2d", "linear", "max_pool2d", "softmax"):
-        assert re.search(rf"\b{name}\b", message), message
+    assert message.endswith("`lowbit info --operations` lists those it can")
 
 
 def test_control_flow_that_depends_on_values() -> None:
@@ -111,8 +110,6 @@ def test_example_that_does_not_fit_the_network() -> None:
 @pytest.mark.parametrize(
     ("example", "message"),
     [
-        (EXAMPLE.double(), r"example input 0 is torch\.float64; inputs must be torch\.float32"),
-        (EXAMPLE.half(), r"example input 0 is torch\.float16; inputs must be torch\.float32"),
         (EXAMPLE.int(), r"example input 0 is torch\.int32; inputs must be torch\.float32"),
         ((EXAMPLE.bool(),), r"example input 0 is torch\.bool"),
         (EXAMPLE.numpy(), "example input 0 is a ndarray; inputs must be float32 tensors"),

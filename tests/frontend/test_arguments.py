@@ -79,6 +79,7 @@ def test_what_counts_as_looked_at() -> None:
         (lambda x: F.leaky_relu(x, float("inf")), "negative_slope of aten.leaky_relu.* is inf, which is not a finite float32"),
         (lambda x: x.clamp(float("nan"), 1), "a bound of aten.clamp.* is nan"),
         (lambda x: F.pad(x, (1, 1), value=1e39), "the value of aten.pad.* is 1e[+]39"),
+        (lambda x: x.masked_fill(torch.eye(3, 4) > 0, float("-inf")), "the value of aten.masked_fill.* is -inf"),
         (lambda x: x ** float("nan"), "the exponent of aten.pow.* is nan"),
     ],
 )

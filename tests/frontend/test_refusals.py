@@ -53,17 +53,13 @@ def _variance_by_hand(x: Tensor) -> Tensor:
     return ((x - x.mean((2, 3), keepdim=True)) ** 2).mean((2, 3))
 
 
-_POWERS = torch.linspace(2.5, 3.5, 4).reshape(4, 1, 1)
+_POWERS = torch.linspace(2.5, 3.5, 24).reshape(4, 6, 1)
 
 REWRITTEN: dict[str, tuple[Function, Function]] = {
     r"\*\* 2\).mean\(axes\) is the variance": (lambda x: x.var((2, 3), unbiased=False), _variance_by_hand),
     r"write torch.maximum\(a, b\)": (lambda x: torch.fmax(x, 2 * x), lambda x: torch.maximum(x, 2 * x)),
     r"write torch.minimum\(a, b\)": (lambda x: torch.fmin(x, 2 * x), lambda x: torch.minimum(x, 2 * x)),
-    r"mask \* a \+ \(1 - mask\) \* b": (
-        lambda x: torch.where(torch.eye(6) > 0, x, 2 * x),
-        lambda x: torch.eye(6) * x + (1 - torch.eye(6)) * (2 * x),
-    ),
-    r"exponents of 4 values.*for positive x write \(x.log\(\) \* p\).exp\(\)": (
+    r"exponents of 24 values.*for positive x write \(x.log\(\) \* p\).exp\(\)": (
         lambda x: x.clamp(min=1e-6) ** _POWERS,
         lambda x: (x.clamp(min=1e-6).log() * _POWERS).exp(),
     ),

@@ -51,17 +51,26 @@ def test_a_compiled_part_leaves_no_trace_in_the_names() -> None:
     assert "body.0.weight" in graph.constants
 
 
+class Sums(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cumsum(1)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_weights_of_another_type_are_named(dtype: torch.dtype) -> None:
+def test_weights_of_another_type_are_taken_as_float32(dtype: torch.dtype) -> None:
+    """With a note, whatever the example's type; the model keeps its own tensors, also where it is refused."""
     model = plain().to(dtype)
-    with pytest.raises(UnsupportedOperation) as error:
-        import_model(model, X)
-    message = str(error.value)
-    assert f"the model's parameters are {dtype} (0.weight and 7 more), its inputs torch.float32: call model.float()" in message
-    assert "<string>" not in message
-    wanted = copy.deepcopy(model).float()
-    (got,) = evaluate(import_model(wanted, X), [X])
-    torch.testing.assert_close(got, wanted(X), rtol=1e-5, atol=1e-5)
+    before = {name: (value.dtype, value.data_ptr()) for name, value in model.state_dict().items()}
+    with pytest.warns(UserWarning, match=f"0.weight is {dtype} and 7 more; it is compiled as float32"):
+        graph = import_model(model, X)
+    with pytest.warns(UserWarning, match=f"example input 0 is {dtype}; the network takes float32"):
+        assert print_graph(import_model(model, X.to(dtype))) == print_graph(graph)
+    with pytest.warns(UserWarning, match="compiled as float32"), pytest.raises(UnsupportedOperation, match="cumsum"):
+        import_model(nn.Sequential(model, Sums()), X)
+    assert {name: (value.dtype, value.data_ptr()) for name, value in model.state_dict().items()} == before
+    (got,) = evaluate(graph, [X])
+    expected = copy.deepcopy(model).float()(X)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_scripted_and_traced_modules_ask_for_the_original() -> None:

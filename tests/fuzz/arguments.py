@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.fuzz.draws import Draws, Rejected, broadcasts
-from tests.fuzz.tensors import Positions, Recipe, draw_recipe
+from tests.fuzz.tensors import Mask, Positions, Recipe, draw_recipe
 
 if TYPE_CHECKING:
     from tests.fuzz.modules import Generator
@@ -342,6 +342,15 @@ def _output_size(u: Unbound, argument: Any) -> Any:
     return [u.draws.choose((1, 1, 2, 3, n, n + 1)) for n in sizes]
 
 
+def _mask(u: Unbound, argument: Any) -> Any:
+    """A constant condition; of masked_fill behind what it is for, of where in front of it."""
+    if u.operation == "masked_fill":
+        return Mask("mask", u.draws.broadcastable(u.shape, grows=False), u.draws.integer(0, 31))
+    u.planned["condition"] = True
+    last = u.generator.value(u.generator.pick())
+    return Mask("mask", u.draws.broadcastable(tuple(last.shape), grows=False), u.draws.integer(0, 31))
+
+
 def _output_padding(u: Unbound, argument: Any) -> Any:
     return [u.draws.choose((0, 0, 1, 2)) if u.planned.get("transposed") else 0 for _ in range(u.spatial)]
 
@@ -542,7 +551,7 @@ RULES: dict[str, Rule] = {
     "cudnn_enable": _always(False),
     "shifts": lambda u, argument: [u.draws.integer(-4, 4) for _ in range(u.draws.choose((1, 1, 2)))],
     "scale_factors": _scale_factors, "scales": _scale_factors, "scales_d": _scale_factors, "scales_h": _scale_factors,
-    "scales_w": _scale_factors, "align_corners": _among(False, True),
+    "scales_w": _scale_factors, "align_corners": _among(False, True), "condition": _mask, "mask": _mask,
     "device": _always(None), "pin_memory": _always(None), "non_blocking": _among(False, True), "copy": _among(False, True),
 }  # fmt: skip
 """By the names that torch uses.  A rule may look at what was drawn before it (``Unbound.values``)."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.fuzz.draws import Draws
 
-__all__ = ["Positions", "Recipe", "draw_inputs", "draw_recipe"]
+__all__ = ["Mask", "Positions", "Recipe", "draw_inputs", "draw_recipe"]
 
 _NORMAL = "torch.randn({shape}, generator=torch.Generator().manual_seed({seed}))"
 
@@ -69,6 +69,19 @@ class Positions(Recipe):
 
     def make(self) -> Tensor:
         return torch.tensor(self.values).reshape(self.shape)
+
+
+@dataclass(frozen=True, repr=False)
+class Mask(Recipe):
+    """A bool tensor."""
+
+    @property
+    def text(self) -> str:
+        return f"(torch.rand({self.shape}, generator=torch.Generator().manual_seed({self.seed})) > 0.5)"
+
+    def make(self) -> Tensor:
+        made: Tensor = eval(self.text, {"torch": torch})  # our own words
+        return made
 
 
 def draw_recipe(draws: Draws, shape: Any, kinds: tuple[str, ...] = COMMON) -> Recipe:

@@ -26,9 +26,8 @@ def command(
 
     check_writable(output)
     values = [read_array(path) for path in inputs]
-    outputs = load(artifact, threads=threads, expect=expect)(*values)
-    arrays = outputs if isinstance(outputs, tuple | list) else [outputs]
-    for index, array in enumerate(arrays):
-        path = output if len(arrays) == 1 else output.with_stem(f"{output.stem}-{index + 1}")
+    outputs = load(artifact, threads=threads, expect=expect).outputs(*values)
+    for index, array in enumerate(outputs):
+        path = output if len(outputs) == 1 else output.with_stem(f"{output.stem}-{index + 1}")
         write_array(path, array)
         results().print(f"{path}: {'x'.join(map(str, array.shape))} {array.dtype}")

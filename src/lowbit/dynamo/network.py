@@ -195,8 +195,8 @@ def _compiled(
 
 def _called(network: Any) -> Callable[..., Sequence[Any]]:
     def run(*values: Tensor) -> Sequence[Any]:
-        result = network(*(value.detach().contiguous() for value in values))
-        return result if isinstance(result, tuple) else (result,)
+        outputs: Sequence[Any] = network.outputs(*(value.detach().contiguous() for value in values))
+        return outputs
 
     return run
 

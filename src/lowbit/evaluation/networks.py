@@ -60,9 +60,8 @@ class CompiledRunner:
             if missing := self.rows - len(part[0]):
                 part = [np.concatenate([value, np.repeat(value[:1], missing, 0)]) for value in part]
             began = time.perf_counter()
-            output = self.network(*part)
+            output = self.network.outputs(*part)[0]
             self.seconds += time.perf_counter() - began
-            output = output[0] if isinstance(output, tuple) else output
             results.append(output[: min(self.rows, count - start)])
         return np.concatenate(results) if len(results) > 1 else np.array(results[0])
 

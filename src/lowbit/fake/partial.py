@@ -55,7 +55,7 @@ def partial(graph: Graph, choice: Choice, real: Collection[str]) -> Graph:
         else:
             _on_reals(draft, node, [as_real(name) for name in node.inputs], real)
     outputs = tuple(as_real(name) for name in graph.outputs)
-    return Graph(graph.name, graph.inputs, outputs, tuple(draft.nodes), draft.types, draft.constants)
+    return Graph(graph.name, graph.inputs, outputs, tuple(draft.nodes), draft.types, draft.constants, structure=graph.structure)
 
 
 def _on_reals(draft: Draft, node: Node, inputs: list[str], real: Collection[str]) -> None:

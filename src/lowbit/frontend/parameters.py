@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-from lowbit.errors import InputError
+from lowbit.errors import InputError, warn
 
-__all__ = ["check_parameters"]
+__all__ = ["as_float32", "check_parameters"]
 
 
 def check_parameters(model: torch.nn.Module) -> None:
@@ -28,3 +31,26 @@ def _unusable(tensor: torch.Tensor) -> str:
     if tensor.layout != torch.strided:
         return f"has layout {tensor.layout}; call to_dense() on it first"
     return ""
+
+
+@contextmanager
+def as_float32(model: torch.nn.Module) -> Iterator[None]:
+    """While this lasts, a model whose parameters are float64, float16 or bfloat16 has float32 ones of the same values (rounded,
+    from float64), and buffers alike; afterwards its own again.  A note says so.  Buffers alone stay: constants in float64 are
+    taken by value."""
+    tensors = dict([*model.named_parameters(), *model.named_buffers()])
+    odd = {name: each for name, each in tensors.items() if each.is_floating_point() and each.dtype != torch.float32}
+    first = next((name for name, _ in model.named_parameters() if name in odd), None)
+    if first is None:
+        yield
+        return
+    kept = [(tensor, tensor.data) for tensor in odd.values()]
+    more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+    warn(f"{type(model).__name__}: {first} is {odd[first].dtype}{more}; it is compiled as float32, from the values it has")
+    try:
+        for tensor in odd.values():
+            tensor.data = tensor.data.float()
+        yield
+    finally:
+        for tensor, data in kept:
+            tensor.data = data

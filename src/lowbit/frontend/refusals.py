@@ -56,10 +56,6 @@ _ROWS = (
         "index_add index_copy",
     ),
     (
-        "choosing by a condition is not supported; with a constant mask write mask * a + (1 - mask) * b",
-        "where masked_fill",
-    ),
-    (
         "its result is a condition (torch.bool), not an activation; decide outside the network",
         "eq ne lt le gt ge isnan isinf isfinite logical_not logical_and logical_or logical_xor any all signbit",
     ),

@@ -6,13 +6,14 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import torch
 from torch import fx
 from torch.export.graph_signature import InputKind, OutputKind
 
-from lowbit.errors import InputError, UnsupportedOperation
+from lowbit.errors import InputError, UnsupportedOperation, warn
 from lowbit.frontend.arguments import Arguments
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, bind, operation, schema_of, source_line
@@ -20,11 +21,12 @@ from lowbit.frontend.decomposed import NAMESPACE, rounding
 from lowbit.frontend.handlers.dispatch import handled
 from lowbit.frontend.handlers.table import HANDLERS, POSITIONS
 from lowbit.frontend.memory import Memory, shares_memory
-from lowbit.frontend.parameters import check_parameters
+from lowbit.frontend.parameters import as_float32, check_parameters
 from lowbit.frontend.refusals import instead
 from lowbit.frontend.scatter import merge
 from lowbit.frontend.tracing import export
 from lowbit.graph import Graph
+from lowbit.graph.structure import Structure, flattened
 
 __all__ = ["import_model", "import_program"]
 
@@ -48,8 +50,9 @@ def import_model(
 ) -> Graph:
     """The network as it computes in evaluation mode on inputs of exactly these shapes.
 
-    The model keeps its training flags and its weights.  Node names are module paths.  Raises
-    InputError for inputs that are not float32 tensors and for weights without plain values,
+    The model keeps its training flags and its weights.  Node names are module paths.  What it returns may be nested
+    (``Graph.structure``).  Parameters and example inputs of other floating types are taken as float32, and a warning says so.
+    Raises InputError for inputs that are not tensors of real numbers and for weights without plain values,
     UnsupportedOperation for what cannot be compiled, NumericsError for weights that are not finite.
     """
     if not isinstance(model, torch.nn.Module):
@@ -58,8 +61,9 @@ def import_model(
         model = model._orig_mod
     examples = _checked(example_inputs)
     check_parameters(model)
-    with _evaluation_mode(model), torch.no_grad():
-        return _Walk(export(model, examples), name or type(model).__name__).run()
+    with _evaluation_mode(model), torch.no_grad(), as_float32(model), _flat_outputs(model) as structure:
+        graph = _Walk(export(model, examples), name or type(model).__name__).run()
+    return replace(graph, structure=structure[-1]) if structure[-1] is not None else graph
 
 
 def import_program(program: torch.export.ExportedProgram, example_inputs: Any = None, name: str | None = None) -> Graph:
@@ -91,11 +95,13 @@ def _checked(example_inputs: Any) -> tuple[torch.Tensor, ...]:
     for index, example in enumerate(examples):
         if not isinstance(example, torch.Tensor):
             raise InputError(f"example input {index} is a {type(example).__name__}; inputs must be float32 tensors")
-        if example.dtype != torch.float32:
+        if not example.is_floating_point():
             raise InputError(f"example input {index} is {example.dtype}; inputs must be torch.float32 tensors")
+        if example.dtype != torch.float32:
+            warn(f"example input {index} is {example.dtype}; the network takes float32")
         if not example.numel():
             raise InputError(f"example input {index} has shape {tuple(example.shape)}; every extent must be at least 1")
-    return tuple(example.detach().clone() for example in examples)  # inputs do not share memory with each other
+    return tuple(example.detach().clone().float() for example in examples)  # inputs do not share memory with each other
 
 
 @contextmanager
@@ -107,6 +113,34 @@ def _evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module, training in flags:
             module.training = training
+
+
+@contextmanager
+def _flat_outputs(model: torch.nn.Module) -> Iterator[list[Structure | None]]:
+    """The model returns its tensors as a tuple; how they hung together is the last of the list."""
+    found: list[Structure | None] = [None]
+    kind = type(model).__name__
+
+    def refuse(what: str) -> NoReturn:
+        raise UnsupportedOperation(
+            f"{kind} returns a {what}; outputs are tensors, in tuples, lists, dicts and dataclasses, with None and plain numbers"
+        )
+
+    def flatten(_: torch.nn.Module, args: Any, output: Any) -> Any:
+        tensors, structure = flattened(output, lambda value: isinstance(value, torch.Tensor), refuse)
+        if not tensors:
+            refuse(f"{type(output).__name__} without a tensor")
+        found.append(structure)
+        return output if structure is None else tuple(tensors)
+
+    if isinstance(model, torch.jit.ScriptModule):  # takes no hooks, and is refused by name
+        yield found
+        return
+    handle = model.register_forward_hook(flatten)
+    try:
+        yield found
+    finally:
+        handle.remove()
 
 
 class _Walk:

@@ -26,6 +26,8 @@ def export(model: torch.nn.Module, examples: tuple[torch.Tensor, ...]) -> torch.
     try:
         with _quiet(), _without_fast_paths(), torch.compiler.set_stance("force_eager"):  # parts that went through torch.compile
             return torch.export.export(model, examples, strict=False)
+    except UnsupportedOperation:
+        raise
     except Exception as error:
         where = source_line("".join(traceback.format_tb(error.__traceback__)))
         place = f" at {where}" if where else ""

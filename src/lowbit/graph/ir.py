@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lowbit.graph.structure import Structure
 from lowbit.numerics import QParams
 
 __all__ = ["Graph", "Integers", "Node", "TensorType"]
@@ -87,6 +88,7 @@ class Graph:
 
     ``integers``: of the float constants of a network that was quantized elsewhere, between its import and
     quantization.integer_form; empty in all other graphs.
+    ``structure``: how the outputs hang together, where they are more than one value or a tuple of them.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Graph:
     types: Mapping[str, TensorType]
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     integers: Mapping[str, Integers] = field(default_factory=dict)
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         for name in ("inputs", "outputs", "nodes"):
@@ -146,4 +149,4 @@ class Graph:
         alive = {*self.inputs, *kept, *(node.name for node in nodes)}
         typed = {n: t for n, t in all_types.items() if n in alive}
         integers = {n: made for n, made in self.integers.items() if n in kept and kept[n] is self.constants[n]}
-        return Graph(self.name, self.inputs, outputs, nodes, typed, kept, integers)
+        return Graph(self.name, self.inputs, outputs, nodes, typed, kept, integers, self.structure)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lowbit.graph.ir import Graph, Node, TensorType
+from lowbit.graph.structure import read_structure
 from lowbit.numerics import QParams, QType
 
 __all__ = ["from_dict", "to_dict"]
@@ -61,6 +62,8 @@ def to_dict(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "types": types,
         "nodes": nodes,
     }
+    if graph.structure is not None:
+        structure["structure"] = graph.structure.tree
     return structure, arrays
 
 
@@ -78,4 +81,6 @@ def from_dict(structure: dict[str, Any], arrays: dict[str, np.ndarray]) -> Graph
         for n in structure["nodes"]
     )
     constants = {name: arrays[name] for name in structure["constants"]}
-    return Graph(structure["name"], structure["inputs"], structure["outputs"], nodes, types, constants)
+    tree = structure.get("structure")
+    held = None if tree is None else read_structure(tree, len(structure["outputs"]))
+    return Graph(structure["name"], structure["inputs"], structure["outputs"], nodes, types, constants, structure=held)

@@ -84,7 +84,8 @@ def apply(graph: Graph, choice: Choice) -> Graph:
             outputs[name] = draft.fresh(f"{name}.dequantize")
             draft.emit(Node(outputs[name], "dequantize", (name,), source=graph.node(name).source), None)
     names = tuple(outputs[name] for name in graph.outputs)
-    return check_bounds(verify(Graph(graph.name, graph.inputs, names, tuple(draft.nodes), draft.types, draft.constants)))
+    held = Graph(graph.name, graph.inputs, names, tuple(draft.nodes), draft.types, draft.constants, structure=graph.structure)
+    return check_bounds(verify(held))
 
 
 def _float(draft: Draft, node: Node) -> None:

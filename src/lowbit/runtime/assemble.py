@@ -39,6 +39,8 @@ def assemble(
     manifest = make_manifest(program, target, kernel_objects)
     if noise is not None:
         manifest["noise"] = noise
+    if graph.structure is not None:
+        manifest["structure"] = graph.structure.tree
     manifest = json.loads(json.dumps(manifest))  # tuples become lists, as in a network that is loaded
     placed = {layer["name"]: layer["weights"] for layer in manifest["layers"] if layer["weights"]}
     sections = {
@@ -50,4 +52,5 @@ def assemble(
     }
     network = Compiled(manifest, sections, threads)
     network.seconds = dict(seconds or {})
+    network.structure = graph.structure  # with the classes that only this process knows
     return network

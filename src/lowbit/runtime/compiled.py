@@ -18,6 +18,7 @@ from lowbit.backend.protocol import FilePart, OpenNetwork
 from lowbit.backend.table import backend_of, obstacle
 from lowbit.errors import ArtifactError, ConfigError, InputError, LowbitError
 from lowbit.files import as_path
+from lowbit.graph.structure import Structure, read_structure
 from lowbit.runtime.artifact import Artifact, data_digest, pack_artifact, read_artifact, write_artifact
 from lowbit.runtime.schema import MANIFEST
 from lowbit.targets import Target
@@ -36,8 +37,10 @@ class Compiled:
 
     ``net(*inputs)`` takes float32 tensors or arrays of ``input_shapes`` and returns one tensor or array,
     or a tuple where the network has several outputs: torch tensors if any input was one, else numpy
-    arrays.  Thread-safe; runs do not hold Python's lock.  ``seconds``: time that each step of compiling
-    took; not saved, so that the same network always gives the same file.  ``target``: what it was compiled for.
+    arrays.  Dicts, dataclasses, named and nested tuples and None come back as the model returned them; from a file, which names
+    no classes to import, a dataclass is a dict.  :meth:`outputs` is always a tuple.  Thread-safe; runs do not hold Python's lock.
+    ``seconds``: time that each step of compiling took; not saved, so that the same network always gives the same file.
+    ``target``: what it was compiled for.
 
     A network for another architecture, or for instructions that this CPU lacks, can be read, saved and
     exported; running it raises ArtifactError.
@@ -49,6 +52,7 @@ class Compiled:
         MANIFEST(manifest, "manifest.json")
         self.manifest: dict[str, Any] = dict(manifest)
         self.seconds: dict[str, float] = {}
+        self.structure = _structure_of(self.manifest)
         self._sections = sections
         self.target = Target.from_json(self.manifest["target"])
         self._obstacle = obstacle(self.target)
@@ -183,11 +187,16 @@ class Compiled:
 
     def __call__(self, *inputs: Any) -> Any:
         """Raises InputError naming what was expected and what was given."""
+        outputs = self.outputs(*inputs)
+        if self.structure is not None:
+            return self.structure.of(outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def outputs(self, *inputs: Any) -> tuple[Any, ...]:
+        """What a call gives, as a tuple of all outputs in the order of :attr:`output_shapes`, however they hang together."""
         arrays, any_tensor = self._arrays(inputs)
         outputs: list[Any] = self._network.run(arrays)
-        if any_tensor:
-            outputs = [sys.modules["torch"].from_numpy(a) for a in outputs]
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        return tuple(sys.modules["torch"].from_numpy(a) for a in outputs) if any_tensor else tuple(outputs)
 
     def profile(self, *inputs: Any, runs: int = 20, peaks: bool = True) -> Profile:
         """Median time of every operation, and what of the machine's measured peaks it uses (docs/profile.md).
@@ -268,6 +277,15 @@ class Compiled:
         """Free the weights and stop the threads now; later calls raise LowbitError."""
         if self._native is not None:
             self._native.close()
+
+
+def _structure_of(manifest: Mapping[str, Any]) -> Structure | None:
+    if "structure" not in manifest:
+        return None
+    try:
+        return read_structure(manifest["structure"], len(manifest["outputs"]))
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"manifest.json: structure of the outputs: {error}") from None
 
 
 def _check_belongs(manifest: Mapping[str, Any], info: Mapping[str, Any]) -> None:

@@ -182,7 +182,7 @@ MANIFEST: Check = record({
     "target": _TARGET,
     "created_with": mapping_of(NAME), "inputs": list_of(_TENSOR), "outputs": list_of(_TENSOR), "layers": list_of(_LAYER),
     "arena_bytes": SIZE, "constant_bytes": SIZE, "weight_bytes": SIZE, "weight_memory_bytes": SIZE, "macs": SIZE,
-}, {"noise": _NOISE})  # fmt: skip
+}, {"noise": _NOISE, "structure": json_object})  # fmt: skip
 """manifest.json (backend/manifest.py)."""
 
 DTYPES = frozenset({
@@ -208,7 +208,7 @@ GRAPH: Check = record({
     "graph": record({
         "name": NAME, "inputs": list_of(NAME), "outputs": list_of(NAME), "constants": list_of(NAME),
         "types": mapping_of(_TYPE), "nodes": list_of(_NODE),
-    }),
+    }, {"structure": json_object}),
     "arrays": mapping_of(_ARRAY),
 })  # fmt: skip
 """graph.json (runtime/graph_store.py)."""

@@ -150,8 +150,7 @@ class Evaluator:
             rows = len(judge.samples[0]) // runner.rows * runner.rows
             parts = []
             for start in range(0, rows, runner.rows):
-                given = candidate.network(*(value[start : start + runner.rows] for value in judge.samples))
-                parts.append(given if isinstance(given, tuple) else (given,))
+                parts.append(candidate.network.outputs(*(value[start : start + runner.rows] for value in judge.samples)))
             if not parts:
                 raise ConfigError(
                     f"{self.graph.name}: {len(judge.samples[0])} calibration rows are fewer than a batch of {runner.rows}"

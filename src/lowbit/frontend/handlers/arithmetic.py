@@ -8,8 +8,10 @@ import torch
 
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
+from lowbit.frontend.handlers.concat import join
 from lowbit.frontend.handlers.operands import activation, constant
 from lowbit.frontend.handlers.shape import expand_to
+from lowbit.frontend.handlers.slicing import part
 
 __all__ = ["add", "div", "mul", "neg", "power", "rsub", "sub"]
 
@@ -80,29 +82,45 @@ def neg(b: Builder, call: Call) -> Value:
 
 
 def power(b: Builder, call: Call) -> Value:
-    """x ** p for one number p (``square``: 2), and c ** x = exp(x log c) for a positive constant c."""
+    """x ** p for one number p (``square``: 2), or a few along one axis, and c ** x = exp(x log c) for a positive constant c."""
     x, exponent = call.args["self"], call.args.get("exponent", 2)
     if isinstance(exponent, str):
         return _exponential(b, call, x, exponent)
     values = torch.as_tensor(exponent, dtype=torch.float64).unique()
-    if values.numel() != 1:
-        call.refuse(f"exponents of {values.numel()} values; supported is one number: for positive x write (x.log() * p).exp()")
-    p, x = b.number(call, "the exponent", values), activation(call, x)
-    x = _grown(b, call, x)
+    x = _grown(b, call, activation(call, x))
+    if values.numel() == 1:
+        return _to_the(b, call, x, b.number(call, "the exponent", values))
+    exponents = torch.as_tensor(exponent, dtype=torch.float64)
+    exponents = exponents.reshape((1,) * (len(call.shape) - exponents.dim()) + tuple(exponents.shape))
+    varies = [axis for axis, size in enumerate(exponents.shape) if size > 1]
+    numbers, counts = exponents.reshape(-1).unique_consecutive(return_counts=True)
+    if len(varies) != 1 or len(numbers) > _PARTS:
+        why = f"exponents of {values.numel()} values along axes {varies}; supported is one number, or {_PARTS} along one axis"
+        call.refuse(f"{why}: for positive x write (x.log() * p).exp()")
+    parts: list[Value] = []
+    for p, count, end in zip(numbers, counts.tolist(), counts.cumsum(0).tolist(), strict=True):
+        piece = activation(call, part(b, call, x, varies[0], end - count, count))
+        parts.append(_to_the(b, call, piece, b.number(call, "the exponent", p)))
+    return join(b, call, parts, varies[0])
+
+
+def _to_the(b: Builder, call: Call, x: str, p: float) -> Value:
+    shape = b.shape(x)
     if p == 0:
-        return torch.ones(call.shape)
+        return torch.ones(shape)
     if p == 1:
         return x
     if p == 2:
-        return b.emit(call, "mul", [x, x], call.shape)
+        return b.emit(call, "mul", [x, x], shape)
     if p in _ROOTS:
-        return b.emit(call, "unary", [x], call.shape, fn=_ROOTS[p])
+        return b.emit(call, "unary", [x], shape, fn=_ROOTS[p])
     if abs(p) >= _LARGEST:
         call.refuse(f"exponent {p}; it must be below {_LARGEST}")
-    return b.emit(call, "unary", [x], call.shape, fn="pow", exponent=p)
+    return b.emit(call, "unary", [x], shape, fn="pow", exponent=p)
 
 
 _LARGEST = 1 << 20
+_PARTS = 64  # of an axis with exponents of its own
 _ROOTS = {0.5: "sqrt", -0.5: "rsqrt", -1.0: "reciprocal"}
 
 

@@ -15,6 +15,7 @@ from lowbit.frontend.handlers.selection import scales_of
 __all__ = ["one_axis", "resized"]
 
 Taps = tuple[tuple[int, tuple[float, ...]], ...]
+_FACTORS = {1: ("scales",), 2: ("scales_h", "scales_w")}  # arguments of one axis each
 _NOTHING = 1e-12  # a weight that rounding left
 OneAxis = Callable[[torch.Tensor, int, bool, float | None], torch.Tensor]
 """(x of shape (1, rows, size), new size, align_corners, factor) -> x resized along its last axis."""
@@ -51,7 +52,7 @@ def resized(rank: int, function: OneAxis) -> Callable[[Builder, Call], Value]:
             call.refuse(f"the input has shape {shape}; give it a batch axis, so that it has {rank + 2} axes")
         corners = bool(call.args["align_corners"])
         axes: list[Taps] = []
-        for size, out, factor in zip(shape[2:], call.shape[2:], scales_of(call, rank), strict=True):
+        for size, out, factor in zip(shape[2:], call.shape[2:], scales_of(call, "scale_factors", _FACTORS[rank]), strict=True):
             if size == out and factor in (None, 1.0):
                 axes.append(tuple((k, (1.0,)) for k in range(size)))
             else:

@@ -126,11 +126,14 @@ def border(mode: str | None) -> Callable[[Builder, Call], Value]:
     return handle
 
 
-def scales_of(call: Call, rank: int) -> list[float | None]:
+_FACTORS = {1: ("scales",), 2: ("scales_h", "scales_w"), 3: ("scales_d", "scales_h", "scales_w")}
+"""Spatial axes -> the arguments that hold their factors, where ``scale_factors`` does not hold all."""
+
+
+def scales_of(call: Call, together: str, names: Sequence[str]) -> list[float | None]:
     """Factor of each axis of a resize, where the user gave one: torch then computes positions with it and not with the sizes."""
-    if "scale_factors" in call.args:
-        return list(call.args["scale_factors"] or [None] * rank)
-    names = ("scales",) if rank == 1 else ("scales_d", "scales_h", "scales_w")[-rank:]
+    if together in call.args:
+        return list(call.args[together] or [None] * len(names))
     return [call.args[name] for name in names]
 
 
@@ -141,7 +144,7 @@ def nearest(rank: int, function: Any) -> Callable[[Builder, Call], Value]:
     def handle(b: Builder, call: Call) -> Value:
         x = activation(call, call.args["input"] if "input" in call.args else call.args["self"])
         call.args.shape_only("output_size")
-        shape, factors = b.shape(x), scales_of(call, rank)
+        shape, factors = b.shape(x), scales_of(call, "scale_factors", _FACTORS[rank])
         first, chosen = len(shape) - rank, {}
         for axis in range(first, len(shape)):
             places = torch.arange(shape[axis], dtype=torch.float32).reshape([-1 if d == axis else 1 for d in range(len(shape))])

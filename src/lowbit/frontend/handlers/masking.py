@@ -1,0 +1,52 @@
+"""Choosing by constant masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lowbit.frontend.builder import Builder
+from lowbit.frontend.call import Call, Value
+from lowbit.frontend.handlers.shape import expand_to
+
+__all__ = ["masked_fill", "where"]
+
+
+def where(b: Builder, call: Call) -> Value:
+    """y = a where the mask is true, else c: mask * a + (1 - mask) * c."""
+    return _chosen(b, call, call.args["condition"], call.args["self"], call.args["other"])
+
+
+def masked_fill(b: Builder, call: Call) -> Value:
+    """y = value where the mask is true, else x."""
+    return _chosen(b, call, call.args["mask"], call.args["value"], call.args["self"])
+
+
+def _chosen(b: Builder, call: Call, mask: Value, chosen: Any, other: Any) -> Value:
+    if not isinstance(mask, torch.Tensor):
+        call.refuse("the condition must be a constant mask, not computed from the input")
+    keep = mask.to(torch.bool)
+    parts = [_part(b, call, chosen, keep), _part(b, call, other, ~keep)]
+    names = [part for part in parts if isinstance(part, str)]
+    constants = [part for part in parts if not isinstance(part, str)]
+    if len(names) == 2:
+        return b.emit(call, "add", names, call.shape)
+    if not names:
+        return sum(constants, torch.zeros(call.shape))
+    if not any(bool(constant.any()) for constant in constants):
+        return expand_to(b, call, names[0], call.shape)
+    return b.emit(call, "add", [names[0], constants[0]], call.shape)
+
+
+def _part(b: Builder, call: Call, value: Any, keep: torch.Tensor) -> Value:
+    """What is kept of one side, 0 elsewhere."""
+    if not bool(keep.any()):
+        return torch.zeros(keep.shape)
+    if isinstance(value, str):
+        shape = torch.broadcast_shapes(b.shape(value), tuple(keep.shape))
+        return value if bool(keep.all()) and shape == b.shape(value) else b.emit(call, "mul", [value, keep.float()], shape)
+    number = torch.as_tensor(value, dtype=torch.float32)
+    if number.numel() == 1:
+        b.number(call, "the value", number)
+    return torch.where(keep, number, 0.0)

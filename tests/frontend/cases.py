@@ -120,9 +120,9 @@ _function("up_bicubic", lambda x: F.interpolate(x, (17, 20), mode="bicubic"))
 # Constant masks, and powers along an axis
 _function("where", lambda x: torch.where(torch.arange(13) % 2 == 0, x, 2 * x) + torch.where(torch.eye(11, 13) > 0, -1.5, x))
 _function("where_constant", lambda x: torch.where(torch.arange(6)[:, None, None] > 2, x, torch.arange(13.0)))
-_function("where_all", lambda x: torch.where(torch.ones(13) > 0, x, 7.0) + torch.where(torch.ones(2, 1, 1) < 0, x, x.relu()))
+_function("where_all", lambda x: torch.where(torch.ones(13) > 0, x, 7.0) + torch.where(torch.ones(2, 1, 1, 1) < 0, x, x.relu()))
 _function("masked_fill", lambda x: x.masked_fill(torch.arange(13) % 3 == 0, -0.5) + x.masked_fill(torch.eye(11, 13) > 0, 0.0))
-_function("pow_per_channel", lambda x: (x.abs() + 0.1) ** torch.tensor([2.0, 2, 0, 3, 0.5, 1.7])[:, None, None])
+_function("pow_per_channel", lambda x: (x.abs() + 0.125) ** torch.tensor([2.0, 2, 0, 3, 0.5, 1.75])[:, None, None])
 
 # Elements read at constant positions
 _case("up_nearest", lambda: nn.Sequential(nn.Conv2d(6, 20, 1), nn.Upsample(scale_factor=2), nn.Conv2d(20, 4, 3, padding=1)))

@@ -21,7 +21,13 @@ from tests.fuzz.state import State
 
 __all__ = ["main", "run_campaign"]
 
-PLAN: dict[str, tuple[int, int]] = {"graph": (25, 300), "module": (25, 80), "compiled": (40, 40), "artifact": (10, 2000)}
+PLAN: dict[str, tuple[int, int]] = {
+    "graph": (25, 300),
+    "module": (25, 80),
+    "compiled": (30, 40),
+    "onnx": (10, 60),
+    "artifact": (10, 2000),
+}
 """Kind -> (share of the time, cases of a batch)."""
 
 BEGIN, END = "<!-- counts of make fuzz -->", "<!-- end -->"

@@ -18,6 +18,7 @@ from tests.fuzz.configs import draw_config, width_class
 from tests.fuzz.draws import Draws, Rejected
 from tests.fuzz.graphs import draw_graph
 from tests.fuzz.modules import draw_program
+from tests.fuzz.onnx_cases import check_exported, check_written
 from tests.fuzz.tensors import draw_inputs
 
 __all__ = ["KINDS", "run_case"]
@@ -85,7 +86,23 @@ def compiled_case(draws: Draws, checked: Checked, note: Note, only: str | None =
     check_compiled(integer, arrays, way, checked, width_class(config))
 
 
-KINDS: dict[str, Callable[..., None]] = {"graph": graph_case, "module": module_case, "compiled": compiled_case}
+def onnx_case(draws: Draws, checked: Checked, note: Note, only: str | None = None) -> None:
+    """A random graph written as ONNX and imported again, or a random program that torch exports, beside onnxruntime."""
+    if draws.chance(60):
+        graph, inputs = _graph(draws, note, only, most=6)
+        check_written(check_float(graph, inputs), inputs, draws, checked)
+        return
+    program, _ = draw_program(draws, 5, None)
+    note(program.text)
+    check_exported(program.module(), [recipe.make() for recipe in program.inputs], checked)
+
+
+KINDS: dict[str, Callable[..., None]] = {
+    "graph": graph_case,
+    "module": module_case,
+    "compiled": compiled_case,
+    "onnx": onnx_case,
+}
 
 
 def run_case(kind: str, draw: Callable[..., Any], journal: Path | None = None, **options: Any) -> Checked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -70,7 +71,11 @@ def _shapes(given: Any) -> list[tuple[int, ...]] | Shapes | None:
 
 
 def _shape(given: Any) -> tuple[int, ...]:
-    shape = tuple(getattr(given, "shape", given)) if hasattr(given, "shape") or isinstance(given, (list, tuple)) else None
-    if shape is None or not shape or not all(isinstance(size, int) and size > 0 for size in shape):
+    shape = tuple(given.shape if hasattr(given, "shape") else given) if not isinstance(given, (str, int)) else ()
+    try:
+        sizes = tuple(operator.index(size) for size in shape)
+    except TypeError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
         raise ConfigError(f"{given!r} is no shape: for ONNX give example_inputs as tensors, or as input -> (1, 3, 224, 224)")
-    return shape
+    return sizes

@@ -82,12 +82,14 @@ def _with(op: str, **names: str) -> Callable[[Writer, Node, str], str]:
 
 
 def _softplus(w: Writer, node: Node, x: str) -> str:
-    """log(1 + exp(beta x)) / beta; the threshold only keeps exp from overflowing."""
-    beta = float(node.attrs.get("beta", 1.0))
-    if beta == 1:
-        return w.emit(node, "Softplus", [x])
-    scaled = w.emit(node, "Softplus", [w.emit(node, "Mul", [x, w.floats(f"{node.name}.beta", beta)])])
-    return w.emit(node, "Div", [scaled, w.floats(f"{node.name}.divisor", beta)])
+    """log(1 + exp(beta x)) / beta, and x where beta x is above the threshold; one of 15 is not to be seen in float32."""
+    beta, threshold = float(node.attrs.get("beta", 1.0)), float(node.attrs.get("threshold", 20.0))
+    scaled = x if beta == 1 else w.emit(node, "Mul", [x, w.floats(f"{node.name}.beta", beta)])
+    y = w.emit(node, "Softplus", [scaled])
+    y = y if beta == 1 else w.emit(node, "Div", [y, w.floats(f"{node.name}.divisor", beta)])
+    if threshold >= 15:
+        return y
+    return w.emit(node, "Where", [w.emit(node, "Greater", [scaled, w.floats(f"{node.name}.threshold", threshold)]), x, y])
 
 
 _FUNCTIONS: dict[str, Callable[[Writer, Node, str], str]] = {

@@ -10,6 +10,7 @@ from tests.emulate.networks import EVERY, compiled, example
 
 TARGETS = ("raspberry-pi-4", "raspberry-pi-5")
 RUNS = [
+    *(("decoder", config, TARGETS[i % 2]) for i, config in enumerate(EVERY)),
     *(("mobilenet_v1", config, TARGETS[i % 2]) for i, config in enumerate(EVERY)),
     *(("resnet50", config, target) for config in ("fp32", "8/int8") for target in TARGETS),
 ]

@@ -50,4 +50,6 @@ def guarded(program: Program, canary: int) -> Program:
         calls.append(call("check", check, x=damage, o=arena))
     names = (*program.output_names, "damage") if program.output_names else ()
     shapes = (*program.output_shapes, (len(program.calls),))
-    return replace(program, calls=tuple(calls), buffers=(), arena_bytes=at, output_shapes=shapes, output_names=names)
+    types = (*program.types_of_outputs, "float32")
+    made = {"output_shapes": shapes, "output_names": names, "output_types": types}
+    return replace(program, calls=tuple(calls), buffers=(), arena_bytes=at, **made)

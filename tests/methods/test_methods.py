@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import lowbit
-from lowbit.errors import CalibrationError, ChoiceError, ConfigError
+from lowbit.errors import CalibrationError, ChoiceError, ConfigError, UnsupportedOperation
 from lowbit.graph import interpret
 from lowbit.graph.ops import LAYERS
 from lowbit.methods import (
@@ -202,3 +203,25 @@ def test_layers_come_nearer_to_float(graph, calibration) -> None:
         for n in graph.nodes
         if n.op in LAYERS
     )
+
+
+class RowsMeet(torch.nn.Module):
+    """Attention over tokens, whose axis comes first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix = torch.nn.Conv2d(3, 8, 2, 2), torch.nn.MultiheadAttention(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.embed(x).flatten(2).permute(2, 0, 1)
+        return self.mix(x, x, x, need_weights=False)[0].mean(0)
+
+
+def test_rows_that_meet_are_rounded_to_nearest_or_refused() -> None:
+    rows = torch.randn((40, 3, 6, 6), generator=torch.Generator().manual_seed(0))
+    options = {"calibration": [rows[i : i + 1] for i in range(40)], "config": "4/int8"}
+    model = RowsMeet().eval()
+    plan = lowbit.quantize(model, rows[:1], **options)
+    assert "nearest: methods take rows one by one, but" in str(plan.log[-1].what)
+    with pytest.raises(UnsupportedOperation, match=r"takes rows one by one, but .*; method='nearest' takes any network"):
+        lowbit.quantize(model, rows[:1], method="gptq", **options)

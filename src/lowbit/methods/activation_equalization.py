@@ -20,7 +20,7 @@ from lowbit.graph.ops import channel_multiplier
 from lowbit.methods.equalization import pairs_of, scaled
 from lowbit.methods.simulate import run_node
 from lowbit.methods.task import Step, Task
-from lowbit.methods.walk import in_chunks
+from lowbit.methods.walk import check_rows, in_chunks
 from lowbit.numerics import QParams
 from lowbit.quantization import calibrate, choose
 
@@ -53,6 +53,7 @@ class ActivationEqualization:
         began, pairs = time.monotonic(), pairs_of(task.graph, clamped=True)
         if not pairs:
             return task.with_choice(task.choice, Step("activation equalisation", "no pair of layers that allows it"))
+        check_rows(task.graph)
         grids = {first.name: task.choice.values[second.inputs[0]] for first, second in pairs}
         reach = _reach(task.graph, samples, grids)
         graph = task.graph

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from lowbit.graph.rebatch import mixes_rows
 from lowbit.methods.activation_equalization import ActivationEqualization
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.bias_correction import BiasCorrection
@@ -39,6 +40,8 @@ class Auto:
     patience: float = 3.0
 
     def __call__(self, task: Task) -> Task:
+        if (done := few_rows(task, "auto")) is not None:
+            return done
         planned = self.seconds
         if task.seconds is not None:  # then the time given is the guard
             planned = task.seconds / self.patience
@@ -49,7 +52,9 @@ class Auto:
 
 
 def few_rows(task: Task, name: str) -> Task | None:
-    """The task as it is, saying so, where there are too few rows to learn from."""
+    """The task as it is, saying so, where there are too few rows to learn from, or rows that meet (methods/walk.py)."""
+    if why := mixes_rows(task.graph):
+        return task.with_choice(task.choice, Step(name, f"nearest: methods take rows one by one, but {why}"))
     rows = len(task.calibration.samples[0]) if task.calibration.samples else 0
     if rows >= LEAST_ROWS:
         return None

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Graph, Node
 from lowbit.graph.ops import LAYERS
+from lowbit.graph.rebatch import mixes_rows
 from lowbit.methods.simulate import grid_of, parameters_of, run_node
 from lowbit.quantization import Choice
 
-__all__ = ["Pair", "in_chunks", "rows_that_fit", "walk"]
+__all__ = ["Pair", "check_rows", "in_chunks", "rows_that_fit", "walk"]
 
 Pair = tuple[Tensor, Tensor]
 """(value of the float network, value of the quantized network in real numbers), rows along axis 0."""
@@ -23,8 +25,19 @@ _BYTES = 1 << 30  # of values that are held at once
 _CHUNK = 1 << 22  # elements of one operation's result
 
 
+def check_rows(graph: Graph) -> None:
+    """Raises UnsupportedOperation where rows meet: what walks through a network takes each row by itself."""
+    if why := mixes_rows(graph):
+        raise UnsupportedOperation(
+            f"{graph.name}: this method takes rows one by one, but {why}; method='nearest' takes any network"
+        )
+
+
 def rows_that_fit(graph: Graph, rows: int, budget: int = _BYTES) -> int:
-    """How many rows may be walked with so many bytes: twice what lives at once, in float32."""
+    """How many rows may be walked with so many bytes: twice what lives at once, in float32.
+
+    Raises UnsupportedOperation as :func:`check_rows`."""
+    check_rows(graph)
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     sizes = {name: 4 * math.prod(graph.types[name].shape[1:]) for name in (*graph.inputs, *(n.name for n in graph.nodes))}
     live, most = set(graph.inputs), 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -163,3 +164,11 @@ def test_a_layer_is_named_with_its_path_and_line(start: str) -> None:
 def test_three_spatial_axes() -> None:
     message = refusal(nn.Sequential(nn.Conv3d(3, 4, 3)), torch.zeros(1, 3, 4, 8, 8))
     assert message.startswith("nn.Conv3d (aten.conv3d.default) in 0: 3 spatial axes")
+
+
+def test_a_long_sequence_is_refused_before_it_is_unrolled() -> None:
+    model = nn.Sequential(nn.LSTM(4, 4, 2))
+    began = time.process_time()
+    assert refusal(model, torch.zeros(2000, 1, 4)).startswith("nn.LSTM (aten.lstm.input) in 0: recurrent layers are not supported")
+    assert time.process_time() - began < 20  # unrolled: minutes
+    assert not model[0]._forward_pre_hooks

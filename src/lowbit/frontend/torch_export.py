@@ -22,6 +22,7 @@ from lowbit.frontend.handlers.dispatch import handled
 from lowbit.frontend.handlers.table import HANDLERS, POSITIONS
 from lowbit.frontend.memory import Memory, shares_memory
 from lowbit.frontend.parameters import as_float32, check_parameters
+from lowbit.frontend.recurrent import refused_at_once
 from lowbit.frontend.refusals import instead
 from lowbit.frontend.scatter import merge
 from lowbit.frontend.tracing import export
@@ -61,7 +62,7 @@ def import_model(
         model = model._orig_mod
     examples = _checked(example_inputs)
     check_parameters(model)
-    with _evaluation_mode(model), torch.no_grad(), as_float32(model), _flat_outputs(model) as structure:
+    with _evaluation_mode(model), torch.no_grad(), as_float32(model), _flat_outputs(model) as structure, refused_at_once(model):
         graph = _Walk(export(model, examples), name or type(model).__name__).run()
     return replace(graph, structure=structure[-1]) if structure[-1] is not None else graph
 

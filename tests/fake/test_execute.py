@@ -9,7 +9,9 @@ import torch
 from lowbit.compiler import trace
 from lowbit.errors import GraphError, InputError
 from lowbit.fake import execute
-from lowbit.graph import Graph, interpret
+from lowbit.fake.straight_through import round_, round_within
+from lowbit.frontend.evaluation import compute
+from lowbit.graph import Graph, Node, interpret
 from lowbit.graph.rebatch import rebatch
 from lowbit.quantization import calibrate, parse_config, quantize_graph, random_samples
 from lowbit.zoo import load_network
@@ -106,3 +108,27 @@ def test_rows_that_mix_are_refused() -> None:
 
     with pytest.raises(GraphError, match=r"softmax \(softmax\) works across the first axis"):
         rebatch(trace(Mixes(), torch.zeros(2, 3)), 4)
+
+
+def test_rounding_within_a_range_has_the_gradient_of_rounding_and_clamping() -> None:
+    """Also at the ends: what rounds to the last integer is not clipped."""
+    x = torch.tensor([-9.0, -2.6, -2.4, -2.0, -0.5, 0.5, 2.9, 3.4, 3.6, 50.0], requires_grad=True)
+    weight = torch.arange(1.0, 11.0)
+    got = round_within(x, -2, 3)
+    (got * weight).sum().backward()
+    found, x.grad = x.grad, None
+    wanted = round_(x).clamp(-2, 3)
+    (wanted * weight).sum().backward()
+    assert torch.equal(got, wanted)
+    assert torch.equal(found, x.grad)
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(0.0, None), (0.0, 6.0), (-1.0, 1.0), (None, 2.0), (0.5, None)])
+def test_fused_clamps_have_their_gradient(lo, hi) -> None:
+    node = Node(name="y", op="clamp", inputs=("x",), attrs={"lo": lo, "hi": hi})
+    x = torch.linspace(-3.03, 7.01, 41, requires_grad=True)
+    y = compute(node, (41,), x)
+    y.square().sum().backward()
+    inside = (x > (-torch.inf if lo is None else lo)) & (x < (torch.inf if hi is None else hi))
+    assert torch.equal(y, x.detach().clamp(lo, hi))
+    assert torch.equal(x.grad, 2 * x.detach() * inside)

@@ -24,6 +24,7 @@ from lowbit.methods import (
     BlockReconstruction,
     Distillation,
     Equalization,
+    FewSamples,
     Gptq,
     Nearest,
     QuantizationPlan,
@@ -47,6 +48,9 @@ QUICK = {
     "blocks": BlockReconstruction(iterations=40, batch=16),
     "distillation": Distillation(iterations=40, batch=16, checks=2),
     "equalization": Equalization(),
+    "few_samples": FewSamples(
+        Distillation(iterations=80, batch=16, rate=5e-3), AdaRound(iterations=150, batch=128, positions=1024), weights_per_row=6.0
+    ),
     "gptq": Gptq(positions=2048),
     "nearest": Nearest(),
 }
@@ -225,3 +229,32 @@ def test_rows_that_meet_are_rounded_to_nearest_or_refused() -> None:
     assert "nearest: methods take rows one by one, but" in str(plan.log[-1].what)
     with pytest.raises(UnsupportedOperation, match=r"takes rows one by one, but .*; method='nearest' takes any network"):
         lowbit.quantize(model, rows[:1], method="gptq", **options)
+
+
+def test_few_samples_learn_the_first_layers_first(graph, calibration) -> None:
+    """Of 324 + 1296 + 108 + ... weights, 6 for each of 64 rows are enough for the first layer alone."""
+    task = begin(graph, calibration, parse_config("w3a4"))
+    judge, method = Judge.of(graph, task.held), QUICK["few_samples"]
+    learned = dataclasses.replace(method.distillation, weights_per_row=6.0, rest_in_float=True)(task)
+
+    def changed(one, other) -> set[str]:
+        pairs = {n: (one.choice.layers[n].weights.integers, other.choice.layers[n].weights.integers) for n in one.choice.layers}
+        return {name for name, (a, b) in pairs.items() if not np.array_equal(a, b)}
+
+    assert changed(task, learned) == {"stem"}
+    after = method(task)
+    assert "stem" not in changed(learned, after)
+    assert {"grouped", "head"} <= changed(learned, after)
+    assert judge.error(apply(graph, after.choice)) < judge.error(apply(graph, task.choice))
+    assert [step.method for step in after.log] == ["few samples"]
+    assert "1 of 5 layers on 64 rows, the others in float" in after.log[-1].what
+
+
+def test_what_only_learns_first_layers_keeps_the_others(graph, calibration) -> None:
+    task = begin(graph, calibration, parse_config("w3a4"))
+    after = Distillation(iterations=60, batch=16, rate=5e-3, checks=3, weights_per_row=6.0)(task)
+    for name, numbers in after.choice.layers.items():
+        same = np.array_equal(numbers.weights.integers, task.choice.layers[name].weights.integers)
+        assert same == (name != "stem")
+    judge = Judge.of(graph, task.held)
+    assert judge.error(apply(graph, after.choice)) < judge.error(apply(graph, task.choice))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,18 @@ def test_distillation_goes_on_from_its_last_check(graph, calibration, tmp_path: 
     resumed = plan(tmp_path / "parts")
     assert same(resumed.choice, wanted.choice)
     assert wanted.log[-1].after < wanted.log[-1].before
+
+
+def test_a_folder_that_is_removed_meanwhile_is_made_again(
+    graph, calibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other work that begins removes the oldest folders, even one that is in use."""
+    keep = Store.keep
+
+    def removed(self, unit, found):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        keep(self, unit, found)
+
+    monkeypatch.setattr(Store, "keep", removed)
+    lowbit.quantize(graph, calibration=calibration, config="w3a4", method=QUICK["adaround"], state=tmp_path)
+    assert len(list(tmp_path.rglob("*.npz"))) == 1  # the last layer's

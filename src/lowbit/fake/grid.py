@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowbit.fake.straight_through import round_, sign
+from lowbit.fake.straight_through import round_within, sign
 from lowbit.graph import Node
 from lowbit.numerics import QParams
 from lowbit.quantization.draft import clamp_bounds
@@ -86,5 +86,5 @@ def finish(total: Sum, node: Node, out: Grid | None) -> Tensor:
     if out.params.qtype.bipolar:
         return sign(f).clamp(bounds["qlo"], bounds["qhi"])
     zero = out.zero_point
-    steps = round_(f).clamp(bounds["qlo"] - zero, bounds["qhi"] - zero)
+    steps = round_within(f, bounds["qlo"] - zero, bounds["qhi"] - zero)
     return steps + zero if zero else steps

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["instead", "round_", "sign"]
+__all__ = ["instead", "round_", "round_within", "sign"]
 
 
 class _Round(torch.autograd.Function):
@@ -18,6 +18,19 @@ class _Round(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         return gradients[0]
+
+
+class _RoundWithin(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, lo: float, hi: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.ends = lo - 0.5, hi + 0.5
+        return torch.round(x).clamp_(lo, hi)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(gradients[0], x, *ctx.ends), None, None
 
 
 class _Sign(torch.autograd.Function):
@@ -45,6 +58,12 @@ class _Instead(torch.autograd.Function):
 def round_(x: Tensor) -> Tensor:
     """rint(x), half to even; derivative 1."""
     return _Round.apply(x)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def round_within(x: Tensor, lo: float, hi: float) -> Tensor:
+    """clamp(rint(x), lo, hi) of integers lo < hi; derivative 1 where nothing is clipped, else 0.  Two passes over memory
+    forwards, one backwards."""
+    return _RoundWithin.apply(x, lo, hi)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def sign(x: Tensor) -> Tensor:

@@ -80,10 +80,17 @@ def _per_channel(value: Tensor, rank: int) -> Tensor:
 
 
 def _finish(node: Node, value: Tensor, extras: Sequence[Tensor] = ()) -> Tensor:
-    """Fused residual and clamp; ``value`` is fresh, so both work in place."""
+    """Fused residual and clamp; ``value`` is fresh, so both work in place.
+
+    ReLU and ReLU6 are asked for by name where there are gradients: torch keeps no copy for these, and their derivative takes
+    one pass."""
     if node.attrs.get("residual"):
         value.add_(extras[-1])
     lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
+    if value.requires_grad and lo == 0 and hi is None:
+        return F.relu_(value)
+    if value.requires_grad and lo is not None and hi is not None:
+        return F.hardtanh_(value, lo, hi)
     return value if lo is None and hi is None else value.clamp_(lo, hi)
 
 

@@ -9,6 +9,7 @@ from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.block_reconstruction import BlockReconstruction
 from lowbit.methods.distillation import Distillation
 from lowbit.methods.equalization import Equalization
+from lowbit.methods.few_samples import FewSamples
 from lowbit.methods.gptq import Gptq
 from lowbit.methods.nearest import Nearest
 from lowbit.methods.plan import QuantizationPlan
@@ -28,6 +29,7 @@ __all__ = [
     "Chain",
     "Distillation",
     "Equalization",
+    "FewSamples",
     "Gptq",
     "Method",
     "Nearest",

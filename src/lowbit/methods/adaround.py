@@ -42,7 +42,8 @@ class AdaRound:
 
     ``iterations`` of Adam at ``rate``, each on ``batch`` of at most ``positions`` output positions, drawn over all rows.  beta
     falls from ``beta[0]`` to ``beta[1]`` along a cosine after the share ``warm`` of the iterations, during which lambda is 0.
-    b1 weights have no neighbour and keep theirs; their layers still get a bias."""
+    b1 weights have no neighbour and keep theirs; their layers still get a bias.  ``spared``: names of layers that keep their
+    numbers."""
 
     iterations: int = 1000
     rate: float = 0.02
@@ -51,11 +52,12 @@ class AdaRound:
     regularization: float = 1.0
     beta: tuple[float, float] = (20.0, 2.0)
     warm: float = 0.2
+    spared: tuple[str, ...] = ()
     seed: int = 0
 
     def __call__(self, task: Task) -> Task:
         samples = task.samples_for("AdaRound")
-        layers = [node.name for node in task.graph.nodes if node.op in LAYERS]
+        layers = [n.name for n in task.graph.nodes if n.op in LAYERS and n.name not in self.spared]
         rows = rows_that_fit(task.graph, len(samples[0]))
         samples = tuple(value[:rows] for value in samples)
         began, store = time.monotonic(), unfinished(task, self)
@@ -66,6 +68,8 @@ class AdaRound:
 
             def visit(node: Node, values: dict[str, Pair], target: Tensor) -> Choice:
                 nonlocal choice
+                if node.name in self.spared:
+                    return choice
                 found = store.get(node.name)
                 if found is None:
                     share, start_at = _share(task, layers, node.name), time.monotonic()

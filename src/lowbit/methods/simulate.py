@@ -42,8 +42,7 @@ class _Rounded(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         steps, q = ctx.saved_tensors
-        inside = (steps >= ctx.ends[0]) & (steps <= ctx.ends[1])
-        passed = grads[0] * inside
+        passed = torch.ops.aten.hardtanh_backward(grads[0], steps, *ctx.ends)  # 0 where clipped; one pass
         scale = None
         if ctx.needs_input_grad[1]:
             scale = (grads[0].flatten() @ q.flatten()) - (passed.flatten() @ steps.flatten())

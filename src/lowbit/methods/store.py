@@ -51,7 +51,7 @@ class Store:
         structure, arrays = choice_to_dict(found)
         file = io.BytesIO()
         np.savez(file, allow_pickle=False, structure=np.frombuffer(json.dumps(structure).encode(), np.uint8), **arrays)
-        write_whole(self._path(unit), file.getbuffer())
+        self._write(unit, file.getbuffer())
 
     def state(self, unit: str) -> Any:
         """Plain values and tensors that were kept in the middle of a unit of work; None where there are none."""
@@ -70,7 +70,13 @@ class Store:
             return
         file = io.BytesIO()
         torch.save(state, file)
-        write_whole(self._path(unit), file.getbuffer())
+        self._write(unit, file.getbuffer())
+
+    def _write(self, unit: str, content: memoryview) -> None:
+        """Into the folder, which is made again where somebody took it for old work meanwhile."""
+        path = self._path(unit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
 
     def _path(self, unit: str) -> Path:
         assert self.folder is not None

@@ -14,6 +14,7 @@ from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.block_reconstruction import BlockReconstruction
 from lowbit.methods.distillation import Distillation
 from lowbit.methods.equalization import Equalization
+from lowbit.methods.few_samples import FewSamples
 from lowbit.methods.gptq import Gptq
 from lowbit.methods.nearest import Nearest
 from lowbit.methods.run import Chain
@@ -33,6 +34,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "adaround": AdaRound,
     "blocks": BlockReconstruction,
     "distillation": Distillation,
+    "few_samples": FewSamples,
 }
 """Name -> what makes the method with its default hyper-parameters."""
 

@@ -14,7 +14,7 @@ REPORT   ?= report
 # Compiling is the slow part of the tests and uses every core by itself, so few workers do.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test check bench accuracy search docs fuzz tools emulators browser database clean help
+.PHONY: demo test check bench accuracy search coverage docs fuzz tools emulators browser database clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make accuracy  top-1 over a grid of widths into docs/accuracy.md; resumes; needs LOWBIT_DATA;"
 	@echo "            FLOORS=1 for the widths with limits alone, FINETUNED=1 for those after fine-tuning"
 	@echo "make search  plans of mixed precision beside networks of one width, strategies compared, into docs/search.md; resumes"
+	@echo "make coverage  which of a hundred other people's networks compile, into docs/networks.md; COVERAGE='--steps import'; resumes"
 	@echo "make docs   docs/api.md from the docstrings"
 	@echo "make fuzz   random networks against every oracle on all cores; MINUTES=60, resumes; FUZZ='--kinds graph,module' for a part"
 
@@ -51,6 +52,10 @@ accuracy: tools $(VENV)/.installed
 # Searches, their pictures and docs/search.md; studies go on where they were.  Needs LOWBIT_DATA for the pretrained networks.
 search: tools $(VENV)/.installed
 	$(BIN)/python -m benchmarks.search $(SEARCH)
+
+# Networks of other people's packages, in an environment of their own; goes on where it was.
+coverage: tools $(VENV)/.installed-peers
+	$(BIN)/python -m benchmarks.coverage $(COVERAGE)
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.api_page

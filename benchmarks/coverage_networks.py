@@ -1,0 +1,133 @@
+"""Networks of other people's packages: what they are called, and how to make one with its example input."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+__all__ = ["NETWORKS", "PACKAGES", "Given"]
+
+PACKAGES = {"pytorchcv": ("--no-deps",), "transformers": (), "rapidocr-onnxruntime": ("--no-deps",), "nudenet": ("--no-deps",)}
+"""Package -> how pip installs it.  Torch is that of lowbit; of the last two only the ONNX files are read."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """``package`` and ``make``, which gives (module or path of an .onnx file, shape of the input)."""
+
+    package: str
+    make: Callable[[], tuple[Any, tuple[int, ...]]]
+    images: bool = False  # trained on photographs: calibrated and judged on some
+
+
+def _cv(name: str, shape: tuple[int, ...] | None = None) -> Given:
+    def make() -> tuple[Any, tuple[int, ...]]:
+        _stand_in_for_torchvision()
+        from pytorchcv import model_provider
+
+        network = model_provider.get_model(name, pretrained=False)
+        side = getattr(network, "in_size", (224, 224))
+        return network.eval(), shape or (1, 3, *side)
+
+    return Given("pytorchcv", make)
+
+
+def _stand_in_for_torchvision() -> None:
+    """One network of the package needs ``torchvision.ops.DeformConv2d``, and the package imports it for all."""
+    if find_spec("torchvision") is None and "torchvision" not in sys.modules:
+        ops = types.ModuleType("torchvision.ops")
+        ops.DeformConv2d = object  # type: ignore[attr-defined]
+        sys.modules["torchvision"] = types.ModuleType("torchvision")
+        sys.modules["torchvision.ops"] = sys.modules["torchvision"].ops = ops  # type: ignore[attr-defined]
+
+
+def _hf(kind: str, side: int = 224, **config: Any) -> Given:
+    def make() -> tuple[Any, tuple[int, ...]]:
+        _stand_in_for_torchvision()
+        import transformers
+
+        model = getattr(transformers, f"{kind}ForImageClassification", None) or getattr(transformers, f"{kind}Model")
+        return model(getattr(transformers, f"{kind}Config")(**config)).eval(), (1, 3, side, side)
+
+    return Given("transformers", make)
+
+
+def _file(package: str, module: str, path: str, shape: tuple[int, ...]) -> Given:
+    def make() -> tuple[Any, tuple[int, ...]]:
+        found = find_spec(module)
+        assert found is not None
+        assert found.submodule_search_locations is not None
+        return Path(found.submodule_search_locations[0]) / path, shape
+
+    return Given(package, make, images=True)
+
+
+def _ocr(name: str, shape: tuple[int, ...]) -> Given:
+    return _file("rapidocr-onnxruntime", "rapidocr_onnxruntime", f"models/{name}", shape)
+
+
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
+_CIFAR = _names("""
+    nin_cifar10 resnet20_cifar10 preresnet20_cifar10 resnext29_32x4d_cifar10 seresnet20_cifar10 sepreresnet20_cifar10
+    pyramidnet110_a48_cifar10 densenet40_k12_cifar10 xdensenet40_2_k24_bc_cifar10 wrn20_10_1bit_cifar10 ror3_56_cifar10
+    rir_cifar10 shakeshakeresnet20_2x16d_cifar10 shakedropresnet20_cifar10 resdropresnet20_cifar10 diaresnet20_cifar10
+    diapreresnet20_cifar10 fractalnet_cifar10 msdnet22_cifar10
+""")
+_IMAGENET = _names("""
+    alexnet zfnet vgg11 bn_vgg11b bninception resnet10 resnet18 resnet50b preresnet18 resnext26_32x4d seresnet18
+    sepreresnet18 seresnext50_32x4d senet16 resnestabc14 ibn_resnet50 ibnb_resnet50 airnet50_1x64d_r2 bam_resnet18
+    cbam_resnet18 scnet50 regnetx002 regnety002 diracnet18v2 densenet121 condensenet74_c4_g4 sparsenet121 peleenet wrn50_2
+    drnc26 dpn68 darknet_ref darknet19 channelnet irevnet301 bagnet9 dla34 fishnet99 espnetv2_wd2 dicenet_wd5
+    hrnet_w18_small_v1 vovnet27s selecsls42b hardnet39ds squeezenet_v1_1 squeezeresnet_v1_1 sqnxt23v5_w1 shufflenet_g3_wd4
+    shufflenetv2_wd2 shufflenetv2b_wd2 menet108_8x1_g3 mobilenet_wd4 mobilenetb_wd4 fdmobilenet_wd4 mobilenetv2_wd4
+    mobilenetv2b_wd4 mobilenetv3_small_w7d20 igcv3_wd4 ghostnet mnasnet_small darts proxylessnas_cpu fbnet_cb xception
+    inceptionv3 inceptionv4 inceptionresnetv2 polynet nasnet_4a1056 pnasnet5large spnasnet efficientnet_b0
+    efficientnet_edge_small_b mixnet_s isqrtcovresnet18 resattnet56 sknet50 diaresnet18 diapreresnet18 sharesnet18
+    revnet38 octresnet10_ad2 tresnet_m resneta18
+""")
+_MAPS = _names("""
+    fcn8sd_resnetd50b_voc pspnet_resnetd50b_voc deeplabv3_resnetd50b_voc bisenet_resnet18_celebamaskhq dabnet_cityscapes
+    edanet_cityscapes enet_cityscapes erfnet_cityscapes esnet_cityscapes fastscnn_cityscapes cgnet_cityscapes
+    fpenet_cityscapes lednet_cityscapes linknet_cityscapes segnet_cityscapes sinet_cityscapes unet_cityscapes
+    sqnet_cityscapes ctxnet_cityscapes espcnet_cityscapes simplepose_resnet18_coco simplepose_mobile_mobilenet_w1_coco
+    lwopenpose2d_mobilenet_cmupan_coco centernet_resnet18_coco lffd20x5s320v2_widerface alphapose_fastseresnet101b_coco
+    ibppose_coco
+""")
+
+NETWORKS: dict[str, Given] = {
+    **{name: _cv(name, (1, 3, 32, 32)) for name in _CIFAR},
+    **{name: _cv(name) for name in _IMAGENET},
+    # maps of any size: a quarter of the natural one in each direction
+    **{name: _cv(name, (1, 3, 256, 256)) for name in _MAPS},
+    "ResNet": _hf("ResNet", depths=[2, 2, 2, 2], hidden_sizes=[64, 128, 256, 512], layer_type="basic"),
+    "RegNet": _hf("RegNet", depths=[1, 1, 4, 7], hidden_sizes=[24, 56, 152, 368], groups_width=8),
+    "ConvNext": _hf("ConvNext"),
+    "ConvNextV2": _hf("ConvNextV2", hidden_sizes=[40, 80, 160, 320], depths=[2, 2, 6, 2]),
+    "MobileNetV1": _hf("MobileNetV1"),
+    "MobileNetV2": _hf("MobileNetV2"),
+    "EfficientNet": _hf("EfficientNet", width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280),
+    "Bit": _hf("Bit", depths=[1, 1, 1, 1]),
+    "PoolFormer": _hf("PoolFormer"),
+    "MobileViT": _hf("MobileViT", 256),
+    "Levit": _hf("Levit"),
+    "Segformer": _hf("Segformer"),
+    "FocalNet": _hf("FocalNet"),
+    "PP-OCRv4 detector": _file(
+        "rapidocr-onnxruntime", "rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx", (1, 3, 320, 320)
+    ),
+    "PP-OCRv4 recogniser": _file(
+        "rapidocr-onnxruntime", "rapidocr_onnxruntime", "models/ch_PP-OCRv4_rec_infer.onnx", (1, 3, 48, 320)
+    ),
+    "PP-OCR classifier": _file(
+        "rapidocr-onnxruntime", "rapidocr_onnxruntime", "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)
+    ),
+    "NudeNet YOLOv8n": _file("nudenet", "nudenet", "320n.onnx", (1, 3, 320, 320)),
+}

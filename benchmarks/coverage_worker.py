@@ -1,0 +1,156 @@
+"""One step of one network of coverage.py, in a process of its own; prints one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from benchmarks.coverage_networks import NETWORKS
+
+import lowbit
+from lowbit.errors import LowbitError, UnsupportedOperation
+from lowbit.graph import Graph
+
+_ROWS = 4
+_SECONDS = 2.0
+_CLOSE = 1e-3  # of the largest output
+
+
+def main() -> None:
+    name, step = sys.argv[1:]
+    torch.manual_seed(0)
+    given = NETWORKS[name]
+    model, shape = given.make()
+    samples = _photographs(shape) if given.images else torch.randn(_ROWS, *shape[1:]).numpy()
+    try:
+        found = _STEPS.get(step, _compiled)(model, samples, step)
+    except (LowbitError, RuntimeError, NotImplementedError) as error:
+        found = {"error": str(error).splitlines()[0][:300]}
+        if isinstance(error, UnsupportedOperation) or step == "import":
+            found["missing"] = _missing(str(error))
+    print(json.dumps(found))
+
+
+def _missing(text: str) -> str:
+    """The operation of a refusal: its first words."""
+    return text.split(" in ")[0].splitlines()[0][:60]
+
+
+def _photographs(shape: tuple[int, ...]) -> np.ndarray:
+    """Photographs of LOWBIT_DATA at this size, values 0 .. 1."""
+    from PIL import Image
+
+    from lowbit.zoo.pretrained import data_root
+
+    files = sorted((data_root() / "dev" / "imagenet224").glob("*.jpg"))[:_ROWS]
+    height, width = shape[2:]
+    made = [np.asarray(Image.open(file).convert("RGB").resize((width, height)), np.float32) for file in files]
+    return np.stack([image.transpose(2, 0, 1) / 255 for image in made])
+
+
+def _graph(model: Any, samples: np.ndarray) -> Graph:
+    if isinstance(model, Path):
+        return lowbit.trace(str(model), [(1, *samples.shape[1:])])
+    return lowbit.trace(model, torch.from_numpy(samples[:1]))
+
+
+def _imported(model: Any, samples: np.ndarray, step: str) -> dict[str, Any]:
+    graph = _graph(model, samples)
+    return {"operations": len(graph.nodes)}
+
+
+def _wanted(model: Any, x: np.ndarray) -> list[np.ndarray]:
+    """What the float network gives, by torch or onnxruntime."""
+    if isinstance(model, Path):
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+        return [np.asarray(value) for value in session.run(None, {session.get_inputs()[0].name: x})]
+    with torch.no_grad():
+        return [value.numpy() for value in _tensors(model(torch.from_numpy(x)))]
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if hasattr(value, "values"):
+        value = list(value.values())
+    return [each for part in value if part is not None for each in _tensors(part)] if isinstance(value, (list, tuple)) else []
+
+
+def _compiled(model: Any, samples: np.ndarray, config: str) -> dict[str, Any]:
+    from lowbit.graph.interpreter import interpret
+
+    graph, x = _graph(model, samples), samples[:1]
+    arguments: dict[str, Any] = {} if config == "fp32" else {"calibration": [samples], "method": "nearest"}
+    began = time.monotonic()
+    net = lowbit.compile(graph, config=config, threads=1, progress=False, **arguments)
+    found: dict[str, Any] = {"compile_s": round(time.monotonic() - began, 1)}
+    got = _arrays(net(x))
+    exact = _wanted(model, x)
+    if config == "fp32":
+        off = [float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30)) for a, b in zip(got, exact, strict=True)]
+        found |= {"exact": max(off) <= _CLOSE, "difference": max(off)}
+    else:
+        oracle = interpret(net.graph(), [x])
+        off = [float(np.abs(a.astype(np.float64) - b).max()) for a, b in zip(got, oracle, strict=True)]
+        found |= {"exact": all(map(np.array_equal, got, oracle)), "difference": max(off)}
+        signal = sum(float((b.astype(np.float64) ** 2).sum()) for b in exact)
+        error = sum(float(((a.astype(np.float64) - b) ** 2).sum()) for a, b in zip(got, exact, strict=True))
+        found["snr_db"] = round(10 * float(np.log10(max(signal, 1e-30) / max(error, 1e-30))), 2)
+    found["ms"] = _time(lambda: net(x))
+    return found
+
+
+def _arrays(value: Any) -> list[np.ndarray]:
+    if hasattr(value, "values"):
+        value = list(value.values())
+    return [each for part in value for each in _arrays(part)] if isinstance(value, (list, tuple)) else [np.asarray(value)]
+
+
+def _time(run: Any) -> float:
+    """Median in ms after two runs, of as many as take two seconds, at least five."""
+    run(), run()
+    times: list[float] = []
+    end = time.perf_counter() + _SECONDS
+    while len(times) < 5 or (time.perf_counter() < end and len(times) < 1000):
+        began = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - began)
+    return round(1e3 * float(np.median(times)), 4)
+
+
+def _peers(model: Any, samples: np.ndarray, step: str) -> dict[str, Any]:
+    from lowbit.measure.peers.onnx_models import export_float, quantize_int8
+    from lowbit.measure.peers.table import PeerModels, load_peers
+
+    with TemporaryDirectory() as folder:
+        x = samples[:1]
+        path = model if isinstance(model, Path) else export_float(model, x, Path(folder) / "float32.onnx")
+        if isinstance(model, Path):  # the names of its inputs are its own
+            session = _session(path)
+            return {"fp32": _time(lambda: session.run(None, {session.get_inputs()[0].name: x}))}
+        int8 = quantize_int8(path, [row[None] for row in samples], Path(folder) / "int8.onnx")
+        peers = load_peers(["onnxruntime"], PeerModels(path, int8, [row[None] for row in samples]), 1)
+        return {peer.config.rpartition("/")[2]: _time(lambda peer=peer: peer.run(x)) for peer in peers}
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+_STEPS = {"import": _imported, "peers": _peers}
+
+
+if __name__ == "__main__":
+    main()

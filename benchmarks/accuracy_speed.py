@@ -22,9 +22,11 @@ import numpy as np
 import torch
 
 from lowbit import zoo
-from lowbit.compiler import calibrate, compile, trace
+from lowbit.compiler import compile
 from lowbit.measure.machine import commit, file_name, machine, versions
 from lowbit.quantization import parse_config
+from lowbit.quantizer import calibrate
+from lowbit.tracer import trace
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,12 +12,12 @@ from math import log2
 
 import numpy as np
 
-from lowbit.compiler import trace
 from lowbit.graph import Graph
 from lowbit.graph.ops import LAYERS
 from lowbit.quantization import Calibration
 from lowbit.quantization.observers import Histogram
 from lowbit.quantization.plan import quantized_values
+from lowbit.tracer import trace
 from lowbit.zoo import load_network
 
 __all__ = ["exact_calibration", "exact_graph"]

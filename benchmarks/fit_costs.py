@@ -221,8 +221,9 @@ def network_times(
     network: str, config: str, samples: Sequence[Sample], target: Target, threads: int
 ) -> tuple[dict[str, float], int, int]:
     """(ms of the network's convolutions as chosen by each model among what was measured, layers known, layers)."""
-    from lowbit.compiler import quantized, trace
     from lowbit.quantization import parse_config
+    from lowbit.quantizer import quantized
+    from lowbit.tracer import trace
     from lowbit.tuning.session import collect_problems
     from lowbit.zoo.building import load_network
     from lowbit.zoo.samples import smooth_samples

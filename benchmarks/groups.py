@@ -19,7 +19,6 @@ import numpy as np
 
 from lowbit.bench import CHECKED_INPUTS, BenchPlan, float64_outputs, layer_outputs, oracle_inputs, prepare
 from lowbit.compiler import compile as compile_network
-from lowbit.compiler import trace
 from lowbit.graph import Graph
 from lowbit.measure.latency import measure_latency
 from lowbit.measure.load import Load
@@ -29,6 +28,7 @@ from lowbit.measure.rows import BenchRow, with_speedups
 from lowbit.measure.size import bytes_on_disk
 from lowbit.quantization import parse_config, quantize_graph
 from lowbit.runtime.compiled import Compiled
+from lowbit.tracer import trace
 from lowbit.zoo import load_network
 
 __all__ = ["CONFIGS", "Group", "Prepared", "configs_of", "groups", "measure_group", "runs_within"]

@@ -68,8 +68,8 @@ def measure(name: str, configs: Sequence[str], shapes: Sequence[tuple[int, int]]
     """All points; their runs take turns, so that a busy minute falls on all of them.  Ranges of values are those of
     images of NATURAL_SIZE, one at a time, for all shapes: they do not depend on the shape, and this is fast."""
     from lowbit.bench import BenchPlan, prepare
-    from lowbit.compiler import trace
     from lowbit.measure.latency import measure_latency
+    from lowbit.tracer import trace
     from lowbit.zoo import load_network
     from lowbit.zoo.samples import smooth_samples
 

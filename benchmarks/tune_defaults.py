@@ -17,13 +17,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from lowbit.compiler import quantized, trace
 from lowbit.files import write_whole
 from lowbit.measure.machine import file_name
 from lowbit.quantization import parse_config
+from lowbit.quantizer import quantized
 from lowbit.targets import Target, find_target
 from lowbit.targets.costs import nearest_costs
 from lowbit.targets.host import cpu_model, host_cpu
+from lowbit.tracer import trace
 from lowbit.tuning.database import user_database
 from lowbit.tuning.defaults import FOLDER, read_defaults
 from lowbit.tuning.lookup import best_by_key

@@ -16,8 +16,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lowbit"
 ORDER = (
     "errors", "version", "progress", "files", "numerics", "graph", "data", "frontend", "zoo", "passes", "quantization", "fake",
     "methods", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
-    "reporting", "stage_log", "arguments", "compiler", "dynamo", "simulate", "bench", "bench_emulated", "evaluation", "analysis",
-    "searching", "cli", "__main__",
+    "reporting", "stage_log", "arguments", "tracer", "chosen_config", "quantizer", "compiler", "dynamo", "simulate",
+    "bench", "bench_emulated", "evaluation", "analysis", "searching", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here

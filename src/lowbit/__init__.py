@@ -11,7 +11,7 @@ from lowbit.version import __version__
 
 if TYPE_CHECKING:
     from lowbit.analysis import AnalysisReport, analyze
-    from lowbit.compiler import calibrate, compile, quantize, trace, tune
+    from lowbit.compiler import compile, tune
     from lowbit.data import Dataset
     from lowbit.evaluation import EvaluationReport, evaluate
     from lowbit.fake import FakeQuantized, QuantDescriptor, TensorQuantizer, finetune
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     )
     from lowbit.numerics import QType
     from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig
+    from lowbit.quantizer import calibrate, quantize
     from lowbit.runtime import Compiled, load
     from lowbit.searching import SearchResult, SearchSpace, search
     from lowbit.simulate import fake_quantize
+    from lowbit.tracer import trace
 
 __all__ = [
     "ActivationEqualization",
@@ -80,10 +82,10 @@ __all__ = [
 _HOME = {
     "AnalysisReport": "lowbit.analysis",
     "analyze": "lowbit.analysis",
-    "calibrate": "lowbit.compiler",
+    "calibrate": "lowbit.quantizer",
     "compile": "lowbit.compiler",
-    "quantize": "lowbit.compiler",
-    "trace": "lowbit.compiler",
+    "quantize": "lowbit.quantizer",
+    "trace": "lowbit.tracer",
     "tune": "lowbit.compiler",
     "Dataset": "lowbit.data",
     "EvaluationReport": "lowbit.evaluation",

@@ -117,7 +117,8 @@ class Prepared:
 
 def prepare(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> Prepared:
     """Traces and calibrates the network of ``plan`` on seeded pictures.  Raises ConfigError for one of several inputs."""
-    from lowbit.compiler import calibrate, trace
+    from lowbit.quantizer import calibrate
+    from lowbit.tracer import trace
     from lowbit.zoo import load_network
     from lowbit.zoo.samples import smooth_samples
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import fields
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from lowbit.errors import CalibrationError, ConfigError, warn
+from lowbit.chosen_config import chosen_config
+from lowbit.errors import ConfigError
 from lowbit.graph import Graph
 from lowbit.numerics import QType
-from lowbit.progress import say, stage
+from lowbit.progress import stage
 from lowbit.quantization import LayerPrecision, QuantizationConfig
+from lowbit.quantizer import calibrated, planned, quantized
 from lowbit.stage_log import StageLog
 from lowbit.targets import Target
+from lowbit.tracer import float_graph
 
 if TYPE_CHECKING:
     from lowbit.lowering import Program
@@ -23,212 +25,7 @@ if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
     from lowbit.tuning.session import TuneReport
 
-__all__ = [
-    "build",
-    "calibrate",
-    "chosen_config",
-    "compile",
-    "float_graph",
-    "make_config",
-    "quantize",
-    "quantized",
-    "trace",
-    "tune",
-]
-
-
-def trace(model: Any, example_inputs: Any = None, name: str | None = None, log: StageLog | None = None) -> Graph:
-    """A ``torch.nn.Module`` or an ONNX model as a canonical float graph: batch norms folded, activations and residuals fused;
-    of a network that was quantized elsewhere, the integer graph of its own numbers.
-
-    ``model``, ``example_inputs``: as in :func:`compile`.  Raises UnsupportedOperation (operation, line of the user's model or
-    node of the file, what is supported), NumericsError (NaN or Inf weights), InputError (example inputs that are not float32
-    tensors, a file that is damaged or leaves extents free).
-    """
-    from lowbit.frontend import import_model
-    from lowbit.frontend.importing import has_shapes
-    from lowbit.passes import PASSES
-    from lowbit.quantization import integer_form, is_quantized
-
-    if example_inputs is None and not has_shapes(model):
-        raise ConfigError("example_inputs is needed: a float32 tensor or a tuple of them, with the shapes to compile for")
-    watch = log or StageLog()
-    graph = import_model(model, example_inputs, name)
-    watch("import", graph)
-    for step in PASSES:
-        graph = step(graph)
-        watch(step.__name__, graph)
-    if is_quantized(graph):
-        graph = integer_form(graph)
-        watch("integer_form", graph)
-    return graph
-
-
-def make_config(
-    weights: str | QType | None = None,
-    activations: str | QType | None = None,
-    *,
-    layers: Mapping[str, str | LayerPrecision] | None = None,
-    **options: Any,
-) -> QuantizationConfig | None:
-    """The configuration that ``compile``'s keywords mean; None = float32.
-
-    ``weights`` alone gets activations u8 (i16 for 16-bit weights); ``activations`` alone gets weights i8.
-    ``layers``: pattern -> "i4/u8" (weights/activations) or LayerPrecision.
-    """
-    if layers is not None and not isinstance(layers, Mapping):
-        raise ConfigError(
-            f'layers is {type(layers).__name__}; write a dict of patterns to precisions, such as {{"layer1.*": "i8/u8"}}'
-        )
-    if weights is None and activations is None:
-        if layers or options:
-            given = ", ".join([*options, *(["layers"] if layers else [])])
-            raise ConfigError(f"{given} given without weights or activations: a float network has no quantization options")
-        return None
-    known = [f.name for f in fields(QuantizationConfig) if f.name not in ("weights", "activations", "overrides")]
-    if unknown := [option for option in options if option not in known]:
-        raise ConfigError(f"unknown option {', '.join(unknown)}; the options of a quantization are {', '.join(known)}")
-    w = QType.parse(weights) if weights is not None else QType.parse("i8")
-    a = QType.parse(activations) if activations is not None else QType.parse("i16" if w.bits == 16 else "u8")
-    return QuantizationConfig(w, a, overrides={p: LayerPrecision.parse(value) for p, value in (layers or {}).items()}, **options)
-
-
-def calibrate(
-    model: Any,
-    example_inputs: Any = None,
-    samples: Iterable[Any] | None = None,
-    *,
-    keep: int | None = None,
-    data_free: bool = False,
-    progress: bool | None = None,
-) -> Calibration:
-    """What ``samples`` show of the values of a network, for any number of configurations.
-
-    ``model``, ``example_inputs``: as in :func:`compile`, whose ``calibration`` takes the result; compile the same model or, to
-    trace it once, the same Graph.  ``keep``: how many of the samples' rows are kept for methods that fit them (None: 2,048, of
-    at most 256 MiB).  Samples: as in lowbit.quantization.calibrate, which raises CalibrationError.
-
-    ``data_free``: without samples, from inputs that are made such that the module's batch norms see the mean and variance that
-    they keep (methods/distilled_data.py); better than random inputs, not as good as data.  CalibrationError for a network
-    without batch norms, and for a Graph, in which they are folded already.
-    """
-    if not data_free:
-        return _observe(float_graph(model, example_inputs), samples, None, progress, keep)
-    if samples is not None:
-        raise ConfigError("data_free makes its own inputs: give either samples or data_free=True")
-    from lowbit.frontend import import_model
-    from lowbit.methods.distilled_data import distilled_samples
-
-    imported = model if isinstance(model, Graph) else import_model(model, example_inputs, None)
-    made = distilled_samples(imported, progress=progress)
-    return _observe(float_graph(model, example_inputs), [made], None, progress, keep)
-
-
-def quantize(
-    model: Any,
-    example_inputs: Any = None,
-    *,
-    calibration: Iterable[Any] | Calibration | None = None,
-    weights: str | QType | None = None,
-    activations: str | QType | None = None,
-    config: QuantizationConfig | str | None = None,
-    layers: Mapping[str, str | LayerPrecision] | None = None,
-    method: str | Method | Sequence[str | Method] = "auto",
-    seconds: float | None = None,
-    state: str | os.PathLike[str] | None = None,
-    name: str | None = None,
-    progress: bool | None = None,
-    **options: Any,
-) -> QuantizationPlan:
-    """The numbers of an integer network, to be compiled by ``compile(model, example_inputs, plan=...)``, saved, or looked at.
-
-    ``method``: a name of lowbit.methods.METHODS, a method such as ``lowbit.AdaRound(iterations=5000)``, or a list of these,
-    carried out one after the other.  "auto" tries what may pay in about a minute and keeps what lowers the error on
-    calibration rows that it did not fit; it is rounding to nearest where fewer than 32 rows were kept.  "nearest" rounds to
-    nearest.  ``seconds``: what the methods together may take.  ``state``: folder of unfinished work, default one in the user's
-    cache: an interrupted call is continued by the next one with the same arguments.  The other arguments are those of
-    :func:`compile`.  Raises what compile raises, ConfigError for a float configuration, CalibrationError where a method needs
-    samples and has none.
-    """
-    from lowbit.arguments import name_of
-    from lowbit.measure.precision import check_precision
-
-    chosen = chosen_config(config, weights, activations, layers, options)
-    if chosen is None:
-        raise ConfigError("nothing to quantize: give weights, activations, or a config other than fp32")
-    graph = float_graph(model, example_inputs, name_of(name))
-    seen = _calibrated(graph, chosen, calibration, progress)
-    plan = _planned(graph, chosen, seen, progress, method, seconds, state)
-    check_precision(plan.graph, plan.integer_graph(), seen.samples if calibration is not None else ())
-    return plan
-
-
-def quantized(
-    graph: Graph,
-    config: QuantizationConfig,
-    calibration: Iterable[Any] | Calibration | None = None,
-    progress: bool | None = None,
-    method: str | Method | Sequence[str | Method] = "nearest",
-    seconds: float | None = None,
-) -> Graph:
-    """The integer graph of a float graph; arguments as in :func:`quantize`."""
-    seen = _calibrated(graph, config, calibration, progress)
-    return _planned(graph, config, seen, progress, method, seconds, None).integer_graph()
-
-
-def _calibrated(
-    graph: Graph, config: QuantizationConfig, calibration: Iterable[Any] | Calibration | None, progress: bool | None
-) -> Calibration:
-    """What ``calibration`` shows, or is.
-
-    Without data, a seeded random input is used and a warning says so: enough to compile and time a network, not to judge its
-    accuracy."""
-    from lowbit.quantization import Calibration, random_samples
-
-    if graph.is_integer:
-        raise ConfigError(f"{graph.name} is an integer graph already; its precision was chosen when it was made")
-    if calibration is None:
-        warn("no calibration data: ranges come from a seeded random input, good for timing but not for accuracy")
-        calibration = random_samples(graph, seed=0, count=1)
-    return calibration if isinstance(calibration, Calibration) else _observe(graph, calibration, config, progress)
-
-
-def _planned(
-    graph: Graph,
-    config: QuantizationConfig,
-    calibration: Calibration,
-    progress: bool | None,
-    method: str | Method | Sequence[str | Method],
-    seconds: float | None,
-    state: str | os.PathLike[str] | None,
-) -> QuantizationPlan:
-    """The numbers that ``method`` chooses."""
-    from lowbit.files import as_path, cache_folder
-    from lowbit.methods import QuantizationPlan, begin, method_of
-
-    if seconds is not None and not (type(seconds) in (int, float) and seconds > 0):
-        raise ConfigError(f"seconds is what methods may take, a number above 0, not {seconds!r}")
-    wanted = method_of(method)
-    folder = cache_folder() / "methods" if state is None else as_path(state, "state")
-    task = wanted(begin(graph, calibration, config, seconds=seconds, state=folder, progress=progress))
-    if task.log:
-        say(f"{graph.name}: {task.log[-1]}", progress)
-    return QuantizationPlan.of(graph, task)
-
-
-def _observe(
-    graph: Graph,
-    samples: Iterable[Any] | None,
-    config: QuantizationConfig | None,
-    progress: bool | None,
-    keep: int | None = None,
-) -> Calibration:
-    from lowbit.quantization import calibrate
-
-    if not isinstance(samples, Iterable):
-        raise CalibrationError(f"calibration is {type(samples).__name__}, must be an iterable of samples")
-    with stage("calibrate", len(samples) if isinstance(samples, Sized) else None, progress) as advance:
-        return calibrate(graph, samples, config, lambda *_: advance(), keep)
+__all__ = ["build", "compile", "tune"]
 
 
 def compile(  # the name users expect
@@ -298,8 +95,8 @@ def compile(  # the name users expect
     if plan is not None:
         graph = plan.integer_graph(traced)
     elif chosen is not None:
-        seen = _calibrated(traced, chosen, calibration, progress)
-        made = _planned(traced, chosen, seen, progress, method, seconds, None)
+        seen = calibrated(traced, chosen, calibration, progress)
+        made = planned(traced, chosen, seen, progress, method, seconds, None)
         graph, samples = made.integer_graph(), seen.samples if calibration is not None else ()
     if graph is not traced:
         log("quantize", graph)
@@ -379,33 +176,3 @@ def tune(
     if chosen is not None:
         graph = quantized(graph, chosen, calibration, progress)
     return tune_graph(graph, machine, workers, seconds, LIMIT if trials is None else trials, pattern, progress)
-
-
-def chosen_config(
-    config: QuantizationConfig | str | None,
-    weights: str | QType | None,
-    activations: str | QType | None,
-    layers: Mapping[str, str | LayerPrecision] | None,
-    options: Mapping[str, Any],
-) -> QuantizationConfig | None:
-    """The configuration that these arguments of :func:`compile` mean together."""
-    from lowbit.quantization import parse_config
-
-    if config is not None and (weights is not None or activations is not None or layers or options):
-        raise ConfigError("give either config or weights/activations/layers/options, not both")
-    if isinstance(config, str):
-        return parse_config(config)
-    if config is None:
-        return make_config(weights, activations, layers=layers, **options)
-    if not isinstance(config, QuantizationConfig):
-        raise ConfigError(f'config is text such as "4/int8" or a QuantizationConfig, not {config!r}')
-    return config
-
-
-def float_graph(model: Any, example_inputs: Any = None, name: str | None = None, log: StageLog | None = None) -> Graph:
-    """The graph to compile: ``model`` itself, what it was made into (lowbit.fake), or its trace."""
-    if isinstance(model, Graph):
-        return model
-    if callable(made := getattr(model, "integer_graph", None)):
-        return cast("Graph", made())
-    return trace(model, example_inputs, name, log)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lowbit.compiler import calibrate, chosen_config, float_graph, quantize
+from lowbit.chosen_config import chosen_config
 from lowbit.errors import ConfigError, warn
 from lowbit.numerics import QType
 from lowbit.quantization import LayerPrecision, QuantizationConfig
+from lowbit.quantizer import calibrate, quantize
+from lowbit.tracer import float_graph
 
 if TYPE_CHECKING:
     from torch import nn

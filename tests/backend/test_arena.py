@@ -70,8 +70,10 @@ def networks() -> dict[str, tuple[object, tuple[int, ...]]]:
 def test_generated_kernels_stay_inside(name: str, config: dict[str, str]) -> None:
     """Canaries: small positive floats, and NaN in every type wider than a byte."""
     torch = pytest.importorskip("torch")
-    from lowbit.compiler import make_config, quantized, trace
+    from lowbit.chosen_config import make_config
     from lowbit.lowering import lower
+    from lowbit.quantizer import quantized
+    from lowbit.tracer import trace
 
     torch.manual_seed(0)
     model, shape = networks()[name]

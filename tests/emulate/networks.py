@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lowbit import zoo
+from lowbit.chosen_config import make_config
 from lowbit.compiler import compile as compile_network
-from lowbit.compiler import make_config, quantized, trace
 from lowbit.graph import Graph
 from lowbit.quantization import parse_config
+from lowbit.quantizer import quantized
 from lowbit.runtime.compiled import Compiled
+from lowbit.tracer import trace
 from lowbit.zoo.samples import smooth_samples
 from tests.end_to_end.test_extreme_inputs import SHAPE, Mixed
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import lowbit
-from lowbit.compiler import quantized, trace
 from lowbit.errors import ConfigError
 from lowbit.lowering import print_program
 from lowbit.quantization import parse_config
+from lowbit.quantizer import quantized
 from lowbit.targets import costs, find_target
+from lowbit.tracer import trace
 from tests import tiny
 
 

@@ -19,10 +19,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowbit.compiler import trace
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph, Node
 from lowbit.graph.ops import PASS_THROUGH
+from lowbit.tracer import trace
 from tests.end_to_end.check import as_tuple, build
 from tests.frontend.cases import CASES, case
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from lowbit import zoo
-from lowbit.compiler import trace
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph
+from lowbit.tracer import trace
 from lowbit.zoo.samples import smooth_samples
 from tests.end_to_end.check import agrees, build
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import lowbit
-from lowbit.compiler import trace
 from lowbit.graph import interpret
+from lowbit.tracer import trace
 from lowbit.zoo import build
 from lowbit.zoo.samples import smooth_samples
 from tests import tiny

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import lowbit
-from lowbit.compiler import trace
 from lowbit.runtime.compiled import Compiled
 from lowbit.targets import TARGETS
 from lowbit.targets.host import host_features
+from lowbit.tracer import trace
 from tests import tiny
 from tests.end_to_end.check import agrees, build
 from tests.end_to_end.test_extreme_inputs import SHAPE, Mixed

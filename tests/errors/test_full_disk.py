@@ -62,10 +62,10 @@ def test_the_temporary_folder_is_full(full: Path, tmp_path: Path) -> None:
 def test_kernels_without_memory_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where the system has none, room is checked before LLVM writes; the bytes are the same."""
     from lowbit.backend.codegen import generate
-    from lowbit.compiler import trace
     from lowbit.errors import LowbitError
     from lowbit.lowering import lower
     from lowbit.targets import find_target
+    from lowbit.tracer import trace
 
     target = find_target("x86-64")
     spec = lower(trace(*tiny.network()), target).specs[1]

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 import lowbit
-from lowbit.compiler import trace
 from lowbit.errors import UnsupportedOperation
 from lowbit.export.onnx.pools import regular
 from lowbit.export.onnx.types import element_type, limits
@@ -23,6 +22,7 @@ from lowbit.frontend import evaluate, import_model
 from lowbit.graph import Graph, interpret
 from lowbit.numerics import QType
 from lowbit.quantization import calibrate, parse_config, quantize_graph
+from lowbit.tracer import trace
 from lowbit.zoo import build
 from lowbit.zoo.samples import smooth_samples
 from tests import tiny

@@ -12,7 +12,6 @@ import pytest
 import lowbit
 from lowbit.backend.build import weights_file
 from lowbit.backend.cpu import CPU
-from lowbit.compiler import quantized, trace
 from lowbit.errors import ToolMissing
 from lowbit.export.library import export_executable
 from lowbit.export.parts import parts_of
@@ -22,9 +21,11 @@ from lowbit.kernels.conv2d.selection.decide import Request
 from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.lowering import lower
 from lowbit.quantization import parse_config
+from lowbit.quantizer import quantized
 from lowbit.runtime.assemble import assemble
 from lowbit.runtime.compiled import Compiled
 from lowbit.targets import TARGETS, find_target
+from lowbit.tracer import trace
 from tests import tiny
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from lowbit.compiler import trace
 from lowbit.errors import GraphError, InputError
 from lowbit.fake import execute
 from lowbit.fake.straight_through import round_, round_within
@@ -14,6 +13,7 @@ from lowbit.frontend.evaluation import compute
 from lowbit.graph import Graph, Node, interpret
 from lowbit.graph.rebatch import rebatch
 from lowbit.quantization import calibrate, parse_config, quantize_graph, random_samples
+from lowbit.tracer import trace
 from lowbit.zoo import load_network
 
 SMALL = ("cifar_resnet8", "cifar_resnet20", "densenet_block", "lenet5", "mlp_jsc", "mlp_jsc_bn")

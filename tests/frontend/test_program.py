@@ -11,10 +11,10 @@ import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_dec
 from torch import Tensor, nn
 
 import lowbit
-from lowbit.compiler import trace
 from lowbit.errors import ConfigError, InputError, UnsupportedOperation
 from lowbit.frontend import evaluate, import_model
 from lowbit.graph import interpret
+from lowbit.tracer import trace
 from tests import tiny
 
 OPS = torch.ops.quantized_decomposed

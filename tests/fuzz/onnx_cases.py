@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowbit.compiler import trace
 from lowbit.errors import LowbitError
 from lowbit.export.onnx.writer import to_onnx
 from lowbit.frontend import evaluate, import_model
@@ -19,6 +18,7 @@ from lowbit.graph import Graph, interpret
 from lowbit.graph.ops import LAYERS, PASS_THROUGH
 from lowbit.graph.verify import verify
 from lowbit.passes import canonicalize
+from lowbit.tracer import trace
 from tests.frontend.onnx.exported import exported
 from tests.frontend.onnx.models import runtime
 from tests.fuzz.checks import Checked, Refused, allowances, close, observed, quantized

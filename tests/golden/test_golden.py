@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from lowbit.compiler import make_config, quantized, trace
+from lowbit.chosen_config import make_config
 from lowbit.graph import Graph
 from lowbit.graph.printer import print_graph
 from lowbit.lowering import Program, lower, print_program
+from lowbit.quantizer import quantized
 from lowbit.reporting.kernel_texts import kernel_text
 from lowbit.targets import TARGETS
+from lowbit.tracer import trace
 from tests import tiny
 from tests.golden.texts import FOLDER, compare, of_this_tvm
 

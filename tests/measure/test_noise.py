@@ -14,12 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lowbit import zoo
-from lowbit.compiler import calibrate, make_config, trace
+from lowbit.chosen_config import make_config
 from lowbit.graph import Graph, interpret
 from lowbit.measure.noise import CEILING, Noise, measure_noise, sqnr_db
 from lowbit.measure.noise_notes import noise_notes, padding_notes, sample_notes
 from lowbit.numerics import dequantize
 from lowbit.quantization import QuantizationConfig, parse_config, quantize_graph
+from lowbit.quantizer import calibrate
+from lowbit.tracer import trace
 
 X = torch.randn(4, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 

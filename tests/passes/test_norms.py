@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lowbit.compiler import trace
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph
+from lowbit.tracer import trace
 from tests.frontend.cases import Lambda
 
 X = torch.randn((2, 6, 5, 7), generator=torch.Generator().manual_seed(3))

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import lowbit
-from lowbit.compiler import quantized
 from lowbit.errors import CalibrationError, CalibrationWarning, ConfigError
 from lowbit.graph import interpret
 from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig, calibrate, parse_config, random_samples
+from lowbit.quantizer import quantized
 from tests import tiny
 from tests.graph.build import Build, residual_network
 

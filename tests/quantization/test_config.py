@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from lowbit.compiler import make_config
+from lowbit.chosen_config import make_config
 from lowbit.errors import ConfigError, UnsupportedPrecision
 from lowbit.numerics import QType
 from lowbit.quantization import (

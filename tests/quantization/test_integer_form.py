@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import lowbit
-from lowbit.compiler import trace
 from lowbit.errors import ConfigError, UnsupportedOperation, UnsupportedPrecision
 from lowbit.frontend import evaluate, import_model
 from lowbit.graph import Graph, interpret
+from lowbit.tracer import trace
 from tests.frontend.onnx.models import model, runtime
 
 RNG = np.random.default_rng(3)

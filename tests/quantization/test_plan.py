@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from lowbit.compiler import trace
 from lowbit.errors import ConfigError
 from lowbit.numerics import QType
 from lowbit.quantization import LayerPrecision, QuantizationConfig, layer_precisions, make_plan, parse_config
 from lowbit.quantization.plan import quantized_values, value_grids
+from lowbit.tracer import trace
 from tests.graph.build import Build, everything, residual_network
 
 

@@ -11,12 +11,14 @@ import pytest
 
 import lowbit
 from lowbit import progress
-from lowbit.compiler import make_config, quantized, trace
+from lowbit.chosen_config import make_config
 from lowbit.errors import ConfigError
 from lowbit.graph import Graph
 from lowbit.kernels.conv2d.selection.decide import Request
 from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
+from lowbit.quantizer import quantized
 from lowbit.targets import find_target
+from lowbit.tracer import trace
 from lowbit.tuning.database import user_database
 from lowbit.tuning.measure import Measured
 from lowbit.tuning.session import collect_problems, tune_graph

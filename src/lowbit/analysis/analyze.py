@@ -18,7 +18,7 @@ from lowbit.analysis.report import AnalysisReport, Change, LayerAnalysis
 from lowbit.analysis.sensitivity import Probe, change, networks, probes, sensitivities
 from lowbit.analysis.spreads import activation_spread, weight_spread
 from lowbit.analysis.tensors import Compared, compare_tensors
-from lowbit.compiler import calibrate, chosen_config, float_graph
+from lowbit.chosen_config import chosen_config
 from lowbit.compiler import compile as compile_network
 from lowbit.data import as_dataset
 from lowbit.errors import ConfigError
@@ -32,6 +32,8 @@ from lowbit.numerics import QType
 from lowbit.progress import stage
 from lowbit.quantization import Calibration, QuantizationConfig, quantize_graph
 from lowbit.quantization.statistics import layer_statistics
+from lowbit.quantizer import calibrate
+from lowbit.tracer import float_graph
 
 __all__ = ["analyze"]
 

@@ -80,7 +80,7 @@ def choose_config(
 
     ``config`` is a form of parse_config and excludes ``weights`` and ``activations``.
     """
-    from lowbit.compiler import make_config
+    from lowbit.chosen_config import make_config
 
     if config is None:
         return make_config(weights, activations, layers=layers, **options)

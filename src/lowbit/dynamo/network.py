@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from lowbit.compiler import calibrate, compile, trace
+from lowbit.compiler import compile
 from lowbit.dynamo.options import Options
 from lowbit.dynamo.segments import Segment, alone, cut, module_of, recorded, with_numbers
 from lowbit.errors import LowbitError
@@ -18,6 +18,8 @@ from lowbit.graph import Graph, TensorType
 from lowbit.graph.ops import LAYERS
 from lowbit.progress import say
 from lowbit.quantization.samples import batches
+from lowbit.quantizer import calibrate
+from lowbit.tracer import trace
 
 __all__ = ["Network", "Rows", "build_network", "regrouped"]
 

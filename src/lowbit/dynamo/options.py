@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lowbit.compiler import chosen_config
+from lowbit.chosen_config import chosen_config
 from lowbit.errors import ConfigError
 from lowbit.quantization import Calibration, QuantizationConfig
 

@@ -29,8 +29,9 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None, progre
     The reference is the PyTorch module itself, batch by batch on the very arrays the compiled networks get.  ``say`` hears one
     line about each step.  Interrupted while running, the reports are of what was seen (``complete`` is False).
     """
-    from lowbit.compiler import calibrate, trace
     from lowbit.compiler import compile as compile_network
+    from lowbit.quantizer import calibrate
+    from lowbit.tracer import trace
     from lowbit.zoo import load_preprocessing
 
     model, example = open_network(plan)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.compiler import calibrate, float_graph
 from lowbit.data import Dataset, as_dataset
 from lowbit.files import cache_folder
 from lowbit.graph import Graph
 from lowbit.graph.rebatch import mixes_rows, rebatch
 from lowbit.methods import Method
 from lowbit.quantization import Calibration
+from lowbit.quantizer import calibrate
 from lowbit.searching.clock import clock_for
 from lowbit.searching.evaluator import Evaluator
 from lowbit.searching.found import SearchResult
@@ -24,6 +24,7 @@ from lowbit.searching.opening import Opened, open_search
 from lowbit.searching.space import SearchSpace
 from lowbit.searching.strategies import find_strategy
 from lowbit.searching.study import quiet_optuna
+from lowbit.tracer import float_graph
 
 __all__ = ["finish", "make_evaluator", "search"]
 

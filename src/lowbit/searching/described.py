@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lowbit.compiler import calibrate
 from lowbit.errors import ConfigError
 from lowbit.progress import say
+from lowbit.quantizer import calibrate
 from lowbit.searching.api import finish, make_evaluator
 from lowbit.searching.evaluator import Evaluator
 from lowbit.searching.found import SearchResult
@@ -26,8 +26,8 @@ __all__ = ["evaluator_of", "join", "opened_of", "run_search", "settings_of"]
 
 def evaluator_of(settings: SearchSettings, progress: bool | None, note: Callable[[str], None] | None = None) -> Evaluator:
     """What settings describe, opened: network, data, calibration."""
-    from lowbit.compiler import trace
     from lowbit.evaluation.run import open_network, open_split
+    from lowbit.tracer import trace
     from lowbit.zoo import load_preprocessing, short_name
 
     told = note or (lambda text: say(text, progress))

@@ -111,8 +111,9 @@ def test_kernels_are_cached_once_whatever_is_off() -> None:
 @pytest.mark.parametrize("config", ["8/int8", "2/int2", "1/int1"])
 def test_a_network_computes_the_same_without_any(config: str) -> None:
     import lowbit
-    from lowbit.compiler import quantized, trace
     from lowbit.quantization import parse_config
+    from lowbit.quantizer import quantized
+    from lowbit.tracer import trace
 
     model, example = tiny.network()
     chosen_config = parse_config(config)

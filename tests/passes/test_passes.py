@@ -332,3 +332,13 @@ def test_what_follows_a_transposed_convolution_moves_into_its_phases(layer: nn.M
 def test_a_batch_norm_behind_a_convolution_of_one_axis_is_folded() -> None:
     model = nn.Sequential(nn.Conv1d(6, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 3, 1))
     assert _ops(model, (2, 6, 9)) == ["reshape", "conv2d", "conv2d", "reshape"]
+
+
+def test_a_pool_between_two_negations_takes_the_smallest() -> None:
+    graph = _canonical(lambda self, x: -F.max_pool2d(-x, 3, 2, 1))
+    assert [node.op for node in graph.nodes] == ["min_pool2d"]
+    x = torch.randn(X, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(evaluate(graph, [x])[0], -F.max_pool2d(-x, 3, 2, 1))
+    assert "max_pool2d" in _ops(lambda self, x: -F.max_pool2d(-2 * x, 3))
+    assert "max_pool2d" in _ops(lambda self, x: (y := F.max_pool2d(-x, 3), -y))
+    assert "max_pool2d" in _ops(lambda self, x: F.max_pool2d(-x, 3) * torch.linspace(-1, 0, 6).reshape(6, 1, 1))

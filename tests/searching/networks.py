@@ -61,6 +61,9 @@ class Additive:
         self.calls.append(dict(plan))
         return plan
 
+    def apart(self, plan: Plan) -> Plan:
+        return self.candidate(plan)
+
     def value(self, name: str, plan: Plan) -> float:
         return sum(self.tables[name][d.name][d.texts.index(plan[d.name])] for d in self.dimensions)
 

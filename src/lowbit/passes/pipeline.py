@@ -9,6 +9,7 @@ from lowbit.passes.batch_norm_to_affine import batch_norm_to_affine
 from lowbit.passes.canonical_form import canonical_form
 from lowbit.passes.constants_to_affine import constants_to_affine
 from lowbit.passes.drop_expand import drop_expand
+from lowbit.passes.find_min_pools import find_min_pools
 from lowbit.passes.find_norms import find_norms
 from lowbit.passes.find_response_norms import find_response_norms
 from lowbit.passes.fold_into_next import fold_into_next
@@ -30,6 +31,7 @@ Pass = Callable[[Graph], Graph]
 
 PASSES: tuple[Pass, ...] = (
     remove_dead,
+    find_min_pools,
     find_norms,
     find_response_norms,
     canonical_form,

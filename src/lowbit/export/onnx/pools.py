@@ -63,8 +63,12 @@ def largest(w: Writer, node: Node, x: str) -> str:
 
 
 def smallest(w: Writer, node: Node) -> str:
-    """-max(-x)."""
-    return w.emit(node, "Neg", [largest(w, node, w.emit(node, "Neg", [w.real(node.inputs[0])]))])
+    """ReduceMin, or of regular windows -max(-x)."""
+    x = w.real(node.inputs[0])
+    attributes = _attributes(node, w.graph.types[node.inputs[0]].shape)
+    if attributes is None:
+        return _pieces(w, node, x, "ReduceMin")
+    return w.emit(node, "Neg", [w.emit(node, "MaxPool", [w.emit(node, "Neg", [x])], **attributes)])
 
 
 def average(w: Writer, node: Node) -> str:

@@ -85,7 +85,7 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
         "output): " + "; ".join(f"{config} {_count(rows, config)}" for config in configs) + ".",
         "",
     ]
-    missing = Counter(str(row["import"]["missing"]) for row in rows.values() if "error" in row["import"])
+    missing = Counter(_first_missing(row["import"]) for row in rows.values() if "error" in row["import"])
     if missing:
         lines += ["Missing first: " + ", ".join(f"{what} ({count})" for what, count in missing.most_common()) + ".", ""]
     heads = ["network", "package", "operations", *configs, "SNR at 8 bits", "ms: fp32, 8/int8, 4/int4", "onnxruntime fp32, int8"]
@@ -95,7 +95,7 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
         operations = str(first.get("operations", "-"))
         cells = [_cell(row.get(config)) if "error" not in first else "" for config in configs]
         if "error" in first:
-            cells[0] = str(first["missing"]).replace("|", "/")
+            cells[0] = _first_missing(first).replace("|", "/")
         snr = row.get("8/int8", {}).get("snr_db")
         times = [_ms(row.get(config, {}).get("ms")) for config in configs]
         peers = row.get("peers", {})
@@ -105,6 +105,10 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
             f"{'' if snr is None else f'{snr:.1f} dB'} | {', '.join(times) if any(times) else ''} | {beside} |"
         )
     return "\n".join(lines)
+
+
+def _first_missing(part: Mapping[str, Any]) -> str:
+    return str(part.get("missing", part["error"]))[:60]
 
 
 def _count(rows: Mapping[str, Mapping[str, Any]], config: str) -> str:

@@ -22,15 +22,19 @@ class Given:
 
     package: str
     make: Callable[[], tuple[Any, tuple[int, ...]]]
-    images: bool = False  # trained on photographs: calibrated and judged on some
+    images: bool = False  # trained: calibrated and judged on photographs
+    text: bool = False  # with lines of text on them
+    mean: float = 0.0
+    std: float = 1.0  # (pixel / 255 - mean) / std
 
 
-def _cv(name: str, shape: tuple[int, ...] | None = None) -> Given:
+def _cv(name: str, shape: tuple[int, ...] | None = None, **options: Any) -> Given:
     def make() -> tuple[Any, tuple[int, ...]]:
         _stand_in_for_torchvision()
         from pytorchcv import model_provider
 
-        network = model_provider.get_model(name, pretrained=False)
+        sized = {} if shape is None or shape[2:] == (32, 32) else {"in_size": shape[2:]}  # CIFAR's are that size by themselves
+        network = model_provider.get_model(name, pretrained=False, **sized, **options)
         side = getattr(network, "in_size", (224, 224))
         return network.eval(), shape or (1, 3, *side)
 
@@ -48,7 +52,6 @@ def _stand_in_for_torchvision() -> None:
 
 def _hf(kind: str, side: int = 224, **config: Any) -> Given:
     def make() -> tuple[Any, tuple[int, ...]]:
-        _stand_in_for_torchvision()
         import transformers
 
         model = getattr(transformers, f"{kind}ForImageClassification", None) or getattr(transformers, f"{kind}Model")
@@ -57,18 +60,19 @@ def _hf(kind: str, side: int = 224, **config: Any) -> Given:
     return Given("transformers", make)
 
 
-def _file(package: str, module: str, path: str, shape: tuple[int, ...]) -> Given:
+def _file(package: str, module: str, path: str, shape: tuple[int, ...], **images: Any) -> Given:
     def make() -> tuple[Any, tuple[int, ...]]:
         found = find_spec(module)
         assert found is not None
         assert found.submodule_search_locations is not None
         return Path(found.submodule_search_locations[0]) / path, shape
 
-    return Given(package, make, images=True)
+    return Given(package, make, images=True, **images)
 
 
 def _ocr(name: str, shape: tuple[int, ...]) -> Given:
-    return _file("rapidocr-onnxruntime", "rapidocr_onnxruntime", f"models/{name}", shape)
+    path = f"models/{name}"
+    return _file("rapidocr-onnxruntime", "rapidocr_onnxruntime", path, shape, text=True, mean=0.5, std=0.5)
 
 
 def _names(text: str) -> list[str]:
@@ -97,9 +101,13 @@ _MAPS = _names("""
     fcn8sd_resnetd50b_voc pspnet_resnetd50b_voc deeplabv3_resnetd50b_voc bisenet_resnet18_celebamaskhq dabnet_cityscapes
     edanet_cityscapes enet_cityscapes erfnet_cityscapes esnet_cityscapes fastscnn_cityscapes cgnet_cityscapes
     fpenet_cityscapes lednet_cityscapes linknet_cityscapes segnet_cityscapes sinet_cityscapes unet_cityscapes
-    sqnet_cityscapes ctxnet_cityscapes espcnet_cityscapes simplepose_resnet18_coco simplepose_mobile_mobilenet_w1_coco
-    lwopenpose2d_mobilenet_cmupan_coco centernet_resnet18_coco lffd20x5s320v2_widerface alphapose_fastseresnet101b_coco
+    sqnet_cityscapes ctxnet_cityscapes espcnet_cityscapes
+    lwopenpose2d_mobilenet_cmupan_coco lffd20x5s320v2_widerface
     ibppose_coco
+""")
+
+_HEATMAPS = _names("""
+    simplepose_resnet18_coco simplepose_mobile_mobilenet_w1_coco centernet_resnet18_coco alphapose_fastseresnet101b_coco
 """)
 
 NETWORKS: dict[str, Given] = {
@@ -107,6 +115,8 @@ NETWORKS: dict[str, Given] = {
     **{name: _cv(name) for name in _IMAGENET},
     # maps of any size: a quarter of the natural one in each direction
     **{name: _cv(name, (1, 3, 256, 256)) for name in _MAPS},
+    # the maps themselves, without the search for their peaks
+    **{name: _cv(name, (1, 3, 256, 256), return_heatmap=True) for name in _HEATMAPS},
     "ResNet": _hf("ResNet", depths=[2, 2, 2, 2], hidden_sizes=[64, 128, 256, 512], layer_type="basic"),
     "RegNet": _hf("RegNet", depths=[1, 1, 4, 7], hidden_sizes=[24, 56, 152, 368], groups_width=8),
     "ConvNext": _hf("ConvNext"),
@@ -120,14 +130,8 @@ NETWORKS: dict[str, Given] = {
     "Levit": _hf("Levit"),
     "Segformer": _hf("Segformer"),
     "FocalNet": _hf("FocalNet"),
-    "PP-OCRv4 detector": _file(
-        "rapidocr-onnxruntime", "rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx", (1, 3, 320, 320)
-    ),
-    "PP-OCRv4 recogniser": _file(
-        "rapidocr-onnxruntime", "rapidocr_onnxruntime", "models/ch_PP-OCRv4_rec_infer.onnx", (1, 3, 48, 320)
-    ),
-    "PP-OCR classifier": _file(
-        "rapidocr-onnxruntime", "rapidocr_onnxruntime", "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)
-    ),
+    "PP-OCRv4 detector": _ocr("ch_PP-OCRv4_det_infer.onnx", (1, 3, 320, 320)),
+    "PP-OCRv4 recogniser": _ocr("ch_PP-OCRv4_rec_infer.onnx", (1, 3, 48, 320)),
+    "PP-OCR classifier": _ocr("ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)),
     "NudeNet YOLOv8n": _file("nudenet", "nudenet", "320n.onnx", (1, 3, 320, 320)),
 }

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.coverage_networks import NETWORKS
+from benchmarks.coverage_networks import NETWORKS, Given
 
 import lowbit
-from lowbit.errors import LowbitError, UnsupportedOperation
+from lowbit.errors import LowbitError, ToolMissing, UnsupportedOperation
 from lowbit.graph import Graph
 
 _ROWS = 4
@@ -27,8 +27,8 @@ def main() -> None:
     torch.manual_seed(0)
     given = NETWORKS[name]
     model, shape = given.make()
-    samples = _photographs(shape) if given.images else torch.randn(_ROWS, *shape[1:]).numpy()
     try:
+        samples = _photographs(given, shape) if given.images else torch.randn(_ROWS, *shape[1:]).numpy()
         found = _STEPS.get(step, _compiled)(model, samples, step)
     except (LowbitError, RuntimeError, NotImplementedError) as error:
         found = {"error": str(error).splitlines()[0][:300]}
@@ -42,16 +42,27 @@ def _missing(text: str) -> str:
     return text.split(" in ")[0].splitlines()[0][:60]
 
 
-def _photographs(shape: tuple[int, ...]) -> np.ndarray:
-    """Photographs of LOWBIT_DATA at this size, values 0 .. 1."""
-    from PIL import Image
+def _photographs(given: Given, shape: tuple[int, ...]) -> np.ndarray:
+    """Photographs of LOWBIT_DATA at this size, with lines of text where the network reads some."""
+    from PIL import Image, ImageDraw, ImageFont
 
     from lowbit.zoo.pretrained import data_root
 
-    files = sorted((data_root() / "dev" / "imagenet224").glob("*.jpg"))[:_ROWS]
+    root = data_root()
+    if root is None:
+        raise ToolMissing("trained networks are judged on photographs: set LOWBIT_DATA")
+    files = sorted((root / "dev" / "imagenet224").glob("*.jpg"))[:_ROWS]
     height, width = shape[2:]
-    made = [np.asarray(Image.open(file).convert("RGB").resize((width, height)), np.float32) for file in files]
-    return np.stack([image.transpose(2, 0, 1) / 255 for image in made])
+    made = []
+    for number, file in enumerate(files):
+        image = Image.open(file).convert("RGB").resize((width, height))
+        font, pen = ImageFont.load_default(min(32, height - 12)), ImageDraw.Draw(image)
+        for line in range(height // 48 if given.text else 0):
+            at = (8, 48 * line + 2)
+            pen.rectangle((0, 48 * line, width, 48 * line + 44), fill=(245, 240, 230))
+            pen.text(at, f"line {line} of page {number + 1}", fill=(20, 30, 40), font=font)
+        made.append((np.asarray(image, np.float32).transpose(2, 0, 1) / 255 - given.mean) / given.std)
+    return np.stack(made).astype(np.float32)
 
 
 def _graph(model: Any, samples: np.ndarray) -> Graph:

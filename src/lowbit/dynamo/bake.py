@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from torch import Tensor, fx, nn
 
-__all__ = ["bake", "is_activation", "paths_of", "state_of"]
+__all__ = ["bake", "is_activation", "paths_of", "put", "state_of"]
 
 _PART = re.compile(r"\['([^']*)'\]|\.([A-Za-z_]\w*)|\[(\d+)\]")
 _HOLDERS = frozenset({"_modules", "_parameters", "_buffers"})
@@ -81,13 +82,17 @@ def bake(graph: fx.GraphModule, values: Sequence[Any], paths: Sequence[list[str]
                 user.replace_input_with(node, read)
                 owners[read] = name.rpartition(".")[0]
         else:
-            for user in list(node.users):
-                user.args = fx.map_arg(user.args, lambda each, node=node, value=value: value if each is node else each)
-                user.kwargs = fx.map_arg(user.kwargs, lambda each, node=node, value=value: value if each is node else each)
+            put(node, value)
         made.graph.erase_node(node)
     _name_layers(made, owners)
     made.recompile()
     return made
+
+
+def put(node: fx.Node, value: Any) -> None:
+    """``value`` in the place of ``node`` wherever that is read."""
+    for user in list(node.users):
+        user.args, user.kwargs = fx.map_arg((user.args, user.kwargs), lambda each: value if each is node else each)
 
 
 def _copy(module: fx.GraphModule) -> fx.Graph:
@@ -95,7 +100,7 @@ def _copy(module: fx.GraphModule) -> fx.Graph:
     known: dict[fx.Node, fx.Node] = {}
     graph.output(graph.graph_copy(module.graph, known))
     for old, new in known.items():
-        new.meta = {name: old.meta[name] for name in ("stack_trace",) if name in old.meta}
+        new.meta = {"stack_trace": old.meta.get("stack_trace")}
     return graph
 
 
@@ -104,10 +109,7 @@ def _attributes(module: fx.GraphModule) -> dict[str, Tensor]:
     held = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers(remove_duplicate=False))}
     for node in module.graph.nodes:
         if node.op == "get_attr" and node.target not in held:
-            value: Any = module
-            for part in node.target.split("."):
-                value = getattr(value, part)
-            held[node.target] = value
+            held[node.target] = attrgetter(node.target)(module)
     return held
 
 

@@ -85,8 +85,8 @@ def build_network(
 
     ``module``: of :func:`lowbit.dynamo.bake.bake`; ``inputs``: as it is called; ``samples``: inputs of the same shapes that
     calibrate it."""
-    with_numbers(module, recorded(module, inputs)[0])
     values, writes = recorded(module, inputs)
+    with_numbers(module, values)
     stays = _staying(module, values)
     segments = cut(module, stays, values)
     if any(node in writes for segment in segments if not segment.taken for node in segment.nodes):

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from lowbit.dynamo.bake import put
+
 __all__ = ["Segment", "alone", "cut", "module_of", "recorded", "with_numbers"]
 
 _WORK = ("call_function", "call_method", "call_module")
@@ -49,9 +51,7 @@ def with_numbers(module: fx.GraphModule, values: Mapping[fx.Node, Any]) -> None:
         of_values = node.target == "item" and any(each.op != "get_attr" for each in node.all_input_nodes)
         if node.op not in _WORK or node.op == "call_module" or of_values or not _plain(values.get(node)):
             continue
-        for user in list(node.users):
-            user.args = fx.map_arg(user.args, lambda each, node=node: values[node] if each is node else each)
-            user.kwargs = fx.map_arg(user.kwargs, lambda each, node=node: values[node] if each is node else each)
+        put(node, values[node])
         if not node.users and node.target is not torch._assert:
             module.graph.erase_node(node)
     module.recompile()
@@ -85,8 +85,7 @@ def cut(module: fx.GraphModule, torchs: Mapping[fx.Node, str], values: Mapping[f
 
 def alone(node: fx.Node) -> Segment:
     """One operation."""
-    reads = dict.fromkeys(each for each in node.all_input_nodes if each.op != "get_attr")
-    return Segment((node,), tuple(reads), (node,) if node.users else (), True)
+    return _segment([node], True)
 
 
 def _crosses(value: Any) -> bool:

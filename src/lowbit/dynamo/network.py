@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -87,12 +87,12 @@ def build_network(
     calibrate it."""
     values, writes = recorded(module, inputs)
     with_numbers(module, values)
-    stays = _staying(module, values)
+    stays, graphs = _staying(module, values)
     segments = cut(module, stays, values)
     if any(node in writes for segment in segments if not segment.taken for node in segment.nodes):
         stays = {n: "an operation that stays in torch writes to its operand" for s in segments for n in s.nodes} | stays
         segments = cut(module, stays, values)
-    steps = _compiled(module, segments, values, samples, options, name)
+    steps = _compiled(module, segments, graphs, samples, options, name)
     words = _words(module, steps, stays)
     if words:
         listed = "; ".join(f"{operation}: {why}" for operation, why in list(words.items())[:_NAMED])
@@ -110,23 +110,22 @@ def _placeholders(module: fx.GraphModule) -> tuple[fx.Node, ...]:
     return tuple(node for node in module.graph.nodes if node.op == "placeholder")
 
 
-def _staying(module: fx.GraphModule, values: dict[fx.Node, Any]) -> dict[fx.Node, str]:
-    """Operations that lowbit does not take, and why.  First all are tried together, then what fails is tried one by one, and
-    what then still fails is left out as a whole."""
+def _staying(module: fx.GraphModule, values: dict[fx.Node, Any]) -> tuple[dict[fx.Node, str], dict[Segment, Graph]]:
+    """(operations that lowbit does not take, and why; the graphs of the segments that it takes).  First all are tried together,
+    then what fails is tried one by one, and what then still fails is left out as a whole."""
     stays: dict[fx.Node, str] = {}
+    graphs: dict[Segment, Graph] = {}
     for one_by_one in (True, False, False):
-        failed = [
-            (segment, why)
-            for segment in cut(module, stays, values)
-            if segment.taken and (why := _obstacle(module, segment, values))
-        ]
-        for segment, why in failed:
-            stays |= (one_by_one and _alone(module, segment, values)) or dict.fromkeys(segment.nodes, why)
-    return stays
+        tried = {s: _tried(module, s, values) for s in cut(module, stays, values) if s.taken and s not in graphs}
+        graphs |= {segment: found for segment, found in tried.items() if isinstance(found, Graph)}
+        for segment, why in tried.items():
+            if isinstance(why, str):
+                stays |= (one_by_one and _alone(module, segment, values)) or dict.fromkeys(segment.nodes, why)
+    return stays, graphs
 
 
-def _obstacle(module: fx.GraphModule, segment: Segment, values: dict[fx.Node, Any], layers: bool = True) -> str:
-    """Why lowbit does not take it; "" where it does.  ``layers``: whether one must be in it."""
+def _tried(module: fx.GraphModule, segment: Segment, values: dict[fx.Node, Any], layers: bool = True) -> Graph | str:
+    """The graph of a segment, or why lowbit does not take it.  ``layers``: whether one must be in it."""
     part, reads = module_of(module, segment), [values[each] for each in segment.reads]
     if not reads or not segment.gives:
         return "it reads no activation" if not reads else "nothing reads what it gives"
@@ -136,27 +135,27 @@ def _obstacle(module: fx.GraphModule, segment: Segment, values: dict[fx.Node, An
     if any(not torch.equal(a, b) for a, b in zip(given, reads, strict=True)):
         return "it changes a tensor that it is given"
     try:
-        graph = trace(part, tuple(reads), "part")
+        graph = trace(part, tuple(value.contiguous() for value in reads), "part")
     except LowbitError as error:
         return str(error).splitlines()[0].partition("; supported are")[0]
     if layers and not any(node.op in LAYERS for node in graph.nodes):
         return "no convolution or linear layer is near it"
-    return ""
+    return graph
 
 
 def _alone(module: fx.GraphModule, segment: Segment, values: dict[fx.Node, Any]) -> dict[fx.Node, str]:
     """The operations of a segment that cannot be compiled on their own."""
     found: dict[fx.Node, str] = {}
-    known: dict[tuple[str, ...], str] = {}
+    known: dict[tuple[str, ...], Graph | str] = {}
     for node in segment.nodes:
         one = alone(node)
         if not one.reads or not all(isinstance(values[each], Tensor) for each in one.reads):
             continue  # of constants alone, or an item of several results
         key = (node.op, str(node.target), str(fx.map_arg((node.args, node.kwargs), lambda each: _shape(values.get(each)))))
         if key not in known:
-            known[key] = _obstacle(module, one, values, False)
-        if known[key]:
-            found[node] = known[key]
+            known[key] = _tried(module, one, values, False)
+        if isinstance(why := known[key], str):
+            found[node] = why
     return found
 
 
@@ -167,7 +166,7 @@ def _shape(value: Any) -> str:
 def _compiled(
     module: fx.GraphModule,
     segments: Sequence[Segment],
-    values: dict[fx.Node, Any],
+    graphs: Mapping[Segment, Graph],
     samples: Sequence[Rows],
     options: Options,
     name: str,
@@ -184,10 +183,9 @@ def _compiled(
 
             run_steps(dict(zip(_placeholders(module), sample, strict=True)), steps, keep)
     for index, calibration in seen.items():
-        segment, part = segments[index], parts[index]
-        examples = tuple(values[each].contiguous() for each in segment.reads)
+        segment = segments[index]
         label = name if len(seen) == 1 else f"{name}_{index}"
-        graph = trace(part, examples, label)
+        graph = replace(graphs[segment], name=label)
         arguments = {**options.compile, "progress": options.progress}
         if options.config is not None:
             arguments |= {"config": options.config, "calibration": calibrate(graph, None, calibration, progress=options.progress)}

@@ -81,14 +81,15 @@ tools:
 		apt-get update -qq && apt-get install -y --no-install-recommends gcc libc6-dev binutils; \
 	else echo "gcc and objdump are needed: apt-get install gcc libc6-dev binutils" >&2; exit 1; fi
 
-# Networks for the Raspberry Pi are tested under QEMU.  Without it those tests are skipped, and say so.
-EMULATORS := qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross llvm-19
+# Networks for the Raspberry Pi are tested under QEMU, kernels of GPUs as C++ on the CPU.  Without QEMU and g++ those tests are
+# skipped, and say so.
+EMULATORS := g++ qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross llvm-19
 emulators:
-	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null && command -v llvm-mca-19 >/dev/null && exit 0; \
+	@command -v g++ >/dev/null && command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null && command -v llvm-mca-19 >/dev/null && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y --no-install-recommends $(EMULATORS) && exit 0; \
 	fi; \
-	echo "note: without QEMU the tests of the Raspberry Pi are skipped: apt-get install $(EMULATORS)" >&2
+	echo "note: without QEMU and g++ the tests of the Raspberry Pi and of GPUs are skipped: apt-get install $(EMULATORS)" >&2
 
 # Pages are tested in a real browser.  Without it those tests are skipped, and say so.
 BROWSER := chromium chromium-driver

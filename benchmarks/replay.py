@@ -50,7 +50,7 @@ class Selection:
 
     networks: Sequence[str] = NETWORKS
     configs: Sequence[str] = CONFIGS
-    targets: Sequence[str] = tuple(TARGETS)
+    targets: Sequence[str] = tuple(name for name, target in TARGETS.items() if target.machine != "cuda")
 
 
 QUICK = Selection(

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ARGUMENTS", "SCRATCH", "TIR_DTYPE", "KernelFrame", "around_function", "kernel_function"]
+__all__ = ["ARGUMENTS", "DEFAULTS", "SCRATCH", "TIR_DTYPE", "KernelFrame", "around_function", "kernel_function"]
 
 ARGUMENTS = ("x", "r", "w", "b", "s", "t", "o")
 SCRATCH = "m"
@@ -29,7 +29,7 @@ TIR_DTYPE = {
     "f64": "float64",
     "bits": "uint8",
 }  # of Layout.dtype
-_DEFAULTS = {"x": "uint8", "r": "uint8", "w": "int8", "b": "int32", "s": "float32", "t": "int32", "o": "uint8"}
+DEFAULTS = {"x": "uint8", "r": "uint8", "w": "int8", "b": "int32", "s": "float32", "t": "int32", "o": "uint8"}
 
 
 @dataclass
@@ -77,7 +77,7 @@ def kernel_function(symbol: str, **pointers: tuple[str, int]) -> Iterator[Kernel
     with IRBuilder() as builder, TB.prim_func(s_tir=True):
         TB.func_name(symbol)
         TB.func_attr({"global_symbol": symbol, "tirx.noalias": True})
-        kinds = {name: pointers.get(name, (_DEFAULTS[name], 1)) for name in ARGUMENTS}
+        kinds = {name: pointers.get(name, (DEFAULTS[name], 1)) for name in ARGUMENTS}
         handles = {name: _handle(name, dtype) for name, (dtype, _) in kinds.items()}
         frame.handles = handles
         frame.lo = TB.arg("lo", TB.int32())

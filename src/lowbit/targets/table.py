@@ -30,7 +30,7 @@ TARGET_NAME = r"[A-Za-z0-9][\w.-]*"
 
 @dataclass(frozen=True)
 class Target:
-    """``features`` are LLVM feature names that kernels may rely on; ``registers`` and
+    """``features`` are LLVM feature names that kernels may rely on, of a GPU names of PTX instructions; ``registers`` and
     ``vector_bytes`` size the tiles; ``march`` is what a C compiler is told for the runtime.
 
     What reports need to estimate a machine that is not here, 0 or "" where the target is no certain machine:
@@ -66,8 +66,13 @@ class Target:
 
     @property
     def machine(self) -> str:
-        """The architecture: ``x86_64`` or ``aarch64``."""
+        """The architecture: ``x86_64``, ``aarch64``, or ``cuda`` for GPUs."""
         return self.triple.split("-")[0]
+
+    @property
+    def arch(self) -> str:
+        """Of a GPU, what NVRTC is told: ``sm_80``; "" of a CPU."""
+        return self.mcpu if self.machine == "cuda" else ""
 
     @property
     def typed(self) -> Target:
@@ -100,7 +105,11 @@ _VNNI = _AVX512 | {"avx512vnni"}
 _POPCNT = _VNNI | {"avx512vpopcntdq", "avx512vbmi"}
 _NEON = frozenset({"neon"})
 _DOTPROD = _NEON | {"dotprod"}
-_LINUX, _ARM_LINUX = "x86_64-linux-gnu", "aarch64-linux-gnu"
+# of GPUs, by the PTX instructions that kernels may use
+_SM75 = frozenset({"cuda", "dp4a", "ldmatrix", "mma8816", "s4_mma8832", "b1_xor"})
+_SM90 = frozenset({"cuda", "dp4a", "ldmatrix", "cp_async", "mma8816", "mma16832", "b1_and"})
+_SM80 = _SM90 | {"s4_mma16864"}
+_LINUX, _ARM_LINUX, _CUDA = "x86_64-linux-gnu", "aarch64-linux-gnu", "cuda-nvidia-linux"
 _MHZ, _GIB = 1_000_000, 1 << 30
 
 TARGETS: dict[str, Target] = {
@@ -127,6 +136,10 @@ TARGETS: dict[str, Target] = {
             "raspberry-pi-5", _ARM_LINUX, "cortex-a76", _DOTPROD, 16, 32, 65536, 524288, "armv8.2-a+dotprod",
             2400 * _MHZ, 4, 4 * _GIB, "neoverse-n1", "cortex-a76",
         ),
+        # GPUs: registers of a thread, shared memory of a multiprocessor and the level-2 cache of the smallest card
+        Target("cuda-sm75", _CUDA, "sm_75", _SM75, 16, 255, 65536, 4194304, ""),
+        Target("cuda-sm80", _CUDA, "sm_80", _SM80, 16, 255, 102400, 4194304, ""),
+        Target("cuda-sm90", _CUDA, "sm_90", _SM90, 16, 255, 233472, 52428800, ""),
     )
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lowbit.kernels.conv2d.forms.form import Form, Words
+from lowbit.kernels.conv2d.selection.gpu_tiles import ThreadCost
 from lowbit.kernels.conv2d.selection.neon_tiles import NeonCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.tiles import VectorCost
@@ -84,5 +85,6 @@ FORMS: tuple[Form, ...] = (
         arithmetic="lowbit.kernels.conv2d.arithmetic.bits:popcount",
         x86=VectorCost(12.0, 8),
         neon=NeonCost(4, 4, 2, temporaries=4),
+        gpu=ThreadCost(4.0),
     ),
 )

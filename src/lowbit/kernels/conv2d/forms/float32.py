@@ -9,6 +9,7 @@ import numpy as np
 from lowbit.kernels.conv2d.forms.form import Form, Words
 from lowbit.kernels.conv2d.forms.transformed import Facts, Terms
 from lowbit.kernels.conv2d.selection.cost import WinogradCost
+from lowbit.kernels.conv2d.selection.gpu_tiles import ThreadCost
 from lowbit.kernels.conv2d.selection.neon_tiles import NeonCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.tiles import VectorCost
@@ -35,5 +36,6 @@ FLOAT32 = _Float(
     arithmetic="lowbit.kernels.conv2d.arithmetic.float32:multiply_add",
     x86=VectorCost(1.0, 0, winograd=WinogradCost(1.0, 1)),
     neon=NeonCost(4, 1, 1, batch=4, inputs=1, winograd=WinogradCost(4.0, 1)),
+    gpu=ThreadCost(1.0),
 )
 FORMS: tuple[Form, ...] = (FLOAT32,)

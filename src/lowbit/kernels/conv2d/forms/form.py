@@ -48,8 +48,8 @@ class Form:
     ``targets.TECHNIQUES`` without which there is no such form.  ``exact``: why the narrow sums are exact, or what is proven
     from the weights (:meth:`prove`).
 
-    ``x86``, ``neon``: what it costs there (:meth:`cost`).  ``settles``: it costs nothing beside its multiplications, so a
-    form that multiplies more slowly need not be tried.
+    ``x86``, ``neon``, ``gpu``: what it costs there (:meth:`cost`); a form without ``gpu`` is none for GPUs.
+    ``settles``: it costs nothing beside its multiplications, so a form that multiplies more slowly need not be tried.
 
     ``arithmetic``: ``module:function`` of its inner step, (spec, target) -> ``Arithmetic``; "" for a form that has none
     because ``builder``, ``module:function`` of its kernel, (spec, target) -> PrimFunc, asks for no such thing.  The
@@ -74,6 +74,7 @@ class Form:
     grouped: bool = True
     x86: Cost | None = None
     neon: Cost | None = None
+    gpu: Cost | None = None
     settles: bool = True
     bits: int = 0
     sum_bits: int = 32
@@ -102,7 +103,8 @@ class Form:
     def available(self, target: Target) -> bool:
         """Whether ``target`` has the instructions and nobody switched them off."""
         has = any(set(needed.split()) <= target.features for needed in self.features.split("|"))
-        return has and not self.techniques & target.without
+        here = self.gpu is not None or target.machine != "cuda"
+        return has and here and not self.techniques & target.without
 
     # What it fits and why it is exact
 
@@ -169,7 +171,7 @@ class Form:
 
     def cost(self, target: Target) -> Cost:
         """Raises UnsupportedPrecision on a machine for which nobody said."""
-        cost = self.neon if "neon" in target.features else self.x86
+        cost = self.gpu if target.machine == "cuda" else self.neon if "neon" in target.features else self.x86
         if cost is None:
             raise UnsupportedPrecision(f"form {self.name} has no cost on {target.name}; its family file gives them")
         return cost

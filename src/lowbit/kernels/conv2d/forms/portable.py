@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lowbit.kernels.conv2d.forms.form import Form, Words
 from lowbit.kernels.conv2d.forms.int16 import Int16Form
+from lowbit.kernels.conv2d.selection.gpu_tiles import ThreadCost
 from lowbit.kernels.conv2d.selection.neon_tiles import NeonCost
 from lowbit.kernels.conv2d.selection.tiles import VectorCost
 
@@ -11,6 +12,7 @@ __all__ = ["FORMS"]
 
 _X86 = VectorCost(3.0, 2)
 _NEON = NeonCost(4, 2, 2, temporaries=4)
+_GPU = ThreadCost(1.0)
 
 FORMS: tuple[Form, ...] = (
     Form(
@@ -23,6 +25,7 @@ FORMS: tuple[Form, ...] = (
         arithmetic="lowbit.kernels.conv2d.arithmetic.portable:of_bytes",
         x86=_X86,
         neon=_NEON,
+        gpu=_GPU,
     ),
     Int16Form(
         name="i16_portable",
@@ -31,5 +34,6 @@ FORMS: tuple[Form, ...] = (
         arithmetic="lowbit.kernels.conv2d.arithmetic.portable:of_words",
         x86=_X86,
         neon=_NEON,
+        gpu=_GPU,
     ),
 )

@@ -1,0 +1,50 @@
+"""What plain forms cost on GPUs, where a thread computes a tile by itself: an estimate, fitted to nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lowbit.kernels.conv2d.selection.cost import Tiling, WinogradCost, Workload
+from lowbit.targets import Target
+
+if TYPE_CHECKING:
+    from lowbit.kernels.conv2d.forms.form import Form
+
+__all__ = ["ThreadCost"]
+
+_THREADS = 1 << 14  # that run at a time
+_PIXELS = (1, 2, 4)
+_LATENCY = 8.0  # cycles of a step whose loads wait for memory, few threads or many
+_CHANNELS = 16
+
+
+@dataclass(frozen=True)
+class ThreadCost:
+    """``cycles``: of a product and its addition in one lane."""
+
+    cycles: float
+    winograd: WinogradCost | None = None
+
+    def lanes(self, target: Target) -> int:
+        return target.vector_bytes // 4
+
+    def held(self, depth: int) -> int:
+        return 1
+
+    def winograd_work(self, depth: int) -> float:
+        raise NotImplementedError("no Winograd kernels for GPUs")
+
+    def pace(self, k_group: int) -> float:
+        return self.cycles / k_group
+
+    def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
+        """Sixteen channels of a few pixels; more of them where there are threads enough."""
+        blocks = -(-load.dst.c // _CHANNELS)
+        found = []
+        for mr in _PIXELS:
+            if mr <= load.dst.pixels:
+                waves = -(-(-(-load.dst.pixels // mr) * blocks) // _THREADS)
+                step = mr * _CHANNELS * self.cycles * load.parts + _LATENCY + mr + _CHANNELS
+                found.append(Tiling(mr, _CHANNELS, 1, 1, waves * load.steps * step))
+        return found

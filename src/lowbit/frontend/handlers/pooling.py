@@ -182,12 +182,12 @@ def vector_norm(b: Builder, call: Call) -> Value:
     """(sum |x|^p)^(1/p) over any axes, for p = 2, 1, inf (the largest |x|) and -inf (the smallest)."""
     p = call.args["ord"] if "ord" in call.args else call.args.get("p", 2)
     p = 2.0 if p is None else float(p)
-    if p == 2:
-        return reduce(b, call, "norm_pool2d")
-    if p not in _OTHERS:
-        call.refuse(f"a norm of order {p}; supported are 2, 1, inf and -inf")
     x = activation(call, call.args["self"])
-    return reduce(b, call, _OTHERS[p], divide=False, x=b.emit(call, "unary", [x], b.shape(x), fn="abs"))
+    if p == 2 and b.shape(x):
+        return reduce(b, call, "norm_pool2d")
+    if p != 2 and p not in _OTHERS:
+        call.refuse(f"a norm of order {p}; supported are 2, 1, inf and -inf")
+    return reduce(b, call, _OTHERS.get(p, ""), divide=False, x=b.emit(call, "unary", [x], b.shape(x), fn="abs"))
 
 
 _OTHERS = {1.0: "avg_pool2d", math.inf: "max_pool2d", -math.inf: "min_pool2d"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import torch
@@ -13,6 +13,10 @@ from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 
 __all__ = ["Condition", "OnnxNode"]
+
+
+IMPLIED = frozenset({"kernel_shape", "momentum", "ratio", "seed"})
+"""Attributes that change nothing: weights and pools have their shape, batch norms do not learn, and Dropout drops nothing."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class OnnxNode:
     """``op``: its type, with the domain in front where that is not ONNX's own.  ``opset``: version of that domain.
 
     ``inputs``: values in order, None where one is left out; ``kinds``: ONNX element type of each that is a constant of the file,
-    else "".  ``outputs``: how many results somebody may read.
+    else "".  ``outputs``: how many results somebody may read.  ``read``: names of the attributes that its row has looked at.
     """
 
     op: str
@@ -37,6 +41,7 @@ class OnnxNode:
     outputs: int
     aten: Aten
     kinds: tuple[str, ...] = ()
+    read: set[str] = field(default_factory=set)
 
     @property
     def builder(self) -> Builder:
@@ -59,7 +64,13 @@ class OnnxNode:
         return self.builder.shape(self.value(index))
 
     def attribute(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
         return self.attributes.get(name, default)
+
+    def unread(self, defaults: Mapping[str, Any]) -> list[str]:
+        """Attributes that nobody looked at, and that do not just say what ``defaults`` would."""
+        unseen = self.attributes.keys() - self.read - IMPLIED
+        return sorted(name for name in unseen if name not in defaults or self.attributes[name] != defaults[name])
 
     def constant(self, index: int, what: str) -> torch.Tensor:
         """An input that must be known when the network is compiled."""
@@ -70,8 +81,8 @@ class OnnxNode:
 
     def given(self, name: str, index: int) -> Any:
         """What older opsets have as an attribute and newer ones as an input: a list of numbers, one number, or None."""
-        if name in self.attributes:
-            return self.attributes[name]
+        if (value := self.attribute(name)) is not None:
+            return value
         if self.get(index) is None:
             return None
         return self.constant(index, name).tolist()

@@ -98,6 +98,9 @@ class _Walk:
         if held and op not in READ_INTEGERS:
             given.refuse(f"it computes on the integers of {held[0]}; put a DequantizeLinear between")
         result = ROWS[op](given)
+        if unread := given.unread(self._defaults(node.op_type, version, domain)):
+            said = ", ".join(f"{name} = {given.attributes[name]}" for name in unread)
+            given.refuse(f"lowbit does not know what {said} means here")
         results = result if isinstance(result, tuple) else (result,)
         for index, name in enumerate(node.output):
             if name and index < len(results):
@@ -126,6 +129,14 @@ class _Walk:
             where = f"{self.file}: {node.op_type} {node.name}"
             raise UnsupportedOperation(f"{where} reads {name!r}, which no operation that is supported gives")
         return self.values[name]
+
+    def _defaults(self, op: str, version: int, domain: str) -> dict[str, Any]:
+        """Attributes' values where a node does not say them."""
+        defs = need("onnx").defs
+        if not defs.has(op, version, domain):
+            return {}
+        said = {name: each.default_value for name, each in defs.get_schema(op, version, domain).attributes.items()}
+        return {name: self._attribute(value) for name, value in said.items() if value.type}
 
     def _attribute(self, attribute: Any) -> Any:
         value = need("onnx").helper.get_attribute_value(attribute)

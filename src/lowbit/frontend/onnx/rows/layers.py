@@ -72,7 +72,7 @@ def conv(n: OnnxNode) -> Value:
 
 def conv_transpose(n: OnnxNode) -> Value:
     """ConvTranspose.  Pads cut the full result, of extent (size - 1) * stride + dilation * (kernel - 1) + 1 + output_padding;
-    ``output_shape`` and ``auto_pad`` say how much is cut (operators' document of ONNX, ConvTranspose)."""
+    ``output_shape`` and ``auto_pad`` say how much is cut, or added behind (operators' document of ONNX, ConvTranspose)."""
     x, weight, shape = n.value(0), n.value(1), n.shape()
     kernel = n.builder.shape(weight)[2:]
     rank = len(kernel)
@@ -84,7 +84,9 @@ def conv_transpose(n: OnnxNode) -> Value:
     if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [size * s for size, s in zip(shape[2:], stride, strict=True)]
     if wanted is not None:
-        cuts = [max(have - want, 0) for have, want in zip(full, list(wanted)[-rank:], strict=True)]
+        wanted = list(wanted)[-rank:]
+        extra = [e + max(want - have, 0) for e, have, want in zip(extra, full, wanted, strict=True)]
+        cuts = [max(have - want, 0) for have, want in zip(full, wanted, strict=True)]
         upper = auto == "SAME_UPPER"
         amounts = [(cut // 2, cut - cut // 2) if upper else (cut - cut // 2, cut // 2) for cut in cuts]
     else:

@@ -22,7 +22,7 @@ def constant(n: OnnxNode) -> Value:
     """Constant, in all its spellings; the walk has made the attribute a tensor."""
     found = [name for name in ("value", "value_float", "value_floats", "value_int", "value_ints") if name in n.attributes]
     if found:
-        given = n.attributes[found[0]]
+        given = n.attribute(found[0])
         kind = torch.float32 if "float" in found[0] else torch.int64
         return given if isinstance(given, torch.Tensor) else torch.tensor(given, dtype=kind)
     return n.refuse(f"it holds {', '.join(n.attributes) or 'nothing'}; read are tensors, numbers and lists of numbers")
@@ -102,8 +102,9 @@ def split(n: OnnxNode) -> Any:
     axis, sizes = n.axis(), n.given("split", 1)
     extent = n.shape()[axis]
     if sizes is None:
-        each = -(-extent // n.outputs)
-        sizes = [min(each, extent - each * index) for index in range(n.outputs)]
+        parts = n.attribute("num_outputs", n.outputs)
+        each = -(-extent // parts)
+        sizes = [min(each, extent - each * index) for index in range(parts)]
     return tuple(n.aten("split_with_sizes", n.value(0), list(sizes), axis))
 
 
@@ -184,10 +185,11 @@ def depth_to_space(n: OnnxNode) -> Value:
 
 
 def space_to_depth(n: OnnxNode) -> Value:
-    """The inverse of DCR."""
+    """The inverse of DepthToSpace; ``mode`` as there."""
     r, (batch, channels, height, width) = int(n.attribute("blocksize")), n.shape()
     blocks = n.aten("reshape", n.value(0), [batch, channels, height // r, r, width // r, r])
-    return n.aten("reshape", n.aten("permute", blocks, [0, 3, 5, 1, 2, 4]), [batch, channels * r * r, height // r, width // r])
+    order = [0, 1, 3, 5, 2, 4] if n.attribute("mode", "DCR") == "CRD" else [0, 3, 5, 1, 2, 4]
+    return n.aten("reshape", n.aten("permute", blocks, order), [batch, channels * r * r, height // r, width // r])
 
 
 def resize(n: OnnxNode) -> Value:

@@ -106,10 +106,12 @@ def _function(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> Ten
 
 
 def _softmax(graph: Graph, node: Node, x: list[Tensor], e: list[Tensor]) -> Tensor:
-    """exp(x - max) and its sum are each off by a factor exp(+-2 e) (1 + (C + ULPS) u)."""
+    """exp(x - max) and its sum are each off by a factor exp(+-2 e) (1 + (C + ULPS) u); the logarithm of the sum by as much."""
     axis = node.attrs["axis"]
     worst = e[0].amax(axis, keepdim=True)
     count = x[0].shape[axis]
+    if node.attrs.get("log"):
+        return 4 * worst + (count + 4 * ULPS + 4 * float(abs(x[0]).max())) * U
     return _of(graph, node, *x) * (torch.expm1(4 * worst) + (count + 4 * ULPS + 2 * float(abs(x[0]).max())) * U) + TINY
 
 

@@ -92,7 +92,6 @@ def _write(x: Tensor) -> Tensor:
 
 WORDS: dict[str, Callable[[Tensor], Any]] = {
     r"norm .*of order 3.0; supported are 2, 1, inf and -inf": lambda x: torch.norm(x, 3, 1),
-    r"log_softmax .* drop it: end the network with softmax": lambda x: F.log_softmax(x, 1),
     r"argsort .*torch.int64.* return the values before it \(logits\)": lambda x: (x, x.argsort(1)),
     r"topk .*k = 2; supported is k = 1": lambda x: torch.topk(x, 2, 1)[0],
     r"mul .*computes with positions \(argmax\); they can be reshaped and returned": lambda x: x.argmax(1, keepdim=True) * x,
@@ -138,7 +137,7 @@ def test_in_the_words_of_the_user(words: str) -> None:
 LAYERS: dict[str, nn.Module] = {
     "nn.LSTM (aten.lstm.input) in inner.0 ": nn.LSTM(6, 5),
     "nn.GRU (aten.gru.input) in inner.0 ": nn.GRU(6, 5),
-    "nn.LogSoftmax (aten.log_softmax.int) in inner.0 ": nn.LogSoftmax(1),
+    "nn.RNN (aten.rnn.input) in inner.0 ": nn.RNN(6, 5),
 }
 
 

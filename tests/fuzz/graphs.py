@@ -191,7 +191,8 @@ PARAMETERS: dict[str, dict[str, tuple[float, ...]]] = {
 
 def _softmax(s: Sketch) -> None:
     x = s.pick(lambda shape: len(shape) >= 1)
-    s.node("softmax", x, axis=s.draws.integer(0, len(s.shape(x)) - 1))
+    extra = {"log": True} if s.draws.choose((False, True)) else {}
+    s.node("softmax", x, axis=s.draws.integer(0, len(s.shape(x)) - 1), **extra)
 
 
 def _response_norm(s: Sketch) -> None:

@@ -23,6 +23,7 @@ from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Node
 from lowbit.graph.bounds import span
 from lowbit.graph.fixed_point import fraction_bits, starts_of, whole_weights
+from lowbit.graph.logarithm import FRACTION_BITS, LN2, MANTISSA, STEP_BITS, logarithms
 from lowbit.graph.powers import STEPS, factors_of_power
 from lowbit.numerics import quantize
 
@@ -235,16 +236,30 @@ def unary(site: Site, values: Sequence[Tensor]) -> Tensor:
 
 
 def softmax(site: Site, values: Sequence[Tensor]) -> Sum | Tensor:
-    """p = f32(table[max q - q]) / f32(sum of them)."""
-    x, axis = _grid(site.grids[0]), site.node.attrs["axis"]
+    """p = f32(table[max q - q]) / f32(sum of them); with ``log``: -(f32(max q - q) s + f32(ln sum - ln table[0]) 2^-24)."""
+    x, axis, log = _grid(site.grids[0]), site.node.attrs["axis"], site.node.attrs.get("log")
     with torch.no_grad():
         q = values[0].long()
-        e = values[1].long()[q.amax(axis, keepdim=True) - q]
-        p = e.float() / e.sum(axis, keepdim=True).float()
+        distance = q.amax(axis, keepdim=True) - q
+        e = values[1].long()[distance]
+        total = e.sum(axis, keepdim=True)
+        if log:
+            behind = (_logarithm(total) - _logarithm(values[1].long()[:1])).float() * 2.0**-FRACTION_BITS
+            p = -(distance.float() * float(x.params.scale) + behind)
+        else:
+            p = e.float() / total.float()
     if x.moved or (torch.is_grad_enabled() and values[0].requires_grad):
-        smooth = torch.softmax(values[0] * x.scale, axis)
+        smooth = (torch.log_softmax if log else torch.softmax)(values[0] * x.scale, axis)
         p = smooth if x.moved else instead(smooth, p)
     return p if site.out is None else Sum((Term(p, torch.ones((), dtype=torch.float64, device=p.device)),))
+
+
+def _logarithm(n: Tensor) -> Tensor:
+    """graph.logarithm, in torch."""
+    bits, rest = n.float().view(torch.int32).long(), MANTISSA - STEP_BITS
+    index, part = (bits >> rest) & ((1 << STEP_BITS) - 1), bits & ((1 << rest) - 1)
+    table = torch.from_numpy(logarithms().astype(np.int64)).to(n.device)
+    return ((bits >> MANTISSA) - 127) * LN2 + table[index] + ((table[index + 1] - table[index]) * part >> rest)
 
 
 def _rounded(x: Tensor, out: Grid) -> Tensor:

@@ -191,8 +191,8 @@ def _matmul(node: Node, _: Shape, each: Each, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _softmax(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:
-    axis = node.attrs["axis"]
-    return torch.softmax(x, axis) if axis == 0 else each(lambda row: torch.softmax(row, axis), x)
+    axis, function = node.attrs["axis"], torch.log_softmax if node.attrs.get("log") else torch.softmax
+    return function(x, axis) if axis == 0 else each(lambda row: function(row, axis), x)
 
 
 def _argmax(node: Node, _: Shape, each: Each, x: Tensor) -> Tensor:

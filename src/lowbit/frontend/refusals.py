@@ -32,10 +32,6 @@ _ROWS = (
         "cosine_similarity pairwise_distance cdist dist",
     ),
     (
-        "drop it: end the network with softmax, or with the values before it (their order is the same)",
-        "log_softmax _log_softmax LogSoftmax",
-    ),
-    (
         "its result are positions (torch.int64), not activations; return the values before it (logits) and do this outside",
         "argsort nonzero bucketize searchsorted",
     ),

@@ -190,7 +190,10 @@ def _softmax(graph: Graph, node: Node) -> float:
     entry = int(graph.constants[node.inputs[1]].max(initial=0))
     largest = entry * graph.types[node.name].shape[node.attrs["axis"]]
     require(_where(node), "sums of exponentials", largest, "int32", "the table must be smaller")
-    return 1.0 / _scales(graph, node)[1]
+    (s_x,), s_out = _scales(graph, node)
+    x = params_of(graph.types[node.inputs[0]]).qtype
+    farthest = (x.qmax - x.qmin) * s_x + math.log(largest / entry) if node.attrs.get("log") else 1.0
+    return farthest / s_out
 
 
 _LARGEST: dict[str, Callable[[Graph, Node], float]] = {

@@ -53,7 +53,7 @@ OPS: dict[str, Op] = {
         _op("affine", 3, 3, shapes.affine_shape, "", _CLAMPED, 1),
         _op("clamp", 1, 1, shapes.same_shape, "lo hi", "qlo qhi"),
         _op("unary", 1, 2, shapes.same_shape, "fn", "alpha beta exponent threshold", 1),
-        _op("softmax", 1, 2, shapes.softmax_shape, "axis", "qlo qhi", 1),
+        _op("softmax", 1, 2, shapes.softmax_shape, "axis", "log qlo qhi", 1),
         _op("normalize", 3, 3, shapes.normalize_shape, "axis groups spatial centred mean eps floor", _CLAMPED, 1),
         _op("response_norm", 1, 1, shapes.response_shape, "size alpha beta k", "qlo qhi"),
         _op("add", 2, 2, shapes.broadcast_shape, "", _CLAMPED),

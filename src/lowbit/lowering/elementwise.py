@@ -9,6 +9,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedOperation
 from lowbit.graph import Node
+from lowbit.graph.logarithm import logarithm, logarithms
 from lowbit.kernels.elementwise.parameters import PARAMETERS
 from lowbit.kernels.elementwise.spec import BinarySpec, LutSpec, UnarySpec
 from lowbit.kernels.layout import Layout, canonical_shape
@@ -210,18 +211,21 @@ def lower_softmax(ctx: Lowering, node: Node) -> None:
         x, out = f"{node.name}.rows", f"{node.name}.result"
         emit_to_rows(ctx, node, source, axis, x)
         ctx.temporary(out, replace(ctx.layouts[x], dtype=ctx.layouts[node.name].dtype))
-    w = s = NULL
-    if ctx.stored(source).quant is not None:
+    w = s = t = NULL
+    log, given = bool(node.attrs.get("log")), ctx.stored(source).quant
+    if given is not None:
         values = ctx.graph.constants[node.inputs[1]]
         # as long as the kernel may index, whatever is stored: bounds of values are numbers in the weight file
         table = np.zeros(65536 if ctx.stored(source).dtype == "i16" else 256, np.int32)
         table[: len(values)] = values
         w = ctx.constants.add(table)
-    if stored.quant is not None:
-        qtype = stored.quant.qtype
-        s = ctx.constants.floats(multiplier(1.0, stored.scale), stored.result(qtype.qmin, qtype.qmax))
-    ctx.emit(
-        node, SoftmaxSpec(src=ctx.layouts[x], dst=ctx.layouts[out], sign=stored.sign), x=x, o=out, w=w, s=s, fill=stored.zero
-    )
+        if log:
+            t = ctx.constants.add(np.append(logarithms(), logarithm(values[:1])))
+    if stored.quant is not None or (log and given is not None):
+        bounds = [0.0] * 3 if stored.quant is None else stored.result(stored.quant.qtype.qmin, stored.quant.qtype.qmax)
+        factor = 1.0 if stored.quant is None else multiplier(1.0, stored.scale)
+        s = ctx.constants.floats(factor, bounds, *([given.scale] if log and given is not None else []))
+    spec = SoftmaxSpec(src=ctx.layouts[x], dst=ctx.layouts[out], sign=stored.sign, log=log)
+    ctx.emit(node, spec, x=x, o=out, w=w, s=s, t=t, fill=stored.zero)
     if moved:
         emit_from_rows(ctx, node, out, axis)

@@ -57,6 +57,7 @@ CASES: dict[str, Case] = {
     "PRelu_one": _one("PRelu", "x s", constants={"s": np.array([0.2], np.float32)}),
     "Clip_6": _one("Clip", opset=9, min=-0.5, max=0.75),
     "Clip_11": _one("Clip", "x _ b", constants={"b": np.array(0.4, np.float32)}),
+    "LogSoftmax": _one("LogSoftmax", axis=1),
     "Softmax_13": _one("Softmax", axis=1),
     "Softmax_9": _one("Softmax", opset=9, axis=2),
     "Max_number": _one("Max", "x c", constants={"c": np.array([0.25], np.float32)}),

@@ -133,7 +133,8 @@ def _unary(w: Writer, node: Node) -> None:
 
 
 def _softmax(w: Writer, node: Node) -> None:
-    w.finish(node, w.emit(node, "Softmax", [w.real(node.inputs[0])], axis=int(node.attrs["axis"])))
+    op = "LogSoftmax" if node.attrs.get("log") else "Softmax"
+    w.finish(node, w.emit(node, op, [w.real(node.inputs[0])], axis=int(node.attrs["axis"])))
 
 
 def _concat(w: Writer, node: Node) -> None:

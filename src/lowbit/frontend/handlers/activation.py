@@ -74,10 +74,14 @@ def prelu(b: Builder, call: Call) -> Value:
     return b.emit(call, "add", [positive, b.emit(call, "mul", [negative, slope], shape)], shape)
 
 
-def softmax(b: Builder, call: Call) -> Value:
-    """y = exp(x) / sum exp(x) along one axis."""
-    x = activation(call, call.args["self"])
-    call.args.without_effect("half_to_float")
-    shape = b.shape(x) or (1,)
-    y = b.emit(call, "softmax", [b.reshape(call, x, shape)], shape, axis=call.args["dim"] % len(shape))
-    return b.reshape(call, y, call.shape)
+def softmax(log: bool) -> Callable[[Builder, Call], Value]:
+    """y = exp(x) / sum exp(x) along one axis; ``log``: y = x - log(sum exp(x))."""
+
+    def handle(b: Builder, call: Call) -> Value:
+        x = activation(call, call.args["self"])
+        call.args.without_effect("half_to_float")
+        shape, extra = b.shape(x) or (1,), {"log": True} if log else {}
+        y = b.emit(call, "softmax", [b.reshape(call, x, shape)], shape, axis=call.args["dim"] % len(shape), **extra)
+        return b.reshape(call, y, call.shape)
+
+    return handle

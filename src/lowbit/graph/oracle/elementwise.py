@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowbit.graph.ir import Node, TensorType
+from lowbit.graph.logarithm import FRACTION_BITS, logarithm
 from lowbit.graph.oracle.result import offsets, params_of, per_channel, to_integers
 from lowbit.numerics import dequantize, multiplier, quantize
 
@@ -60,9 +61,17 @@ def unary(node: Node, values: list[np.ndarray], types: list[TensorType], out: Te
 
 
 def softmax(node: Node, values: list[np.ndarray], types: list[TensorType], out: TensorType) -> np.ndarray:
-    """p = f32(table[max q - q]) / f32(sum of them)."""
+    """p = f32(table[max q - q]) / f32(sum of them).
+
+    With ``log``: -(f32(max q - q) s + f32(ln sum - ln table[0]) 2^-24), logarithms of integers as graph/logarithm.py has them."""
     q, axis = values[0].astype(np.int32), node.attrs["axis"]
-    e = values[1][q.max(axis, keepdims=True) - q]
+    distance = q.max(axis, keepdims=True) - q
+    e = values[1][distance]
+    if node.attrs.get("log"):
+        least = logarithm(e.sum(axis, dtype=np.int64, keepdims=True)) - logarithm(values[1][:1])
+        behind = least.astype(np.float32) * np.float32(2.0**-FRACTION_BITS)
+        y = -(distance.astype(np.float32) * np.float32(params_of(types[0]).scale) + behind)
+        return y if out.quant is None else to_integers(y * multiplier(np.float64(1), out.quant.scale), node, out)
     p = e.astype(np.float32) / e.sum(axis, dtype=np.int64, keepdims=True).astype(np.float32)
     if out.quant is None:
         return p

@@ -52,7 +52,10 @@ def _unary(node: Node, values: Values, types: Types, out: TensorType) -> np.ndar
 
 def _softmax(node: Node, values: Values, types: Types, out: TensorType) -> np.ndarray:
     x, axis = values[0].astype(np.float64), node.attrs["axis"]
-    e = np.exp(x - x.max(axis, keepdims=True))
+    x = x - x.max(axis, keepdims=True)
+    e = np.exp(x)
+    if node.attrs.get("log"):
+        return np.asarray(x - np.log(e.sum(axis, keepdims=True)), np.float32)
     return (e / e.sum(axis, keepdims=True)).astype(np.float32)
 
 

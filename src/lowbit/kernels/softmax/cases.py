@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 
+from lowbit.graph.logarithm import logarithm, logarithms
 from lowbit.kernels.case import Case, blank, place, random_values
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.softmax.reference import softmax
@@ -40,8 +41,11 @@ def cases(target: Target) -> Iterator[Case]:
     for shape, dtypes in product(_SHAPES, _TYPES):
         yield _integer(shape, dtypes)
     yield _integer("pixels", ("u8", "u8"), sign=True)
-    for shape in _SHAPES:
-        yield _float(shape)
+    for shape, dtypes in product(("logits", "pixels", "one"), _TYPES):
+        yield _integer(shape, dtypes, log=True)
+    yield _integer("two", ("u8", "u8"), sign=True, log=True)
+    for shape, log in product(_SHAPES, (False, True)):
+        yield _float(shape, log)
 
 
 def _layouts(shape: str, dtypes: tuple[str, str]) -> tuple[Layout, Layout]:
@@ -49,28 +53,38 @@ def _layouts(shape: str, dtypes: tuple[str, str]) -> tuple[Layout, Layout]:
     return Layout(n, h, w, c, src_stride, dtypes[0], top=1, right=1), Layout(n, h, w, c, dst_stride, dtypes[1], left=1, bottom=1)
 
 
-def _integer(shape: str, dtypes: tuple[str, str], sign: bool = False) -> Case:
+def _integer(shape: str, dtypes: tuple[str, str], sign: bool = False, log: bool = False) -> Case:
     src, dst = _layouts(shape, dtypes)
     x = random_values(np.random.default_rng(0), src)
     x.reshape(-1)[: min(4, src.c)] = np.iinfo(x.dtype).max  # sums at the upper end
     levels, scale = (65536, 0.0002) if dtypes[0] == "i16" else (256, 0.03)
-    w, s = table(levels, src.c, scale), np.array(_RESULTS[dtypes[1]], np.float32)
+    values = {"x": x, "w": table(levels, src.c, scale), "s": np.array(_RESULTS[dtypes[1]], np.float32)}
+    if log:
+        bounds = {"u8": [9, -255, 0, 255], "i16": [2000, -32768, 32767, 0], "f32": [0, 0, 0, 0]}[dtypes[1]]
+        values["s"] = np.array([*bounds, scale], np.float32)
+        values["t"] = np.append(logarithms(), logarithm(values["w"][:1]))
     return Case(
-        name=f"{shape}/{dtypes[0]}_{dtypes[1]}" + "/sign" * sign,
-        spec=SoftmaxSpec(src=src, dst=dst, sign=sign),
-        memory={"x": place(x, src), "w": w, "s": s, "o": blank(dst)},
-        values={"x": x, "w": w, "s": s},
+        name=f"{shape}/{dtypes[0]}_{dtypes[1]}" + "/sign" * sign + "/log" * log,
+        spec=SoftmaxSpec(src=src, dst=dst, sign=sign, log=log),
+        memory=values | {"x": place(x, src), "o": blank(dst)},
+        values=values,
         dst=dst,
     )
 
 
-def _float(shape: str) -> Case:
+def _float(shape: str, log: bool) -> Case:
     src, dst = _layouts(shape, ("f32", "f32"))
-    spec = SoftmaxSpec(src=src, dst=dst)
+    spec = SoftmaxSpec(src=src, dst=dst, log=log)
     x = random_values(np.random.default_rng(0), src) * 20
     x[0, 0, 0, 0] = -np.inf if src.c > 1 else 5
     # exp's 4e-7; c / 16 + 8 roundings of half an eps; the rounding of x - max, which exp makes relative
     distance = np.minimum(x.max(3, keepdims=True) - x, 1000)
-    bound = softmax(spec, x).astype(np.float64) * (4e-7 + (src.c / 16 + 8 + distance) * 6e-8) + 1e-44
+    relative = 4e-7 + (src.c / 16 + 8 + distance) * 6e-8
+    result = softmax(spec, x).astype(np.float64)
+    if log:  # the sum's error of that many parts is the logarithm's, and three more roundings
+        finite = np.where(np.isfinite(result), abs(result), 0)
+        bound = 4e-7 + (src.c / 16 + 16) * 6e-8 + 3 * 6e-8 * finite
+    else:
+        bound = result * relative + 1e-44
     memory = {"x": place(x, src), "o": blank(dst)}
-    return Case(name=f"{shape}/f32", spec=spec, memory=memory, values={"x": x}, dst=dst, bound=bound)
+    return Case(name=f"{shape}/f32" + "/log" * log, spec=spec, memory=memory, values={"x": x}, dst=dst, bound=bound)

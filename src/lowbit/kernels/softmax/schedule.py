@@ -9,11 +9,12 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.errors import UnsupportedOperation
+from lowbit.graph.logarithm import FRACTION_BITS, LN2, MANTISSA, STEP_BITS, logarithms
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
-from lowbit.kernels.elementwise.transcendental import exp
+from lowbit.kernels.elementwise.transcendental import exp, log
 from lowbit.kernels.rows import row_position
 from lowbit.kernels.softmax.spec import SoftmaxSpec
-from lowbit.kernels.vectors import LANES, integer_result, load, load_channels, splat, store
+from lowbit.kernels.vectors import LANES, convert, fence, integer_result, load, load_channels, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -23,16 +24,18 @@ _TABLE = {"uint8": 256, "int16": 65536}
 
 
 def build(spec: SoftmaxSpec, target: Target) -> Any:
-    """One row a unit, pixel by pixel: maximum, exponentials and their sum, quotients.  A float result
-    first holds the exponentials, so that they are computed once.  Raises UnsupportedOperation for an
+    """One row a unit, pixel by pixel: maximum, exponentials and their sum, quotients or logarithms.  A float quotient
+    is first the exponential, so that it is computed once.  Raises UnsupportedOperation for an
     integer result of a float source."""
     src, dst = spec.src, spec.dst
     dtype, element = TIR_DTYPE[src.dtype], TIR_DTYPE[dst.dtype]
     if dtype == "float32" and element != "float32":
         raise UnsupportedOperation(f"no softmax kernel from f32 to {dst.dtype}; f32 gives f32, u8 and i16 give u8, i16 or f32")
-    pointers = {"x": (dtype, src.elements), "s": ("float32", 4), "o": (element, dst.elements)}
+    pointers = {"x": (dtype, src.elements), "s": ("float32", 4 + spec.log), "o": (element, dst.elements)}
     if dtype != "float32":
         pointers["w"] = ("int32", _TABLE[dtype])
+        if spec.log:
+            pointers["t"] = ("int32", len(logarithms()) + 1)
 
     with kernel_function(spec.symbol(target.name), **pointers) as k:
         zero = TB.Bind(T.cast(k.s[3], "int32")) if element != "float32" and not spec.sign else None
@@ -42,7 +45,21 @@ def build(spec: SoftmaxSpec, target: Target) -> Any:
                 at_x, at_o = TB.Bind(src.offset(image, y, x, 0)), TB.Bind(dst.offset(image, y, x, 0))
                 top = _maximum(k.x, at_x, src.c, dtype)
                 if dtype == "float32":
-                    _divide(k, at_o, dst.c, _float_exponentials(k, at_x, at_o, src.c, top))
+                    total = _float_exponentials(k, at_x, at_o, src.c, top)
+                    if spec.log:
+                        _subtract(k, at_x, at_o, src.c, top, total)
+                    else:
+                        _divide(k, at_o, dst.c, total)
+                elif spec.log:
+                    behind = _logarithm(k, _integer_exponentials(k, at_x, at_o, src.c, top, keep=False))
+                    with TB.serial(dst.c) as c:
+                        distance = T.cast(T.cast(top, "int32") - T.cast(k.x[at_x + c], "int32"), "float32")
+                        f = T.float32(0) - (fence(distance * k.s[4], 1) + behind)
+                        if element == "float32":
+                            store(k.o, at_o + c, f, 1)
+                        else:
+                            f = f if spec.sign else f * k.s[0]
+                            store(k.o, at_o + c, integer_result(f, k.s[1], k.s[2], zero, element, spec.sign, 1), 1)
                 elif element == "float32":
                     _divide(k, at_o, dst.c, _integer_exponentials(k, at_x, at_o, src.c, top, keep=True))
                 else:
@@ -113,6 +130,33 @@ def _float_exponentials(k: KernelFrame, at_x: Any, at_o: Any, count: int, top: A
     if rest:
         add(T.int32(whole * LANES), rest)
     return TB.Bind(_fold([total[i] for i in range(LANES)], lambda a, b: a + b))
+
+
+def _logarithm(k: KernelFrame, total: Any) -> Any:
+    """f32(2^24 ln total - t[last]) 2^-24: see graph/logarithm.py."""
+    rest, last = MANTISSA - STEP_BITS, len(logarithms())
+    bits = TB.Bind(T.reinterpret("int32", total))
+    index = TB.Bind((bits >> rest) & ((1 << STEP_BITS) - 1))
+    part = bits & ((1 << rest) - 1)
+    fraction = k.t[index] + (((k.t[index + 1] - k.t[index]) * part) >> rest)
+    fixed = ((bits >> MANTISSA) - 127) * LN2 + fraction - k.t[last]
+    return TB.Bind(T.cast(fixed, "float32") * T.float32(2.0**-FRACTION_BITS))
+
+
+def _subtract(k: KernelFrame, at_x: Any, at_o: Any, count: int, top: Any, total: Any) -> None:
+    """o = (x - top) - log total over the channels of a pixel."""
+    behind = TB.alloc_buffer((LANES,), "float32", scope="global")
+    store(behind, 0, convert(log(splat(T.cast(total, "float64"), "float64")), "float32"))
+    whole, rest = divmod(count, LANES)
+
+    def subtract(start: Any, valid: int) -> None:
+        store(k.o, at_o + start, load_channels(k.x, at_x + start, valid) - splat(top, "float32") - load(behind, 0))
+
+    if whole:
+        with TB.serial(whole) as i:
+            subtract(i * LANES, LANES)
+    if rest:
+        subtract(T.int32(whole * LANES), rest)
 
 
 def _divide(k: KernelFrame, at: Any, count: int, total: Any) -> None:

@@ -18,12 +18,17 @@ class SoftmaxSpec(KernelSpec):
     integer: e_i = w[max_j stored_j - stored_i] (int32 table), p_i = f32(e_i) / f32(sum_j e_j) (IEEE
     division of correctly rounded conversions); dst f32: o = p; integer dst: result of f = p * s[0],
     s = [multiplier, lo, hi, zero].   float: exp(x - max) / sum.
+
+    ``log``, integer: y_i = -(f32(max_j stored_j - stored_i) * s[4] + f32(L(sum_j e_j) - t[4097]) * 2^-24) for p_i, L the
+    logarithm of graph/logarithm.py by its table t[0..4096]; dst f32 then reads s[4], too.   float: x - max - log(sum).
     Channels c..stride-1 of dst get 0.  units = rows (n * h)."""
 
     kind: ClassVar[str] = "softmax"
+    unsaid: ClassVar[frozenset[str]] = frozenset({"log"})
     src: Layout
     dst: Layout
     sign: bool = False
+    log: bool = False
 
     @property
     def units(self) -> int:
@@ -31,4 +36,4 @@ class SoftmaxSpec(KernelSpec):
 
     @property
     def label(self) -> str:
-        return f"softmax_{self.src.dtype}_{self.dst.dtype}"
+        return f"{'log_' * self.log}softmax_{self.src.dtype}_{self.dst.dtype}"

@@ -1,12 +1,16 @@
-"""Measure the decisions that come with lowbit, and write src/lowbit/tuning/defaults/<target>.json.
+"""Measure the decisions that come with lowbit, and write src/lowbit/tuning/defaults/<costs>/<target>.json.
 
     PYTHONPATH=src python benchmarks/tune_defaults.py [--target NAME ...] [--networks ...] [--configs ...] [--threads N ...]
         [--budget SECONDS] [--fresh]
+    PYTHONPATH=src python -m benchmarks.tune_defaults --trials FILE ... --costs NAME
 
 The machine must do nothing else meanwhile.  Every network is tuned in every configuration with every number of
 threads; what the user's database of this machine holds already is not measured again, so an interrupted run goes on
 where it stopped.  Entries of other problems in the file are kept unless ``--fresh`` is given.  What tuning gained is
 kept in benchmarks/results/<machine>-tuning.json, for docs/benchmarks.md.
+
+The second form measures nothing: FILEs are databases of tuners on another machine, plain or .gz, whose CPU has the costs NAME.
+What was measured in all its rounds becomes a decision; the rest is left to the costs that were fitted to it.
 """
 
 from __future__ import annotations
@@ -15,19 +19,24 @@ import argparse
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+
+from benchmarks.fit_costs import read_trials
 
 from lowbit.files import write_whole
 from lowbit.measure.machine import file_name
 from lowbit.quantization import parse_config
 from lowbit.quantizer import quantized
 from lowbit.targets import Target, find_target
-from lowbit.targets.costs import nearest_costs
-from lowbit.targets.host import cpu_model, host_cpu
+from lowbit.targets.costs import costs_names
+from lowbit.targets.host import cpu_model
+from lowbit.targets.table import native_costs
 from lowbit.tracer import trace
 from lowbit.tuning.database import user_database
-from lowbit.tuning.defaults import FOLDER, read_defaults
+from lowbit.tuning.defaults import FOLDER, TYPED, read_defaults
 from lowbit.tuning.lookup import best_by_key
+from lowbit.tuning.search import RUNGS
 from lowbit.tuning.session import TuneReport, tune_graph
 from lowbit.tuning.trial import Trial
 from lowbit.zoo.building import load_network
@@ -77,13 +86,25 @@ def write_defaults(target: Target, cpu: str, costs: str, trials: Iterable[Trial]
     """``costs``: the nearest to the CPU, "" without; who has others will not use these decisions.
 
     One line for each trial, in the order of their keys, so that a change of one is a change of one line."""
-    path = folder / f"{target.name}.json"
-    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (costs or TYPED) / f"{target.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(trial.to_json()) for trial in sorted(trials, key=lambda trial: (trial.key, trial.threads))]
     body = ",\n".join(lines)
     where = {"cpu": cpu, "costs": costs, "target": target.name}
     write_whole(path, f'{json.dumps(where)[:-1]}, "trials": [\n{body}\n]}}\n')
     return path
+
+
+def taken_over(trials: Path, costs: str) -> Path:
+    """The file of decisions out of what a tuner measured elsewhere, beside what it holds of other problems.
+
+    Left out are problems whose search ended before its last rung."""
+    first, found = read_trials(trials)
+    target = replace(find_target(first["target"]), costs=costs)
+    known = {(trial.key, trial.threads): trial for trial in read_defaults(target)}
+    for key, best in best_by_key(found).items():
+        known |= {(key, threads): trial for threads, trial in best.items() if trial.rung == len(RUNGS) - 1}
+    return write_defaults(target, first["cpu"], costs, known.values())
 
 
 def main() -> None:
@@ -94,13 +115,19 @@ def main() -> None:
     parser.add_argument("--threads", nargs="*", type=int, default=sorted({1, len(os.sched_getaffinity(0))}))
     parser.add_argument("--budget", type=float, default=300.0, help="seconds a network, configuration and number of threads")
     parser.add_argument("--fresh", action="store_true", help="forget what the file holds")
+    parser.add_argument("--trials", nargs="*", type=Path, default=[])
+    parser.add_argument("--costs", default="", choices=("", *costs_names()))
     args = parser.parse_args()
+    for path in args.trials:
+        print(taken_over(path, args.costs))
+    if args.trials:
+        return
     for target in map(find_target, args.target):
         for network in args.networks:
             for config in args.configs:
                 for threads in args.threads:
                     tune(network, config, target, threads, args.budget)
-        path = write_defaults(target, cpu_model(), nearest_costs(host_cpu(), target.name), collected(target, args.fresh))
+        path = write_defaults(target, cpu_model(), native_costs(target), collected(target, args.fresh))
         print(f"{path}: {len(read_defaults(target))} decisions")
 
 

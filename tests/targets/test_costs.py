@@ -62,7 +62,10 @@ def test_the_nearest(tmp_path: Path) -> None:
         (Cpu(INTEL, 6, 207), "x86-64-v4", ""),
         (None, V3, ""),
     ):
-        assert nearest_costs(cpu, target, tmp_path) == name
+        assert nearest_costs(cpu, target, folder=tmp_path) == name
+    wide = ("x86-64-v4", POPCNT)  # whose vectors are as long: only another file of the same vendor's
+    assert nearest_costs(Cpu(INTEL, 6, 85), "x86-64-v4", wide, tmp_path) == "intel-6-207"
+    assert nearest_costs(Cpu(AMD, 25, 17), "x86-64-v4", wide, tmp_path) == ""
 
 
 def test_factors(tmp_path: Path) -> None:

@@ -88,8 +88,12 @@ def test_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_comes_with_lowbit_can_be_read(recwarn: pytest.WarningsRecorder) -> None:
-    for path in FOLDER.glob("*.json"):
-        assert read_defaults(TARGETS[path.stem])
+    found = [replace(TARGETS[path.stem], costs=path.parent.name) for path in FOLDER.glob("*/*.json")]
+    assert {(target.name, target.costs) for target in found} >= {
+        ("x86-64-v4-vnni-popcnt", "amd-25-17"),
+        ("x86-64-v4-vnni-popcnt", "intel-6-207"),
+    }
+    assert all(map(read_defaults, found))
     assert not recwarn.list
 
 
@@ -121,8 +125,8 @@ def test_what_other_weights_allowed_does_not_count() -> None:
 
 def test_every_shipped_decision_can_be_used() -> None:
     """Its key is one of today: what it allows names forms of the table, first those that are tried first."""
-    for path in FOLDER.glob("*.json"):
-        for shipped in read_defaults(TARGETS[path.stem]):
+    for path in FOLDER.glob("*/*.json"):
+        for shipped in read_defaults(replace(TARGETS[path.stem], costs=path.parent.name)):
             names = [name.rpartition("-")[2] for name in shipped.key.states]
             assert set(names) <= FORMS.keys()
             assert shipped.decision.form in FORMS

@@ -9,7 +9,7 @@ and not this machine, the typed estimates hold.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,15 +69,16 @@ def costs_names(folder: Path = FOLDER) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.json")))
 
 
-def nearest_costs(cpu: Cpu | None, target: str, folder: Path = FOLDER) -> str:
-    """Name of the file for kernels of ``target`` on ``cpu``; "" where there is none for that target.
+def nearest_costs(cpu: Cpu | None, target: str, alike: Collection[str] = (), folder: Path = FOLDER) -> str:
+    """Name of the file for kernels of ``target`` on ``cpu``; "" where there is none.
 
-    Of the files for that target, one of the same vendor before one of another; of these the nearest family, then the
-    nearest model, then the first by name.
+    Files for that target, and those of the same vendor for ``alike`` ones, whose vectors are as long: one of the same vendor
+    before one of another; of these the nearest family, then the nearest model, then the first by name.
     """
     if cpu is None:
         return ""
-    found = [costs for costs in (read_costs(name, folder) for name in costs_names(folder)) if costs.target == target]
+    files = (read_costs(name, folder) for name in costs_names(folder))
+    found = [file for file in files if file.target == target or (file.target in alike and file.cpu.vendor == cpu.vendor)]
     nearest = min(found, key=lambda costs: cpu.distance(costs.cpu), default=None)
     return "" if nearest is None else nearest.name
 

@@ -12,7 +12,7 @@ from lowbit.errors import ConfigError, UnknownTarget
 from lowbit.targets.costs import nearest_costs
 from lowbit.targets.host import host_cpu, host_machine, obstacle
 
-__all__ = ["TARGETS", "TARGET_NAME", "TECHNIQUES", "Target", "find_target", "techniques"]
+__all__ = ["TARGETS", "TARGET_NAME", "TECHNIQUES", "Target", "find_target", "native_costs", "techniques"]
 
 # ways to compute a convolution that experiments may switch off (``Target.without``)
 TECHNIQUES = {
@@ -163,12 +163,18 @@ def find_target(name: str = "native") -> Target:
     return replace(_named(name), without=without) if without else _named(name)
 
 
+def native_costs(target: Target) -> str:
+    """The costs fitted for kernels of ``target`` on the CPU nearest to this one; "" = none are."""
+    alike = [t.name for t in TARGETS.values() if (t.machine, t.vector_bytes) == (target.machine, target.vector_bytes)]
+    return nearest_costs(host_cpu(), target.name, alike)
+
+
 def _named(name: str) -> Target:
     if name == "native":
         runnable = [target for target in TARGETS.values() if not obstacle(target)]
         if runnable:
             best = max(runnable, key=lambda t: len(t.features))
-            return replace(best, costs=nearest_costs(host_cpu(), best.name))
+            return replace(best, costs=native_costs(best))
         raise UnknownTarget(f"no native target for a {host_machine()} host; known targets: {', '.join(TARGETS)}")
     if name not in TARGETS:
         raise UnknownTarget(f"unknown target {name!r}; known targets: native, {', '.join(TARGETS)}")

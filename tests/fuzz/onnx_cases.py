@@ -54,10 +54,12 @@ def check_written(graph: Graph, inputs: Sequence[Tensor], draws: Draws, checked:
 
 
 def _bias_apart(graph: Graph) -> Callable[[Node], bool]:
-    """Whether a layer is written as MatMul and Add and gives float32: then its bias is added after one more rounding."""
+    """Whether a layer is written as MatMul and Add and gives float32: then its bias is added after one more rounding.  Or whether
+    its bias is beyond int32, which is written in float32."""
 
     def apart(node: Node) -> bool:
-        return node.op == "linear" and len(graph.types[node.name].shape) != 2 and graph.types[node.name].quant is None
+        wide = node.op in LAYERS and np.abs(graph.constants[node.inputs[2]].astype(np.float64)).max(initial=0) >= 2.0**31
+        return wide or (node.op == "linear" and len(graph.types[node.name].shape) != 2 and graph.types[node.name].quant is None)
 
     return apart
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from lowbit.backend.cache import compile_kernels
+from lowbit.backend.runtime_object import emulation_object
+from lowbit.backend.toolchain import find_compiler
 from lowbit.kernels.abi import ARGUMENTS
 from lowbit.kernels.case import Case, inner, physical
 from lowbit.kernels.named import named
@@ -55,7 +57,10 @@ def aligned(array: np.ndarray, fill: int = 0xA5) -> np.ndarray:
 
 
 @cache
-def _library(objects: tuple[bytes, ...]) -> ctypes.CDLL:
+def _library(objects: tuple[bytes, ...], target: Target) -> ctypes.CDLL:
+    """Kernels, and what stands for instructions that are emulated."""
+    if target.emulated:
+        objects = (*objects, emulation_object(find_compiler(target), target))
     folder = Path(_FOLDER.name)
     paths = []
     for content in objects:
@@ -70,7 +75,7 @@ def _library(objects: tuple[bytes, ...]) -> ctypes.CDLL:
 def load_kernels(specs: list[KernelSpec], target: Target) -> list[ctypes._CFuncPtr]:
     """C functions of the specs, linked into one library."""
     objects = compile_kernels(specs, target)
-    library = _library(tuple(objects.values()))
+    library = _library(tuple(objects.values()), target)
     functions = []
     for spec in specs:
         function = getattr(library, spec.symbol(target.name))
@@ -83,7 +88,7 @@ def load_kernels(specs: list[KernelSpec], target: Target) -> list[ctypes._CFuncP
 
 def _around(spec: KernelSpec, target: Target, which: str) -> ctypes._CFuncPtr:
     """What begins, or ends, a thread's share of a bracketed kernel's units."""
-    function = getattr(_library(tuple(compile_kernels([spec], target).values())), f"{spec.symbol(target.name)}__{which}")
+    function = getattr(_library(tuple(compile_kernels([spec], target).values()), target), f"{spec.symbol(target.name)}__{which}")
     function.restype, function.argtypes = None, [ctypes.c_void_p]
     return function
 

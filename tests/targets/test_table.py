@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from lowbit import progress
 from lowbit.errors import ConfigError, UnknownTarget
 from lowbit.targets import TARGETS, Target, find_target, host, table
 
@@ -46,6 +48,40 @@ def test_native_goes_by_the_host(monkeypatch: pytest.MonkeyPatch, machine: str, 
     monkeypatch.setattr(host, "host_machine", lambda: machine)
     monkeypatch.setattr(host, "host_features", lambda: frozenset(features.split()))
     assert find_target("native").name == name
+
+
+_AMX = "sse2 ssse3 sse4.1 avx2 fma avx512f avx512bw avx512dq avx512vl avx512vnni avx512vpopcntdq avx512vbmi amx-tile amx-int8"
+
+
+@pytest.mark.parametrize(("error", "name"), [(0, "x86-64-v4-amx"), (28, "x86-64-v4-vnni-popcnt")])
+def test_tiles_need_the_permission_of_the_system(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: int, name: str
+) -> None:
+    for module in (host, table):
+        monkeypatch.setattr(module, "host_machine", lambda: "x86_64")
+        monkeypatch.setattr(module, "host_features", lambda: frozenset(_AMX.split()))
+    monkeypatch.setattr(host, "_tile_permission", lambda: error)
+    monkeypatch.setattr(progress, "_noticed", set())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert find_target("native").name == name
+    said = capsys.readouterr().err
+    why = "the system does not let this process use amx-tile (arch_prctl: No space left on device)"
+    assert said == ("" if not error else f"note: kernels are made for {name}, not for x86-64-v4-amx; {why}\n")
+    assert host.obstacle(TARGETS["x86-64-v4-amx"]) == ("" if not error else f"; {why}")
+
+
+def test_cpuinfo_names_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_cpuinfo", lambda: {"flags": "sse2 amx_bf16 amx_tile amx_int8"})
+    assert {"amx-tile", "amx-int8"} <= host.host_features.__wrapped__()
+
+
+def test_what_is_emulated_is_never_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulated = TARGETS["x86-64-v3-amx-emulated"]
+    monkeypatch.setattr(table, "TARGETS", {emulated.name: emulated})
+    monkeypatch.setattr(table, "obstacle", lambda target: "")
+    with pytest.raises(UnknownTarget, match="no native target"):
+        find_target("native")
+    assert find_target(emulated.name).instructions > emulated.features
 
 
 def test_no_native_target(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lowbit.backend.driver import API, driver_source, identity, prefix_of
-from lowbit.backend.runtime_object import RUNTIME_FOLDER, runtime_object
+from lowbit.backend.runtime_object import RUNTIME_FOLDER, emulation_object, runtime_object
 from lowbit.backend.toolchain import C_FLAGS, Compiler, find_compiler, find_objcopy
 from lowbit.backend.weight_file import write_weight_file
 from lowbit.errors import LowbitError
@@ -33,6 +33,9 @@ def lay_out(
     compiler.run([*C_FLAGS, f"-I{RUNTIME_FOLDER}", "-c", "network.c", "-o", "network.o"], folder)
     (folder / "runtime.o").write_bytes(runtime_object(compiler, target))
     names = ["network.o", "runtime.o"]
+    if target.emulated:
+        names.append("emulated.o")
+        (folder / names[-1]).write_bytes(emulation_object(compiler, target))
     for i, spec in enumerate(program.specs):
         names.append(f"kernel{i}.o")
         (folder / names[-1]).write_bytes(kernels[spec])

@@ -10,32 +10,43 @@ from lowbit.backend.toolchain import C_FLAGS, Compiler
 from lowbit.files import cache_folder, scratch_folder
 from lowbit.targets import Target
 
-__all__ = ["RUNTIME_FOLDER", "runtime_object"]
+__all__ = ["RUNTIME_FOLDER", "emulation_object", "runtime_object"]
 
 RUNTIME_FOLDER = Path(__file__).resolve().parent / "runtime_c"
+_EMULATED_FOLDER = RUNTIME_FOLDER.parent / "emulated_c"
 
-# Unpacking weights is the one thing worth vectorizing.
-_EXTRA = {"unpack.c": ("-O3",)}
+# Unpacking weights is worth vectorizing; and products of tiles, which tests wait for.
+_EXTRA = {"unpack.c": ("-O3",), "tiles.c": ("-O3",)}
 
 
-def _compile(compiler: Compiler, folder: Path) -> bytes:
+def _compile(compiler: Compiler, sources: Path, folder: Path, options: tuple[str, ...]) -> bytes:
     objects = []
-    for source in sorted(RUNTIME_FOLDER.glob("*.c")):
-        compiler.run([*C_FLAGS, *_EXTRA.get(source.name, ()), "-c", source, "-o", f"{source.stem}.o"], folder)
+    for source in sorted(sources.glob("*.c")):
+        compiler.run([*C_FLAGS, *options, *_EXTRA.get(source.name, ()), "-c", source, "-o", f"{source.stem}.o"], folder)
         objects.append(f"{source.stem}.o")
-    compiler.run(["-r", "-nostdlib", "-o", "runtime.o", *objects], folder)
-    return (folder / "runtime.o").read_bytes()
+    compiler.run(["-r", "-nostdlib", "-o", "whole.o", *objects], folder)
+    return (folder / "whole.o").read_bytes()
 
 
-def runtime_object(compiler: Compiler, target: Target) -> bytes:
-    """Relocatable object of the whole runtime; from ``cache_folder()/runtime`` if it is there and whole."""
-    key = hashlib.sha256(repr((compiler, C_FLAGS, sorted(_EXTRA.items()), target.triple)).encode())
-    for source in sorted(RUNTIME_FOLDER.glob("*.[ch]")):
+def _object(sources: Path, compiler: Compiler, target: Target, options: tuple[str, ...] = ()) -> bytes:
+    """What is in a folder; from ``cache_folder()/runtime`` if it is there and whole."""
+    key = hashlib.sha256(repr((compiler, C_FLAGS, options, sorted(_EXTRA.items()), target.triple)).encode())
+    for source in sorted(sources.glob("*.[ch]")):
         key.update(source.name.encode() + b"\0" + source.read_bytes())
     path = cache_folder() / "runtime" / f"{key.hexdigest()}.o"
     if (known := read_entry(path)) is not None:
         return known
     with scratch_folder() as folder:
-        content = _compile(compiler, folder)
+        content = _compile(compiler, sources, folder, options)
     write_entry(path, content)
     return content
+
+
+def runtime_object(compiler: Compiler, target: Target) -> bytes:
+    """Relocatable object of the whole runtime."""
+    return _object(RUNTIME_FOLDER, compiler, target)
+
+
+def emulation_object(compiler: Compiler, target: Target) -> bytes:
+    """Relocatable object of the functions that stand for the instructions ``target.emulated``."""
+    return _object(_EMULATED_FOLDER, compiler, target, (f"-march={target.march}",))

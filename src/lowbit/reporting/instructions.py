@@ -74,19 +74,19 @@ JUMP_TARGET = re.compile(r"(?:^|[\s,])(?:0x)?([0-9a-f]+)(?: <.*>)?$")  # a bare 
 CLASSES: dict[str, re.Pattern[str]] = {
     name: re.compile(pattern)
     for name, pattern in {
-        "multiply": r"v?pmadd(ubsw|wd)|vpdp\w+|v?pmul\w+|v?mul[ps][sd]|vfn?m(add|sub)\w+|v?p?popcnt\w*",
+        "multiply": r"v?pmadd(ubsw|wd)|vpdp\w+|tdp\w+|v?pmul\w+|v?mul[ps][sd]|vfn?m(add|sub)\w+|v?p?popcnt\w*",
         "widen": r"v?pmov[sz]x\w+",
         "broadcast": r"vp?broadcast\w+",
         "convert": r"v?cvt\w+|v?pack[su]s\w+|v?round[ps][sd]|vrndscale[ps][sd]|vpmovu?s?[dqw][bwd]b?$",
         "add": r"v?padd\w*|v?psub\w*|v?(add|sub)[ps][sd]$",
-        "logic": r"v?p?(and|or|xor|andn)(n?[dq]|n?p[sd])?$|vpternlog\w+|v?ps[lr][la][wdq]q?$",
+        "logic": r"v?p?(and|or|xor|andn)(n?[dq]|n?p[sd])?$|vpternlog\w+|v?ps[lr][la][wdq]q?$|tilezero",
         "compare": r"v?p?(min|max)\w+|v?p?cmp\w+|v?p?ucomi\w+|v?p?blend\w+|vptest\w*",
         "shuffle": r"v?p?shuf\w+|vperm\w+|v?p?unpck\w+|v?p?(insert|extract|align)\w+|v?mov([hl]\w*ps|ddup|s[hl]dup)",
         "branch": r"j\w+|call\w*|ret\w*",
     }.items()
 }
-_MOVE = re.compile(r"v?mov(ap|up|dq|nt|q|d|ss|sd)\w*|v?lddqu")
-_VECTOR = re.compile(r"%[xyz]mm\d+")
+_MOVE = re.compile(r"v?mov(ap|up|dq|nt|q|d|ss|sd)\w*|v?lddqu|tile(loadd|loaddt1|stored)")
+_VECTOR = re.compile(r"%[xyzt]mm\d+")
 _FLOAT = re.compile(
     r"v?(add|sub|mul|div|sqrt|max|min|cmp\w*|u?comi|round|rndscale|rcp14|rsqrt14|rcp|rsqrt|hadd|dp)[ps][sd]$|vfn?m(add|sub)\w+[ps][sd]$|v?cvt\w*[ps][sd]\w*$"
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from lowbit.errors import ArtifactError
 from lowbit.numerics.qtype import WIDTHS
-from lowbit.targets.table import TARGET_NAME, TECHNIQUES
+from lowbit.targets.table import EMULATED, TARGET_NAME, TECHNIQUES
 
 __all__ = ["CONTAINER", "DTYPES", "GRAPH", "MANIFEST", "NAME", "QTYPE", "SHAPE", "SIZE", "Check"]
 
@@ -161,7 +161,10 @@ _TARGET = record({
     "features": list_of(_WORD, 1 << 10), "without": list_of(one_of(*TECHNIQUES), len(TECHNIQUES)),
     **dict.fromkeys(("vector_bytes", "registers", "l1_bytes", "l2_bytes"), integer(1)),
     **dict.fromkeys(("clock_hz", "cores", "memory_bytes"), SIZE),
-}, {"costs": text(f"({TARGET_NAME})?", "the name of a file of costs")})  # fmt: skip
+}, {
+    "costs": text(f"({TARGET_NAME})?", "the name of a file of costs"),
+    "emulated": list_of(one_of(*EMULATED), len(EMULATED)),
+})  # fmt: skip
 
 _LAYER = record({
     "name": NAME, "op": NAME, "kernel": text(r"[A-Za-z_]\w*", "a C identifier"), "spec": json_object,

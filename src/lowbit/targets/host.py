@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import platform
 import re
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lowbit.targets.table import Target
 
-__all__ = ["Cpu", "cpu_model", "host_cpu", "host_features", "host_machine", "obstacle"]
+__all__ = ["Cpu", "cpu_model", "denied", "host_cpu", "host_features", "host_machine", "obstacle"]
 
 # /proc/cpuinfo's name -> LLVM's name, where they differ
 _LLVM_NAME = {
@@ -24,6 +26,8 @@ _LLVM_NAME = {
     "avx512_vbmi2": "avx512vbmi2",
     "avx512_bitalg": "avx512bitalg",
     "avx512_vpopcntdq": "avx512vpopcntdq",
+    "amx_tile": "amx-tile",
+    "amx_int8": "amx-int8",
     "asimd": "neon",
     "asimddp": "dotprod",
     "atomics": "lse",
@@ -89,7 +93,30 @@ def obstacle(target: Target) -> str:
     if target.machine != host_machine():
         return f", which is no {host_machine()} machine"
     missing = sorted(target.features - host_features())
-    return f"; this CPU lacks {', '.join(missing)}" if missing else ""
+    return f"; this CPU lacks {', '.join(missing)}" if missing else denied(target)
+
+
+_TILES = "amx-tile"
+_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _TILE_DATA = 158, 0x1023, 18  # of Linux on x86-64
+
+
+def denied(target: Target) -> str:
+    """Why the system does not let this process use what its CPU has, as :func:`obstacle` says it; "" = it does.
+
+    Linux gives the registers of AMX's tiles to processes that ask (arch_prctl, ARCH_REQ_XCOMP_PERM; threads and children
+    inherit it), and refuses where an alternate signal stack is too small for them."""
+    if _TILES not in target.features:
+        return ""
+    error = _tile_permission()
+    return f"; the system does not let this process use amx-tile (arch_prctl: {os.strerror(error)})" if error else ""
+
+
+@cache
+def _tile_permission() -> int:
+    """0, or errno."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype, libc.syscall.argtypes = ctypes.c_long, [ctypes.c_long] * 3
+    return 0 if libc.syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _TILE_DATA) == 0 else ctypes.get_errno()
 
 
 def cpu_model() -> str:

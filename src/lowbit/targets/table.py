@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lowbit.errors import ConfigError, UnknownTarget
+from lowbit.progress import notice
 from lowbit.targets.costs import nearest_costs
-from lowbit.targets.host import host_cpu, host_machine, obstacle
+from lowbit.targets.host import denied, host_cpu, host_features, host_machine, obstacle
 
-__all__ = ["TARGETS", "TARGET_NAME", "TECHNIQUES", "Target", "find_target", "native_costs", "techniques"]
+__all__ = ["EMULATED", "TARGETS", "TARGET_NAME", "TECHNIQUES", "Target", "find_target", "native_costs", "techniques"]
 
 # ways to compute a convolution that experiments may switch off (``Target.without``)
 TECHNIQUES = {
@@ -21,8 +22,12 @@ TECHNIQUES = {
     "look-up": "products of narrow numbers out of tables",
     "bits": "products of single bits by logic and counting",
     "vnni": "the instruction that sums four products of bytes",
+    "amx": "products of tiles of bytes",
 }
 
+
+EMULATED = ("amx-int8", "amx-tile")
+"""Features that a target may have emulated: backend/emulated_c has functions for their instructions."""
 
 TARGET_NAME = r"[A-Za-z0-9][\w.-]*"
 """What names, triples and features look like, as a regular expression."""
@@ -36,10 +41,14 @@ class Target:
     What reports need to estimate a machine that is not here, 0 or "" where the target is no certain machine:
     ``clock_hz``, ``cores``, ``memory_bytes`` of the board, and the CPU's names in llvm-mca and in QEMU.
 
+    ``emulated``: features that kernels may use and the CPU need not have: their instructions are calls of C functions
+    (backend/emulated_c), for tests.  No such target is ever ``native``.
+
     ``without``: names in TECHNIQUES that no kernel may use; for experiments.  ``costs``: the file of fitted costs by which
     kernels are chosen (targets/costs.py), "" = as typed.  Neither changes what a kernel is.
 
-    Raises ConfigError for a name, triple, feature or file that is none: they become names of functions, options and programs."""
+    Raises ConfigError for a name, triple, feature or file that is none: they become names of functions, options and programs;
+    and for a feature that nobody emulates: LLVM would end the process."""
 
     name: str
     triple: str
@@ -55,14 +64,17 @@ class Target:
     memory_bytes: int = 0
     mca_cpu: str = ""
     qemu_cpu: str = ""
+    emulated: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     costs: str = ""
 
     def __post_init__(self) -> None:
-        named = [("name", self.name), ("triple", self.triple), *(("feature", feature) for feature in self.features)]
+        named = [("name", self.name), ("triple", self.triple), *(("feature", feature) for feature in self.instructions)]
         for what, text in [*named, *([("costs", self.costs)] if self.costs else [])]:
             if not re.fullmatch(TARGET_NAME, text):
                 raise ConfigError(f"target {self.name!r}: the {what} {text!r} is not of letters, digits, '.', '_' and '-'")
+        if unknown := sorted(self.emulated - set(EMULATED)):
+            raise ConfigError(f"target {self.name!r}: {', '.join(unknown)} cannot be emulated; what can: {', '.join(EMULATED)}")
 
     @property
     def machine(self) -> str:
@@ -73,6 +85,11 @@ class Target:
     def arch(self) -> str:
         """Of a GPU, what NVRTC is told: ``sm_80``; "" of a CPU."""
         return self.mcpu if self.machine == "cuda" else ""
+
+    @property
+    def instructions(self) -> frozenset[str]:
+        """Features that kernels may use: the CPU's, and those that are emulated."""
+        return self.features | self.emulated
 
     @property
     def typed(self) -> Target:
@@ -103,6 +120,7 @@ _AVX_VNNI = _AVX2 | {"avxvnni"}
 _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 _VNNI = _AVX512 | {"avx512vnni"}
 _POPCNT = _VNNI | {"avx512vpopcntdq", "avx512vbmi"}
+_TILES = frozenset({"amx-tile", "amx-int8"})
 _NEON = frozenset({"neon"})
 _DOTPROD = _NEON | {"dotprod"}
 # of GPUs, by the PTX instructions that kernels may use
@@ -122,6 +140,10 @@ TARGETS: dict[str, Target] = {
         Target("x86-64-v4", _LINUX, "x86-64-v4", _AVX512, 64, 32, 32768, 1048576, "x86-64-v4"),
         Target("x86-64-v4-vnni", _LINUX, "x86-64-v4", _VNNI, 64, 32, 32768, 1048576, "x86-64-v4"),
         Target("x86-64-v4-vnni-popcnt", _LINUX, "x86-64-v4", _POPCNT, 64, 32, 32768, 1048576, "x86-64-v4"),
+        # Intel's servers from Sapphire Rapids on
+        Target("x86-64-v4-amx", _LINUX, "x86-64-v4", _POPCNT | _TILES, 64, 32, 49152, 2097152, "x86-64-v4"),
+        # the same kernels on any CPU with AVX2, for tests
+        Target("x86-64-v3-amx-emulated", _LINUX, "x86-64-v3", _AVX2, 32, 16, 32768, 524288, "x86-64-v3", emulated=_TILES),
         # the last five: clock, cores, memory of the board, llvm-mca's name (the A76 has no model of its own), QEMU's name
         Target("aarch64", _ARM_LINUX, "generic", _NEON, 16, 32, 32768, 524288, "armv8-a", 0, 0, 0, "cortex-a53", "cortex-a53"),
         Target(
@@ -154,7 +176,7 @@ def techniques(text: str) -> frozenset[str]:
 
 def find_target(name: str = "native") -> Target:
     """The target of this name; ``native`` is the most capable one this CPU can run, by the features it reports, with the
-    costs fitted for the CPU nearest to this one.
+    costs fitted for the CPU nearest to this one.  Where the system denies a more capable one, a note says so.
 
     The environment variable LOWBIT_WITHOUT, e.g. "winograd,pairs", switches techniques off, for experiments.
     Raises UnknownTarget with the list of known names, ConfigError for an unknown technique.
@@ -171,9 +193,12 @@ def native_costs(target: Target) -> str:
 
 def _named(name: str) -> Target:
     if name == "native":
-        runnable = [target for target in TARGETS.values() if not obstacle(target)]
+        runnable = [target for target in TARGETS.values() if not target.emulated and not obstacle(target)]
         if runnable:
             best = max(runnable, key=lambda t: len(t.features))
+            for target in TARGETS.values():
+                if target.features > best.features and target.features <= host_features() and (why := denied(target)):
+                    notice(f"denied {target.name}", f"kernels are made for {best.name}, not for {target.name}{why}")
             return replace(best, costs=native_costs(best))
         raise UnknownTarget(f"no native target for a {host_machine()} host; known targets: {', '.join(TARGETS)}")
     if name not in TARGETS:

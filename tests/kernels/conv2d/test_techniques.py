@@ -18,6 +18,7 @@ from tests import tiny
 
 FULL = TARGETS["x86-64-v4-vnni-popcnt"]
 SMALL = TARGETS["x86-64-v3"]
+TILES = TARGETS["x86-64-v4-amx"]
 
 
 def problem(act: str, weight: str, act_max: int, kernel: int, size: int = 28) -> ConvProblem:
@@ -55,8 +56,9 @@ CASES = {  # technique -> problem, largest weight, a target that has it
     "look-up": (problem("u2", "i2", 3, 1), 1, FULL),
     "bits": (problem("u1", "b1", 1, 1), 1, FULL),
     "vnni": (problem("u8", "i8", 255, 1), 127, FULL),
+    "amx": (problem("u8", "i8", 255, 1), 127, TILES),
 }
-NAMED = {"winograd": "winograd", "look-up": "lut_", "bits": "bit_", "vnni": "vnni", "pairs": "_pairs"}
+NAMED = {"winograd": "winograd", "look-up": "lut_", "bits": "bit_", "vnni": "vnni", "pairs": "_pairs", "amx": "_amx"}
 
 
 @pytest.mark.parametrize("technique", CASES)
@@ -67,7 +69,7 @@ def test_a_technique_is_used_until_it_is_switched_off(technique: str) -> None:
     assert NAMED[technique] not in chosen(wanted, highest, without)
 
 
-@pytest.mark.parametrize("target", [FULL, SMALL], ids=lambda target: target.name)
+@pytest.mark.parametrize("target", [FULL, SMALL, TILES], ids=lambda target: target.name)
 @pytest.mark.parametrize("technique", TECHNIQUES)
 def test_no_option_of_any_width_needs_what_is_off(technique: str, target: Target) -> None:
     less = replace(target, without=frozenset({technique}))
@@ -78,7 +80,7 @@ def test_no_option_of_any_width_needs_what_is_off(technique: str, target: Target
             asked = problem(act, weight, act_max, kernel)
             used += [str(decision_of(choice)) for choice in options(asked, weights, target)]
             assert not [d for c in options(asked, weights, less) if NAMED[technique] in (d := str(decision_of(c)))]
-    if technique != "vnni" or target is FULL:  # else the test shows nothing
+    if technique == "winograd" or any(technique in form.techniques and form.available(target) for form in FORMS.values()):
         assert any(NAMED[technique] in name for name in used)
 
 

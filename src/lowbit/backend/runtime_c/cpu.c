@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "runtime.h"
@@ -10,8 +11,9 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* States the operating system must save (XCR0): SSE and AVX; with opmask, ZMM0-15 upper, ZMM16-31. */
-enum { NONE = 0, YMM = 0x6, ZMM = 0xe6 };
+/* States the operating system must save (XCR0): SSE and AVX; with opmask, ZMM0-15 upper, ZMM16-31; AMX's configuration and
+ * its tiles, the last of which a process has to ask for. */
+enum { NONE = 0, YMM = 0x6, ZMM = 0xe6, TILES = 0x60000, TILE_DATA = 18, REQUEST = 0x1023 /* ARCH_REQ_XCOMP_PERM */ };
 enum { EAX, EBX, ECX, EDX };
 
 static const struct {
@@ -32,7 +34,8 @@ static const struct {
     {"avx512bitalg", 7, 0, ECX, 12, ZMM},  {"avx512vpopcntdq", 7, 0, ECX, 14, ZMM},
     {"avx512fp16", 7, 0, EDX, 23, ZMM},    {"avxvnni", 7, 1, EAX, 4, YMM},
     {"avx512bf16", 7, 1, EAX, 5, ZMM},     {"avxvnniint8", 7, 1, EDX, 4, YMM},
-    {"sse4a", 0x80000001, 0, ECX, 6, NONE},
+    {"sse4a", 0x80000001, 0, ECX, 6, NONE}, {"amx-bf16", 7, 0, EDX, 22, TILES},
+    {"amx-tile", 7, 0, EDX, 24, TILES},    {"amx-int8", 7, 0, EDX, 25, TILES},
 };
 
 static uint64_t saved_states(void) {
@@ -50,6 +53,13 @@ static bool has(const char *name) {
         return (r[features[i].reg] >> features[i].bit & 1) && (saved_states() & features[i].state) == features[i].state;
     }
     return false; /* a feature this table does not know cannot be promised */
+}
+
+/* Asking again costs microseconds; threads and children inherit the permission.  The system refuses it where an alternate
+ * signal stack is too small for the tiles. */
+static const char *denied(const char *name) {
+    bool tiles = !strcmp(name, "amx-tile");
+    return tiles && syscall(SYS_arch_prctl, REQUEST, TILE_DATA) ? "the system's permission to use amx-tile" : NULL;
 }
 
 uint64_t lb_float_default(void) {
@@ -82,6 +92,11 @@ static bool has(const char *name) {
     return false;
 }
 
+static const char *denied(const char *name) {
+    (void)name;
+    return NULL; /* a process need not ask for anything */
+}
+
 uint64_t lb_float_default(void) {
     uint64_t old;
     __asm__ volatile("mrs %0, fpcr" : "=r"(old));
@@ -96,9 +111,11 @@ void lb_float_restore(uint64_t state) { __asm__ volatile("msr fpcr, %0" : : "r"(
 #endif
 
 const char *lb_missing_feature(const char *const *names) {
-    for (; *names; names++)
-        if (!has(*names)) return *names;
-    return NULL;
+    const char *missing = NULL;
+    for (size_t i = 0; names[i] && !missing; i++)
+        if (!has(names[i])) missing = names[i];
+    for (size_t i = 0; names[i] && !missing; i++) missing = denied(names[i]);
+    return missing;
 }
 
 int lb_cpu_quota(const char *path) {

@@ -15,7 +15,7 @@
 /* error.c: keep a text for lb_error, in this thread; returns -1. */
 int lb_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* cpu.c: the first of the features this CPU (or its operating system) lacks, or NULL. */
+/* cpu.c: the first of the features this CPU (or its operating system) lacks, or NULL.  Asks the system for AMX's tiles. */
 const char *lb_missing_feature(const char *const *features);
 /* CPUs this process may use, by its affinity and by its control group's quota; at least 1. */
 int lb_cpu_count(void);

@@ -150,12 +150,18 @@ def operands(form: Form) -> Operands:
 
 
 def forced(
-    problem: ConvProblem, weights: np.ndarray, form: str, tile: tuple[int, int], depth: int | None = None, parts: int = 1
+    problem: ConvProblem,
+    weights: np.ndarray,
+    form: str,
+    tile: tuple[int, int],
+    depth: int | None = None,
+    parts: int = 1,
+    unit: tuple[int, int] = (3, 2),
 ) -> Choice:
     """The choice of this form with this tile, small units, and (unless None) this depth."""
     mr, nr = tile
     whole = _round_up(nr, 64) if FORMS[form].element == "index" else nr
-    return describe(FORMS[form], problem, weights, (mr, whole), (3, 2), depth, parts)
+    return describe(FORMS[form], problem, weights, (mr, whole), unit, depth, parts)
 
 
 def cases(target: Target) -> Iterator[Case]:
@@ -176,6 +182,8 @@ def cases(target: Target) -> Iterator[Case]:
             x[0, 1, 1] = 0
             if form.fits(problem, w):
                 yield case_of(f"{form.name}/{kind}", problem, forced(problem, w, form.name, (4, 16)), w, x=x)
+        if form.cases:
+            yield from named(form.cases)(form, target)
 
 
 def case_of(name: str, problem: ConvProblem, choice: Choice, w: np.ndarray, x: np.ndarray | None = None, pad: float = 0) -> Case:

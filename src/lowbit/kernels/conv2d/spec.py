@@ -21,11 +21,17 @@ def form_of(name: str) -> Form:
     return find_form(name)
 
 
-def floats(name: str) -> bool:
-    """Whether a form, which may be unknown here, multiplies floats."""
+def _known(name: str) -> Form | None:
+    """A form, which may be unknown here: files are made by other versions."""
     from lowbit.kernels.conv2d.forms import FORMS
 
-    return name in FORMS and FORMS[name].element == "f32"
+    return FORMS.get(name)
+
+
+def floats(name: str) -> bool:
+    """Whether a form, which may be unknown here, multiplies floats."""
+    form = _known(name)
+    return form is not None and form.element == "f32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +95,18 @@ class ConvSpec(ConvGeometry, KernelSpec):
 
     @property
     def tiles(self) -> int:
-        return -(-self.dst.pixels // self.mr)
+        form = _known(self.form)
+        return -(-self.dst.pixels // self.mr) if form is None else form.tiles(self)
+
+    @property
+    def scratch_bytes(self) -> int:
+        form = _known(self.form)
+        return 0 if form is None else form.scratch_bytes(self)
+
+    @property
+    def bracketed(self) -> bool:
+        form = _known(self.form)
+        return form is not None and form.bracketed
 
     @property
     def units(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.conv2d.forms import bits, float32, look_up, maddubs, neon, pairs, portable, vnni
+from lowbit.kernels.conv2d.forms import amx, bits, float32, look_up, maddubs, neon, pairs, portable, vnni
 from lowbit.kernels.conv2d.forms.form import Form
 from lowbit.kernels.conv2d.selection.cost import DIRECT
 from lowbit.targets import Target
@@ -19,6 +19,7 @@ FAMILIES: tuple[tuple[Form, ...], ...] = (
     maddubs.FORMS,  # AVX2 and SSE2: products in 16 bits, and of int16
     pairs.FORMS,  # two products in one multiplication
     vnni.FORMS,  # products and sums in one instruction
+    amx.FORMS,  # products of tiles
     neon.FORMS,  # NEON, and sdot
     portable.FORMS,  # any CPU
     float32.FORMS,

@@ -53,7 +53,9 @@ class Form:
 
     ``arithmetic``: ``module:function`` of its inner step, (spec, target) -> ``Arithmetic``; "" for a form that has none
     because ``builder``, ``module:function`` of its kernel, (spec, target) -> PrimFunc, asks for no such thing.  The
-    shared builder computes tiles of pixels x vectors of channels; a form of another shape brings its own.
+    shared builder computes tiles of pixels x vectors of channels; a form of another shape brings its own, whose tiles
+    (:meth:`tiles`) and scratch memory (:meth:`scratch_bytes`) may be others, and which may be ``bracketed`` (kernels/spec.py).
+    ``cases``: ``module:function`` of what its kernels are tried on beside what all are, (form, target) -> Cases.
 
     For reports: ``words``; ``bits`` of an input and of a weight, 0 for any; ``sum_bits`` of the lanes in which products
     meet; ``longest``: steps after which they are widened at the latest, 0 for never; ``repeats``: the form whose inner
@@ -68,6 +70,8 @@ class Form:
     words: Words
     arithmetic: str = ""
     builder: str = "lowbit.kernels.conv2d.schedule:build"
+    bracketed: bool = False
+    cases: str = ""
     features: str = ""
     techniques: frozenset[str] = frozenset()
     rows: int = 1
@@ -102,7 +106,7 @@ class Form:
 
     def available(self, target: Target) -> bool:
         """Whether ``target`` has the instructions and nobody switched them off."""
-        has = any(set(needed.split()) <= target.features for needed in self.features.split("|"))
+        has = any(set(needed.split()) <= target.instructions for needed in self.features.split("|"))
         here = self.gpu is not None or target.machine != "cuda"
         return has and here and not self.techniques & target.without
 
@@ -182,6 +186,14 @@ class Form:
         return [replace(found, cycles=found.cycles * factor) for found in self.cost(target).tilings(self, load, target)]
 
     # How it is generated
+
+    def tiles(self, spec: ConvSpec) -> int:
+        """Tiles of pixels of the whole output."""
+        return -(-spec.dst.pixels // spec.mr)
+
+    def scratch_bytes(self, spec: ConvSpec) -> int:
+        """``KernelSpec.scratch_bytes``."""
+        return 0
 
     def inner_step(self, spec: ConvSpec, target: Target) -> Arithmetic:
         made: Arithmetic = named(self.arithmetic)(spec, target)

@@ -15,6 +15,7 @@ from lowbit.kernels.conv2d.selection.decision import Decision, decision_of
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.selection.select import choose, option, tilings_of
 from lowbit.kernels.conv2d.selection.winograd import tilings, winograd_choices, winograd_cycles
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.targets import Target
 
@@ -66,7 +67,7 @@ def _direct(problem: ConvProblem, weights: np.ndarray, target: Target) -> Iterat
     for tiling, choice in found:
         yield tiling.cycles, _decision(choice, tiling)
     for tiling, choice in found[:_UNIT_TILES]:
-        for rank, (m_tiles, n_blocks) in enumerate(_units(tiling, problem)):
+        for rank, (m_tiles, n_blocks) in enumerate(_units(tiling, choice)):
             other = replace(tiling, m_tiles=m_tiles, n_blocks=n_blocks)
             yield tiling.cycles * _UNIT_STEP**rank, _decision(choice, other)
 
@@ -75,9 +76,11 @@ def _decision(choice: Choice, tiling: Tiling) -> Decision:
     return replace(decision_of(choice), mr=tiling.mr, nr=tiling.nr, m_tiles=tiling.m_tiles, n_blocks=tiling.n_blocks)
 
 
-def _units(tiling: Tiling, problem: ConvProblem) -> list[tuple[int, int]]:
+def _units(tiling: Tiling, choice: Choice) -> list[tuple[int, int]]:
     """(m_tiles, n_blocks) cut along the channels first, and along the pixels alone, nearest to the tiling's own first."""
-    tiles, blocks = -(-problem.dst.pixels // tiling.mr), -(-problem.dst.c // tiling.nr)
+    assert isinstance(choice.spec, ConvSpec)
+    sized = replace(choice.spec, mr=tiling.mr, nr=tiling.nr)
+    tiles, blocks = sized.tiles, sized.blocks
 
     def count(unit: tuple[int, int]) -> int:
         return -(-tiles // unit[0]) * -(-blocks // unit[1])

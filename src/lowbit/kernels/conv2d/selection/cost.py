@@ -10,6 +10,7 @@ from lowbit.targets import Target
 
 if TYPE_CHECKING:
     from lowbit.kernels.conv2d.forms.form import Form
+    from lowbit.kernels.conv2d.spec import ConvSpec
 
 __all__ = ["DIRECT", "Cost", "Tiling", "WinogradCost", "Workload", "fastest", "tiling_of", "unit_of", "winograd_name"]
 
@@ -26,6 +27,7 @@ class Workload:
 
     ``pitch``: bytes between the inputs of neighbouring pixels.  ``linear``: all pixels are that far apart, so one
     address serves a tile.  ``window``: grouped convolution, whose K grows with nr: the smallest nr is taken.
+    ``at``: the whole geometry, for those who ask for it; None where there is no layer, but a loop to measure.
     """
 
     dst: Layout
@@ -36,6 +38,7 @@ class Workload:
     parts: int = 1
     depth: int = 1
     window: bool = False
+    at: ConvSpec | None = None
 
 
 @dataclass(frozen=True)

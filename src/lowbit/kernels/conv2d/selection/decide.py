@@ -117,7 +117,8 @@ def _direct(
     tile, unit = (decision.mr, decision.nr), (decision.m_tiles, decision.n_blocks)
     if tile not in {(t.mr, t.nr) for t in tilings_of(proven, target)}:
         return None
-    tiles, blocks = -(-problem.dst.pixels // decision.mr), -(-problem.dst.c // decision.nr)
+    sized = replace(proven.spec, mr=decision.mr, nr=decision.nr)
+    tiles, blocks = sized.tiles, sized.blocks
     if not (1 <= decision.m_tiles <= tiles and 1 <= decision.n_blocks <= blocks):
         return None
     try:

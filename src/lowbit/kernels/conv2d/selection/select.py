@@ -129,6 +129,7 @@ def _workload(spec: ConvSpec, runs: Runs, split: float = 0.0) -> Workload:
         parts=spec.parts,
         depth=spec.depth,
         window=bool(spec.window),
+        at=spec,
     )
 
 

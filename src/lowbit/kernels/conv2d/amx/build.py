@@ -1,0 +1,283 @@
+"""ConvSpec -> TensorIR of kernels on AMX tiles: loops over units, groups of channels, groups of pixels, and K.
+
+Groups of channels are outside, so that their weights are read once from far away and stay near for all pixels of the unit.
+Sums leave the tiles for scratch memory ``m``: [configuration, 16 int32 | sums [kind][pixel tile][row][64 channels]].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+from tvm.script import tirx as T
+from tvm.tirx.script import builder as TB
+
+from lowbit.kernels.abi import KernelFrame, around_function, kernel_function
+from lowbit.kernels.conv2d.amx.plan import CONFIGURATION, GROUP, STEP, Plan, plan_of
+from lowbit.kernels.conv2d.amx.walk import MOST_ROWS
+from lowbit.kernels.conv2d.loops import hidden, loop
+from lowbit.kernels.conv2d.runs import Runs, find_runs
+from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
+from lowbit.kernels.intrinsics.amx import COLUMNS, ROW_BYTES, Tiles, tiles_of
+from lowbit.kernels.layout import Layout
+from lowbit.kernels.rows import divided, row_position
+from lowbit.kernels.vectors import convert, load, splat
+from lowbit.targets import Target
+
+__all__ = ["build"]
+
+_INPUTS, _WEIGHTS = 4, 6  # the first tile of each; two of each take turns
+_FEW = 2  # steps that LLVM may unroll
+_GROUP4 = 4  # K values that lie side by side in a panel
+
+
+def build(spec: ConvSpec, target: Target) -> tuple[Any, Any, Any]:
+    """(kernel, begin, end).  Raises UnsupportedPrecision for a target without AMX."""
+    tiles, plan, symbol = tiles_of(target), plan_of(spec), spec.symbol(target.name)
+    runs = find_runs(spec, STEP, spec.window)
+    channels = spec.blocks * spec.nr
+    words = plan.scratch_words
+    pointers = epilogue_pointers(channels, spec.dst, spec.residual, True, spec.wide)
+    pointers["x"] = ("uint8", spec.src.elements + 64)
+    pointers["w"] = ("int8", runs.count * runs.padded * spec.parts * channels)
+    pointers["t"] = ("int32", spec.blocks)
+    pointers["m"] = ("int32", words)
+    with kernel_function(symbol, **pointers) as kernel:
+        epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, True, spec.wide, spec.acc_shift, spec.sign)
+        _Nest(kernel, spec, plan, runs, tiles, epilogue).emit()
+    with around_function(f"{symbol}__begin", "int32", words) as begin:
+        for i, word in enumerate(tiles.configuration(plan.rows, _WEIGHTS)):
+            TB.buffer_store(begin.m, T.int32(word), [i])
+        tiles.configure(begin.m, 0)
+    with around_function(f"{symbol}__end", "int32", words) as end:
+        tiles.release()
+    return kernel.func, begin.func, end.func
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """One byte of a number: elements from its plane or part to the first one, whether it has a sign, and 2^shift."""
+
+    at: int
+    signed: bool
+    shift: int
+
+
+class _Nest:
+    def __init__(self, kernel: KernelFrame, spec: ConvSpec, plan: Plan, runs: Runs, tiles: Tiles, epilogue: Epilogue) -> None:
+        self.kernel, self.spec, self.plan, self.runs, self.tiles, self.epilogue = kernel, spec, plan, runs, tiles, epilogue
+        written = min(spec.dst.stride, -(-spec.dst.c // LANES) * LANES)
+        self.channels = plan.panels * spec.nr  # of a group
+        self.group_count = -(-spec.blocks // plan.panels)
+        self.tail = written - (self.group_count - 1) * self.channels  # channels of the last group
+        self.row_bytes = spec.nr * _GROUP4  # of a panel, in one part
+        self.step_bytes = STEP * spec.nr * spec.parts
+        plane = spec.src.elements // 2
+        self.x_bytes = (
+            (_Factor(plane, True, 8), _Factor(0, False, 0)) if spec.wide and planes(spec) == 2 else (_Factor(0, False, 0),)
+        )
+        self.w_bytes = (_Factor(0, True, 8), _Factor(self.row_bytes, False, 0)) if spec.parts == 2 else (_Factor(0, True, 0),)
+
+    def emit(self) -> None:
+        spec, plan = self.spec, self.plan
+        m_units = -(-spec.tiles // spec.m_tiles)
+        unit_groups = spec.n_blocks // plan.panels
+        with TB.serial(self.kernel.lo, self.kernel.hi) as unit:
+            column, row = divided(unit, m_units)
+            first_group, first_pixels = TB.Bind(column * unit_groups), TB.Bind(row * spec.m_tiles)
+            with TB.serial(T.int32(0), _count(first_group, unit_groups, self.group_count)) as g:
+                group = TB.Bind(first_group + g)
+                pixels = TB.Bind(_count(first_pixels, spec.m_tiles, spec.tiles))
+                if self.tail == self.channels or self.group_count == 1:
+                    self._group(group, first_pixels, pixels, self.tail)
+                else:
+                    with TB.If(group < self.group_count - 1):
+                        with TB.Then():
+                            self._group(group, first_pixels, pixels, self.channels)
+                        with TB.Else():
+                            self._group(group, first_pixels, pixels, self.tail)
+
+    def _group(self, group: Any, first_pixels: Any, count: Any, channels: int) -> None:
+        channel = TB.Bind(group * self.channels)
+        columns = {lane: self.epilogue.columns(channel + lane) for lane in range(0, channels, LANES)}
+        with TB.serial(T.int32(0), count) as p:
+            pixels = TB.Bind(first_pixels + p)
+            self._multiply(group, pixels, channels)
+            self._write(pixels, channel, columns)
+
+    # Sums
+
+    def _multiply(self, group: Any, pixels: Any, channels: int) -> None:
+        """All products of a group of pixels and one of channels, to scratch memory."""
+        plan, walk = self.plan, self.plan.walk
+        starts = [self._input(T.min(pixels * plan.pixels + j, T.int32(walk.tiles - 1))) for j in range(plan.pixels)]
+        column_tiles = -(-channels // COLUMNS)
+        a_block = self.runs.count * self.runs.steps(STEP) * self.step_bytes
+        for panel in range(-(-channels // self.spec.nr)):
+            block = TB.Bind(group * plan.panels + panel)
+            first = self._window(block)
+            weights = TB.Bind(block * a_block)
+            for at in range(0, self.spec.nr // COLUMNS, plan.columns):
+                here = panel * (self.spec.nr // COLUMNS) + at
+                few = min(plan.columns, column_tiles - here)
+                if few > 0:
+                    self._tile([start + first for start in starts], weights + at * ROW_BYTES, few, here)
+
+    def _tile(self, inputs: list[Any], weights: Any, columns: int, here: int) -> None:
+        """Sums of pixel tiles and ``columns`` column tiles, the first of which is number ``here`` of the group."""
+        spec, plan, runs = self.spec, self.plan, self.runs
+        used = {
+            (j * columns + q) * plan.kinds + kind: self._sums(kind, j) + (here + q) * COLUMNS
+            for j in range(len(inputs))
+            for q in range(columns)
+            for kind in range(plan.kinds)
+            if self._has(kind)
+        }
+        for number in used:
+            self.tiles.zero(number)
+        steps = runs.steps(STEP)
+        with _kept(runs.rows) as ky, _kept(runs.columns) as kx, _kept(steps) as step:
+            tap = (ky * spec.dilation[0] * spec.src.wp + kx * spec.dilation[1]) * spec.src.stride + step * STEP
+            tap = tap if isinstance(tap, int) else TB.Bind(tap)
+            index = (ky * runs.columns + kx) * steps + step
+            w = weights + index * self.step_bytes
+            self._step([start + tap for start in inputs], w, columns)
+        for number, place in used.items():
+            self.tiles.store(number, self.kernel.m, place, 4 * GROUP)
+
+    def _step(self, inputs: list[Any], w: Any, columns: int) -> None:
+        """Products of 64 K values; a tile of weights serves all tiles of pixels, where there are tiles enough for that."""
+        spec, tiles, stride = self.spec, self.tiles, self.spec.stride[1] * self.spec.src.stride
+        if spec.wide:
+            self._wide_step(inputs[0], w, stride)
+            return
+        kept = columns <= 2
+        for j, at in enumerate(inputs):
+            a = _INPUTS + j % 2
+            tiles.load(a, self.kernel.x, at, stride)
+            for q in range(columns):
+                b = _WEIGHTS + q % 2
+                if j == 0 or not kept:
+                    tiles.load(b, self.kernel.w, w + q * ROW_BYTES, self.row_bytes)
+                tiles.multiply(j * columns + q, a, b, False, True)
+
+    def _wide_step(self, at: Any, w: Any, stride: int) -> None:
+        """Every byte of the inputs with every byte of the weights, each product to the sum of what it is worth."""
+        for i, x in enumerate(self.x_bytes):
+            self.tiles.load(_INPUTS + i, self.kernel.x, at + x.at, stride)
+        for i, part in enumerate(self.w_bytes):
+            self.tiles.load(_WEIGHTS + i, self.kernel.w, w + part.at, self.row_bytes * self.spec.parts)
+        for i, x in enumerate(self.x_bytes):
+            for j, part in enumerate(self.w_bytes):
+                self.tiles.multiply(2 - (x.shift + part.shift) // 8, _INPUTS + i, _WEIGHTS + j, x.signed, part.signed)
+
+    # Results
+
+    def _write(self, pixels: Any, channel: Any, columns: dict[int, Any]) -> None:
+        spec, plan, walk = self.spec, self.plan, self.plan.walk
+        count = T.min(T.int32(plan.pixels), walk.tiles - pixels * plan.pixels) if walk.tiles % plan.pixels else plan.pixels
+        with TB.serial(T.int32(0), count) as j:
+            line, start = self._position(pixels * plan.pixels + j)
+            with TB.serial(plan.rows) as i:
+                place, inside = self._pixel(line, TB.Bind(start + i))
+                to = TB.Bind(place(spec.dst) + channel)
+                residual = TB.Bind(place(spec.residual) + channel) if spec.residual else 0
+
+                def write() -> None:
+                    for lane, group in columns.items():
+                        sums = self._sum(j, i, lane)
+                        self.epilogue.write(sums, group, to + lane, residual + lane)
+
+                if inside is None:
+                    write()
+                else:
+                    with TB.If(inside), TB.Then():
+                        write()
+
+    def _sums(self, kind: int, j: Any) -> Any:
+        """Where the sums of a pixel tile begin."""
+        return CONFIGURATION + (kind * self.plan.pixels + j) * MOST_ROWS * GROUP
+
+    def _sum(self, j: Any, i: Any, lane: int) -> Any:
+        """Sixteen sums, int32, or float64 of wide operands: every term, and every sum of terms, is below 2^53."""
+        parts = [load(self.kernel.m, self._sums(kind, j) + i * GROUP + lane) for kind in range(self.plan.kinds)]
+        if not self.spec.wide:
+            return parts[0]
+        total = None
+        for kind, part in enumerate(parts):
+            if not self._has(kind):
+                continue
+            term = convert(part, "float64") * splat(float(1 << 8 * (2 - kind)), "float64")
+            total = term if total is None else total + term
+        return total
+
+    def _has(self, kind: int) -> bool:
+        return not self.spec.wide or any(2 - (x.shift + w.shift) // 8 == kind for x in self.x_bytes for w in self.w_bytes)
+
+    # Places
+
+    def _position(self, tile: Any) -> tuple[Any, Any]:
+        """(line, first position) of a tile."""
+        walk = self.plan.walk
+        if walk.lines == 1:
+            line, index = T.int32(0), tile
+        elif walk.tiles_a_line == 1:
+            line, index = tile, T.int32(0)
+        else:
+            line, index = divided(tile, walk.tiles_a_line)
+        start = index * walk.rows
+        return line, TB.Bind(T.min(start, T.int32(walk.length - walk.rows)) if walk.length % walk.rows else start)
+
+    def _pixel(self, line: Any, position: Any) -> tuple[Callable[[Layout], Any], Any]:
+        """Where the pixel at a position begins in a layout, and whether it is one of the output, None = always."""
+        walk, dst = self.plan.walk, self.spec.dst
+        if walk.grid is None:
+            b, y = row_position(line, dst)
+            return lambda layout: layout.offset(b, y, position, 0), None
+        height, width = walk.grid
+        row, x = divided(position, width)
+        b, y = divided(row, height) if dst.n > 1 else (T.int32(0), row)
+        whole = walk.grid == (dst.h, dst.w)
+
+        def place(layout: Layout) -> Any:
+            return position * layout.stride if whole and not layout.halo else layout.offset(b, y, x, 0)
+
+        return place, None if whole else tirx.And(x < dst.w, y < dst.h)
+
+    def _input(self, tile: Any) -> Any:
+        """Element offset of the first tap of a tile's first pixel."""
+        spec, walk, src = self.spec, self.plan.walk, self.spec.src
+        line, start = self._position(tile)
+        top, left = spec.padding
+        if walk.grid is None:
+            b, y = row_position(line, spec.dst)
+            return TB.Bind(src.offset(b, y * spec.stride[0] - top, start * spec.stride[1] - left, 0))
+        return TB.Bind(src.offset(0, -top, -left, 0) + start * (spec.stride[1] * src.stride))
+
+    def _window(self, block: Any) -> Any:
+        return TB.Bind(self.kernel.t[block]) if self.spec.window else 0
+
+
+@contextmanager
+def _kept(extent: int) -> Iterator[Any]:
+    """A loop that LLVM leaves one: unrolled, it keeps the address of every tile of every step, in memory."""
+    if extent <= _FEW:
+        with loop(extent) as index:
+            yield index
+    else:
+        with TB.serial(hidden(extent, _FEW)) as index:
+            yield index
+
+
+def planes(spec: ConvSpec) -> int:
+    """Byte planes of the inputs: images of ``src`` for each of ``dst``."""
+    return spec.src.n // spec.dst.n
+
+
+def _count(first: Any, size: int, total: int) -> Any:
+    """How many of ``size`` from ``first`` on exist."""
+    return size if total % size == 0 else T.min(size, total - first)

@@ -1,0 +1,54 @@
+"""Convolutions to try tiles on: every plan and every walk, full and partial tiles, groups and units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lowbit.kernels.case import Case
+from lowbit.kernels.conv2d.cases import Shape, case_of, forced, operands
+from lowbit.kernels.conv2d.forms.form import Form
+from lowbit.targets import Target
+
+__all__ = ["SHAPES", "cases"]
+
+_KERNEL, _AROUND = (3, 3), (1, 1, 1, 1)
+
+# shape, (mr, nr), (groups of tiles, panels) a unit
+SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int]]] = {
+    "four tiles of 13 rows by one": (Shape(128, 96, 7, 7), (52, 16), (1, 4)),
+    "over the halo": (Shape(64, 80, 7, 7, kernel=_KERNEL, padding=_AROUND, halo=(1, 1, 1, 1)), (64, 16), (1, 4)),
+    "over the halo, images": (Shape(16, 33, 7, 5, 3, kernel=_KERNEL, padding=_AROUND, residual=True), (32, 32), (2, 2)),
+    "two by two, row by row": (
+        Shape(64, 160, 14, 14, kernel=_KERNEL, padding=_AROUND, residual=True, halo=(0, 1, 1, 0)),
+        (28, 32),
+        (3, 2),
+    ),
+    "an odd tile": (Shape(64, 64, 3, 14, kernel=_KERNEL, padding=_AROUND), (28, 32), (1, 1)),
+    "one panel a unit": (Shape(64, 144, 4, 16), (32, 32), (1, 1)),
+    "one tile by four": (Shape(192, 208, 1, 9), (9, 64), (1, 1)),
+    "rows of a linear layer": (Shape(100, 72, 1, 150), (16, 64), (4, 2)),
+    "stride 2": (Shape(64, 64, 15, 14, kernel=(3, 3), stride=(2, 2), padding=(1, 1, 0, 1), residual=True), (14, 32), (2, 2)),
+    "stride 2 of pixels": (Shape(128, 64, 14, 14, stride=(2, 2)), (28, 16), (2, 4)),
+    "dilation": (Shape(80, 48, 9, 18, kernel=(3, 2), dilation=(2, 3), padding=(2, 1, 2, 2)), (30, 32), (2, 2)),
+    "groups": (Shape(128, 64, 6, 20, kernel=_KERNEL, padding=_AROUND, groups=2), (64, 16), (2, 2)),
+    "windows of two groups": (Shape(96, 72, 5, 9, kernel=_KERNEL, padding=_AROUND, groups=6, residual=True), (20, 16), (2, 3)),
+    "an image": (Shape(3, 40, 21, 30, kernel=(7, 7), stride=(2, 2), padding=(3, 3, 3, 3), dense=True), (30, 32), (3, 2)),
+    "float results": (Shape(64, 31, 6, 6, dst="f32", residual=True), (24, 32), (1, 1)),
+    "16-bit results": (Shape(70, 64, 6, 6, dst="i16"), (24, 32), (1, 2)),
+    "signs": (Shape(64, 48, 5, 6, sign=True), (16, 32), (1, 2)),
+    "signs of sums": (Shape(64, 48, 5, 6, sign=True, residual=True), (16, 32), (1, 2)),
+    "long sums": (Shape(704, 48, 4, 5, kernel=_KERNEL, padding=_AROUND), (20, 32), (1, 1)),
+}
+
+
+def cases(form: Form, target: Target) -> Iterator[Case]:
+    """All shapes with random operands; the longest also with operands at their ends."""
+    types = operands(form)
+    for name, (shape, tile, unit) in SHAPES.items():
+        for kind in ("random", "low", "high") if name == "long sums" else ("random",):
+            problem, w = types.problem(shape), types.weights(shape, kind)
+            if form.fits(problem, w):
+                x = np.full((shape.batch, shape.h, shape.w, shape.c), types.act_max) if kind != "random" else None
+                yield case_of(f"{form.name}/{name}/{kind}", problem, forced(problem, w, form.name, tile, unit=unit), w, x=x)

@@ -1,0 +1,78 @@
+"""How the eight tiles are shared out between sums, pixels and channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import gcd
+
+from lowbit.kernels.conv2d.amx.walk import MOST_ROWS, Walk, walk_of
+from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.layout import Layout
+
+__all__ = ["CONFIGURATION", "GROUP", "STEP", "SUMS", "Plan", "plan_of"]
+
+CONFIGURATION = 16  # int32 at the start of the scratch memory, for ldtilecfg
+SUMS = 4  # tiles of sums, numbered from 0
+STEP = 64  # K values of a step
+GROUP = 64  # channels whose sums meet in scratch memory, at most: those that results are written from
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``pixels`` tiles of inputs against ``columns`` tiles of weights at once, a panel of 16 * ``columns`` channels.
+
+    A unit of the kernel has groups of ``pixels`` tiles and groups of ``panels`` panels.  ``kinds``: int32 sums that make one
+    result: 1 of bytes; 3 of 16 bits, of products worth 2^16, 2^8 and 1.  ``src``, ``dst``, ``stride``: as in ConvGeometry.
+    """
+
+    src: Layout
+    dst: Layout
+    stride: tuple[int, int]
+    rows: int
+    pixels: int
+    columns: int
+    panels: int
+    kinds: int = 1
+
+    @cached_property
+    def walk(self) -> Walk:
+        """Raises ValueError where the output has no ``rows`` pixels that follow one another."""
+        found = walk_of(self.src, self.dst, self.stride, self.rows)
+        if found is None:
+            raise ValueError(f"no {self.rows} pixels follow one another in an output of {self.dst.h} x {self.dst.w}")
+        return found
+
+    @property
+    def groups(self) -> int:
+        """Groups of pixels of the whole output: ``tiles`` of ConvSpec."""
+        return -(-self.walk.tiles // self.pixels)
+
+    @property
+    def scratch_words(self) -> int:
+        """int32 of scratch memory: the tiles' configuration, and sums [kind][pixel tile][row][channel of the group]."""
+        return CONFIGURATION + self.kinds * self.pixels * MOST_ROWS * GROUP
+
+
+def plan_of(spec: ConvSpec) -> Plan:
+    """The plan that a spec's tile means: mr = rows * pixels, nr = 16 * columns.  Bytes: four sums, so pixels = 4 / columns;
+    wide operands: one tile of pixels and one of columns, whose products fill three.
+
+    Where mr is more than the walk has, tiles have as many rows as there are."""
+    columns = 1 if spec.wide else spec.nr // 16
+    pixels = 1 if spec.wide else SUMS // columns
+    longest = max(
+        length
+        for length in range(1, MOST_ROWS + 1)
+        if length == 1 or walk_of(spec.src, spec.dst, spec.stride, length) is not None
+    )
+    return Plan(
+        src=spec.src,
+        dst=spec.dst,
+        stride=spec.stride,
+        rows=min(-(-spec.mr // pixels), longest),
+        pixels=pixels,
+        columns=columns,
+        panels=gcd(GROUP // spec.nr, spec.n_blocks),
+        kinds=3 if spec.wide else 1,
+    )

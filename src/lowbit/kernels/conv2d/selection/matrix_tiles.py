@@ -1,0 +1,108 @@
+"""What kernels on AMX tiles cost: plans, rows of a tile, units.
+
+All numbers are of one core of an Emerald Rapids server at 2.5 GHz, measured with hand-written kernels of the same schedule;
+sums of the terms come within a tenth of the times of ResNet-50's layers from 13 us to 165 us that were measured there.
+None was measured on another CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lowbit.kernels.conv2d.amx.plan import GROUP, STEP, SUMS, Plan, plan_of
+from lowbit.kernels.conv2d.amx.walk import MOST_ROWS
+from lowbit.kernels.conv2d.selection.cost import Tiling, WinogradCost, Workload
+from lowbit.targets import Target
+
+if TYPE_CHECKING:
+    from lowbit.kernels.conv2d.forms.form import Form
+
+__all__ = ["MatrixCost"]
+
+_LOAD = 8.0  # cycles a tile, from the level-1 cache; measured for rows 64 .. 1024 bytes apart
+_STRIDES = {8: 44.0, 16: 36.0, 32: 20.0, 2048: 11.0, 4096: 16.0}  # measured; overlapping rows, and rows of one set
+_SHORT, _LONG = (7, 15.0), (13, 17.8)  # rows -> cycles of a multiplication with its loads, four together; measured
+_BLOCK = 80.0  # clear and store four tiles
+_WRITE, _RESIDUAL = 10.0, 7.0  # sixty-four results; measured 7 and 14 where rows are written between multiplications
+_WIDE_WRITE = 60.0  # sixty-four results of three sums each, in float64; estimated
+_FAR = 9.6  # bytes a cycle of weights from the level-3 cache, 22-25 GB/s measured; half of that time shows beside the rest
+_UNITS, _UNIT_CYCLES = 16, 50_000  # as in cost.py
+
+
+@dataclass(frozen=True)
+class MatrixCost:
+    """``kinds``: multiplications of a product: 1 of bytes, up to 4 of wide operands, each tile of which makes one tile's
+    results alone."""
+
+    wide: bool = False
+
+    @property
+    def winograd(self) -> WinogradCost | None:
+        return None
+
+    def lanes(self, target: Target) -> int:
+        return 16
+
+    def held(self, depth: int) -> int:
+        return 1
+
+    def winograd_work(self, depth: int) -> float:
+        raise NotImplementedError("no tiles in Winograd kernels")
+
+    def pace(self, k_group: int) -> float:
+        """Cycles a product."""
+        return (4 if self.wide else 1) * _LONG[1] / (16 * 16 * 64)
+
+    def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
+        assert load.at is not None, "tiles follow the pixels of a layer"
+        found = []
+        panels = (16,) if self.wide or load.window else (16, 32, 64)
+        for nr in panels:
+            pixels = 1 if self.wide else SUMS * 16 // nr
+            for rows in range(1, MOST_ROWS + 1):
+                spec = replace(load.at, mr=pixels * rows, nr=nr, m_tiles=1, n_blocks=1)
+                plan = plan_of(spec)
+                if plan.rows == rows:
+                    found.append(self._tiling(plan, load, nr))
+        return found
+
+    def _tiling(self, plan: Plan, load: Workload, nr: int) -> Tiling:
+        assert load.at is not None
+        spec, dst = load.at, load.dst
+        column_tiles, groups = -(-dst.c // 16), -(-(-(-dst.c // 16) * 16) // GROUP)
+        products = plan.pixels * plan.columns * (spec.src.n // dst.n * load.parts if self.wide else 1)
+        loads = plan.pixels * _a_load(load.pitch) + plan.columns * _LOAD
+        step = max(_multiplication(plan.rows) * max(products, 2), loads)
+        blocks = -(-column_tiles // plan.columns)
+        multiply = plan.groups * blocks * (load.steps * step + _BLOCK)
+        wide = _WIDE_WRITE if self.wide else _WRITE
+        written = plan.walk.tiles * plan.rows * groups * (wide + (_RESIDUAL if spec.residual else 0.0))
+        far = load.steps * STEP * load.parts * column_tiles * 16 / _FAR / 2
+        cycles = multiply + written + far
+        m_tiles, n_blocks = _unit(plan.groups, blocks, GROUP // nr, cycles)
+        return Tiling(plan.rows * plan.pixels, nr, m_tiles, n_blocks, cycles)
+
+
+def _multiplication(rows: int) -> float:
+    """Cycles of one with its share of the loads."""
+    (short, fast), (long, slow) = _SHORT, _LONG
+    part = min(max((rows - short) / (long - short), 0.0), 1.0)
+    return fast + part * (slow - fast)
+
+
+def _a_load(pitch: int) -> float:
+    """Cycles of a tile whose rows are ``pitch`` bytes apart."""
+    if pitch <= 32:
+        return min(((abs(pitch - known), cost) for known, cost in _STRIDES.items() if known <= 32))[1]
+    return max((cost for known, cost in _STRIDES.items() if known > 32 and pitch % known == 0), default=_LOAD)
+
+
+def _unit(groups: int, blocks: int, panels: int, cycles: float) -> tuple[int, int]:
+    """(m_tiles, n_blocks): whole groups of ``panels`` panels with all pixels, so that weights are read once; where that makes
+    fewer units than threads may want, the pixels are cut as well."""
+    wanted = max(1, min(_UNITS, int(cycles / _UNIT_CYCLES)))
+    channel_groups = -(-blocks // panels)
+    if channel_groups >= wanted:
+        return groups, min(blocks, panels * (channel_groups // wanted))
+    return max(1, groups // -(-wanted // channel_groups)), min(blocks, panels)

@@ -219,6 +219,7 @@ static inline float __fsub_rn(float a, float b) { return a - b; }
 static inline float __fdiv_rn(float a, float b) { return a / b; }
 static inline float __fsqrt_rn(float a) { return sqrtf(a); }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
+static inline double __dsqrt_rn(double a) { return sqrt(a); }
 static inline double __dmul_rn(double a, double b) { return a * b; }
 static inline double __dadd_rn(double a, double b) { return a + b; }
 static inline double __dsub_rn(double a, double b) { return a - b; }
@@ -236,6 +237,7 @@ template <class To, class From> static To emu_bits(From from) { To to; static_as
 static inline int __float_as_int(float a) { return emu_bits<int>(a); }
 static inline uint __float_as_uint(float a) { return emu_bits<uint>(a); }
 static inline float __int_as_float(int a) { return emu_bits<float>(a); }
+static inline double __longlong_as_double(long long a) { return emu_bits<double>(a); }
 static inline float __uint_as_float(uint a) { return emu_bits<float>(a); }
 static inline int __popc(uint a) { return __builtin_popcount(a); }
 static inline int __popcll(unsigned long long a) { return __builtin_popcountll(a); }

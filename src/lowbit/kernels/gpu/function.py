@@ -15,7 +15,7 @@ from typing import Any
 from lowbit.kernels.abi import ARGUMENTS, DEFAULTS
 from lowbit.kernels.gpu.launch import Launch
 
-__all__ = ["GpuFrame", "gpu_attributes", "gpu_kernel"]
+__all__ = ["GpuFrame", "gpu_attributes", "gpu_kernel", "threads_of"]
 
 
 @dataclass
@@ -41,11 +41,25 @@ class GpuFrame:
         """Number of this thread among all threads along x."""
         return self.block[0] * self.launch.threads + self.thread
 
+    @contextmanager
+    def one_of(self, count: int) -> Iterator[Any]:
+        """The number of this thread, below ``count``; threads beyond do nothing."""
+        from tvm.tirx.script import builder as TB
+
+        index = TB.Bind(self.index)
+        with TB.If(index < count), TB.Then():
+            yield index
+
     def view(self, name: str, dtype: str, elements: int) -> Any:
         """One more buffer over an argument, e.g. bytes as words, where 4 bytes are 4-byte aligned."""
         from tvm.tirx.script import builder as TB
 
         return TB.decl_buffer((elements,), dtype, data=self.handles[name])
+
+
+def threads_of(count: int, threads: int = 128) -> Launch:
+    """At least ``count`` threads along x, in blocks of ``threads``."""
+    return Launch((-(-count // threads), 1, 1), threads)
 
 
 def gpu_attributes(symbol: str) -> dict[str, Any]:
@@ -58,9 +72,8 @@ def gpu_kernel(symbol: str, launch: Launch, **pointers: tuple[str, int]) -> Iter
     """Open ``symbol``; ``pointers`` maps an argument's letter to (TIR dtype, elements); dtype "void": no buffer but those that
     :meth:`GpuFrame.view` declares.  Arguments left out keep their place in the signature::
 
-        with gpu_kernel(spec.symbol(target.name), Launch((blocks, 1, 1), 128), x=("uint8", n), o=("uint8", n)) as k:
-            with TB.If(k.index < n), TB.Then():
-                TB.buffer_store(k.o, k.x[k.index], [k.index])
+        with gpu_kernel(spec.symbol(target.name), threads_of(n), x=("uint8", n), o=("uint8", n)) as k, k.one_of(n) as i:
+            TB.buffer_store(k.o, k.x[i], [i])
         return k.func
 
     Blocks along y and z are there where the launch has more than one of them."""

@@ -9,14 +9,12 @@ from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE
 from lowbit.kernels.elementwise.spec import LutSpec
-from lowbit.kernels.gpu.function import gpu_kernel
-from lowbit.kernels.gpu.launch import Launch
+from lowbit.kernels.gpu.function import gpu_kernel, threads_of
 from lowbit.kernels.rows import divided
 from lowbit.targets import Target
 
 __all__ = ["build"]
 
-_THREADS = 128
 _EACH = 4
 
 
@@ -27,17 +25,15 @@ def build(spec: LutSpec, target: Target) -> Any:
     element, groups = TIR_DTYPE[dst.dtype], dst.stride // _EACH
     pointers = {"x": (TIR_DTYPE[src.dtype], src.elements), "w": (element, entries), "o": (element, dst.elements)}
     total = dst.pixels * groups
-    with gpu_kernel(spec.symbol(target.name), Launch((-(-total // _THREADS), 1, 1), _THREADS), **pointers) as k:
-        index = TB.Bind(k.index)
-        with TB.If(index < total), TB.Then():
-            pixel, group = divided(index, groups)
-            row, x = divided(pixel, dst.w)
-            image, y = divided(row, dst.h)
-            at_x, at_o = (TB.Bind(at.offset(image, y, x, group * _EACH)) for at in (src, dst))
-            for i in range(_EACH):
-                with TB.If(group * _EACH + i < src.stride):
-                    with TB.Then():
-                        TB.buffer_store(k.o, k.w[T.cast(k.x[at_x + i], "int32") - first], [at_o + i])
-                    with TB.Else():
-                        TB.buffer_store(k.o, getattr(T, element)(0), [at_o + i])
+    with gpu_kernel(spec.symbol(target.name), threads_of(total), **pointers) as k, k.one_of(total) as index:
+        pixel, group = divided(index, groups)
+        row, x = divided(pixel, dst.w)
+        image, y = divided(row, dst.h)
+        at_x, at_o = (TB.Bind(at.offset(image, y, x, group * _EACH)) for at in (src, dst))
+        for i in range(_EACH):
+            with TB.If(group * _EACH + i < src.stride):
+                with TB.Then():
+                    TB.buffer_store(k.o, k.w[T.cast(k.x[at_x + i], "int32") - first], [at_o + i])
+                with TB.Else():
+                    TB.buffer_store(k.o, getattr(T, element)(0), [at_o + i])
     return k.func

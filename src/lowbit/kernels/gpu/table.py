@@ -1,6 +1,7 @@
 """The table of kernels made for GPUs: kind -> ``module:function``, (spec, target) -> PrimFunc with its threads.
 
-A form of convolutions with a builder of its own for GPUs is not here: its builder gives a PrimFunc with threads."""
+Kinds that are not here are computed by the CPUs' TensorIR, spread over threads (spread.py).  A form of convolutions for GPUs alone is
+not here either: its builder gives a PrimFunc with threads, which is taken as it is."""
 
 from __future__ import annotations
 
@@ -12,24 +13,32 @@ from lowbit.kernels.spec import KernelSpec
 from lowbit.kernels.table import KERNELS
 from lowbit.targets import Target
 
-__all__ = ["GPU_KERNELS", "gpu_function"]
+__all__ = ["GPU_KERNELS", "gpu_function", "units_of"]
 
 GPU_KERNELS: dict[str, str] = {
+    "copy": "lowbit.kernels.gpu.moves:copy",
+    "input": "lowbit.kernels.gpu.moves:stored_input",
     "lut": "lowbit.kernels.gpu.lut:build",
+    "output": "lowbit.kernels.gpu.moves:output",
 }
 
 
 def gpu_function(spec: KernelSpec, target: Target) -> Any:
     """The PrimFunc of ``spec`` with its threads.  Raises UnsupportedOperation for a kind without a builder."""
     from lowbit.kernels.gpu.launch import is_launched
+    from lowbit.kernels.gpu.spread import spread
     from lowbit.kernels.vectors import idioms_of
 
     if spec.kind not in KERNELS:
         raise UnsupportedOperation(f"no kernel builder for {spec.kind!r}; kinds with one: {', '.join(sorted(KERNELS))}")
-    place = GPU_KERNELS.get(spec.kind, KERNELS[spec.kind].build)
     with idioms_of(target):
-        func = named(place)(spec, target)
-    if is_launched(func):
-        return func
-    known = ", ".join(sorted(GPU_KERNELS))
-    raise UnsupportedOperation(f"{spec.kind}: this kind has no kernel for GPUs yet; those with one: {known}")
+        func = named(GPU_KERNELS.get(spec.kind, KERNELS[spec.kind].build))(spec, target)
+    return func if is_launched(func) else spread(func, spec, spec.symbol(target.name), units_of(spec))
+
+
+def units_of(spec: KernelSpec) -> int | None:
+    """None where the calls say how many there are."""
+    try:
+        return spec.units
+    except NotImplementedError:
+        return None

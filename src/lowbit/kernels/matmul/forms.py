@@ -66,6 +66,13 @@ def _pairs(target: Target) -> Callable[[Any, Any, Any], Any]:
     return lambda acc, a, b: acc + maddwd(a, b, target.vector_bytes)
 
 
+def _whole_products(target: Target) -> Callable[[Any, Any, Any], Any]:
+    from tvm.script import tirx as T
+
+    kind = f"int32x{_quarter(target)}"
+    return lambda acc, a, b: acc + T.cast(a, kind) * T.cast(b, kind)
+
+
 def _long_products(target: Target) -> Callable[[Any, Any, Any], Any]:
     from lowbit.kernels.intrinsics.neon import smull
 
@@ -87,7 +94,8 @@ FORMS: dict[str, MatmulForm] = {
     for form in (
         MatmulForm("bytes", "uint8", "int8", 4, "int32", _quarter, _vnni, _dot_bytes),
         MatmulForm("sdot", "int8", "int8", 4, "int32", lambda target: 4, lambda t: "dotprod" in t.features, _dot_signed, 128),
-        MatmulForm("words", "int16", "int16", 2, "int32", _quarter, lambda t: not _neon(t), _pairs),
+        MatmulForm("words", "int16", "int16", 2, "int32", _quarter, lambda t: not (_neon(t) or t.arch), _pairs),
+        MatmulForm("imad", "int16", "int16", 1, "int32", _quarter, lambda t: bool(t.arch), _whole_products),
         MatmulForm("smlal", "int16", "int16", 1, "int32", lambda target: 8, _neon, _long_products),
         MatmulForm(
             "f64", "float64", "float64", 1, "float64", lambda t: t.vector_bytes // 8, lambda target: True, _fused("float64")

@@ -15,11 +15,11 @@ from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Program
 from lowbit.targets import Target
 
-__all__ = ["build_library", "build_object", "lay_out", "weights_file"]
+__all__ = ["LINK", "build_library", "build_object", "lay_out", "weights_file"]
 
 # The symbol table stays (kernels are read and profiled by name); debug information does not.
 _LINKER = ("--gc-sections", "-z,noexecstack", "-z,relro", "-z,now", "-z,defs", "--build-id=none")
-_LINK = ("-shared", "-pthread", *(f"-Wl,{option}" for option in _LINKER))
+LINK = ("-shared", "-pthread", *(f"-Wl,{option}" for option in _LINKER))
 
 
 def lay_out(
@@ -57,7 +57,7 @@ def build_library(
         exports = "".join(f" {prefix}_{name};" for name in API)
         (folder / "exports.map").write_text(f"{{ global:{exports} lowbit_prefix; local: *; }};\n")
         script = "-Wl,--version-script=exports.map"
-        compiler.run([*_LINK, *compiler.strip_debug, script, "-o", "library.so", *objects, "-lm"], folder)
+        compiler.run([*LINK, *compiler.strip_debug, script, "-o", "library.so", *objects, "-lm"], folder)
         return (folder / "library.so").read_bytes()
 
 

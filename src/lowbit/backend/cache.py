@@ -23,6 +23,7 @@ from lowbit.kernels.spec import KernelSpec
 from lowbit.targets import Target
 
 __all__ = [
+    "cached_objects",
     "compile_kernels",
     "entry_path",
     "generating_sources",
@@ -69,9 +70,10 @@ def generating_sources() -> list[Path]:
     return sorted([*generating, _PACKAGE / "backend" / "codegen.py"])
 
 
-def entry_path(spec: KernelSpec, target: Target) -> Path:
-    """Where the object of ``spec`` for ``target`` is kept."""
-    key = json.dumps([spec.digest(), spec.generator, target.machine_json, generator_version()], sort_keys=True)
+def entry_path(spec: KernelSpec, target: Target, made_with: str = "") -> Path:
+    """Where the object of ``spec`` for ``target`` is kept.  ``made_with``: what else decides how it is made."""
+    parts = [spec.digest(), spec.generator, target.machine_json, generator_version(), *([made_with] if made_with else [])]
+    key = json.dumps(parts, sort_keys=True)
     name = hashlib.sha256(key.encode()).hexdigest()
     return cache_folder() / "kernels" / name[:2] / f"{name[2:]}.o"
 
@@ -112,10 +114,27 @@ def compile_kernels(
     threads (LLVM runs without Python's lock); default: the CPUs of this process.  TVM is imported only
     when some kernel is not in the cache.
     """
+
+    def make(spec: KernelSpec) -> bytes:
+        from lowbit.backend.codegen import generate
+
+        return generate(spec, target).object
+
+    return cached_objects(specs, lambda spec: entry_path(spec, target), make, progress, jobs)
+
+
+def cached_objects(
+    specs: Iterable[KernelSpec],
+    place: Callable[[KernelSpec], Path],
+    make: Callable[[KernelSpec], bytes],
+    progress: Callable[[KernelSpec, bool], None] | None = None,
+    jobs: int | None = None,
+) -> dict[KernelSpec, bytes]:
+    """:func:`compile_kernels`, of whatever ``make`` makes, kept at ``place``."""
     distinct = list(dict.fromkeys(specs))
     objects: dict[KernelSpec, bytes] = {}
     for spec in distinct:
-        content = read_entry(entry_path(spec, target))
+        content = read_entry(place(spec))
         if content is not None:
             objects[spec] = content
             if progress:
@@ -124,12 +143,10 @@ def compile_kernels(
     if missing:
         import tvm  # noqa: F401  here: threads that import it at the same time find it half made
 
-        from lowbit.backend.codegen import generate
-
         with ThreadPoolExecutor(max_workers=jobs or len(os.sched_getaffinity(0))) as pool:
-            for spec, made in zip(missing, pool.map(lambda spec: generate(spec, target), missing), strict=True):
-                write_entry(entry_path(spec, target), made.object)
-                objects[spec] = made.object
+            for spec, made in zip(missing, pool.map(make, missing), strict=True):
+                write_entry(place(spec), made)
+                objects[spec] = made
                 if progress:
                     progress(spec, False)
     return {spec: objects[spec] for spec in distinct}

@@ -19,6 +19,13 @@ from lowbit.targets import Target
 
 __all__ = [
     "API",
+    "c_addresses",
+    "c_array",
+    "c_fill",
+    "c_layers",
+    "c_long_text",
+    "c_ref",
+    "c_sizes",
     "c_text",
     "described_tensors",
     "driver_source",
@@ -47,12 +54,13 @@ def c_text(value: str) -> str:
     return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in value.encode()) + '"'
 
 
-def _long_text(value: str) -> str:
+def c_long_text(value: str) -> str:
     """Several literals that C joins: compilers limit the length of a single one."""
     return "\n    ".join(c_text(value[i : i + 200]) for i in range(0, len(value), 200)) or '""'
 
 
-def _ref(ref: Ref) -> str:
+def c_ref(ref: Ref) -> str:
+    """``struct lb_ref``."""
     return f"{{{ref.offset}u, LB_{ref.space.upper()}}}"
 
 
@@ -75,7 +83,7 @@ def _functions(spec: KernelSpec, target: Target) -> str:
     return f"{plain}, &(const struct lb_asking){{{with_memory}, {around}}}"
 
 
-def _fill(fill: Fill) -> str:
+def c_fill(fill: Fill) -> str:
     """{offset, head, row, gap, tail, images, rows, element, value}, see tables.h."""
     at = fill.layout
     element = ELEMENT_BYTES[at.dtype]
@@ -112,7 +120,8 @@ def _weights(weights: Weights, place: WeightsPlace, tables: dict[str, int]) -> s
     )
 
 
-def _sizes(program: Program, plan: WeightFilePlan) -> str:
+def c_sizes(program: Program, plan: WeightFilePlan) -> str:
+    """The numbers of ``struct lb_tables``, without the identity."""
     p = program
     return (
         f"{len(p.calls)}, {len(p.weights)}, {len(p.input_shapes)}, {len(p.output_shapes)}, {p.arena_bytes}u, "
@@ -120,7 +129,8 @@ def _sizes(program: Program, plan: WeightFilePlan) -> str:
     )
 
 
-def _layers(program: Program, plan: WeightFilePlan, addresses: AddressTables) -> list[str]:
+def c_layers(program: Program, plan: WeightFilePlan, addresses: AddressTables) -> list[str]:
+    """``struct lb_weights`` of every layer."""
     return list(map(_weights, program.weights, plan.layers, addresses.layers))
 
 
@@ -129,9 +139,9 @@ def identity(program: Program) -> int:
     everything but the values of weights and constants."""
     plan = plan_weight_file(program)
     addresses = address_tables(program)
-    parts = [_sizes(program, plan), hashlib.sha256(addresses.data).hexdigest(), *_layers(program, plan, addresses)]
+    parts = [c_sizes(program, plan), hashlib.sha256(addresses.data).hexdigest(), *c_layers(program, plan, addresses)]
     for call in program.calls:
-        parts += [call.spec.digest(), str(call.units), *map(_ref, call.args), *map(_fill, call.fills)]
+        parts += [call.spec.digest(), str(call.units), *map(c_ref, call.args), *map(c_fill, call.fills)]
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8], "little")
 
 
@@ -178,13 +188,13 @@ def info_text(program: Program, target: Target) -> str:
     )
 
 
-def _array(kind: str, name: str, rows: list[str]) -> str:
+def c_array(kind: str, name: str, rows: list[str]) -> str:
     """A table; a zero row stands in where there would be none, which C does not allow."""
     body = ",\n    ".join(rows or ["{0}"])
     return f"static const {kind} {name}[] = {{\n    {body},\n}};\n"
 
 
-def _address_array(data: bytes) -> str:
+def c_addresses(data: bytes) -> str:
     """The bytes as little-endian words; one zero stands in where there are none."""
     words = [f"{word:#x}" for (word,) in struct.iter_unpack("<I", data)] or ["0"]
     body = ",\n    ".join(",".join(words[i : i + 16]) for i in range(0, len(words), 16))
@@ -194,10 +204,10 @@ def _address_array(data: bytes) -> str:
 def driver_source(program: Program, target: Target, prefix: str) -> str:
     """The C source with the tables of ``program`` and its API under ``prefix``."""
     plan, addresses = plan_weight_file(program), address_tables(program)
-    fills = [_fill(fill) for call in program.calls for fill in call.fills]
+    fills = [c_fill(fill) for call in program.calls for fill in call.fills]
     operations, first = [], 0
     for call in program.calls:
-        refs = ", ".join(map(_ref, call.args))
+        refs = ", ".join(map(c_ref, call.args))
         operations.append(f"{{{_functions(call.spec, target)}, {{{refs}}}, {call.units}, {first}, {len(call.fills)}}}")
         first += len(call.fills)
     declarations = "".join(_declarations(spec, target) for spec in program.specs)
@@ -205,17 +215,17 @@ def driver_source(program: Program, target: Target, prefix: str) -> str:
 #include "tables.h"
 
 {declarations}
-{_array("struct lb_fill", "fills", fills)}
-{_array("struct lb_op", "operations", operations)}
-{_address_array(addresses.data)}
+{c_array("struct lb_fill", "fills", fills)}
+{c_array("struct lb_op", "operations", operations)}
+{c_addresses(addresses.data)}
 #define ADDRESSES (const uint8_t *)addresses
-{_array("struct lb_weights", "weights", _layers(program, plan, addresses))}
-{_array("char *const", "features", [*map(c_text, sorted(target.features)), "0"])}
+{c_array("struct lb_weights", "weights", c_layers(program, plan, addresses))}
+{c_array("char *const", "features", [*map(c_text, sorted(target.features)), "0"])}
 static const struct lb_tables network = {{
     {c_text(program.name)}, {c_text(target.name)},
-    {_long_text(info_text(program, target))},
+    {c_long_text(info_text(program, target))},
     features, operations, fills, weights, ADDRESSES,
-    {_sizes(program, plan)}, {identity(program)}u,
+    {c_sizes(program, plan)}, {identity(program)}u,
 }};
 
 LB_API({prefix}, &network)

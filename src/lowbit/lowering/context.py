@@ -14,7 +14,7 @@ from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.choose_layout import choose_layouts
 from lowbit.lowering.constants import ConstantPool, align
-from lowbit.lowering.plan_memory import plan_memory
+from lowbit.lowering.plan_memory import plan_memory, with_own_memory
 from lowbit.lowering.program import NULL, Buffer, Call, Fill, Packing, Program, Ref, Weights
 from lowbit.lowering.stored import Stored, stored_form
 from lowbit.targets import Target
@@ -119,7 +119,10 @@ class Lowering:
             for name in named.values():
                 first.setdefault(name, index)
                 last[name] = index
-        buffers, arena = plan_memory([Buffer(n, self.layouts[n], first[n], last[n]) for n in first])
+        planned = [Buffer(n, self.layouts[n], first[n], last[n]) for n in first]
+        if self.target.arch:  # a GPU's memory is large, and each launch takes time
+            planned = with_own_memory(planned, {out for call, _, out in self._calls if call.fills})
+        buffers, arena = plan_memory(planned)
         offsets = {b.name: b.offset for b in buffers}
         graph = self.graph
         return Program(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from lowbit.lowering.constants import align
 from lowbit.lowering.program import Buffer
 
-__all__ = ["plan_memory"]
+__all__ = ["plan_memory", "with_own_memory"]
 
 SLACK = 64  # bytes a kernel may read past the end of a buffer (see kernels/layout.py)
 
@@ -34,3 +34,10 @@ def plan_memory(buffers: list[Buffer]) -> tuple[tuple[Buffer, ...], int]:
     by_name = {b.name: b for b in placed}
     arena = max((b.offset + align(b.layout.nbytes + SLACK) for b in placed), default=0)
     return tuple(by_name[b.name] for b in buffers), arena
+
+
+def with_own_memory(buffers: list[Buffer], names: set[str]) -> list[Buffer]:
+    """``buffers`` of which those in ``names`` share memory with no other: what surrounds their elements is then written once, when
+    a network is opened, and not in each run."""
+    first, last = min((b.first for b in buffers), default=0), max((b.last for b in buffers), default=0)
+    return [replace(b, first=first, last=last) if b.name in names else b for b in buffers]

@@ -53,8 +53,23 @@ struct lb_file {
     const uint8_t *data;
     bool mapped;
 };
-/* network.c: bytes [from, to) will not be read again soon.  What follows may be, if on the same page. */
+/* weights.c: bytes [from, to) will not be read again soon.  What follows may be, if on the same page. */
 void lb_forget(struct lb_file file, uint64_t from, uint64_t to);
+
+enum { LB_SPARE = 64 }; /* readable bytes behind the last buffer, for loads wider than the data */
+static inline size_t lb_round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+/* weights.c: anonymous zeroed memory, NULL where there is none. */
+uint8_t *lb_map_memory(size_t bytes);
+/* Unpacked weights, then constants; what lb_map_memory gave. */
+struct lb_memory {
+    uint8_t *data;
+    size_t bytes, constants_at;
+};
+/* Checks a weight file and unpacks it; `memory` is what there is of it even where that fails. */
+int lb_read_weights(const struct lb_tables *tables, struct lb_file file, size_t size, struct lb_pool *pool, struct lb_memory *memory);
+/* network.c, or cuda/cuda.c: lb_open and its like once the bytes of the weight file are at hand. */
+struct lb_network *lb_open_file(const struct lb_tables *tables, struct lb_file file, size_t size, int threads);
 
 /* unpack.c: all weights, from a checked weight file into zeroed memory. */
 int lb_unpack(const struct lb_tables *tables, struct lb_file file, uint8_t *memory, struct lb_pool *pool);

@@ -12,7 +12,7 @@ import numpy as np
 from lowbit.emulate.cuda.host_text import HEADER, host_text, merged
 from lowbit.errors import LowbitError, ToolMissing
 
-__all__ = ["Emulation", "compile_text", "emulation_of"]
+__all__ = ["Emulation", "compile_text", "emulation_library", "emulation_of"]
 
 _FLAGS = (
     "-std=c++20", "-O1", "-shared", "-fPIC", "-w", "-ffp-contract=off", "-fno-strict-aliasing",
@@ -39,6 +39,11 @@ def compile_text(text: str, out: Path, *flags: str) -> None:
 def emulation_of(texts: Mapping[str, str], folder: Path, *flags: str) -> Emulation:
     """Kernels by symbol -> their CUDA text (without TVM's preamble), compiled together into ``folder``.  Raises as
     :func:`compile_text`."""
+    return Emulation(emulation_library(texts, folder, *flags))
+
+
+def emulation_library(texts: Mapping[str, str], folder: Path, *flags: str) -> Path:
+    """The library of :func:`emulation_of`: its ``emu_run`` launches a kernel by name and returns what went wrong, "" nothing."""
     rows = "".join(f'    {{"{symbol}", emu::call<{symbol}>}},\n' for symbol in texts)
     main = f"""
 static const struct {{ const char *name; void (*run)(void **); }} kernels[] = {{
@@ -55,7 +60,7 @@ extern "C" const char *emu_run(const char *name, uint x, uint y, uint z, uint co
 """
     library = folder / "emulation.so"
     compile_text(HEADER.read_text() + host_text(merged(texts.values())) + main, library, *flags)
-    return Emulation(library)
+    return library
 
 
 class Emulation:

@@ -52,7 +52,11 @@ class _Cuda:
         }
 
     def open(
-        self, sections: Mapping[str, bytes | memoryview], weights: bytes | FilePart, threads: int | None, device: int | None = None
+        self,
+        sections: Mapping[str, bytes | memoryview],
+        weights: bytes | FilePart,
+        threads: int | None,
+        device: int | None = None,
     ) -> CudaNetwork:
         return CudaNetwork(sections["library.so"], weights, threads, device or 0)
 

@@ -21,7 +21,8 @@ __all__ = ["build_cuda_library"]
 
 
 def build_cuda_library(program: Program, kernels: Mapping[KernelSpec, bytes], target: Target, prefix: str | None = None) -> bytes:
-    """As ``build.build_library``; the library opens the driver when a network is opened, and needs nothing of NVIDIA's to be linked.
+    """As ``build.build_library``; the library opens the driver when a network is opened, and needs nothing of NVIDIA's to be
+    linked.
 
     Raises ToolMissing without a C compiler, LowbitError with the compiler's words if it fails."""
     missing = [spec.symbol(target.name) for spec in program.specs if spec not in kernels]

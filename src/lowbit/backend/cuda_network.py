@@ -15,8 +15,8 @@ __all__ = ["CudaNetwork"]
 class CudaNetwork(NativeNetwork):
     """As NativeNetwork; :meth:`run` copies to the GPU and back.  ``threads``: of the CPU, to unpack the weights.
 
-    ``device``: number of the GPU.  Raises LowbitError where there is none of that number, ArtifactError: no driver, or a driver or a
-    GPU too old for the kernels, out of memory."""
+    ``device``: number of the GPU.  Raises LowbitError where there is none of that number, ArtifactError: no driver, or a driver
+    or a GPU too old for the kernels, out of memory."""
 
     def __init__(
         self, library: bytes | memoryview, weights: bytes | memoryview | FilePart, threads: int | None = None, device: int = 0
@@ -40,8 +40,8 @@ class CudaNetwork(NativeNetwork):
         return self._device
 
     def run_device(self, inputs: Sequence[int], outputs: Sequence[int], stream: int = 0) -> None:
-        """From and to addresses in the GPU's memory, in the order of the network's tensors and dense; queued on ``stream`` (0: the
-        default one), not awaited.  Raises LowbitError: closed, out of memory, or what the driver says."""
+        """From and to addresses in the GPU's memory, in the order of the network's tensors and dense; queued on ``stream`` (0:
+        the default one), not awaited.  Raises LowbitError: closed, out of memory, or what the driver says."""
         sources = (ctypes.c_void_p * max(len(inputs), 1))(*inputs)
         targets = (ctypes.c_void_p * max(len(outputs), 1))(*outputs)
         self._call(self._run_device, sources, targets, stream)

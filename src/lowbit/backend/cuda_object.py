@@ -24,8 +24,8 @@ _SOURCES = ("cuda_object.py", "cuda_text.py", "nvrtc.py")
 
 @dataclass(frozen=True, eq=False)
 class CudaObject:
-    """``text``: CUDA C without the preamble;  ``cubin``: machine code for ``arch``;  ``ptx``: for newer architectures;  ``nvrtc``: the
-    version that made both."""
+    """``text``: CUDA C without the preamble;  ``cubin``: machine code for ``arch``;  ``ptx``: for newer architectures;
+    ``nvrtc``: the version that made both."""
 
     symbol: str
     arch: str
@@ -71,7 +71,10 @@ def made_with() -> str:
 
 
 def compile_cuda_kernels(
-    specs: Iterable[KernelSpec], target: Target, progress: Callable[[KernelSpec, bool], None] | None = None, jobs: int | None = None
+    specs: Iterable[KernelSpec],
+    target: Target,
+    progress: Callable[[KernelSpec, bool], None] | None = None,
+    jobs: int | None = None,
 ) -> dict[KernelSpec, bytes]:
     """``CudaObject.to_bytes`` of every distinct spec, from the cache where it is there.  Raises ToolMissing without NVRTC."""
     version = made_with()

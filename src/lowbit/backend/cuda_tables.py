@@ -33,11 +33,13 @@ CUDA_API = ("run_device", "set_device", "device")
 """What libraries of networks on GPUs export beside ``driver.API``."""
 
 _DECLARATIONS = """\
-/* Compute on the GPU: `inputs` and `outputs` are addresses in its memory (of CUDA tensors, say), and the work is queued on `stream`, a
- * cudaStream_t or CUstream, NULL for the default one.  Returns at once; the outputs are there when the stream has come so far. */
+/* Compute on the GPU: `inputs` and `outputs` are addresses in its memory (of CUDA tensors, say), and the work is queued on
+ * `stream`, a cudaStream_t or CUstream, NULL for the default one.  Returns at once; the outputs are there when the stream has
+ * come so far. */
 int lowbit_run_device(lowbit_network *net, const void *const *inputs, void *const *outputs, void *stream);
 
-/* The GPU of networks that this thread opens from now on, counted from 0, which is also the default.  -1: there is none of that number. */
+/* The GPU of networks that this thread opens from now on, counted from 0, which is also the default.  -1: there is none of
+ * that number. */
 int lowbit_set_device(int device);
 int lowbit_device(const lowbit_network *net);
 
@@ -86,7 +88,9 @@ def cuda_source(program: Program, kernels: Mapping[KernelSpec, CudaObject], targ
         at = kernel.launch
         files += _included(f"kernel{i}.cubin", 64) + _included(f"kernel{i}.ptx", 1) + _included(f"kernel{i}.cu", 1)
         numbers = f"{at.threads}, {at.shared_bytes}, {int(at.per_unit > 0)}, {at.scratch_bytes}"
-        rows.append(f"{{{c_text(kernel.symbol)}, kernel{i}_cubin, (const char *)kernel{i}_ptx, (const char *)kernel{i}_cu, {numbers}}}")
+        rows.append(
+            f"{{{c_text(kernel.symbol)}, kernel{i}_cubin, (const char *)kernel{i}_ptx, (const char *)kernel{i}_cu, {numbers}}}"
+        )
     major, minor = divmod(int(target.arch.removeprefix("sm_")), 10)
     version = next((kernel.nvrtc for kernel in kernels.values()), "")
     floats = ("float32",) * len(program.input_shapes)
@@ -123,5 +127,5 @@ LB_CUDA_API({prefix})
 def cuda_header(program: Program, prefix: str) -> str:
     """``lowbit_network.h`` of a network on a GPU."""
     text = network_header(program, prefix)
-    close = f"/* Stop the threads, free everything."
+    close = "/* Stop the threads, free everything."
     return text.replace(close, _DECLARATIONS.replace("lowbit_", f"{prefix}_") + close, 1)

@@ -37,7 +37,7 @@ def plan_memory(buffers: list[Buffer]) -> tuple[tuple[Buffer, ...], int]:
 
 
 def with_own_memory(buffers: list[Buffer], names: set[str]) -> list[Buffer]:
-    """``buffers`` of which those in ``names`` share memory with no other: what surrounds their elements is then written once, when
-    a network is opened, and not in each run."""
+    """``buffers`` of which those in ``names`` share memory with no other: what surrounds their elements is then written once,
+    when a network is opened, and not in each run."""
     first, last = min((b.first for b in buffers), default=0), max((b.last for b in buffers), default=0)
     return [replace(b, first=first, last=last) if b.name in names else b for b in buffers]

@@ -18,7 +18,8 @@ _MAJOR, _MINOR = 75, 76  # attributes of a device
 
 @dataclass(frozen=True)
 class Gpu:
-    """``capability``: (8, 0) is sm_80;  ``memory_bytes``: of its own memory;  ``driver``: the CUDA version that the driver knows."""
+    """``capability``: (8, 0) is sm_80;  ``memory_bytes``: of its own memory;  ``driver``: the CUDA version that the driver
+    knows."""
 
     number: int
     name: str

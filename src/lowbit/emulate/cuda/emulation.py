@@ -73,13 +73,15 @@ class Emulation:
     def run(
         self, symbol: str, grid: tuple[int, int, int], threads: int, arguments: Sequence[np.ndarray | int | None], seed: int = 1
     ) -> list[np.ndarray | None]:
-        """One launch on copies of ``arguments``, in the order of the kernel's, None for a null pointer, numbers for int32; returns
-        these copies afterwards, None for what is none.  ``seed``: of the order of blocks and threads, and of the garbage in shared memory.
+        """One launch on copies of ``arguments``, in the order of the kernel's, None for a null pointer, numbers for int32;
+        returns
+        these copies afterwards, None for what is none.  ``seed``: of the order of blocks and threads, and of the garbage in
+        shared memory.
 
         Raises LowbitError for whatever the header finds, and for a write outside an array."""
         held = [_Guarded(array) if isinstance(array, np.ndarray) else None for array in arguments]
         given = [array if guarded is None else guarded.address for array, guarded in zip(arguments, held, strict=True)]
-        addresses = (ctypes.c_void_p * _POINTERS)(*given)  # type: ignore[arg-type]
+        addresses = (ctypes.c_void_p * _POINTERS)(*given)  # type: ignore[misc]
         values = (ctypes.c_void_p * _POINTERS)(*(ctypes.addressof(addresses) + 8 * i for i in range(_POINTERS)))
         failure = self._run(symbol.encode(), *(ctypes.c_uint32(n) for n in (*grid, threads, seed)), values)
         if failure:

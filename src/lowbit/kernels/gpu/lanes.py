@@ -203,7 +203,8 @@ class Lanes:
         return place.buffer, place.first + self.convert(index, lane)
 
     def _tensorload(self, expr: Any, lane: int) -> Any:
-        buffer, index = self.at(expr.source, list(expr.indices)[0], lane)
+        (place,) = expr.indices
+        buffer, index = self.at(expr.source, place, lane)
         return buffer[index]
 
     def _shuffle(self, expr: Any, lane: int) -> Any:

@@ -160,7 +160,9 @@ class _Spread:
         shares = [self.threads(case, context) for case in cases]
         count, many = max(share.count for share in shares), any(share.many for share in shares)
         if many and not all(share.many for share in shares):
-            raise UnsupportedOperation("a kernel whose calls say how many units there are has a loop over them in one branch alone")
+            raise UnsupportedOperation(
+                "a kernel whose calls say how many units there are has a loop over them in one branch alone"
+            )
 
         def emit(index: Any, lanes: Lanes) -> None:
             lanes.begin(branch.condition)
@@ -278,7 +280,9 @@ def _bind(stmt: Any, lanes: Lanes) -> None:
 def _store(stmt: Any, lanes: Lanes) -> None:
     (index,) = stmt.indices
     lanes.begin(stmt.value, index)
-    found = [(lanes.at(stmt.buffer, index, lane), lanes.convert(stmt.value, lane)) for lane in lanes.numbers(lanes_of(stmt.value))]
+    found = [
+        (lanes.at(stmt.buffer, index, lane), lanes.convert(stmt.value, lane)) for lane in lanes.numbers(lanes_of(stmt.value))
+    ]
     reads = len(found) > 1 and hash(stmt.buffer) in _read(stmt)  # then all are read before any is written
     for (buffer, at), value in [(at, TB.Bind(value) if reads else value) for at, value in found]:
         TB.buffer_store(buffer, value, [at])
@@ -342,7 +346,10 @@ def spread(func: Any, spec: KernelSpec, symbol: str, units: int | None) -> Any:
         if pitch:
             handles[SCRATCH] = TB.arg(SCRATCH, _handle(params[SCRATCH]))
         buffers = {
-            hash(d.buffer): (name, TB.decl_buffer([int(extent) for extent in d.buffer.shape], str(d.buffer.dtype), data=handles[name]))
+            hash(d.buffer): (
+                name,
+                TB.decl_buffer([int(extent) for extent in d.buffer.shape], str(d.buffer.dtype), data=handles[name]),
+            )
             for name, found in over.items()
             for d in found
         }

@@ -1,7 +1,7 @@
 """The table of kernels made for GPUs: kind -> ``module:function``, (spec, target) -> PrimFunc with its threads.
 
-Kinds that are not here are computed by the CPUs' TensorIR, spread over threads (spread.py).  A form of convolutions for GPUs alone is
-not here either: its builder gives a PrimFunc with threads, which is taken as it is."""
+Kinds that are not here are computed by the CPUs' TensorIR, spread over threads (spread.py).  A form of convolutions for GPUs
+alone is not here either: its builder gives a PrimFunc with threads, which is taken as it is."""
 
 from __future__ import annotations
 

@@ -129,6 +129,8 @@ def prepare(plan: BenchPlan, say: Callable[[str], None] = lambda _: None) -> Pre
     pictures = [smooth_samples(shape, seed).numpy() for seed in range(CALIBRATION_INPUTS + CHECKED_INPUTS)]
     samples, inputs = pictures[:CALIBRATION_INPUTS], pictures[CALIBRATION_INPUTS:]
     graph, calibration = trace(model, examples, name=plan.network), None
+    if graph.is_integer and any(plan.quantizations.values()):
+        raise ConfigError(f"{plan.network} is quantized already and keeps its integers; --configs fp32 measures it as it is")
     if any(plan.quantizations.values()):
         start = time.perf_counter()
         calibration = calibrate(graph, samples=samples, keep=0)

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import lowbit
+from lowbit.data import Preprocessing
 from lowbit.errors import ConfigError, DataWarning
 from lowbit.evaluation.checks import calibration_notes
 from lowbit.evaluation.plan import EvalPlan
-from lowbit.evaluation.run import run_eval
+from lowbit.evaluation.run import AS_GIVEN, run_eval
 from lowbit.zoo.pretrained import PRETRAINED
-from tests.evaluation.networks import marked
+from tests.evaluation.networks import factory, marked
 
 LABELS = np.random.default_rng(0).integers(0, 6, 200)
 FACTORY = "tests.evaluation.networks:factory"
@@ -45,6 +48,19 @@ def test_any_network_on_any_data(pixels: Path) -> None:
     assert {r.top1 for r in reports} == {1.0}
     assert "grey pixels" in said[0]
     json.dumps([r.to_json() for r in reports])
+
+
+def test_a_file_that_is_quantized_keeps_its_integers(pixels: Path, tmp_path: Path) -> None:
+    """Nothing calibrates, so every sample judges."""
+    pytest.importorskip("onnx")
+    net, example, _ = factory()
+    made = lowbit.compile(net, example, config="8/int8", calibration=[torch.eye(4)[None, None]])
+    path = made.export_onnx(tmp_path / "quantized.onnx")
+    (report,) = run_eval(EvalPlan(str(path), None, data=str(pixels), preprocessing=Preprocessing(255.0), batch=1))
+    assert (report.count, report.facts["config"], report.facts["calibration_images"]) == (200, AS_GIVEN, 0)
+    assert report.to_json()["agreement"] == 1.0
+    with pytest.raises(ConfigError, match="quantized already and keeps its integers; leave --configs out"):
+        run_eval(EvalPlan(str(path), ("8/int8",), data=str(pixels), preprocessing=Preprocessing(255.0), batch=1))
 
 
 def test_calibration_data_of_its_own(pixels: Path, tmp_path: Path) -> None:

@@ -24,8 +24,13 @@ def command(
         typer.Argument(help="module:factory, an .onnx file, a network of lowbit.zoo, or pretrained ones; default: all of those."),
     ] = None,
     configs: Annotated[
-        str, typer.Option("--configs", "--config", help="Comma-separated: fp32, 8/int8, 4/int4, w4a8, ...")
-    ] = "8/int8",
+        str | None,
+        typer.Option(
+            "--configs",
+            "--config",
+            help="Comma-separated: fp32, 8/int8, 4/int4, w4a8, ...; default: 8/int8, or what a quantized file holds.",
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(help="Folder of class folders, .npz, module:factory or torchvision:CIFAR10:folder; or models/ and dev/."),
@@ -66,7 +71,7 @@ def command(
     plans = [
         EvalPlan(
             name,
-            names(configs),
+            None if configs is None else names(configs),
             limit,
             CALIBRATION_IMAGES if calibration is None else calibration,
             threads,

@@ -23,7 +23,8 @@ SHARE = 0.2
 @dataclass(frozen=True)
 class EvalPlan:
     """``network``: a name in zoo.pretrained.PRETRAINED or zoo.NETWORKS, or ``module:factory``; ``configs``: forms of
-    ``quantization.parse_config``; ``limit``: samples that judge, None = all; ``calibration``: samples that calibrate, at most.
+    ``quantization.parse_config``, None: 8/int8, or of a file that somebody quantized what it holds; ``limit``:
+    samples that judge, None = all; ``calibration``: samples that calibrate, at most.
 
     ``data``: what lowbit.data.open_data takes; None: the images of a pretrained network.  ``calibration_data``: the same for
     calibration; None: every k-th sample of ``data``, k = 1 / ``share``, which then does not judge.  ``preprocessing``: None =
@@ -34,7 +35,7 @@ class EvalPlan:
     """
 
     network: str
-    configs: tuple[str, ...]
+    configs: tuple[str, ...] | None
     limit: int | None = None
     calibration: int = CALIBRATION_IMAGES
     threads: int | None = None
@@ -59,9 +60,9 @@ class EvalPlan:
             raise ConfigError(
                 f"no pretrained network {self.network!r}; known: {', '.join(PRETRAINED)}; for any other say its images: --data"
             )
-        if not self.configs:
+        if self.configs is not None and not self.configs:
             raise ConfigError("no configuration to evaluate; write for example 8/int8")
-        parsed = {config: parse_config(config) for config in self.configs}
+        parsed = {config: parse_config(config) for config in self.configs or ("8/int8",)}
         object.__setattr__(self, "quantizations", MappingProxyType(parsed))
         counts = {"limit": self.limit, "calibration": self.calibration, "batch": self.batch}
         if any(count is not None and count < 1 for count in counts.values()):

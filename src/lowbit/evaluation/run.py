@@ -18,8 +18,10 @@ from lowbit.evaluation.evaluate import evaluate_all
 from lowbit.evaluation.plan import EvalPlan
 from lowbit.evaluation.report import EvaluationReport
 
-__all__ = ["open_network", "open_split", "run_eval"]
+__all__ = ["AS_GIVEN", "open_network", "open_split", "run_eval"]
 
+AS_GIVEN = "as given"
+"""What stands for the precision of a network that was quantized elsewhere."""
 _ELEMENTS, _BATCH = 1_500_000, 50  # of all inputs of a run, samples of a run: at most
 
 
@@ -36,9 +38,13 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None, progre
 
     model, example = open_network(plan)
     preprocessing = plan.preprocessing or (load_preprocessing(plan.network) if plan.data else None)
-    calibration_data, data = open_split(plan, example[0].shape, preprocessing)
-    say(f"{plan.network}: {data.description}")
     graph, parsed = trace(model, example, name=plan.network), plan.quantizations
+    if graph.is_integer and plan.configs is None:
+        parsed = {AS_GIVEN: None}
+    elif graph.is_integer and any(parsed.values()):
+        raise ConfigError(f"{plan.network} is quantized already and keeps its integers; leave --configs out")
+    calibration_data, data = open_split(plan, example[0].shape, preprocessing, needed=any(parsed.values()))
+    say(f"{plan.network}: {data.description}")
     watched = _Watched(calibration_data.take(plan.calibration))
     calibration = calibrate(graph, samples=watched, progress=progress) if any(parsed.values()) else None
     if calibration is not None and plan.data is not None:
@@ -46,7 +52,7 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None, progre
         for text in calibration_notes(watched.all_labels, [] if labels is None else np.unique(labels).tolist()):
             warn(f"{calibration_data.description}: {text}", DataWarning)
     networks = {}
-    for config in plan.configs:
+    for config in parsed:
         networks[config] = compile_network(
             graph,
             config=parsed[config],
@@ -71,7 +77,7 @@ def run_eval(plan: EvalPlan, say: Callable[[str], None] = lambda _: None, progre
                 "method": plan.method if parsed[config] else None,
             },
         )
-        for config in plan.configs
+        for config in parsed
     ]
 
 
@@ -91,9 +97,9 @@ def open_network(plan: EvalPlan) -> tuple[Any, tuple[Any, ...]]:
 
 
 def open_split(
-    plan: EvalPlan, shape: Sequence[int], preprocessing: Callable[[np.ndarray], np.ndarray] | None
+    plan: EvalPlan, shape: Sequence[int], preprocessing: Callable[[np.ndarray], np.ndarray] | None, needed: bool = True
 ) -> tuple[Dataset, Dataset]:
-    """(for calibration, for evaluation): they share no sample."""
+    """(for calibration, for evaluation): they share no sample.  Where no calibration is ``needed``, all of the data judge."""
     if plan.data is None:
         from lowbit.zoo import dataset
 
@@ -106,6 +112,8 @@ def open_split(
 
     if plan.calibration_data is not None:
         return opened(plan.calibration_data), opened(plan.data)
+    if not needed:
+        return opened(plan.data), opened(plan.data)
     return opened(plan.data).split(plan.share)
 
 

@@ -63,4 +63,4 @@ def rebatch(graph: Graph, rows: int) -> Graph:
         for name, tensor in graph.types.items()
     }
     nodes = [node.with_attrs(shape=(rows, *node.attrs["shape"][1:])) if node.op in _SHAPED else node for node in graph.nodes]
-    return verify(Graph(graph.name, graph.inputs, graph.outputs, tuple(nodes), types, graph.constants, structure=graph.structure))
+    return verify(replace(graph, nodes=tuple(nodes), types=types))

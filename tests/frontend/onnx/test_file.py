@@ -188,3 +188,20 @@ def test_a_batch_that_cannot_be_made(tmp_path: Path) -> None:
     path = _saved(model([("Relu", "x", "y")], {"x": (5,)}), tmp_path)
     with pytest.raises(ConfigError, match="a batch of 2 cannot be made of its inputs"):
         load_network(str(path), batch=2)
+
+
+def _bound(rows: int) -> Any:
+    """A file whose Reshape says how many rows there are."""
+    weights = np.random.default_rng(1).standard_normal((64, 5)).astype(np.float32)
+    flat = np.array([rows, 64], np.int64)
+    nodes = [("Conv", "x w", "c"), ("Reshape", "c shape", "f"), ("MatMul", "f m", "y")]
+    return model(nodes, {"x": (rows, 3, 6, 6)}, {"w": WEIGHTS, "shape": flat, "m": weights})
+
+
+def test_rows_that_a_file_is_bound_to_are_made_others() -> None:
+    bound, x = _bound(1), torch.randn(5, 3, 6, 6)
+    module = ImportedNetwork(bound)
+    assert torch.equal(module(x), torch.cat([module(row[None]) for row in x]))
+    assert import_model(_bound(2), {"x": (7, 3, 6, 6)}).types["x"].shape == (7, 3, 6, 6)
+    with pytest.raises(UnsupportedOperation, match=r"Reshape .*shape '\[1, 64\]' is invalid"):
+        import_model(bound, {"x": (1, 3, 8, 6)})  # not only rows are others

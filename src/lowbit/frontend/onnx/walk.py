@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from lowbit.errors import InputError, UnsupportedOperation
+from lowbit.errors import InputError, LowbitError, UnsupportedOperation
 from lowbit.frontend.aten import Aten, Place
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Value
@@ -16,6 +17,7 @@ from lowbit.frontend.onnx.names import module_paths
 from lowbit.frontend.onnx.node import OnnxNode
 from lowbit.frontend.onnx.table import GIVE_INTEGERS, MOVES, READ_INTEGERS, ROWS
 from lowbit.graph import Graph
+from lowbit.graph.rebatch import rebatch
 
 __all__ = ["import_onnx"]
 
@@ -28,12 +30,37 @@ _FLOATING = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")
 def import_onnx(source: Any, shapes: Shapes | None = None, name: str | None = None) -> Graph:
     """The network of a ``.onnx`` file or a ModelProto.
 
-    ``shapes``: input -> shape, or shapes in order, in place of the file's.  Nodes are named after the modules they were exported
-    from where the file tells, else after the file's nodes.  Raises what :func:`open_model` raises, UnsupportedOperation naming
-    the node and the file for what cannot be compiled, NumericsError for weights that are not finite.
+    ``shapes``: input -> shape, or shapes in order, in place of the file's; where only the number of rows is another one, and the
+    file's operations are bound to its own, it is read with its own and the graph made for the others.  Nodes are named after the
+    modules they were exported from where the file tells, else after the file's nodes.  Raises what :func:`open_model` raises,
+    UnsupportedOperation naming the node and the file for what cannot be compiled, NumericsError for weights that are not finite.
     """
     model, file = open_model(source, shapes)
-    return _Walk(model, file).run(name or re.sub(r"\.onnx$", "", file))
+    name = name or re.sub(r"\.onnx$", "", file)
+    try:
+        return _Walk(model, file).run(name)
+    except UnsupportedOperation:
+        graph = None if shapes is None else _of_other_rows(source, name, shapes)
+        if graph is None:
+            raise
+        return graph
+
+
+def _of_other_rows(source: Any, name: str, shapes: Shapes) -> Graph | None:
+    """The file's graph for its own shapes, made for the number of rows that ``shapes`` ask for; None where that is not it."""
+    try:
+        own = _Walk(*open_model(source)).run(name)
+        wanted = {**{key: own.types[key].shape for key in own.inputs}, **_by_name(own, shapes)}
+        (rows,) = {shape[0] for shape in wanted.values()}
+        graph = rebatch(own, rows)
+    except (LowbitError, ValueError, IndexError):
+        return None
+    return graph if all(graph.types[key].shape == shape for key, shape in wanted.items()) else None
+
+
+def _by_name(graph: Graph, shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    given = shapes if isinstance(shapes, Mapping) else dict(zip(graph.inputs, shapes, strict=True))
+    return {key: tuple(int(size) for size in shape) for key, shape in given.items()}
 
 
 class _Walk:

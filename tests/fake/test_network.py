@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import lowbit
 from lowbit.errors import ConfigError, InputError
@@ -225,3 +226,27 @@ def test_it_starts_from_a_plan() -> None:
     assert np.array_equal(expected, network.train()(X[:1]).detach().numpy())
     with pytest.raises(ConfigError, match="either a plan or a precision"):
         lowbit.fake_quantize(module(), X[:1], calibration=calibration, plan=plan, config="w2a4")
+
+
+def test_outputs_hang_together_as_the_networks_do() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> dict[str, Any]:
+            y = self.head(x)
+            return {"logits": y, "loss": None, "hidden": [y.relu(), x * 2]}
+
+    torch.manual_seed(0)
+    net, x = Named().eval(), torch.randn(4, 6)
+    network = lowbit.fake_quantize(net, x, calibration=[x], config="8/int8", method="nearest")
+    made, compiled = network(x), lowbit.compile(network)(x)
+    assert list(made) == ["logits", "loss", "hidden"]
+    assert made["loss"] is None
+    assert torch.equal(made["logits"], torch.as_tensor(np.asarray(compiled["logits"])))
+    assert torch.equal(made["hidden"][1], torch.as_tensor(np.asarray(compiled["hidden"][1])))
+    report = lowbit.finetune(network, [(x, torch.tensor([0, 1, 2, 0]))], epochs=2, progress=False)
+    assert len(report.losses) == 2
+    dataset = lowbit.data.Dataset(lowbit.data.from_arrays(x.numpy(), np.array([0, 1, 2, 0]), "four"))
+    assert lowbit.evaluate(net, dataset, progress=False).count == 4

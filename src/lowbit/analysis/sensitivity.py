@@ -93,7 +93,6 @@ def sensitivities(
         for quantizer in network.quantizers.values():
             quantizer.enabled = (quantizer in own) == alone
         with torch.no_grad():
-            outputs = [network(*batch) for batch in batches]
-        rows = [output[0] if isinstance(output, tuple) else output for output in outputs]
+            rows = [network.outputs(*batch)[0] for batch in batches]
         yield probe, change(reference, torch.cat(rows).numpy(), labels)
         advance(f"{layer} {'alone in' if alone else 'spared from'} {bits} bits")

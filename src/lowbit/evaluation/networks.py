@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
 from lowbit.errors import ConfigError, DataError
+from lowbit.graph.structure import flattened
 from lowbit.runtime.compiled import Compiled
 
 __all__ = ["CompiledRunner", "ModuleRunner", "Runner", "open_runner"]
@@ -88,8 +89,13 @@ class ModuleRunner:
             shapes = ", ".join(str(tuple(x.shape)) for x in tensors)
             raise DataError(f"{self.name} cannot compute samples of shape {shapes}: {error}") from error
         self.seconds += time.perf_counter() - began
-        output = output[0] if isinstance(output, tuple | list) else output
-        return output.float().numpy()
+        outputs, _ = flattened(output, torch.is_tensor, self._refuse)
+        if not outputs:
+            self._refuse("nothing")
+        return np.asarray(outputs[0].float().numpy())
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise DataError(f"{self.name} returns {what}; its first output must be a tensor")
 
 
 @contextmanager

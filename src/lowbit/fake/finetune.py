@@ -50,10 +50,10 @@ def finetune(
     """Trains a network of fake quantizers, in place, so that ``compile(fake)`` gives exactly the integers that were trained.
 
     ``loader``: iterated once an epoch; yields (x, y) or (x..., y) batches, or x alone, x float32, y (N,) int64 labels.  Augment
-    there.  The loss is ``distill`` * T^2 KL(teacher || student) at T = 2 (Hinton et al. 2015), the teacher being the float
-    network as it was before, plus ``loss`` (cross entropy) with the labels, where there are any, plus ``hints`` times the mean
-    over layers of |y - t|^2 / |t|^2, y what the layer gives here and t there (Romero et al. 2015, for every layer): it
-    reaches deep layers while the outputs are still noise.
+    there.  The loss, of the first output, is ``distill`` * T^2 KL(teacher || student) at T = 2 (Hinton et al. 2015), the teacher
+    being the float network as it was before, plus ``loss`` (cross entropy) with the labels, where there are any, plus ``hints``
+    times the mean over layers of |y - t|^2 / |t|^2, y what the layer gives here and t there (Romero et al. 2015, for every
+    layer): it reaches deep layers while the outputs are still noise.
     Step sizes learn by the gradient of Esser et al. 2020 (LSQ, eq. 3), which the straight-through roundings of the integer
     semantics give by themselves; they are updated in their logarithm, so that they stay positive.  Adam; ``lr`` is relative:
     a step moves a layer's weights by about ``lr`` times their root mean square; it falls to 0 along a cosine.
@@ -155,9 +155,9 @@ class _Trainer:
 
     def _step(self, inputs: Sequence[Tensor], labels: Tensor | None) -> float:
         with torch.no_grad(), self.teacher.watched() as wanted:
-            target = self.teacher(*inputs)
+            target = self.teacher.outputs(*inputs)[0]
         with self.fake.watched() as given:
-            output = self.fake(*inputs)
+            output = self.fake.outputs(*inputs)[0]
         loss = self.distill * _divergence(output, target)
         inner = [name for name in given if name in wanted]
         if self.hints and inner:

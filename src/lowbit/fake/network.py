@@ -255,7 +255,14 @@ class FakeQuantized(nn.Module):
     # ---- running
 
     def forward(self, *inputs: Tensor) -> Any:
-        """Outputs for float32 inputs of any number of rows: one tensor, or a tuple of them."""
+        """Outputs for float32 inputs of any number of rows: one tensor, a tuple of them, or what the network makes of them."""
+        outputs = self.outputs(*inputs)
+        if self._float.structure is not None:
+            return self._float.structure.of(outputs)
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def outputs(self, *inputs: Tensor) -> list[Tensor]:
+        """All outputs of :meth:`forward` in a row, however the network hands them out."""
         self._settle()
         if len(inputs) != len(self._float.inputs):
             raise InputError(f"{self._float.name}: {len(inputs)} inputs given, takes {len(self._float.inputs)}")
@@ -274,8 +281,7 @@ class FakeQuantized(nn.Module):
         }
         if self.training:
             self._learned(graph, values, grids)
-        outputs = run(graph, values, grids, self._call)
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        return run(graph, values, grids, self._call)
 
     @contextmanager
     def watched(self) -> Iterator[dict[str, Tensor]]:

@@ -205,3 +205,27 @@ def test_rows_that_a_file_is_bound_to_are_made_others() -> None:
     assert import_model(_bound(2), {"x": (7, 3, 6, 6)}).types["x"].shape == (7, 3, 6, 6)
     with pytest.raises(UnsupportedOperation, match=r"Reshape .*shape '\[1, 64\]' is invalid"):
         import_model(bound, {"x": (1, 3, 8, 6)})  # not only rows are others
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_condition_that_is_known_chooses_a_branch(holds: bool) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def branch(name: str, op: str) -> Any:
+        two = numpy_helper.from_array(np.array(2, np.float32), f"{name}_two")
+        node = helper.make_node(op, ["x", f"{name}_two"], [f"{name}_y"])
+        result = helper.make_tensor_value_info(f"{name}_y", TensorProto.FLOAT, [1, 4])
+        return helper.make_graph([node], name, [], [result], [two])
+
+    given = model([("Shape", "x", "s"), ("Equal", "s wanted", "c")], {"x": (1, 4)}, {"wanted": np.array([1, 4 if holds else 5])})
+    branches = {"then_branch": branch("then", "Add"), "else_branch": branch("else", "Mul")}
+    given.graph.node.append(helper.make_node("ReduceMin", ["i"], ["m"], keepdims=0))
+    given.graph.node.insert(2, helper.make_node("Cast", ["c"], ["i"], to=TensorProto.INT64))
+    given.graph.node.append(helper.make_node("Cast", ["m"], ["b"], to=TensorProto.BOOL))
+    given.graph.node.append(helper.make_node("If", ["b"], ["y"], **branches))
+    del given.graph.output[:]
+    given.graph.output.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4]))
+    onnx.checker.check_model(given)
+    x = torch.randn(1, 4)
+    assert torch.equal(ImportedNetwork(given)(x), x + 2 if holds else x * 2)

@@ -180,6 +180,16 @@ CASES: dict[str, Case] = {
         "LayerNormalization", "x s b", constants={"s": np.arange(9, dtype=np.float32), "b": np.ones(9, np.float32)}
     ),
     "GroupNormalization": _one("GroupNormalization", "x s b", opset=21, constants={"s": P, "b": C}, num_groups=2),
+    "RMSNormalization": _one("RMSNormalization", "x s", opset=23, constants={"s": np.arange(9, dtype=np.float32)}),
+    "Attention": _chain(("Sigmoid", "x", "k"), ("Attention", "x k x", "y"), opset=23),
+    "Attention_of_rows": _chain(
+        ("Attention", "x x x m", "y", {"q_num_heads": 3, "kv_num_heads": 3, "scale": 0.3}),
+        constants={"m": np.linspace(-2, 1, 25, dtype=np.float32).reshape(5, 5)},
+        opset=23,
+        shape=(2, 5, 12),
+    ),
+    "ReduceSumSquare": _one("ReduceSumSquare", axes=[2]),
+    "AveragePool_along_channels": _one("AveragePool", shape=(2, 1, 9, 4, 5), kernel_shape=[3, 1, 1], strides=[1, 1, 1]),
     "ReduceL1": _one("ReduceL1", axes=[1]),
     "ReduceL2": _one("ReduceL2", axes=[2, 3]),
     "ReduceMin": _one("ReduceMin", axes=[3], keepdims=0),

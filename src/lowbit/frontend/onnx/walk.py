@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from lowbit.errors import InputError, LowbitError, UnsupportedOperation
 from lowbit.frontend.aten import Aten, Place
 from lowbit.frontend.builder import Builder
@@ -71,10 +73,8 @@ class _Walk:
         self.values: dict[str, Value] = {}
         self.kinds: dict[str, str] = {}
         names: dict[int, str] = {}
-        for tensor in model.graph.initializer:
-            value = self.values[tensor.name] = to_torch(tensor, file)
-            self.kinds[tensor.name] = element_type(tensor.data_type)
-            names[id(value)] = re.sub(r"[^\w.]+", "_", tensor.name)
+        self.names = names
+        self._hold(model.graph)
         self.builder = Builder(names)
 
     def run(self, name: str) -> Graph:
@@ -82,8 +82,7 @@ class _Walk:
         for value in graph.input:
             if value.name not in self.values:
                 self.values[value.name] = self._input(value)
-        for node, (path, single) in zip(graph.node, module_paths(graph.node), strict=True):
-            self._step(node, path, single)
+        self._steps(graph)
         outputs = []
         for value in graph.output:
             found = self.values.get(value.name)
@@ -92,6 +91,32 @@ class _Walk:
                 raise UnsupportedOperation(f"{self.file}: output {value.name} {why}")
             outputs.append(found)
         return self.builder.graph(name, outputs)
+
+    def _hold(self, graph: Any) -> None:
+        for tensor in graph.initializer:
+            value = self.values[tensor.name] = to_torch(tensor, self.file)
+            self.kinds[tensor.name] = element_type(tensor.data_type)
+            self.names[id(value)] = re.sub(r"[^\w.]+", "_", tensor.name)
+
+    def _steps(self, graph: Any) -> None:
+        for node, (path, single) in zip(graph.node, module_paths(graph.node), strict=True):
+            condition = self.values.get(node.input[0]) if node.op_type == "If" and not node.domain else None
+            if isinstance(condition, torch.Tensor) and condition.numel() == 1:
+                self._branch(node, bool(condition))
+            else:
+                self._step(node, path, single)
+
+    def _branch(self, node: Any, holds: bool) -> None:
+        """An If whose condition is known: the nodes of the branch that is taken.  Names are unique in nested graphs (ONNX,
+        section on graphs), so it shares them with what is around it."""
+        wanted = "then_branch" if holds else "else_branch"
+        graph = next(each.g for each in node.attribute if each.name == wanted)
+        self._hold(graph)
+        self._steps(graph)
+        for name, inner in zip(node.output, graph.output, strict=True):
+            if inner.name in self.values:
+                self.values[name] = self.values[inner.name]
+                self.kinds[name] = self.kinds.get(inner.name, "")
 
     def _input(self, value: Any) -> str:
         tensor = value.type.tensor_type

@@ -159,6 +159,42 @@ def layer_norm(n: OnnxNode) -> Value:
     return n.aten("layer_norm", n.value(0), shape, scale, bias, n.attribute("epsilon", 1e-5), False)
 
 
+def rms_norm(n: OnnxNode) -> Value:
+    """x / sqrt(mean of x^2 + epsilon) * scale, over all axes from ``axis`` on."""
+    shape = list(n.shape()[n.axis(default=-1) :])
+    n.attribute("stash_type")  # sums are exact, or in float64
+    scale = n.constant(1, "scale").expand(shape)
+    return n.aten("rms_norm", n.value(0), shape, scale, n.attribute("epsilon", 1e-5))
+
+
+def attention(n: OnnxNode) -> Value:
+    """softmax(scale Q K^T + mask) V of values (batch, heads, places, size), or (batch, places, heads * size)."""
+    if n.outputs > 1 or any(n.get(index) is not None for index in (4, 5, 6)):
+        n.refuse("past and present keys and values, and the products themselves, are not supported")
+    if n.attribute("softcap", 0.0):
+        n.refuse("softcap is not supported")
+    n.attribute("softmax_precision"), n.attribute("qk_matmul_output_mode")
+    flat = len(n.shape()) == 3
+    counts = [int(n.attribute(name, 1)) for name in ("q_num_heads", "kv_num_heads", "kv_num_heads")]
+    given = [n.value(index) for index in range(3)]
+    if flat:
+        given = [n.aten("transpose.int", _split(n, x, heads), 1, 2) for x, heads in zip(given, counts, strict=True)]
+    heads = {n.builder.shape(x)[1] for x in given}
+    causal, grouped = bool(n.attribute("is_causal", 0)), len(heads) > 1
+    scale = n.attribute("scale") or None
+    y = n.aten("scaled_dot_product_attention", *given, n.get(3), 0.0, causal, scale=scale, enable_gqa=grouped)
+    if not flat:
+        return y
+    batch, count, places, size = n.builder.shape(y)
+    return n.aten("reshape", n.aten("transpose.int", y, 1, 2), [batch, places, count * size])
+
+
+def _split(n: OnnxNode, x: Value, heads: int) -> Value:
+    """(batch, places, heads * size) -> (batch, places, heads, size)."""
+    batch, places, width = n.builder.shape(x)
+    return n.aten("reshape", x, [batch, places, heads, width // heads])
+
+
 def response_norm(n: OnnxNode) -> Value:
     """x / (bias + alpha / size * sum of squares of near channels)^beta."""
     numbers = {name: float(n.attribute(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))}

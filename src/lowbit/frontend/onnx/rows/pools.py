@@ -11,7 +11,7 @@ from lowbit.frontend.handlers.pooling import pooled
 from lowbit.frontend.onnx.node import OnnxNode
 from lowbit.frontend.onnx.rows.layers import pads
 
-__all__ = ["arg", "global_pool", "length", "pool", "reduce", "top"]
+__all__ = ["arg", "global_pool", "length", "pool", "reduce", "squares", "top"]
 
 
 def pool(op: str) -> Callable[[OnnxNode], Value]:
@@ -25,6 +25,8 @@ def pool(op: str) -> Callable[[OnnxNode], Value]:
         shape = n.shape()
         kernel = list(n.attribute("kernel_shape", []))
         rank = len(kernel)
+        if rank == 3 and op == "avg_pool2d" and len(shape) == 5:
+            return _along_channels(n, kernel)
         if len(shape) != rank + 2 or rank not in (1, 2):
             n.refuse(f"an input of shape {shape} and a kernel of {rank} axes; supported are one and two spatial axes")
         stride, dilation = (list(n.attribute(name, [1] * rank)) for name in ("strides", "dilations"))
@@ -51,6 +53,16 @@ def pool(op: str) -> Callable[[OnnxNode], Value]:
     return row
 
 
+def _along_channels(n: OnnxNode, kernel: list[int]) -> Value:
+    """AveragePool over three axes: what exporters make of a local response norm."""
+    stride = list(n.attribute("strides", [1] * 3))
+    exact = not any(n.attribute("pads", [])) and n.attribute("auto_pad", "NOTSET") == "NOTSET" and not n.attribute("ceil_mode", 0)
+    if not exact or any(d != 1 for d in n.attribute("dilations", [1])):
+        n.refuse("over three axes it is supported without padding, ceil_mode and dilation")
+    n.attribute("count_include_pad")
+    return n.aten("avg_pool3d", n.value(0), kernel, stride)
+
+
 def global_pool(op: str) -> Callable[[OnnxNode], Value]:
     """``op`` over all spatial axes, which keep extent 1."""
     return lambda n: n.aten(op, n.value(0), list(range(2, len(n.shape()))), True)
@@ -66,6 +78,15 @@ def reduce(op: str) -> Callable[[OnnxNode], Value]:
         return n.aten(op, n.value(0), list(axes or range(len(n.shape()))), keep)
 
     return row
+
+
+def squares(n: OnnxNode) -> Value:
+    """The sum of x^2 over ``axes``."""
+    axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
+    y = n.aten("square", n.value(0))
+    if not axes and n.attribute("noop_with_empty_axes", 0):
+        return y
+    return n.aten("sum.dim_IntList", y, list(axes or range(len(n.shape()))), keep)
 
 
 def length(order: int) -> Callable[[OnnxNode], Value]:

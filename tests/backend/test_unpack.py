@@ -29,7 +29,7 @@ def reference(weights: Weights) -> np.ndarray:
     if p.scheme == "taps":
         panels = np.zeros((p.runs * p.run_len, 1, p.nr), np.float64)
         panels[:, 0, : p.n] = values.reshape(p.n, -1).T
-        parts = split(panels, p.parts, axis=1)
+        parts = split(panels, p, axis=1)
         return raw(parts, p)
     run = np.zeros((p.blocks * p.nr, p.runs, p.run_pad), np.float64)
     for n in range(p.n):
@@ -58,12 +58,15 @@ def reference(weights: Weights) -> np.ndarray:
         codes = np.where(places > 0, 1, 0) if p.bits == 1 else places & 3
         fields = sum(codes[:, :, :, j] << p.bits * j for j in range(p.k_group)).reshape(p.blocks, p.nr, p.steps)
         return np.ascontiguousarray(fields.transpose(0, 2, 1)).astype(np.uint8).reshape(-1)
-    return raw(split(steps[:, :, None], p.parts, axis=2), p)
+    return raw(split(steps[:, :, None], p, axis=2), p)
 
 
-def split(values: np.ndarray, parts: int, axis: int) -> np.ndarray:
-    if parts == 1:
+def split(values: np.ndarray, p: Packing, axis: int) -> np.ndarray:
+    if p.parts == 1:
         return values
+    if p.element == "i8":  # the bytes as they are: the low one, which has no sign, is given as the int8 with these bits
+        low = values % 256
+        return np.concatenate([(values - low) / 256, low - 256 * (low > 127)], axis)
     low = (values + 128) % 256 - 128
     return np.concatenate([(values - low) / 256, low], axis)
 
@@ -128,7 +131,8 @@ def test_every_width_and_container(qtype: QType) -> None:
 def test_two_parts_of_16_bit_weights(threads: int) -> None:
     rng = np.random.default_rng(0)
     i16 = QType.parse("i16")
-    values = random_values(rng, i16, 20, 2, 30).clip(-32768, 32639)  # beyond, 256 * high + low needs high = 128
+    values = random_values(rng, i16, 20, 2, 30)
+    values.reshape(-1)[:4] = -32768, 32767, -1, 128
     layers = [
         Weights("panels", values, "i16", 16, Packing("panels", "i8", 20, 2, 30, 32, 16, 2, parts=2), 0),
         Weights("wide", values, "i16", 16, Packing("panels", "i16", 20, 2, 30, 32, 16, 2, parts=2), 0),

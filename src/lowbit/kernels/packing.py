@@ -26,7 +26,8 @@ class Packing:
       a byte of k_group weights of ``bits`` bits, weight i + j * steps of the run (steps = run_pad / k_group)
       at bit ``bits`` * j of step i, so that k_group stretches of a pixel make its bytes without shuffling.
       One bit is w > 0 of weights -1 and +1 (and of 0 outside, whose inputs are 0); two are w's two's complement.
-    ``parts`` 2: part 0 = high, part 1 = low of w = 256 * high + low, low in [-128, 127].
+    ``parts`` 2: part 0 = high, part 1 = low of w = 256 * high + low, low in [-128, 127]; of element "i8" the two bytes of an
+      int16: high has the sign, low is in [0, 255].
     ``group_scale`` (uint8 [N][ceil(run channels / group_size)]): values are multiplied by it
       (per-group weights); groups run along the input channels, in each tap.
     """

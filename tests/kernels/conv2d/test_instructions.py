@@ -37,6 +37,7 @@ INSTRUCTIONS = {
     "i16_vnni": "vpdpwssd",
     "i16_maddwd": "v?pmaddwd",
     "f32": "vfmadd|mulps|fmla",
+    "i16_amx": r"tdpb[us][us]d\s.*tmm",
     "u8_amx": r"tdpbusd\s.*tmm",
 }
 PORTABLE = {"bit_portable", "u8_portable", "i16_portable"}  # whatever LLVM makes of them

@@ -85,10 +85,11 @@ static void integers(const struct layer *l, struct channel c, uint32_t run, int3
     }
 }
 
-/* High and low byte of w = 256 * high + low, low in [-128, 127]. */
-static void split(const int32_t *in, int32_t count, uint32_t part, int32_t *out) {
+/* High and low byte of w = 256 * high + low, low in [-128, 127]; of panels of bytes low in [0, 255], so that high is one, too. */
+static void split(const int32_t *in, int32_t count, uint32_t element, uint32_t part, int32_t *out) {
+    const int32_t round = element == 1 ? 0 : 128;
     if (part == 0)
-        for (int32_t i = 0; i < count; i++) out[i] = (in[i] + 128) >> 8;
+        for (int32_t i = 0; i < count; i++) out[i] = (in[i] + round) >> 8;
     else
         for (int32_t i = 0; i < count; i++) out[i] = (int8_t)(in[i] & 255);
 }
@@ -158,7 +159,7 @@ static void lane_general(const struct layer *l, struct channel c, uint32_t run, 
     uint8_t some[STRETCH * 2];
     integers(l, c, run, from, count, whole);
     for (uint32_t part = 0; part < w->parts; part++) {
-        if (w->parts == 2) split(whole, count, part, half);
+        if (w->parts == 2) split(whole, count, l->element, part, half);
         narrow(w->parts == 2 ? half : whole, count, l->element, some);
         scatter(some, steps, l->group_bytes, out + (size_t)part * l->part_bytes, stride);
     }

@@ -136,9 +136,9 @@ def operands(form: Form) -> Operands:
         return Operands("b1", "b1", 1, -1, 1, acc_shift=1)
     if form.element == "index":
         return Operands("u2", "i2", 3, -2, 1)
-    if form.rows > 1 and form.element == "i8":  # sums of two must fit a byte
+    if form.words.paired and form.element == "i8":  # sums of two must fit a byte
         return Operands("u7", "i7", 127, -64, 63)
-    if form.rows == 1 and form.reads[0] == "i16":
+    if form.wide or (form.rows == 1 and form.reads[0] == "i16"):
         return Operands("i16", "i8", 32767, -128, 127, "i16")
     widest = Operands("u8", "i8", 255, -128, 127)
     shape = Shape(4, 16)
@@ -245,7 +245,7 @@ def _source(p: ConvProblem, choice: Choice, padded: np.ndarray) -> np.ndarray:
     if choice.pack is None:
         return memory
     packed: Any = named(KERNELS[choice.pack.kind].reference)(choice.pack, physical(memory, p.src))
-    whole = Layout(p.src.n, p.src.hp, p.src.wp, packed.shape[3], choice.spec.src.stride, choice.spec.src.dtype)
+    whole = Layout(packed.shape[0], p.src.hp, p.src.wp, packed.shape[3], choice.spec.src.stride, choice.spec.src.dtype)
     return place(packed, whole)
 
 

@@ -9,7 +9,7 @@ from lowbit.kernels.conv2d.look_up import fits_index
 from lowbit.kernels.packing import Packing
 from lowbit.numerics.groups import expand_groups
 
-__all__ = ["pack_weights", "split_parts", "weight_blocks"]
+__all__ = ["pack_weights", "split_bytes", "split_parts", "weight_blocks"]
 
 
 def weight_blocks(values: np.ndarray, packing: Packing) -> np.ndarray:
@@ -57,7 +57,7 @@ def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
         w, mode = blocks[block, step], mode[:, None, None]
         blocks = np.where(mode == 0, w, np.where(mode == 1, w // 2, w - w // 2))
     elif p.parts == 2:
-        blocks = np.stack(split_parts(blocks), axis=2)
+        blocks = np.stack(split_bytes(blocks) if p.element == "i8" else split_parts(blocks), axis=2)
     return _stored(blocks, p.element)
 
 
@@ -65,6 +65,11 @@ def split_parts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """w = 256 * high + low with low in [-128, 127]."""
     high = (values + 128) >> 8
     return high, values - 256 * high
+
+
+def split_bytes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of int16, w = 256 * high + low with low in [0, 255], both as the int8 that their bits are."""
+    return values >> 8, ((values & 255) ^ 128) - 128
 
 
 def _stored(values: np.ndarray, element: str) -> bytes:

@@ -9,11 +9,11 @@ import numpy as np
 
 from lowbit.kernels.case import Case, blank, physical
 from lowbit.kernels.conv2d.forms import FORMS
-from lowbit.kernels.data_movement.spec import PackBitsSpec, PackFieldsSpec, PackPairsSpec
+from lowbit.kernels.data_movement.spec import PackBitsSpec, PackBytesSpec, PackFieldsSpec, PackPairsSpec
 from lowbit.kernels.layout import Layout
 from lowbit.targets import Target
 
-__all__ = ["bits_cases", "fields_cases", "pairs_cases"]
+__all__ = ["bits_cases", "bytes_cases", "fields_cases", "pairs_cases"]
 
 _HALOS = ((0, 0, 0, 0), (1, 2, 1, 0))
 
@@ -23,6 +23,18 @@ def bits_cases(target: Target) -> Iterator[Case]:
         src = _pixels(channels, halo)
         dst = Layout(2, 3, 5, channels, 4 * -(-channels // 32), "bits", *halo)
         yield _case(PackBitsSpec(src=src, dst=dst), 2)
+
+
+def bytes_cases(target: Target) -> Iterator[Case]:
+    """Rows shorter and longer than a vector; all 16-bit numbers."""
+    for stride, halo in product((1, 3, 16, 48, 64), _HALOS):
+        src, dst = (Layout(n, 3, 5, stride, stride, dtype, *halo) for n, dtype in ((2, "i16"), (4, "u8")))
+        x = np.random.default_rng(0).integers(-32768, 32768, (2, src.hp, src.wp, stride), np.int16)
+        x.reshape(-1)[:4] = -32768, 32767, -1, 255
+        whole = Layout(4, dst.hp, dst.wp, stride, stride)
+        spec = PackBytesSpec(src=src, dst=dst)
+        memory = {"x": x.reshape(-1), "o": blank(dst)}
+        yield Case(name=f"{stride}/{int(src.halo)}", spec=spec, memory=memory, values={"x": x}, dst=whole)
 
 
 def fields_cases(target: Target) -> Iterator[Case]:

@@ -12,13 +12,14 @@ from lowbit.kernels.data_movement.spec import (
     InputSpec,
     OutputSpec,
     PackBitsSpec,
+    PackBytesSpec,
     PackFieldsSpec,
     PackPairsSpec,
     RunsSpec,
 )
 from lowbit.kernels.integer_reference import integer_result, operand
 
-__all__ = ["copy", "gather", "output", "packed_bits", "packed_fields", "packed_pairs", "runs", "stored_input"]
+__all__ = ["copy", "gather", "output", "packed_bits", "packed_bytes", "packed_fields", "packed_pairs", "runs", "stored_input"]
 
 
 def stored_input(spec: InputSpec, x: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
@@ -84,6 +85,11 @@ def packed_bits(spec: PackBitsSpec, x: np.ndarray) -> np.ndarray:
     bits = np.zeros((*x.shape[:3], 8 * spec.dst.stride), np.uint8)
     bits[..., : spec.src.c] = x[..., : spec.src.c]
     return np.packbits(bits, axis=3, bitorder="little")
+
+
+def packed_bytes(spec: PackBytesSpec, x: np.ndarray) -> np.ndarray:
+    """x: (n, hp, wp, stride) int16.  Returns (2n, hp, wp, stride) bytes."""
+    return np.concatenate([x & 255, x >> 8 & 255]).astype(np.uint8)
 
 
 def packed_fields(spec: PackFieldsSpec, x: np.ndarray) -> np.ndarray:

@@ -8,7 +8,17 @@ from typing import ClassVar
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.spec import KernelSpec
 
-__all__ = ["CopySpec", "GatherSpec", "InputSpec", "OutputSpec", "PackBitsSpec", "PackFieldsSpec", "PackPairsSpec", "RunsSpec"]
+__all__ = [
+    "CopySpec",
+    "GatherSpec",
+    "InputSpec",
+    "OutputSpec",
+    "PackBitsSpec",
+    "PackBytesSpec",
+    "PackFieldsSpec",
+    "PackPairsSpec",
+    "RunsSpec",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +92,23 @@ class PackBitsSpec(KernelSpec):
     is packed too.  units = n * hp rows."""
 
     kind: ClassVar[str] = "pack_bits"
+    src: Layout
+    dst: Layout
+
+    @property
+    def units(self) -> int:
+        return self.src.n * self.src.hp
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackBytesSpec(KernelSpec):
+    """o = the low bytes of x in images 0 .. n - 1 of dst, its high bytes, which have the sign, in images n .. 2n - 1:
+    x = 256 * (int8) high + low.
+
+    src is i16; dst is u8, of twice as many images, and else like src.  Channels past the last one are packed like others.
+    units = n * hp rows of src."""
+
+    kind: ClassVar[str] = "pack_bytes"
     src: Layout
     dst: Layout
 

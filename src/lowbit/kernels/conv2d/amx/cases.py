@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
 from lowbit.kernels.case import Case
-from lowbit.kernels.conv2d.cases import Shape, case_of, forced, operands
+from lowbit.kernels.conv2d.cases import Operands, Shape, case_of, forced, operands
 from lowbit.kernels.conv2d.forms.form import Form
 from lowbit.targets import Target
 
@@ -44,11 +46,16 @@ SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int]]] = {
 
 
 def cases(form: Form, target: Target) -> Iterator[Case]:
-    """All shapes with random operands; the longest also with operands at their ends."""
-    types = operands(form)
-    for name, (shape, tile, unit) in SHAPES.items():
+    """All shapes with random operands; the longest also with operands at their ends.  Of a wide form with weights of one byte
+    and of two, and with inputs of one byte."""
+    types = [operands(form)]
+    if form.wide:
+        types += [replace(types[0], weight="i16", low=-32768, high=32767), Operands("u8", "i16", 255, -32768, 32767)]
+    for of, (name, (shape, tile, unit)) in product(types, SHAPES.items()):
         for kind in ("random", "low", "high") if name == "long sums" else ("random",):
-            problem, w = types.problem(shape), types.weights(shape, kind)
+            problem, w = of.problem(shape), of.weights(shape, kind)
             if form.fits(problem, w):
-                x = np.full((shape.batch, shape.h, shape.w, shape.c), types.act_max) if kind != "random" else None
-                yield case_of(f"{form.name}/{name}/{kind}", problem, forced(problem, w, form.name, tile, unit=unit), w, x=x)
+                parts = 2 if of.weight == "i16" else 1
+                choice = forced(problem, w, form.name, tile, parts=parts, unit=unit)
+                x = np.full((shape.batch, shape.h, shape.w, shape.c), of.act_max) if kind != "random" else None
+                yield case_of(f"{form.name}/{of.act}{of.weight}/{name}/{kind}", problem, choice, w, x=x)

@@ -43,7 +43,8 @@ class Form:
     """One way to multiply and add, and all that is known of it.  Its TensorIR is imported when it is generated.
 
     ``k_group``: k values a step consumes, from ``rows`` rows of a panel.  ``element``: how a weight is kept in memory
-    (see ``Packing``).  ``grouped``: it takes layers with groups.  ``reads``: dtypes of the layouts the kernel reads.
+    (see ``Packing``).  ``grouped``: it takes layers with groups.  ``wide``: it takes operands of 16 bits alone,
+    and reads them as bytes.  ``reads``: dtypes of the layouts the kernel reads.
     ``features``: what the CPU must have, names separated by spaces, alternatives by ``|``.  ``techniques``: names of
     ``targets.TECHNIQUES`` without which there is no such form.  ``exact``: why the narrow sums are exact, or what is proven
     from the weights (:meth:`prove`).
@@ -76,6 +77,7 @@ class Form:
     techniques: frozenset[str] = frozenset()
     rows: int = 1
     grouped: bool = True
+    wide: bool = False
     x86: Cost | None = None
     neon: Cost | None = None
     gpu: Cost | None = None

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lowbit.kernels.conv2d.spec import ConvSpec
-from lowbit.kernels.data_movement.spec import PackBitsSpec, PackFieldsSpec, PackPairsSpec
+from lowbit.kernels.data_movement.spec import PackBitsSpec, PackBytesSpec, PackFieldsSpec, PackPairsSpec
 from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.winograd.spec import WinogradSpec
 
 __all__ = ["Choice", "ConvProblem", "PackSpec"]
 
-PackSpec = PackBitsSpec | PackFieldsSpec | PackPairsSpec
+PackSpec = PackBitsSpec | PackBytesSpec | PackFieldsSpec | PackPairsSpec
 """A kernel that makes what a form reads."""
 
 

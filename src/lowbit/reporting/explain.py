@@ -89,6 +89,8 @@ def _bound(o: ProfiledOperation) -> str:
         return f"compute-bound: {reached}{writing}{'; the rest is outside the multiply loops or waits in them' * low}"
     if o.bound == "memory" and o.memory_ns is not None:
         needed = f"{size(o.bytes or 0)} from {o.level} take {time(o.memory_ns)} at the measured rate"
+        if (o.weight_bytes or 0) > (o.bytes or 0) / 2:
+            needed += f", {size(o.weight_bytes or 0)} of them weights, streamed from {o.level}"
         return f"memory-bound: {needed}" + (f"; {reached}" if reached else "")
     if o.bound == "writing":
         return f"bound by writing results (about {percent(written or 0.0)} of its time): few products a result; {reached}"

@@ -1,5 +1,5 @@
 """What an x86 instruction is for: a table of mnemonics, first match wins (AT&T operand order).  For AArch64
-see arm_instructions.py.
+see arm_instructions.py.  A call of a function that stands for an emulated instruction counts as the instruction.
 
 Some instructions serve two masters, and only the loop they are in tells which:
 
@@ -42,6 +42,8 @@ class Instruction:
     @property
     def kind(self) -> str:
         """Its class."""
+        if emulated := _EMULATED.search(self.operands):
+            return _TILES[emulated[1]]
         if _MOVE.fullmatch(self.mnemonic) and _VECTOR.search(self.operands):
             if "(" not in self.operands:
                 return "move"
@@ -85,6 +87,9 @@ CLASSES: dict[str, re.Pattern[str]] = {
         "branch": r"j\w+|call\w*|ret\w*",
     }.items()
 }
+# functions that stand for instructions on tiles (backend/emulated_c)
+_EMULATED = re.compile(r"<lb_(tdp|tileload|tilestore|tilezero)\w*>")
+_TILES = {"tdp": "multiply", "tileload": "load", "tilestore": "store", "tilezero": "logic"}
 _MOVE = re.compile(r"v?mov(ap|up|dq|nt|q|d|ss|sd)\w*|v?lddqu|tile(loadd|loaddt1|stored)")
 _VECTOR = re.compile(r"%[xyzt]mm\d+")
 _FLOAT = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["maddubs", "maddwd", "pshufb", "vpdpbusd", "vpdpwssd", "vpermb"]
+__all__ = ["maddubs", "maddwd", "packssdw", "packuswb", "pshufb", "vpdpbusd", "vpdpwssd", "vpermb"]
 
 _MADDUBS = {32: "llvm.x86.avx2.pmadd.ub.sw", 64: "llvm.x86.avx512.pmaddubs.w.512"}
 _MADDWD = {16: "llvm.x86.sse2.pmadd.wd", 32: "llvm.x86.avx2.pmadd.wd", 64: "llvm.x86.avx512.pmaddw.d.512"}
@@ -32,6 +32,16 @@ def maddwd(a: Any, b: Any, nbytes: int) -> Any:
 def pshufb(table: Any, index: Any, nbytes: int) -> Any:
     """Bytes table[index & 15] within each 16 bytes; 0 where index >= 128."""
     return _call(f"uint8x{nbytes}", _PSHUFB[nbytes], table, index)
+
+
+def packssdw(a: Any, b: Any) -> Any:
+    """int16 x 32, saturated: in every 16 bytes four int32 of ``a``, then four of ``b`` (AVX-512)."""
+    return _call("int16x32", "llvm.x86.avx512.packssdw.512", a, b)
+
+
+def packuswb(a: Any, b: Any) -> Any:
+    """uint8 x 64, saturated: in every 16 bytes eight int16 of ``a``, then eight of ``b`` (AVX-512)."""
+    return _call("uint8x64", "llvm.x86.avx512.packuswb.512", a, b)
 
 
 def vpdpbusd(acc: Any, unsigned: Any, signed: Any, nbytes: int) -> Any:

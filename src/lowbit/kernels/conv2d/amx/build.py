@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tvm import tirx
@@ -16,13 +17,14 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import KernelFrame, around_function, kernel_function
+from lowbit.kernels.conv2d.amx.packed import PackedRows, packs
 from lowbit.kernels.conv2d.amx.plan import CONFIGURATION, GROUP, STEP, Plan, plan_of
 from lowbit.kernels.conv2d.amx.walk import MOST_ROWS
 from lowbit.kernels.conv2d.loops import hidden, loop
 from lowbit.kernels.conv2d.runs import Runs, find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
-from lowbit.kernels.intrinsics.amx import COLUMNS, ROW_BYTES, Tiles, tiles_of
+from lowbit.kernels.intrinsics.amx import COLUMNS, ROW_BYTES, Tiles, prefetch, tiles_of
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.rows import divided, row_position
 from lowbit.kernels.vectors import convert, load, splat
@@ -32,6 +34,8 @@ __all__ = ["build"]
 
 _INPUTS, _WEIGHTS = 4, 6  # the first tile of each; two of each take turns
 _FEW = 2  # steps that LLVM may unroll
+_LINE, _MOST_LINES = 64, 32  # bytes; lines a step
+_NEAR = 1 << 16  # bytes of weights that need no prefetch
 _GROUP4 = 4  # K values that lie side by side in a panel
 
 
@@ -48,7 +52,8 @@ def build(spec: ConvSpec, target: Target) -> tuple[Any, Any, Any]:
     pointers["m"] = ("int32", words)
     with kernel_function(symbol, **pointers) as kernel:
         epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, True, spec.wide, spec.acc_shift, spec.sign)
-        _Nest(kernel, spec, plan, runs, tiles, epilogue).emit()
+        packed = PackedRows(kernel, spec, target, channels) if packs(spec) else None
+        _Nest(kernel, spec, plan, runs, tiles, epilogue, packed).emit()
     with around_function(f"{symbol}__begin", "int32", words) as begin:
         for i, word in enumerate(tiles.configuration(plan.rows, _WEIGHTS)):
             TB.buffer_store(begin.m, T.int32(word), [i])
@@ -68,14 +73,28 @@ class _Factor:
 
 
 class _Nest:
-    def __init__(self, kernel: KernelFrame, spec: ConvSpec, plan: Plan, runs: Runs, tiles: Tiles, epilogue: Epilogue) -> None:
-        self.kernel, self.spec, self.plan, self.runs, self.tiles, self.epilogue = kernel, spec, plan, runs, tiles, epilogue
+    """The loops around the tiles.  ``packed``: writes whole groups of 64 channels; ``epilogue``: others, sixteen at a time."""
+
+    def __init__(
+        self,
+        kernel: KernelFrame,
+        spec: ConvSpec,
+        plan: Plan,
+        runs: Runs,
+        tiles: Tiles,
+        epilogue: Epilogue,
+        packed: PackedRows | None,
+    ) -> None:
+        self.kernel, self.spec, self.plan, self.runs, self.tiles = kernel, spec, plan, runs, tiles
+        self.epilogue, self.packed = epilogue, packed
         written = min(spec.dst.stride, -(-spec.dst.c // LANES) * LANES)
         self.channels = plan.panels * spec.nr  # of a group
         self.group_count = -(-spec.blocks // plan.panels)
         self.tail = written - (self.group_count - 1) * self.channels  # channels of the last group
         self.row_bytes = spec.nr * _GROUP4  # of a panel, in one part
         self.step_bytes = STEP * spec.nr * spec.parts
+        self.steps = runs.count * runs.steps(STEP)
+        self.block_bytes = self.steps * self.step_bytes
         plane = spec.src.elements // 2
         self.x_bytes = (
             (_Factor(plane, True, 8), _Factor(0, False, 0)) if spec.wide and planes(spec) == 2 else (_Factor(0, False, 0),)
@@ -103,51 +122,74 @@ class _Nest:
 
     def _group(self, group: Any, first_pixels: Any, count: Any, channels: int) -> None:
         channel = TB.Bind(group * self.channels)
-        columns = {lane: self.epilogue.columns(channel + lane) for lane in range(0, channels, LANES)}
+        packed = self.packed if channels == GROUP else None
+        if packed:
+            multipliers = packed.columns(channel)
+        else:
+            columns = {lane: self.epilogue.columns(channel + lane) for lane in range(0, channels, LANES)}
         with TB.serial(T.int32(0), count) as p:
             pixels = TB.Bind(first_pixels + p)
-            self._multiply(group, pixels, channels)
-            self._write(pixels, channel, columns)
+            self._multiply(group, pixels, p, channels, bool(packed))
+
+            def write(sums: Any, to: Any, residual: Any) -> None:
+                if packed:
+                    packed.write(sums(0), multipliers, to, residual)
+                    return
+                for lane, of_lane in columns.items():
+                    self.epilogue.write(self._sum(sums, lane), of_lane, to + lane, residual + lane)
+
+            self._write(pixels, channel, write)
 
     # Sums
 
-    def _multiply(self, group: Any, pixels: Any, channels: int) -> None:
-        """All products of a group of pixels and one of channels, to scratch memory."""
-        plan, walk = self.plan, self.plan.walk
+    def _multiply(self, group: Any, pixels: Any, p: Any, channels: int, from_bias: bool) -> None:
+        """All products of a group of pixels, the p-th of the unit, and one of channels, to scratch memory.
+
+        ``from_bias``: sums begin as the bias, else as zeros."""
+        spec, plan, walk = self.spec, self.plan, self.plan.walk
         starts = [self._input(T.min(pixels * plan.pixels + j, T.int32(walk.tiles - 1))) for j in range(plan.pixels)]
         column_tiles = -(-channels // COLUMNS)
-        a_block = self.runs.count * self.runs.steps(STEP) * self.step_bytes
-        for panel in range(-(-channels // self.spec.nr)):
+        chunks = [
+            (panel, at, min(plan.columns, column_tiles - panel * (spec.nr // COLUMNS) - at))
+            for panel in range(-(-channels // spec.nr))
+            for at in range(0, spec.nr // COLUMNS, plan.columns)
+        ]
+        chunks = [chunk for chunk in chunks if chunk[2] > 0]
+        ahead = _Ahead(self.kernel, (group + 1) * plan.panels * self.block_bytes, plan.panels * self.block_bytes, self.steps)
+        ahead.share(p, len(chunks), spec.m_tiles, self.block_bytes * spec.blocks)
+        for number, (panel, at, few) in enumerate(chunks):
             block = TB.Bind(group * plan.panels + panel)
-            first = self._window(block)
-            weights = TB.Bind(block * a_block)
-            for at in range(0, self.spec.nr // COLUMNS, plan.columns):
-                here = panel * (self.spec.nr // COLUMNS) + at
-                few = min(plan.columns, column_tiles - here)
-                if few > 0:
-                    self._tile([start + first for start in starts], weights + at * ROW_BYTES, few, here)
+            first, weights = self._window(block), TB.Bind(block * self.block_bytes)
+            here = panel * (spec.nr // COLUMNS) + at
+            bias = TB.Bind(group * self.channels + here * COLUMNS) if from_bias else None
+            inputs = [start + first for start in starts]
+            self._tile(inputs, weights + at * ROW_BYTES, few, here, bias, partial(ahead.emit, number))
 
-    def _tile(self, inputs: list[Any], weights: Any, columns: int, here: int) -> None:
-        """Sums of pixel tiles and ``columns`` column tiles, the first of which is number ``here`` of the group."""
+    def _tile(self, inputs: list[Any], weights: Any, columns: int, here: int, bias: Any, ahead: Callable[[Any], None]) -> None:
+        """Sums of pixel tiles and ``columns`` column tiles, the first of which is number ``here`` of the group.  ``ahead``: told
+        of each step."""
         spec, plan, runs = self.spec, self.plan, self.runs
-        used = {
-            (j * columns + q) * plan.kinds + kind: self._sums(kind, j) + (here + q) * COLUMNS
-            for j in range(len(inputs))
-            for q in range(columns)
-            for kind in range(plan.kinds)
-            if self._has(kind)
-        }
-        for number in used:
-            self.tiles.zero(number)
+        for j in range(len(inputs)):
+            for q in range(columns):
+                for kind in range(plan.kinds):
+                    number = (j * columns + q) * plan.kinds + kind
+                    if bias is not None:
+                        self.tiles.load(number, self.kernel.b, bias + q * COLUMNS, 0)
+                    elif self._has(kind):
+                        self.tiles.zero(number)
         steps = runs.steps(STEP)
         with _kept(runs.rows) as ky, _kept(runs.columns) as kx, _kept(steps) as step:
             tap = (ky * spec.dilation[0] * spec.src.wp + kx * spec.dilation[1]) * spec.src.stride + step * STEP
             tap = tap if isinstance(tap, int) else TB.Bind(tap)
             index = (ky * runs.columns + kx) * steps + step
-            w = weights + index * self.step_bytes
-            self._step([start + tap for start in inputs], w, columns)
-        for number, place in used.items():
-            self.tiles.store(number, self.kernel.m, place, 4 * GROUP)
+            self._step([start + tap for start in inputs], weights + index * self.step_bytes, columns)
+            ahead(index)
+        for j in range(len(inputs)):
+            for q in range(columns):
+                for kind in range(plan.kinds):
+                    if self._has(kind):
+                        place = self._sums(kind, j) + (here + q) * COLUMNS
+                        self.tiles.store((j * columns + q) * plan.kinds + kind, self.kernel.m, place, 4 * GROUP)
 
     def _step(self, inputs: list[Any], w: Any, columns: int) -> None:
         """Products of 64 K values; a tile of weights serves all tiles of pixels, where there are tiles enough for that."""
@@ -177,7 +219,8 @@ class _Nest:
 
     # Results
 
-    def _write(self, pixels: Any, channel: Any, columns: dict[int, Any]) -> None:
+    def _write(self, pixels: Any, channel: Any, write: Callable[[Callable[[int], Any], Any, Any], None]) -> None:
+        """``write(kind -> where a pixel's sums lie in m, where its results go, where its residual lies)``."""
         spec, plan, walk = self.spec, self.plan, self.plan.walk
         count = T.min(T.int32(plan.pixels), walk.tiles - pixels * plan.pixels) if walk.tiles % plan.pixels else plan.pixels
         with TB.serial(T.int32(0), count) as j:
@@ -186,33 +229,26 @@ class _Nest:
                 place, inside = self._pixel(line, TB.Bind(start + i))
                 to = TB.Bind(place(spec.dst) + channel)
                 residual = TB.Bind(place(spec.residual) + channel) if spec.residual else 0
-
-                def write() -> None:
-                    for lane, group in columns.items():
-                        sums = self._sum(j, i, lane)
-                        self.epilogue.write(sums, group, to + lane, residual + lane)
-
                 if inside is None:
-                    write()
+                    write(lambda kind: self._sums(kind, j) + i * GROUP, to, residual)
                 else:
                     with TB.If(inside), TB.Then():
-                        write()
+                        write(lambda kind: self._sums(kind, j) + i * GROUP, to, residual)
 
     def _sums(self, kind: int, j: Any) -> Any:
         """Where the sums of a pixel tile begin."""
         return CONFIGURATION + (kind * self.plan.pixels + j) * MOST_ROWS * GROUP
 
-    def _sum(self, j: Any, i: Any, lane: int) -> Any:
+    def _sum(self, sums: Callable[[int], Any], lane: int) -> Any:
         """Sixteen sums, int32, or float64 of wide operands: every term, and every sum of terms, is below 2^53."""
-        parts = [load(self.kernel.m, self._sums(kind, j) + i * GROUP + lane) for kind in range(self.plan.kinds)]
         if not self.spec.wide:
-            return parts[0]
+            return load(self.kernel.m, sums(0) + lane)
         total = None
-        for kind, part in enumerate(parts):
-            if not self._has(kind):
-                continue
-            term = convert(part, "float64") * splat(float(1 << 8 * (2 - kind)), "float64")
-            total = term if total is None else total + term
+        for kind in range(self.plan.kinds):
+            if self._has(kind):
+                factor = splat(float(1 << 8 * (2 - kind)), "float64")
+                term = convert(load(self.kernel.m, sums(kind) + lane), "float64") * factor
+                total = term if total is None else total + term
         return total
 
     def _has(self, kind: int) -> bool:
@@ -260,6 +296,27 @@ class _Nest:
 
     def _window(self, block: Any) -> Any:
         return TB.Bind(self.kernel.t[block]) if self.spec.window else 0
+
+
+class _Ahead:
+    """Prefetches of the next group's weights, spread over the steps of a unit's pixels.  Behind the last group lie the weights
+    of whoever runs next, or nothing, which does no harm."""
+
+    def __init__(self, kernel: KernelFrame, first: Any, size: int, steps: int) -> None:
+        self.kernel, self.first, self.size, self.steps, self.lines = kernel, first, size, steps, 0
+
+    def share(self, p: Any, chunks: int, pixels: int, whole: int) -> None:
+        """Every chunk of every one of ``pixels`` groups of pixels, this the p-th, takes a part; nobody where the ``whole``
+        weights stay in the level-2 cache anyway."""
+        slots = chunks * pixels * self.steps
+        if whole > _NEAR and slots:
+            self.lines = min(-(-self.size // _LINE // slots), _MOST_LINES)
+            self.start = TB.Bind(self.first + p * (chunks * self.steps * self.lines * _LINE))
+
+    def emit(self, chunk: int, step: Any) -> None:
+        for line in range(self.lines):
+            at = (chunk * self.steps + step) * self.lines + line
+            prefetch(self.kernel.w, self.start + at * _LINE)
 
 
 @contextmanager

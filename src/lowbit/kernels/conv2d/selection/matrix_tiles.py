@@ -1,7 +1,7 @@
 """What kernels on AMX tiles cost: plans, rows of a tile, units.
 
 All numbers are of one core of an Emerald Rapids server at 2.5 GHz, measured with hand-written kernels of the same schedule;
-sums of the terms come within a tenth of the times of ResNet-50's layers from 13 us to 165 us that were measured there.
+sums of the terms are 0.75 to 1.3 of the times that the layers of ResNet-50 took there in the network.
 None was measured on another CPU.
 """
 
@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["MatrixCost"]
 
-_LOAD = 8.0  # cycles a tile, from the level-1 cache; measured for rows 64 .. 1024 bytes apart
+_LOAD, _L2_LOAD = 8.0, 23.4  # cycles a tile, from the level-1 cache (rows 64 .. 1024 bytes apart) and the second; measured
+_NEAR = 0.9  # of the level-1 cache, in which the inputs of a group of pixels, or a panel of weights, stay
 _STRIDES = {8: 44.0, 16: 36.0, 32: 20.0, 2048: 11.0, 4096: 16.0}  # measured; overlapping rows, and rows of one set
-_SHORT, _LONG = (7, 15.0), (13, 17.8)  # rows -> cycles of a multiplication with its loads, four together; measured
+_SHORT, _LONG = (7, 14.2), (13, 17.0)  # rows -> cycles of a multiplication; with a tenth of its loads 15.0 and 17.8, measured
+_BESIDE = 0.1  # of a load that shows beside the multiplications
+_FEWEST = 2  # multiplications a step that fewer do not undercut: each waits for the sum before it
 _BLOCK = 80.0  # clear and store four tiles
 _WRITE, _RESIDUAL = 10.0, 7.0  # sixty-four results; measured 7 and 14 where rows are written between multiplications
 _WIDE_WRITE = 60.0  # sixty-four results of three sums each, in float64; estimated
 _FAR = 9.6  # bytes a cycle of weights from the level-3 cache, 22-25 GB/s measured; half of that time shows beside the rest
 _UNITS, _UNIT_CYCLES = 16, 50_000  # as in cost.py
+_ENOUGH = 4  # units for which pixels are not cut: their weights would be read once for each part
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class MatrixCost:
 
     def pace(self, k_group: int) -> float:
         """Cycles a product."""
-        return (4 if self.wide else 1) * _LONG[1] / (16 * 16 * 64)
+        return (4 if self.wide else 1) * _LONG[1] / (16 * 16 * STEP)
 
     def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
         assert load.at is not None, "tiles follow the pixels of a layer"
@@ -64,22 +68,25 @@ class MatrixCost:
                 spec = replace(load.at, mr=pixels * rows, nr=nr, m_tiles=1, n_blocks=1)
                 plan = plan_of(spec)
                 if plan.rows == rows:
-                    found.append(self._tiling(plan, load, nr))
+                    found.append(self._tiling(plan, load, nr, target))
         return found
 
-    def _tiling(self, plan: Plan, load: Workload, nr: int) -> Tiling:
+    def _tiling(self, plan: Plan, load: Workload, nr: int, target: Target) -> Tiling:
         assert load.at is not None
         spec, dst = load.at, load.dst
         column_tiles, groups = -(-dst.c // 16), -(-(-(-dst.c // 16) * 16) // GROUP)
-        products = plan.pixels * plan.columns * (spec.src.n // dst.n * load.parts if self.wide else 1)
-        loads = plan.pixels * _a_load(load.pitch) + plan.columns * _LOAD
-        step = max(_multiplication(plan.rows) * max(products, 2), loads)
+        planes, near = spec.src.n // dst.n, _NEAR * target.l1_bytes
+        inputs = min(plan.pixels * plan.rows * load.pitch * spec.kernel[0], spec.src.nbytes) * planes
+        weights = load.steps * STEP * nr * load.parts
+        loads = plan.pixels * planes * (_a_load(load.pitch) if inputs <= near else max(_a_load(load.pitch), _L2_LOAD))
+        loads += plan.columns * load.parts * (_LOAD if weights <= near else _L2_LOAD)
+        products = plan.pixels * plan.columns * planes * load.parts
+        step = max(_multiplication(plan.rows) * max(products, _FEWEST), loads) + _BESIDE * loads
         blocks = -(-column_tiles // plan.columns)
         multiply = plan.groups * blocks * (load.steps * step + _BLOCK)
-        wide = _WIDE_WRITE if self.wide else _WRITE
-        written = plan.walk.tiles * plan.rows * groups * (wide + (_RESIDUAL if spec.residual else 0.0))
+        write = (_WIDE_WRITE if self.wide else _WRITE) + (_RESIDUAL if spec.residual else 0.0)
         far = load.steps * STEP * load.parts * column_tiles * 16 / _FAR / 2
-        cycles = multiply + written + far
+        cycles = multiply + plan.walk.tiles * plan.rows * groups * write + far
         m_tiles, n_blocks = _unit(plan.groups, blocks, GROUP // nr, cycles)
         return Tiling(plan.rows * plan.pixels, nr, m_tiles, n_blocks, cycles)
 
@@ -103,6 +110,8 @@ def _unit(groups: int, blocks: int, panels: int, cycles: float) -> tuple[int, in
     fewer units than threads may want, the pixels are cut as well."""
     wanted = max(1, min(_UNITS, int(cycles / _UNIT_CYCLES)))
     channel_groups = -(-blocks // panels)
-    if channel_groups >= wanted:
-        return groups, min(blocks, panels * (channel_groups // wanted))
+    if channel_groups >= min(wanted, _ENOUGH):
+        wanted = min(wanted, channel_groups)
+        units = -(-channel_groups // (channel_groups // wanted))  # wanted ones, or some more of equal size
+        return groups, min(blocks, panels * -(-channel_groups // units))
     return max(1, groups // -(-wanted // channel_groups)), min(blocks, panels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_fewer_bits_are_never_slower(name: str, target: Target) -> None:
     tried = {text: types for text, types in TYPES.items() if text != "fp32" or name in LAYERS}
     cycles = {text: predicted(SHAPES[name], types, target) for text, types in tried.items()}
     ordered = [count for _, count in cycles.values()]
-    assert all(later <= earlier * 1.001 for earlier, later in zip(ordered, ordered[1:], strict=False)), cycles
+    assert all(later <= earlier * 1.001 for earlier, later in pairwise(ordered)), cycles
 
 
 @pytest.mark.parametrize("target", [TYPED, FITTED], ids=["typed", "fitted"])

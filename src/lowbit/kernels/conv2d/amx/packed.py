@@ -24,7 +24,7 @@ from lowbit.kernels.intrinsics.x86 import packssdw, packuswb
 from lowbit.kernels.vectors import LANES, clamp, convert, fence, load, operand, splat, store, to_integer
 from lowbit.targets import Target
 
-__all__ = ["PackedRows", "packs"]
+__all__ = ["PackedRows", "channels_in_order", "packs"]
 
 _TILES = GROUP // LANES
 
@@ -65,10 +65,7 @@ class PackedRows:
             words.append(to_integer(clamp(value, splat(self.lo, "float32"), splat(self.hi, "float32"))))
         zero = splat(self.zero, "int16", 2 * LANES)
         halves = [self._halfwords(words[i], words[i + 1]) + zero for i in (0, 2)]
-        mixed = T.reinterpret("int32x16", self._bytes(*halves))
-        order = [4 * (d % 4) + d // 4 for d in range(16)]
-        bytes_ = tirx.Shuffle([mixed], [tirx.IntImm("int32", i) for i in order])
-        store(self.kernel.o, to, T.reinterpret("uint8x64", bytes_), GROUP)
+        store(self.kernel.o, to, channels_in_order(self._bytes(*halves)), GROUP)
 
     def _halfwords(self, a: Any, b: Any) -> Any:
         if "avx512bw" in self.target.features:
@@ -79,6 +76,13 @@ class PackedRows:
         if "avx512bw" in self.target.features:
             return packuswb(a, b)
         return _by_sixteen_bytes(convert(a, "uint8", 32), convert(b, "uint8", 32), 32, 8)
+
+
+def channels_in_order(mixed: Any) -> Any:
+    """uint8 x 64: dword 4l + t of what packing mixed is dword 4t + l."""
+    order = [4 * (d % 4) + d // 4 for d in range(16)]
+    dwords = tirx.Shuffle([T.reinterpret("int32x16", mixed)], [tirx.IntImm("int32", i) for i in order])
+    return T.reinterpret("uint8x64", dwords)
 
 
 def _by_sixteen_bytes(a: Any, b: Any, lanes: int, each: int) -> Any:

@@ -39,6 +39,7 @@ def compile(  # the name users expect
     layers: Mapping[str, str | LayerPrecision] | None = None,
     target: str | Target = "native",
     threads: int | None = None,
+    device: int | None = None,
     name: str | None = None,
     progress: bool | None = None,
     dump_dir: str | Path | None = None,
@@ -60,7 +61,8 @@ def compile(  # the name users expect
     instead of them, a QuantizationConfig or a short form such as "4/int8" or "w4a8".  ``layers``: plan per
     layer, pattern -> "i4/u8".  ``calibration``: iterable of samples, or what :func:`calibrate` made of them.
     Further ``options`` are fields of QuantizationConfig (observer, granularity, scale, first_last_bits, ...).
-    ``target``: a name in lowbit.targets.TARGETS or "native".  ``threads``: of the returned network;
+    ``target``: a name in lowbit.targets.TARGETS, "native", or "cuda" for the GPU of this machine; ``device``: of a network for
+    GPUs the number of the one that the result runs on.  ``threads``: of the returned network;
     default all CPUs.  ``progress``: show bars (default: on a terminal).  ``dump_dir``: write the text of
     every stage there.  ``tune``: measure the convolutions first, for this many seconds (True: 60), see
     :func:`tune`.  ``tuning``: whether measurements decide about kernels at all; also off with the environment
@@ -110,7 +112,7 @@ def compile(  # the name users expect
     if lookup is not None:
         report_untuned(program, machine, lookup.counts["refused"], progress)
     log("lower", text=print_program(program, machine.name))
-    return build(graph, program, machine, threads, traced, None if noise is None else noise.to_json(), log, progress)
+    return build(graph, program, machine, threads, traced, None if noise is None else noise.to_json(), log, progress, device)
 
 
 def build(
@@ -122,6 +124,7 @@ def build(
     noise: Mapping[str, Any] | None = None,
     log: StageLog | None = None,
     progress: bool | None = None,
+    device: int | None = None,
 ) -> Compiled:
     """The kernels of a lowered graph, compiled, linked and opened; arguments as of runtime.assemble.assemble."""
     from lowbit.backend.table import backend_of
@@ -133,7 +136,7 @@ def build(
     log("kernels")
     sections = backend.link(program, kernels, machine)
     log("link")
-    return assemble(graph, program, kernels, sections, machine, threads, log.seconds, traced, noise)
+    return assemble(graph, program, kernels, sections, machine, threads, log.seconds, traced, noise, device)
 
 
 def tune(

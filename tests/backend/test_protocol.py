@@ -75,7 +75,9 @@ class Abacus:
         code = b"\0".join([info_text(program, target).encode(), *symbols, identity(program).to_bytes(8, "little")])
         return {"library.so": code, "weights.bin": weights_file(program), "beads.txt": b"oooo"}
 
-    def open(self, sections: Mapping[str, bytes | memoryview], weights: bytes | FilePart, threads: int | None) -> OpenNetwork:
+    def open(
+        self, sections: Mapping[str, bytes | memoryview], weights: bytes | FilePart, threads: int | None, **chosen: Any
+    ) -> OpenNetwork:
         self.asked.append("open from a file" if isinstance(weights, FilePart) else "open")
         return _Interpreted(sections)
 

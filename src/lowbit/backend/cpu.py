@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lowbit.backend.native import NativeNetwork
 from lowbit.targets.host import obstacle
@@ -45,7 +45,9 @@ class _Cpu:
             "lowbit_network.h": network_header(program, prefix_of(program.name)).encode(),
         }
 
-    def open(self, sections: Mapping[str, bytes | memoryview], weights: bytes | FilePart, threads: int | None) -> NativeNetwork:
+    def open(
+        self, sections: Mapping[str, bytes | memoryview], weights: bytes | FilePart, threads: int | None, **chosen: Any
+    ) -> NativeNetwork:
         return NativeNetwork(sections["library.so"], weights, threads)
 
 

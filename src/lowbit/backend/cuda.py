@@ -5,7 +5,7 @@ Compiling needs no GPU and no CUDA toolkit; running needs NVIDIA's driver alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lowbit.backend.cuda_network import CudaNetwork
 from lowbit.targets.gpu import gpu_obstacle
@@ -52,13 +52,9 @@ class _Cuda:
         }
 
     def open(
-        self,
-        sections: Mapping[str, bytes | memoryview],
-        weights: bytes | FilePart,
-        threads: int | None,
-        device: int | None = None,
+        self, sections: Mapping[str, bytes | memoryview], weights: bytes | FilePart, threads: int | None, **chosen: Any
     ) -> CudaNetwork:
-        return CudaNetwork(sections["library.so"], weights, threads, device or 0)
+        return CudaNetwork(sections["library.so"], weights, threads, **chosen)
 
 
 CUDA: Backend = _Cuda()

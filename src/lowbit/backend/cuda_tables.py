@@ -91,7 +91,7 @@ def cuda_source(program: Program, kernels: Mapping[KernelSpec, CudaObject], targ
         rows.append(
             f"{{{c_text(kernel.symbol)}, kernel{i}_cubin, (const char *)kernel{i}_ptx, (const char *)kernel{i}_cu, {numbers}}}"
         )
-    major, minor = divmod(int(target.arch.removeprefix("sm_")), 10)
+    major, minor = target.capability
     version = next((kernel.nvrtc for kernel in kernels.values()), "")
     floats = ("float32",) * len(program.input_shapes)
     return f"""/* Generated: the network {prefix}, for GPUs. */

@@ -6,7 +6,7 @@ import struct
 
 from lowbit.errors import ArtifactError
 
-__all__ = ["symbols_of"]
+__all__ = ["section_of", "symbols_of"]
 
 _SYMBOLS = 2  # type of a section
 
@@ -19,13 +19,33 @@ def symbols_of(file: bytes) -> dict[str, bytes]:
         raise ArtifactError(f"an ELF file whose symbols cannot be read: {error}") from None
 
 
-def _read(file: bytes) -> dict[str, bytes]:
+def section_of(file: bytes, name: str) -> bytes:
+    """Bytes of the section ``name``; none where there is no such.  Raises ArtifactError for a damaged file."""
+    try:
+        sections = _sections(file)
+        (number,) = struct.unpack_from("<H", file, 62)
+        names = sections[number][4]
+        for section in sections:
+            begin = names + section[0]
+            if file[begin : file.index(b"\0", begin)] == name.encode():
+                return file[section[4] : section[4] + section[5]]
+    except (struct.error, IndexError, ValueError) as error:
+        raise ArtifactError(f"an ELF file whose sections cannot be read: {error}") from None
+    return b""
+
+
+def _sections(file: bytes) -> list[tuple[int, ...]]:
+    """name, type, flags, address, offset, size, link, info, alignment, entry of each."""
     if file[:6] != b"\x7fELF\x02\x01":
         raise ValueError("not a 64-bit little-endian ELF file")
     (start,) = struct.unpack_from("<Q", file, 40)
     size, count = struct.unpack_from("<HH", file, 58)
-    # name, type, flags, address, offset, size, link, info, alignment, entry
-    sections = [struct.unpack_from("<IIQQQQIIQQ", file, start + i * size) for i in range(count)]
+    return [struct.unpack_from("<IIQQQQIIQQ", file, start + i * size) for i in range(count)]
+
+
+def _read(file: bytes) -> dict[str, bytes]:
+    sections = _sections(file)
+    count = len(sections)
     found: dict[str, bytes] = {}
     for section in sections:
         if section[1] != _SYMBOLS:

@@ -75,7 +75,11 @@ class Backend(Protocol):
         backend/weight_file.py writes.  Raises ToolMissing, LowbitError with the words of the tool that failed."""
         ...
 
-    def open(self, sections: Mapping[str, bytes | memoryview], weights: bytes | FilePart, threads: int | None) -> OpenNetwork:
+    def open(
+        self, sections: Mapping[str, bytes | memoryview], weights: bytes | FilePart, threads: int | None, **chosen: Any
+    ) -> OpenNetwork:
         """What :meth:`link` made, running.  ``weights``: the section weights.bin, or where it lies in a file.
-        ``threads`` None: as many as there are.  Raises ArtifactError for sections that do not belong together or are damaged."""
+        ``threads`` None: as many as there are.  ``chosen``: ``device``, the number of a GPU, where somebody chose one.
+
+        Raises ArtifactError for sections that do not belong together or are damaged."""
         ...

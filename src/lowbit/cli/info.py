@@ -69,6 +69,7 @@ def _machine() -> None:
     from lowbit.measure.machine import TOOLS, commit, cpu_features, find_tools, machine, versions
     from lowbit.targets import find_target
     from lowbit.targets.costs import costs_in_words
+    from lowbit.targets.gpu import host_gpus
     from lowbit.targets.host import host_cpu
 
     try:
@@ -81,6 +82,12 @@ def _machine() -> None:
     table.add_row("native target", native)
     table.add_row("costs", costs)
     table.add_row("cpu features", " ".join(cpu_features()))
+    gpus, why = host_gpus()
+    for gpu in gpus:
+        size = f"{gpu.memory_bytes / 2**30:.0f} GiB"
+        table.add_row(f"gpu {gpu.number}", f"{gpu.name}, {gpu.arch}, {size}, driver of CUDA {gpu.driver}")
+    if not gpus:
+        table.add_row("gpu", f"none: {why}")
     for name, path in find_tools().items():
         purpose, install = TOOLS[name]
         table.add_row(name, f"{path or f'MISSING: {install}'}  ({purpose})")

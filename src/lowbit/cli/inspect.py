@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lowbit.cli.console import note, results
+
+if TYPE_CHECKING:
+    from lowbit.runtime.compiled import Compiled
 
 __all__ = ["command"]
 
 
 def command(
     artifact: Annotated[Path, typer.Argument(help="NAME.lowbit")],
-    stage: Annotated[str | None, typer.Option(help="graph, quantized, program, tensorir, llvm or asm.")] = None,
+    stage: Annotated[str | None, typer.Option(help="graph, quantized, program, tensorir, llvm, asm; cuda, ptx, sass.")] = None,
     layer: Annotated[str, typer.Option(help="Only this layer; a glob such as 'layer1.*' may name several.")] = "",
     verify: Annotated[bool, typer.Option("--verify", help="Check the claims; exit status 1 if one does not hold.")] = False,
     expect: Annotated[str | None, typer.Option(help="BLAKE2b-256 that the artifact must have (b2sum -l 256).")] = None,
@@ -39,15 +42,15 @@ def command(
         _verify(artifact, compiled)
 
 
-def _verify(artifact: Path, compiled: object) -> None:
+def _verify(artifact: Path, compiled: Compiled) -> None:
     from lowbit.reporting.kernel_texts import can_generate
-    from lowbit.reporting.verify import CHECKS, verify
+    from lowbit.reporting.verify import checks_of, verify
 
-    findings = verify(compiled)  # type: ignore[arg-type]
+    findings = verify(compiled)
     for finding in findings:
         note(f"FAILED {finding}")
     if findings:
         raise typer.Exit(1)
-    done = [name for name in CHECKS if name != "code" or can_generate()]
+    done = [name for name in checks_of(compiled) if name != "code" or can_generate()]
     skipped = "" if can_generate() else " (code: not checked, TVM is not installed)"
     results().print(f"{artifact}: verified {', '.join(done)}{skipped}")

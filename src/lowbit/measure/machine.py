@@ -16,7 +16,7 @@ from lowbit.version import __version__
 __all__ = ["TOOLS", "VERSIONED", "commit", "cpu_features", "file_name", "find_tools", "machine", "versions"]
 
 # distributions whose version may move a figure
-VERSIONED = ("numpy", "torch", "apache-tvm", "apache-tvm-ffi", "onnxruntime", "openvino")
+VERSIONED = ("numpy", "torch", "apache-tvm", "apache-tvm-ffi", "nvidia-cuda-nvrtc", "onnxruntime", "openvino")
 
 # program -> what it is for, and how to get it
 TOOLS = {

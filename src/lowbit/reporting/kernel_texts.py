@@ -13,11 +13,15 @@ from lowbit.targets import Target
 
 if TYPE_CHECKING:
     from lowbit.backend.codegen import Generated
+    from lowbit.backend.cuda_text import CudaText
 
-__all__ = ["KERNEL_STAGES", "can_generate", "kernel_text", "object_sha256"]
+__all__ = ["GPU_STAGES", "KERNEL_STAGES", "can_generate", "gpu_text", "kernel_text", "object_sha256"]
 
 # stage -> (attribute of Generated, file ending)
 KERNEL_STAGES = {"tensorir": ("tir", ".tir.py"), "llvm": ("llvm", ".ll"), "asm": ("asm", ".s")}
+
+# the same of kernels for GPUs, whose objects hold their texts
+GPU_STAGES = {"tensorir": ".tir.py", "cuda": ".cu", "ptx": ".ptx", "sass": ".sass"}
 
 
 def can_generate() -> bool:
@@ -35,8 +39,20 @@ def _generated(spec: KernelSpec, target: Target) -> Generated:
 
 
 def kernel_text(spec: KernelSpec, target: Target, stage: str) -> str:
-    """``stage`` of KERNEL_STAGES.  Raises ToolMissing without TVM."""
+    """``stage`` of KERNEL_STAGES, of a GPU only TensorIR.  Raises ToolMissing without TVM."""
+    if target.arch:
+        return gpu_text(spec, target).tir
     return str(getattr(_generated(spec, target), KERNEL_STAGES[stage][0]))
+
+
+@cache
+def gpu_text(spec: KernelSpec, target: Target) -> CudaText:
+    """The CUDA text of ``spec``, printed again.  Raises ToolMissing without TVM."""
+    if not can_generate():
+        raise ToolMissing("a kernel's texts are generated from its spec by TVM; pip install lowbit (with apache-tvm)")
+    from lowbit.backend.cuda_text import cuda_text
+
+    return cuda_text(spec, target)
 
 
 def object_sha256(spec: KernelSpec, target: Target) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from lowbit.errors import ConfigError
 from lowbit.graph.printer import print_graph
 from lowbit.lowering import print_program
-from lowbit.reporting.kernel_texts import KERNEL_STAGES, kernel_text
+from lowbit.reporting.gpu_code import gpu_stage
+from lowbit.reporting.kernel_texts import GPU_STAGES, KERNEL_STAGES, kernel_text
 from lowbit.reporting.layers import matching
 
 if TYPE_CHECKING:
@@ -37,16 +38,22 @@ def _program(compiled: Compiled, layer: str) -> str:
 def _kernels(stage: str) -> Callable[[Compiled, str], str]:
     def text(compiled: Compiled, layer: str) -> str:
         target = compiled.target
+        allowed = GPU_STAGES if target.arch else KERNEL_STAGES
+        if stage not in allowed:
+            have = ", ".join(allowed)
+            raise ConfigError(f"{compiled.name} is for {target.name}, whose kernels have the stages {have}, not {stage}")
+        own = gpu_stage(compiled, stage) if stage in GPU_STAGES and stage not in KERNEL_STAGES else None
         users: dict[str, list[str]] = {}
         specs = {}
         for entry, spec in matching(compiled, layer):
             specs[spec.symbol(target.name)] = spec
             users.setdefault(spec.symbol(target.name), []).append(entry["name"])
-        mark = ";" if stage == "llvm" else "#"
+        mark = {"llvm": ";", "cuda": "//", "ptx": "//", "sass": "//"}.get(stage, "#")
         parts = []
         for symbol, spec in specs.items():
             readers = ", ".join(dict.fromkeys(users[symbol]))
-            parts.append(f"{mark} {symbol}\n{mark} used by {readers}\n{kernel_text(spec, target, stage).rstrip()}\n")
+            body = kernel_text(spec, target, stage) if own is None else own(symbol)
+            parts.append(f"{mark} {symbol}\n{mark} used by {readers}\n{body.rstrip()}\n")
         return "\n".join(parts)
 
     return text
@@ -57,7 +64,7 @@ STAGES: dict[str, Callable[[Compiled, str], str]] = {
     "graph": _graph,
     "quantized": _quantized,
     "program": _program,
-    **{stage: _kernels(stage) for stage in KERNEL_STAGES},
+    **{stage: _kernels(stage) for stage in (*KERNEL_STAGES, *(stage for stage in GPU_STAGES if stage not in KERNEL_STAGES))},
 }
 
 

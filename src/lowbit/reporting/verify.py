@@ -8,27 +8,34 @@ Each check returns what it found wrong, in words; none found means the claim hol
 3. **values**: the fields on disk, decoded in their whole width, lie in the claimed type.
 4. **integer**: a layer with integer operands multiplies integers in its hot loop, and in float no more
    than requantization needs.
-5. **code**: the kernel generated from the recorded spec is the kernel in the artifact (needs TVM).
+5. **code**: the kernel generated from the recorded spec is the kernel in the artifact (needs TVM).  Of a network for GPUs: its
+   text is the one generated, and text, machine code and launch are those that were compiled, by the hash in the manifest.
+6. **registers**, of kernels for GPUs: they take as many as a thread has, values that do not fit lie only in local memory that the
+   kernel says it has, and no product of floats is fused with an addition where the operands are integers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lowbit.backend.cuda_library import cuda_parts
+from lowbit.backend.cuda_object import CudaObject
 from lowbit.graph.ops import LAYERS
 from lowbit.numerics import QType, packed_size, unpack_bits
+from lowbit.reporting.gpu_code import resources_of
 from lowbit.reporting.instructions import loop_work
-from lowbit.reporting.kernel_texts import can_generate, object_sha256
+from lowbit.reporting.kernel_texts import can_generate, gpu_text, object_sha256
 from lowbit.reporting.layers import LayerReport, StoredWeights, layer_reports
 
 if TYPE_CHECKING:
     from lowbit.runtime.compiled import Compiled
 
-__all__ = ["CHECKS", "Finding", "verify"]
+__all__ = ["CHECKS", "Finding", "checks_of", "verify"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Finding:
 def verify(compiled: Compiled) -> list[Finding]:
     """All findings, layer by layer in order of execution.  Raises ToolMissing without objdump."""
     reports = layer_reports(compiled)
-    return [finding for check in CHECKS.values() for finding in check(compiled, reports)]
+    return [finding for check in checks_of(compiled).values() for finding in check(compiled, reports)]
 
 
 def _size(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
@@ -123,10 +130,49 @@ def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding
 def _code(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
     if not can_generate():
         return
+    if compiled.target.arch:
+        yield from _gpu_code(compiled, reports)
+        return
     for spec, r in {r.spec: r for r in reports}.items():
         if object_sha256(spec, compiled.target) != r.object_sha256:
             yield Finding(r.name, "code", f"{r.symbol} generated again differs from the kernel that was linked")
 
+
+def _gpu_code(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
+    parts = cuda_parts(compiled.section("library.so"))
+    version = str(compiled.manifest["created_with"].get("nvrtc", ""))
+    for spec, r in {r.spec: r for r in reports}.items():
+        again, part = gpu_text(spec, compiled.target), parts.get(r.symbol)
+        if part is None:
+            yield Finding(r.name, "code", f"the library has no kernel {r.symbol}")
+            continue
+        if again.text != part.text:
+            yield Finding(r.name, "code", f"the text of {r.symbol} printed again differs from the one in the library")
+        own = CudaObject(r.symbol, compiled.target.arch, version, again.launch, part.text, part.cubin, part.ptx)
+        if sha256(own.to_bytes()).hexdigest() != r.object_sha256:
+            yield Finding(r.name, "code", f"the machine code of {r.symbol} in the library is not what was compiled")
+
+
+def _registers(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
+    if not compiled.target.arch:
+        return
+    parts = cuda_parts(compiled.section("library.so"))
+    for r in {r.spec: r for r in reports}.values():
+        if r.function is None or r.symbol not in parts:
+            continue
+        found = resources_of(parts[r.symbol].cubin)
+        if found.registers > _MOST_REGISTERS or not found.registers:
+            text = f"{r.symbol} takes {found.registers} registers; a thread has 1 to {_MOST_REGISTERS}"
+            yield Finding(r.name, "registers", text)
+        fused = sum(i.mnemonic.startswith("FFMA") for i in r.function.instructions)
+        if r.macs and r.act != "f32" and fused:
+            yield Finding(r.name, "registers", f"{r.symbol} has {fused} fused multiply-adds of floats")
+        spilled = any(i.on_stack for i in r.function.instructions)
+        if spilled and not found.local_bytes:
+            yield Finding(r.name, "registers", f"{r.symbol} keeps values in local memory that it says it does not have")
+
+
+_MOST_REGISTERS = 255
 
 # check -> function(compiled, reports): findings
 CHECKS: dict[str, Callable[[Compiled, list[LayerReport]], Iterator[Finding]]] = {
@@ -136,3 +182,9 @@ CHECKS: dict[str, Callable[[Compiled, list[LayerReport]], Iterator[Finding]]] = 
     "integer": _integer,
     "code": _code,
 }
+_GPU_CHECKS = {**CHECKS, "registers": _registers}
+
+
+def checks_of(compiled: Compiled) -> dict[str, Callable[[Compiled, list[LayerReport]], Iterator[Finding]]]:
+    """Those that apply to the network."""
+    return _GPU_CHECKS if compiled.target.arch else CHECKS

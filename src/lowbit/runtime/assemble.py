@@ -29,11 +29,13 @@ def assemble(
     seconds: Mapping[str, float] | None = None,
     traced: Graph | None = None,
     noise: Mapping[str, Any] | None = None,
+    device: int | None = None,
 ) -> Compiled:
     """Gather the sections of an artifact and open it.
 
     ``linked``: the sections that the target's backend made; ``seconds``: compile time by step; ``traced``: the
-    float graph that ``graph`` was quantized from, kept as text; ``noise``: measure.noise.Noise as JSON.
+    float graph that ``graph`` was quantized from, kept as text; ``noise``: measure.noise.Noise as JSON; ``device``: of a
+    GPU.
     Raises as Compiled does.
     """
     manifest = make_manifest(program, target, kernel_objects)
@@ -50,7 +52,7 @@ def assemble(
         "graph.txt": print_graph(traced or graph).encode(),
         **encode_program(program),
     }
-    network = Compiled(manifest, sections, threads)
+    network = Compiled(manifest, sections, threads, device)
     network.seconds = dict(seconds or {})
     network.structure = graph.structure  # with the classes that only this process knows
     return network

@@ -20,6 +20,7 @@ from lowbit.errors import ArtifactError, ConfigError, InputError, LowbitError
 from lowbit.files import as_path
 from lowbit.graph.structure import Structure, read_structure
 from lowbit.runtime.artifact import Artifact, data_digest, pack_artifact, read_artifact, write_artifact
+from lowbit.runtime.on_device import is_on_gpu, run_on_gpu
 from lowbit.runtime.schema import MANIFEST
 from lowbit.targets import Target
 
@@ -37,7 +38,8 @@ class Compiled:
 
     ``net(*inputs)`` takes float32 tensors or arrays of ``input_shapes`` and returns one tensor or array,
     or a tuple where the network has several outputs: torch tensors if any input was one, else numpy
-    arrays.  Dicts, dataclasses, named and nested tuples and None come back as the model returned them; from a file, which names
+    arrays.  Of a network for GPUs, tensors in the GPU's memory give tensors there, queued on torch's current stream.
+    Dicts, dataclasses, named and nested tuples and None come back as the model returned them; from a file, which names
     no classes to import, a dataclass is a dict.  :meth:`outputs` is always a tuple.  Thread-safe; runs do not hold Python's lock.
     ``seconds``: time that each step of compiling took; not saved, so that the same network always gives the same file.
     ``target``: what it was compiled for.
@@ -47,7 +49,11 @@ class Compiled:
     """
 
     def __init__(
-        self, manifest: Mapping[str, Any], sections: Mapping[str, bytes | memoryview], threads: int | None = None
+        self,
+        manifest: Mapping[str, Any],
+        sections: Mapping[str, bytes | memoryview],
+        threads: int | None = None,
+        device: int | None = None,
     ) -> None:
         MANIFEST(manifest, "manifest.json")
         self.manifest: dict[str, Any] = dict(manifest)
@@ -55,11 +61,13 @@ class Compiled:
         self.structure = _structure_of(self.manifest)
         self._sections = sections
         self.target = Target.from_json(self.manifest["target"])
+        _check_device(device, self.target)
         self._obstacle = obstacle(self.target)
         self._native: OpenNetwork | None = None
         if not self._obstacle:
             self._check_section("library.so")
-            self._native = backend_of(self.target).open(self._sections, self._weights(), threads)
+            chosen = {} if device is None else {"device": device}
+            self._native = backend_of(self.target).open(self._sections, self._weights(), threads, **chosen)
         if self._native is not None:
             _check_belongs(self.manifest, self._native.info)
 
@@ -194,6 +202,8 @@ class Compiled:
 
     def outputs(self, *inputs: Any) -> tuple[Any, ...]:
         """What a call gives, as a tuple of all outputs in the order of :attr:`output_shapes`, however they hang together."""
+        if any(map(is_on_gpu, inputs)):
+            return run_on_gpu(self.name, self._network, self.manifest, inputs)
         arrays, any_tensor = self._arrays(inputs)
         outputs: list[Any] = self._network.run(arrays)
         return tuple(sys.modules["torch"].from_numpy(a) for a in outputs) if any_tensor else tuple(outputs)
@@ -279,6 +289,16 @@ class Compiled:
             self._native.close()
 
 
+def _check_device(device: object, target: Target) -> None:
+    """Raises ConfigError for what is no number of a GPU, or a network of a CPU."""
+    if device is None:
+        return
+    if isinstance(device, bool) or not isinstance(device, int) or device < 0:
+        raise ConfigError(f"device is the number of a GPU, 0, 1, ..., or None; got {device!r}")
+    if not target.arch:
+        raise ConfigError(f"device={device} is a GPU's, and the network is for {target.name}; compile it for one of cuda-*")
+
+
 def _structure_of(manifest: Mapping[str, Any]) -> Structure | None:
     if "structure" not in manifest:
         return None
@@ -298,11 +318,14 @@ def _check_belongs(manifest: Mapping[str, Any], info: Mapping[str, Any]) -> None
         raise ArtifactError("manifest.json does not belong to the library: other layers")
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None, *, expect: str | None = None) -> Compiled:
+def load(
+    path: str | os.PathLike[str], threads: int | None = None, *, expect: str | None = None, device: int | None = None
+) -> Compiled:
     """Open an artifact.  Needs numpy alone.  An artifact holds machine code: load those you trust (docs/security.md).
 
     ``threads``: None = one per CPU.  ``expect``: the BLAKE2b-256 of the whole file (:attr:`Compiled.digest`), compared
-    before anything in it is used.  Raises ArtifactError: not an artifact, damaged, of another format, not the one
+    before anything in it is used.  ``device``: of a network for GPUs the number of the one it is to run on; None = 0.
+    Raises ArtifactError: not an artifact, damaged, of another format, not the one
     expected, or made for CPU features this machine lacks; ConfigError: ``path``, ``threads`` or ``expect`` is none.  One
     for another architecture opens, but does not run here.
     """
@@ -310,7 +333,7 @@ def load(path: str | os.PathLike[str], threads: int | None = None, *, expect: st
     thread_count(threads)
     artifact = read_artifact(path, _expected(expect))
     try:
-        return Compiled(artifact.manifest, artifact, threads)
+        return Compiled(artifact.manifest, artifact, threads, device)
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}") from None
 

@@ -76,7 +76,6 @@ def gpu_obstacle(target: Target) -> str:
     gpus, why = host_gpus()
     if not gpus:
         return f", a GPU; {why}"
-    needed = int(target.arch.removeprefix("sm_"))
-    if any(10 * gpu.capability[0] + gpu.capability[1] >= needed for gpu in gpus):
+    if any(gpu.capability >= target.capability for gpu in gpus):
         return ""
     return f"; the GPUs here are older: {', '.join(f'{gpu.name} ({gpu.arch})' for gpu in gpus)}"

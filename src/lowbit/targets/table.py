@@ -11,6 +11,7 @@ from typing import Any
 from lowbit.errors import ConfigError, UnknownTarget
 from lowbit.progress import notice
 from lowbit.targets.costs import nearest_costs
+from lowbit.targets.gpu import host_gpus
 from lowbit.targets.host import denied, host_cpu, host_features, host_machine, obstacle
 
 __all__ = ["EMULATED", "TARGETS", "TARGET_NAME", "TECHNIQUES", "Target", "find_target", "native_costs", "techniques"]
@@ -90,6 +91,12 @@ class Target:
     def instructions(self) -> frozenset[str]:
         """Features that kernels may use: the CPU's, and those that are emulated."""
         return self.features | self.emulated
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        """Of a GPU: (8, 0) of sm_80."""
+        major, minor = divmod(int(self.arch.removeprefix("sm_")), 10)
+        return major, minor
 
     @property
     def typed(self) -> Target:
@@ -201,6 +208,21 @@ def _named(name: str) -> Target:
                     notice(f"denied {target.name}", f"kernels are made for {best.name}, not for {target.name}{why}")
             return replace(best, costs=native_costs(best))
         raise UnknownTarget(f"no native target for a {host_machine()} host; known targets: {', '.join(TARGETS)}")
+    if name == "cuda":
+        return _of_gpu()
     if name not in TARGETS:
-        raise UnknownTarget(f"unknown target {name!r}; known targets: native, {', '.join(TARGETS)}")
+        raise UnknownTarget(f"unknown target {name!r}; known targets: native, {', '.join(TARGETS)}, cuda")
     return TARGETS[name]
+
+
+def _of_gpu() -> Target:
+    """The most capable target that the first GPU of this machine runs."""
+    gpus, why = host_gpus()
+    named = [target for target in TARGETS.values() if target.arch]
+    names = ", ".join(target.name for target in named)
+    if not gpus:
+        raise UnknownTarget(f"target 'cuda' is the GPU of this machine, and {why}; to compile for another one, name it: {names}")
+    able = [target for target in named if target.capability <= gpus[0].capability]
+    if not able:
+        raise UnknownTarget(f"target 'cuda' is {gpus[0].name} ({gpus[0].arch}), which is older than all of {names}")
+    return max(able, key=lambda target: target.capability)

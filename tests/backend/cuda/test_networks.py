@@ -261,8 +261,8 @@ def test_nvrtc_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ToolMissing, match=r"NVRTC makes the kernels of GPUs and is not installed: pip install 'lowbit\[cuda\]'"):
         lowbit.compile(*tiny.network(), target="cuda-sm80")
     nvrtc._library.cache_clear()
+    monkeypatch.undo()
     with pytest.raises(LowbitError, match="refuses a kernel for sm_80"):
-        monkeypatch.undo()
         nvrtc.compile_cuda("not CUDA", "sm_80")
 
 

@@ -38,10 +38,6 @@ def _program(compiled: Compiled, layer: str) -> str:
 def _kernels(stage: str) -> Callable[[Compiled, str], str]:
     def text(compiled: Compiled, layer: str) -> str:
         target = compiled.target
-        allowed = GPU_STAGES if target.arch else KERNEL_STAGES
-        if stage not in allowed:
-            have = ", ".join(allowed)
-            raise ConfigError(f"{compiled.name} is for {target.name}, whose kernels have the stages {have}, not {stage}")
         own = gpu_stage(compiled, stage) if stage in GPU_STAGES and stage not in KERNEL_STAGES else None
         users: dict[str, list[str]] = {}
         specs = {}
@@ -59,19 +55,19 @@ def _kernels(stage: str) -> Callable[[Compiled, str], str]:
     return text
 
 
+_WHOLE = {"graph": _graph, "quantized": _quantized, "program": _program}
+
 # stage -> function(compiled, layer): the text, of one layer or ("") all
-STAGES: dict[str, Callable[[Compiled, str], str]] = {
-    "graph": _graph,
-    "quantized": _quantized,
-    "program": _program,
-    **{stage: _kernels(stage) for stage in (*KERNEL_STAGES, *(stage for stage in GPU_STAGES if stage not in KERNEL_STAGES))},
-}
+STAGES: dict[str, Callable[[Compiled, str], str]] = {**_WHOLE, **{stage: _kernels(stage) for stage in KERNEL_STAGES}}
+_OF_GPUS: dict[str, Callable[[Compiled, str], str]] = {**_WHOLE, **{stage: _kernels(stage) for stage in GPU_STAGES}}
 
 
 def stage_text(compiled: Compiled, stage: str, layer: str = "") -> str:
-    """Raises ConfigError for an unknown stage or layer, ToolMissing where TVM is needed and absent."""
-    if stage not in STAGES:
-        raise ConfigError(f"unknown stage {stage!r}; stages: {', '.join(STAGES)}")
+    """Raises ConfigError for an unknown stage or layer, ToolMissing where TVM, or nvdisasm, is needed and absent."""
+    stages = _OF_GPUS if compiled.target.arch else STAGES
+    if stage not in stages:
+        known = "" if stage not in (*STAGES, *_OF_GPUS) else f" of a network for {compiled.target.name}"
+        raise ConfigError(f"unknown stage {stage!r}{known}; stages: {', '.join(stages)}")
     if layer:
         matching(compiled, layer)
-    return STAGES[stage](compiled, layer)
+    return stages[stage](compiled, layer)

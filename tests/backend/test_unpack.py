@@ -26,6 +26,10 @@ def reference(weights: Weights) -> np.ndarray:
     if p.group_scale is not None:
         channel = np.arange(p.run_len) % p.channels
         values = values.astype(np.int64) * p.group_scale[:, None, channel // p.group_size]
+    if p.shuffle is not None:
+        plain = reference(replace(weights, packing=replace(p, shuffle=None, element={"i4": "i8"}.get(p.element, p.element))))
+        moved = plain.reshape(-1, len(p.shuffle))[:, p.shuffle].reshape(-1)
+        return (moved[::2] & 15) | (moved[1::2] & 15) << 4 if p.element == "i4" else moved
     if p.scheme == "taps":
         panels = np.zeros((p.runs * p.run_len, 1, p.nr), np.float64)
         panels[:, 0, : p.n] = values.reshape(p.n, -1).T
@@ -139,6 +143,27 @@ def test_two_parts_of_16_bit_weights(threads: int) -> None:
         Weights("taps", values[:, :1, :9], "i16", 16, Packing("taps", "i16", 20, 9, 1, 1, 32, 1, parts=2), 0),
     ]
     check(layers, threads)
+
+
+@pytest.mark.parametrize("qtype", ["b1", "i2", "i3", "i4", "i5", "i8"])
+def test_shuffled(qtype: str) -> None:
+    """Whole steps, several, and parts of one are put in another order; 4-bit elements meet afterwards."""
+    rng, made = np.random.default_rng(5), QType.parse(qtype)
+    layers = []
+    for element in {"b1": ["bit", "i8", "i4"], "i5": ["i8"], "i8": ["i8"]}.get(qtype, ["i8", "i4"]):
+        for n, runs, length, groups in ((33, 2, 67, 1), (48, 3, 12, 4), (16, 1, 700, 1)):
+            if groups > 1 and element == "bit":
+                continue
+            group, pad, starts = (32, -(-length // 256) * 256, None) if element == "bit" else (64, -(-length // 64) * 64, None)
+            stretch = {"bit": 8 * 16 * 4, "i8": 64 * 16, "i4": 64 * 16}[element]
+            if groups > 1:
+                starts = np.arange(3, dtype=np.int32) * 12
+            packing = Packing(
+                "panels", element, n, runs, length, pad, 16, group, 1, groups, 48 if groups > 1 else 0, starts,
+                shuffle=rng.permutation(stretch).astype(np.int32),
+            )  # fmt: skip
+            layers.append(Weights(f"{element}-{n}", random_values(rng, made, n, runs, length), qtype, made.bits, packing, 0))
+    check(layers)
 
 
 def test_taps() -> None:

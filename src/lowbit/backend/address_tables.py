@@ -1,8 +1,8 @@
 """What becomes an address when a network is opened or run: tables that are part of the library.
 
 Windows of pools, strides and extents of copies, first channels of grouped convolutions, which steps of a convolution
-are split and where their activations lie.  Whoever can alter a weight file alters numbers; where kernels read
-and write follows from the library alone (decision 14).
+are split and where their activations lie, in which order weights lie.  Whoever can alter a weight file alters numbers; where
+kernels read and write follows from the library alone (decision 14).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lowbit.lowering.program import Program, Weights
 
 __all__ = ["LAYER_TABLES", "AddressTables", "address_tables"]
 
-LAYER_TABLES = ("window_start", "split", "offsets")  # of a layer's Packing
+LAYER_TABLES = ("window_start", "split", "offsets", "shuffle")  # of a layer's Packing
 _ALIGNMENT = 64
 
 

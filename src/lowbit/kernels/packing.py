@@ -26,6 +26,9 @@ class Packing:
       a byte of k_group weights of ``bits`` bits, weight i + j * steps of the run (steps = run_pad / k_group)
       at bit ``bits`` * j of step i, so that k_group stretches of a pixel make its bytes without shuffling.
       One bit is w > 0 of weights -1 and +1 (and of 0 outside, whose inputs are 0); two are w's two's complement.
+    ``element`` "i4": as "i8", then elements 2 i and 2 i + 1 of a panel (of -8 .. 7) in byte i, the first one in the low half.
+    ``shuffle`` (int32, a permutation): memory is cut into stretches of as many bytes ("i4": elements), whole panels or several
+      steps of one; byte i of a stretch is byte shuffle[i] of it without shuffling.  Fragment order of tensor cores.
     ``parts`` 2: part 0 = high, part 1 = low of w = 256 * high + low, low in [-128, 127]; of element "i8" the two bytes of an
       int16: high has the sign, low is in [0, 255].
     ``group_scale`` (uint8 [N][ceil(run channels / group_size)]): values are multiplied by it
@@ -50,6 +53,7 @@ class Packing:
     channels: int = 0  # input channels a tap (for group_scale)
     group_scale: np.ndarray | None = None
     bits: int = 0  # of a weight in an "index"
+    shuffle: np.ndarray | None = None
 
     @property
     def blocks(self) -> int:
@@ -98,4 +102,6 @@ class Packing:
             elements = self.blocks * self.steps * self.parts * self.nr * self.k_group
         if self.element == "index":
             return elements // self.k_group
+        if self.element == "i4":
+            return elements // 2
         return elements // 8 if self.element == "bit" else elements * {"i8": 1, "i16": 2, "f32": 4}[self.element]

@@ -56,6 +56,8 @@ def _weights(weights: Weights, at: Mapping[str, int]) -> dict[str, Any]:
     for name in LAYER_TABLES:
         table = getattr(p, name)
         packing[name] = None if table is None else {"at": at[name], "shape": list(table.shape)}
+    if packing["shuffle"] is None:  # as it was before there were any
+        del packing["shuffle"]
     packing["group_scale"] = None if p.group_scale is None else list(p.group_scale.shape)
     return {
         "layer": weights.layer,
@@ -159,7 +161,7 @@ def _placeholder(entry: Mapping[str, Any], addresses: bytes) -> Weights:
     """Weights of the right shapes, without their numbers, which take no memory: where they lie follows from the shapes."""
     packing = dict(entry["packing"])
     for name in LAYER_TABLES:
-        if packing[name] is not None:
+        if packing.get(name) is not None:
             packing[name] = _table(name, addresses, **packing[name])
     if packing["group_scale"] is not None:
         packing["group_scale"] = np.broadcast_to(np.uint8(0), packing["group_scale"])

@@ -50,15 +50,17 @@ struct lb_field {
 
 /* One layer's weights, on disk [n][runs][run_len] fields from byte `source` of the weight file on; in
  * memory [block][step][part][lane nr][k_group] elements (`element` bytes, 0 = one bit, 3 = all
- * k_group, of `bits` bits, in a byte) from byte `target` on.  What becomes an address lies in lb_tables.addresses, NULL =
+ * k_group, of `bits` bits, in a byte, 5 = two of 4 bits in a byte) from byte `target` on.  What becomes an address lies in lb_tables.addresses, NULL =
  * absent; group_scale is a byte offset in the file, 0 = absent: numbers that weights are multiplied by.
  * split: a bit for each step of each block, 1 = in memory the step is two, its weights in halves; the panels are
- * then followed, on a multiple of 64 bytes, by int32 [first step of each block, blocks + 1 | offset of each step]. */
+ * then followed, on a multiple of 64 bytes, by int32 [first step of each block, blocks + 1 | offset of each step].
+ * shuffle: int32; byte i of each stretch of `shuffled` bytes is byte shuffle[i] of what it is otherwise (of elements of 4 bits:
+ * before two of them become a byte). */
 struct lb_weights {
     uint64_t source, target;
     struct lb_field field;
-    uint32_t element, n, runs, run_len, run_pad, nr, k_group, parts, groups, group_size, channels, bits;
-    const uint8_t *window_start, *split, *offsets;
+    uint32_t element, n, runs, run_len, run_pad, nr, k_group, parts, groups, group_size, channels, bits, shuffled;
+    const uint8_t *window_start, *split, *offsets, *shuffle;
     uint64_t group_scale;
 };
 

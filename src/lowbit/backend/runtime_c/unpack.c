@@ -214,21 +214,38 @@ static uint64_t place(const struct lb_weights *w, uint32_t block) {
     return w->source + channel * w->runs * w->run_len * (uint32_t)w->field.container / 8;
 }
 
+/* A block's bytes in the order of `shuffle`. */
+static void shuffled(const struct lb_weights *w, const uint8_t *restrict plain, size_t bytes, uint8_t *restrict out) {
+    for (size_t from = 0; from < bytes; from += w->shuffled, plain += w->shuffled)
+        if (w->element == 5)
+            for (uint32_t i = 0; i < w->shuffled; i += 2)
+                *out++ = (uint8_t)((plain[load32(w->shuffle, i)] & 15) | plain[load32(w->shuffle, i + 1)] << 4);
+        else
+            for (uint32_t i = 0; i < w->shuffled; i++) *out++ = plain[load32(w->shuffle, i)];
+}
+
 static void panels(void *context, void *own, int32_t lo, int32_t hi) {
     (void)own;
     const struct layer *l = context;
     const struct lb_weights *w = l->w;
     const int32_t group = (int32_t)w->k_group, stretch = STRETCH / group * group;
     const size_t stride = (size_t)l->part_bytes * w->parts;
-    bool plain = w->element == 1 && w->parts == 1 && !w->window_start && !w->group_scale && w->field.container <= 8;
+    bool bytes_alone = (w->element == 1 || w->element == 5) && w->parts == 1 && !w->window_start && !w->group_scale && w->field.container <= 8;
     lane_function lane_into = w->element == 0   ? lane_bits
                               : w->element == 3 ? lane_index
                               : w->element == 4 ? lane_float
-                              : plain           ? lane_int8
+                              : bytes_alone     ? lane_int8
                                                 : lane_general;
+    const size_t bytes = l->block_steps * stride; /* of a block, before elements of 4 bits meet */
+    uint8_t *plain = w->shuffle ? malloc(bytes) : NULL;
+    if (w->shuffle && !plain) {
+        *l->failed = true;
+        return;
+    }
     uint32_t first = (uint32_t)lo; /* block that has not been forgotten */
     for (uint32_t block = (uint32_t)lo; block < (uint32_t)hi; block++) {
-        uint8_t *out = l->target + (uint64_t)block * l->block_steps * stride;
+        uint8_t *target = l->target + block * (w->element == 5 ? bytes / 2 : bytes), *out = plain ? plain : target;
+        if (plain) memset(plain, 0, bytes);
         uint32_t lanes = w->n - block * w->nr < w->nr ? w->n - block * w->nr : w->nr;
         if (place(w, block) - place(w, first) >= FORGET) {
             lb_forget(l->whole, place(w, first), place(w, block));
@@ -246,7 +263,9 @@ static void panels(void *context, void *own, int32_t lo, int32_t hi) {
                               at + (size_t)lane * l->group_bytes, stride);
             }
         }
+        if (plain) shuffled(w, plain, bytes, target);
     }
+    free(plain);
 }
 
 static bool is_split(const struct layer *l, uint32_t block, uint32_t step) {
@@ -312,8 +331,8 @@ int lb_unpack(const struct lb_tables *tables, struct lb_file file, uint8_t *memo
                           .target = memory + w->target, .failed = &failed};
         l.steps_run = (int32_t)(w->run_pad / w->k_group);
         l.block_steps = w->runs * (uint32_t)l.steps_run;
-        l.element = w->element;
-        l.group_bytes = w->element == 3 ? 1 : w->element ? w->k_group * w->element : w->k_group / 8;
+        l.element = w->element == 5 ? 1 : w->element;
+        l.group_bytes = w->element == 3 ? 1 : w->element ? w->k_group * l.element : w->k_group / 8;
         l.part_bytes = w->nr * l.group_bytes;
         const uint32_t blocks = (w->n + w->nr - 1) / w->nr;
         if (w->split) l.table = start_table(&l, blocks);

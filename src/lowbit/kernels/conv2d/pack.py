@@ -46,7 +46,7 @@ def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
     blocks = weight_blocks(values, p)
     if p.element == "bit":
         # logical -1/+1 (0 outside): bit = w > 0; little-endian dwords, bit j = channel j
-        return np.packbits(blocks > 0, axis=-1, bitorder="little").tobytes()
+        return _shuffled(np.packbits(blocks > 0, axis=-1, bitorder="little"), p)
     if p.element == "index":
         if not (fits_index(np.asarray(values), p.bits) and fits_index(blocks[blocks != 0], p.bits)):
             raise NumericsError(f"weights from {blocks.min()} to {blocks.max()} do not fit an index of {p.bits} bits each")
@@ -58,7 +58,17 @@ def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
         blocks = np.where(mode == 0, w, np.where(mode == 1, w // 2, w - w // 2))
     elif p.parts == 2:
         blocks = np.stack(split_bytes(blocks) if p.element == "i8" else split_parts(blocks), axis=2)
-    return _stored(blocks, p.element)
+    if p.element == "i4":
+        if blocks.size and not -8 <= blocks.min() <= blocks.max() < 8:
+            raise NumericsError(f"weights from {blocks.min()} to {blocks.max()} do not fit i4")
+        low, high = np.frombuffer(_shuffled(blocks.astype(np.int8), p), np.uint8).reshape(-1, 2).T & 15
+        return (low | high << 4).tobytes()
+    return _shuffled(_stored(blocks, p.element), p)
+
+
+def _shuffled(stored: np.ndarray, p: Packing) -> bytes:
+    plain = np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
+    return (plain if p.shuffle is None else plain.reshape(-1, len(p.shuffle))[:, p.shuffle]).tobytes()
 
 
 def split_parts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,12 +82,12 @@ def split_bytes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values >> 8, ((values & 255) ^ 128) - 128
 
 
-def _stored(values: np.ndarray, element: str) -> bytes:
+def _stored(values: np.ndarray, element: str) -> np.ndarray:
     dtype = np.dtype({"i8": "<i1", "i16": "<i2", "f32": "<f4"}[element])
     stored = values.astype(dtype)
     if element != "f32" and not np.array_equal(stored, values):
         raise NumericsError(f"weights from {values.min()} to {values.max()} do not fit {element}")
-    return stored.tobytes()
+    return stored
 
 
 def _taps(values: np.ndarray, p: Packing) -> bytes:
@@ -88,4 +98,4 @@ def _taps(values: np.ndarray, p: Packing) -> bytes:
     full[:, 0, : p.n] = values.T
     if p.parts == 2:
         full = np.concatenate(split_parts(full), axis=1)
-    return _stored(full, p.element)
+    return _stored(full, p.element).tobytes()

@@ -9,7 +9,7 @@ import pytest
 
 from lowbit.backend.codegen import generate
 from lowbit.kernels.conv2d.cases import Shape, operands
-from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.forms import FORMS, tensor_core
 from lowbit.kernels.conv2d.selection.select import describe
 from lowbit.kernels.conv2d.selection.winograd import winograd_choices
 from lowbit.kernels.winograd.spec import WinogradSpec
@@ -41,6 +41,7 @@ INSTRUCTIONS = {
     "u8_amx": r"tdpbusd\s.*tmm",
 }
 PORTABLE = {"bit_portable", "u8_portable", "i16_portable"}  # whatever LLVM makes of them
+GPUS = {form.name for form in tensor_core.FORMS}  # tests/kernels/gpu/test_machine_code.py
 TILES = {form for form in INSTRUCTIONS if form.endswith("_amx")}
 REGISTER = {16: "xmm", 32: "ymm", 64: "zmm"}
 CASES = [
@@ -68,7 +69,7 @@ def assembly(form: str, target: Target) -> str:
 
 
 def test_every_form_is_here() -> None:
-    assert INSTRUCTIONS.keys() | PORTABLE == FORMS.keys()
+    assert INSTRUCTIONS.keys() | PORTABLE | GPUS == FORMS.keys()
     assert {form for _, form in CASES} == INSTRUCTIONS.keys()
 
 

@@ -303,9 +303,13 @@ template <int HALF, int KWORDS, int BITS, bool ASIGN, bool BSIGN, int OP> static
     }
 MMA(mma_sync_aligned_m16n8k32_row_col_s32_u8_s8_s32, 2, 2, 8, false, true, 0)
 MMA(mma_sync_aligned_m16n8k32_row_col_s32_s8_s8_s32, 2, 2, 8, true, true, 0)
+MMA(mma_sync_aligned_m16n8k32_row_col_s32_s8_u8_s32, 2, 2, 8, true, false, 0)
 MMA(mma_sync_aligned_m16n8k16_row_col_s32_u8_s8_s32, 2, 1, 8, false, true, 0)
 MMA(mma_sync_aligned_m8n8k16_row_col_s32_u8_s8_s32, 1, 1, 8, false, true, 0)
 MMA(mma_sync_aligned_m8n8k16_row_col_s32_s8_s8_s32, 1, 1, 8, true, true, 0)
+MMA(mma_sync_aligned_m8n8k16_row_col_s32_s8_u8_s32, 1, 1, 8, true, false, 0)
+MMA(mma_sync_aligned_m16n8k64_row_col_s32_s4_u4_s32, 2, 2, 4, true, false, 0)
+MMA(mma_sync_aligned_m8n8k32_row_col_s32_s4_u4_s32, 1, 1, 4, true, false, 0)
 MMA(mma_sync_aligned_m16n8k64_row_col_s32_u4_s4_s32, 2, 2, 4, false, true, 0)
 MMA(mma_sync_aligned_m8n8k32_row_col_s32_u4_s4_s32, 1, 1, 4, false, true, 0)
 MMA(mma_sync_aligned_m16n8k256_row_col_s32_b1_b1_s32_and_popc, 2, 2, 1, false, false, 2)

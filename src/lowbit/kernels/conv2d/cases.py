@@ -136,6 +136,8 @@ def operands(form: Form) -> Operands:
         return Operands("b1", "b1", 1, -1, 1, acc_shift=1)
     if form.element == "index":
         return Operands("u2", "i2", 3, -2, 1)
+    if form.element == "i4":
+        return Operands("u4", "i4", 15, -8, 7) if form.bits == 4 else Operands("u8", "i4", 255, -8, 7)
     if form.words.paired and form.element == "i8":  # sums of two must fit a byte
         return Operands("u7", "i7", 127, -64, 63)
     if form.wide or (form.rows == 1 and form.reads[0] == "i16"):
@@ -156,12 +158,13 @@ def forced(
     tile: tuple[int, int],
     depth: int | None = None,
     parts: int = 1,
-    unit: tuple[int, int] = (3, 2),
+    unit: tuple[int, int] | None = None,
 ) -> Choice:
     """The choice of this form with this tile, small units, and (unless None) this depth."""
     mr, nr = tile
     whole = _round_up(nr, 64) if FORMS[form].element == "index" else nr
-    return describe(FORMS[form], problem, weights, (mr, whole), unit, depth, parts)
+    tried, small = FORMS[form].tried(mr, whole)
+    return describe(FORMS[form], problem, weights, tried, unit or small, depth, parts)
 
 
 def cases(target: Target) -> Iterator[Case]:

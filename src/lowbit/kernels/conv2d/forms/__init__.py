@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lowbit.errors import UnsupportedPrecision
-from lowbit.kernels.conv2d.forms import amx, bits, float32, look_up, maddubs, neon, pairs, portable, vnni
+from lowbit.kernels.conv2d.forms import (
+    amx,
+    bits,
+    float32,
+    look_up,
+    maddubs,
+    neon,
+    pairs,
+    portable,
+    tensor_core,
+    vnni,
+)
 from lowbit.kernels.conv2d.forms.form import Form
 from lowbit.kernels.conv2d.selection.cost import DIRECT
 from lowbit.targets import Target
@@ -23,6 +34,7 @@ FAMILIES: tuple[tuple[Form, ...], ...] = (
     neon.FORMS,  # NEON, and sdot
     portable.FORMS,  # any CPU
     float32.FORMS,
+    tensor_core.FORMS,  # integer tensor cores of GPUs
 )
 
 FORMS: dict[str, Form] = {form.name: form for family in FAMILIES for form in family}

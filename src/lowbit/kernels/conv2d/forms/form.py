@@ -187,6 +187,10 @@ class Form:
         factor = read_costs(target.costs).factor(DIRECT, self.name)
         return [replace(found, cycles=found.cycles * factor) for found in self.cost(target).tilings(self, load, target)]
 
+    def tried(self, mr: int, nr: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The tile and the unit (small) with which tests try it, where they would try (mr, nr)."""
+        return (mr, nr), (3, 2)
+
     # How it is generated
 
     def tiles(self, spec: ConvSpec) -> int:

@@ -8,7 +8,7 @@ from lowbit.kernels.conv2d.runs import find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.packing import Packing
 
-__all__ = ["panels", "run_steps"]
+__all__ = ["aligned_windows", "panels", "run_steps"]
 
 
 def panels(spec: ConvSpec, element: str, rows: int, groups: int, weights: np.ndarray) -> Packing:
@@ -27,11 +27,26 @@ def run_steps(packing: Packing) -> int:
     return packing.run_pad // packing.k_group
 
 
+def aligned_windows(n: int, groups: int, per_group: int, nr: int, to: int) -> tuple[np.ndarray, int]:
+    """As of :func:`panels`, from multiples of ``to`` on and of such a length; windows end within the pixel, whose channels are
+    padded to a multiple of ``to``."""
+    first, last = _bounds(n, groups, per_group, nr)
+    first = first // to * to
+    window = -(-int((last - first).max()) // to) * to
+    return np.minimum(first, max(0, -(-groups * per_group // to) * to - window)).astype(np.int32), window
+
+
 def _windows(n: int, groups: int, per_group: int, nr: int) -> tuple[np.ndarray, int]:
     """First input channel each block of ``nr`` outputs reads, and how many any block needs."""
-    outputs = n // groups
-    first = np.arange(0, n, nr) // outputs * per_group
-    last = (np.minimum(np.arange(nr, n + nr, nr), n) - 1) // outputs * per_group + per_group
+    first, last = _bounds(n, groups, per_group, nr)
     window = int((last - first).max())
     # windows end within the pixel
     return np.minimum(first, groups * per_group - window).astype(np.int32), window
+
+
+def _bounds(n: int, groups: int, per_group: int, nr: int) -> tuple[np.ndarray, np.ndarray]:
+    """First input channel that each block of ``nr`` outputs needs, and the one behind the last."""
+    outputs = n // groups
+    first = np.arange(0, n, nr) // outputs * per_group
+    last = (np.minimum(np.arange(nr, n + nr, nr), n) - 1) // outputs * per_group + per_group
+    return first, last

@@ -25,11 +25,11 @@ def _halo(graph: Graph, node: Node) -> tuple[int, int, int, int]:
     return top, left, max(bottom, 0), max(right, 0)
 
 
-def choose_layouts(graph: Graph) -> dict[str, Layout]:
+def choose_layouts(graph: Graph, image_multiple: int = 1) -> dict[str, Layout]:
     """Layout of every activation that a kernel writes.
 
     The halo is the largest that any reading convolution needs, so that no kernel checks bounds.  An
-    image that only dense convolutions read keeps its channels unpadded (3 instead of 16).
+    image that only dense convolutions read keeps its channels unpadded (3 instead of 16), or padded to ``image_multiple``.
     """
     users = graph.users()
     layouts: dict[str, Layout] = {}
@@ -41,7 +41,8 @@ def choose_layouts(graph: Graph) -> dict[str, Layout]:
         convolutions = [u for u in users[name] if u.op == "conv2d" and u.inputs[0] == name]
         dense = [u for u in convolutions if channel_multiplier(graph, u) != 1 and name not in u.inputs[1:]]
         image = name in inputs and dense and len(dense) == len(users[name]) and name not in graph.outputs
-        stride = c if image else -(-c // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE
+        multiple = image_multiple if image else CHANNEL_MULTIPLE
+        stride = -(-c // multiple) * multiple
         layout = Layout(n, h, w, c, stride, stored_form(name, tensor).dtype)
         halos = [_halo(graph, u) for u in convolutions]
         if halos:

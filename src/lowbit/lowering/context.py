@@ -30,7 +30,8 @@ class Lowering:
         self.target = target
         self.decisions = decisions
         self.decider = decider
-        self.layouts: dict[str, Layout] = {name: _addressable(name, held) for name, held in choose_layouts(graph).items()}
+        laid_out = choose_layouts(graph, 4 if target.machine == "cuda" else 1)  # GPUs load words
+        self.layouts: dict[str, Layout] = {name: _addressable(name, held) for name, held in laid_out.items()}
         self.constants = ConstantPool()
         self.tables = ConstantPool("tables")
         self._alias: dict[str, str] = {}

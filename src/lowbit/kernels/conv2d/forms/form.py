@@ -9,6 +9,7 @@ import numpy as np
 
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms.panels import panels
+from lowbit.kernels.conv2d.runs import Runs, find_runs
 from lowbit.kernels.conv2d.selection.cost import DIRECT, Cost, Tiling, Workload
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem, PackSpec
 from lowbit.kernels.conv2d.spec import ConvSpec
@@ -147,6 +148,10 @@ class Form:
     def source(self, src: Layout) -> Layout:
         """The layout it reads instead of the problem's."""
         return src
+
+    def runs(self, spec: ConvSpec, k_group: int, window: int = 0) -> Runs:
+        """Of its K loop."""
+        return find_runs(spec, k_group, window)
 
     def centre(self, act_max: int) -> int:
         """``ConvSpec.centre``."""

@@ -13,12 +13,12 @@ import numpy as np
 from lowbit.kernels.conv2d.forms.bits import BitForm
 from lowbit.kernels.conv2d.forms.form import Form, Words
 from lowbit.kernels.conv2d.forms.panels import aligned_windows
-from lowbit.kernels.conv2d.runs import find_runs
+from lowbit.kernels.conv2d.runs import Runs
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.tensor_tiles import TensorCost
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.gpu.conv2d.atom import Atom, fragment_order
-from lowbit.kernels.gpu.conv2d.tiling import depth_of, steps_of
+from lowbit.kernels.gpu.conv2d.tiling import depth_of, places_of, runs_of, steps_of
 from lowbit.kernels.packing import Packing
 
 __all__ = ["FORMS", "TensorForm"]
@@ -37,6 +37,7 @@ class TensorForm(Form):
     reads: tuple[str, ...] = ("u8",)
     exact: str = "products of bytes in int32 sums"
     builder: str = "lowbit.kernels.gpu.conv2d.tensor:build"
+    cases: str = "lowbit.kernels.gpu.conv2d.cases:cases"
     settles: bool = False
 
     @property
@@ -60,11 +61,15 @@ class TensorForm(Form):
     def packing(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:
         n, per_group = weights.shape[0], weights.shape[3]
         starts, window = aligned_windows(n, problem.groups, per_group, spec.nr, _PIXEL) if problem.groups > 1 else (None, 0)
-        runs = find_runs(spec, spec.k_group, window)
+        runs, places = self.runs(spec, spec.k_group, window), places_of(spec, spec.k_group)
+        length = per_group if window else runs.length if places is None else spec.kernel[1] * spec.src.c
         return Packing(
-            "panels", self.element, n, runs.count, per_group if window else runs.length, runs.padded, spec.nr, self.k_group,
-            1, problem.groups, window, starts, channels=per_group, shuffle=fragment_order(self.atom, spec.nr, spec.k_group),
+            "panels", self.element, n, runs.count, length, runs.padded, spec.nr, self.k_group, 1, problem.groups, window, starts,
+            channels=per_group, shuffle=fragment_order(self.atom, spec.nr, spec.k_group, places),
         )  # fmt: skip
+
+    def runs(self, spec: ConvSpec, k_group: int, window: int = 0) -> Runs:
+        return runs_of(spec, k_group, window)
 
     def tried(self, mr: int, nr: int) -> tuple[tuple[int, int], tuple[int, int]]:
         units = ((1, 1), (2, 1), (1, 2), (2, 2), (4, 1))

@@ -9,7 +9,7 @@ import numpy as np
 from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms import FORMS, fastest_first, find_form
 from lowbit.kernels.conv2d.forms.form import Form
-from lowbit.kernels.conv2d.runs import Runs, find_runs
+from lowbit.kernels.conv2d.runs import Runs
 from lowbit.kernels.conv2d.selection.cost import Tiling, Workload, fastest
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem, PackSpec
 from lowbit.kernels.conv2d.selection.winograd import winograd_cycles, winograd_outcomes
@@ -72,7 +72,7 @@ def option(form: Form, problem: ConvProblem, weights: np.ndarray, target: Target
         draft = _draft(form, problem, parts)
         spec = form.prove(draft, form.packing(draft, problem, weights), weights, problem.act_max)
         if spec is not None:
-            runs = find_runs(spec, form.k_group)
+            runs = form.runs(spec, form.k_group)
             tiling = fastest(form.tilings(_workload(spec, runs), target))
             tile, unit = (tiling.mr, tiling.nr), (tiling.m_tiles, tiling.n_blocks)
             return describe(form, problem, weights, tile, unit, spec.depth, parts)
@@ -105,7 +105,7 @@ def tilings_of(choice: Choice, target: Target) -> list[Tiling]:
     assert isinstance(choice.spec, ConvSpec)
     spec, form = choice.spec, find_form(choice.spec.form)
     packing = _packing_cycles(form, choice.pack)
-    runs = find_runs(spec, spec.k_group, spec.window)
+    runs = form.runs(spec, spec.k_group, spec.window)
     found = form.tilings(_workload(spec, runs, choice.split), target)
     return [replace(tiling, cycles=tiling.cycles + packing) for tiling in found]
 

@@ -89,8 +89,9 @@ class Atom:
         return k * self.bits // 128
 
 
-def fragment_order(atom: Atom, nr: int, k: int) -> np.ndarray:
-    """``Packing.shuffle`` of panels of ``nr`` channels and steps of ``k`` values.
+def fragment_order(atom: Atom, nr: int, k: int, places: np.ndarray | None = None) -> np.ndarray:
+    """``Packing.shuffle`` of panels of ``nr`` channels and steps of ``k`` values; value i lies at ``places[i]`` of a step without
+    shuffling (None: at i).
 
     Memory is [piece][lane][word], pieces of at most four words, so that a warp's loads are whole lines; a lane's words are
     [tile][word of the channel][half].  A stretch without shuffling is [channel][k], of single bits [32 values][channel]."""
@@ -107,7 +108,9 @@ def fragment_order(atom: Atom, nr: int, k: int) -> np.ndarray:
     if atom.w_bits == 1:
         order = (t * atom.w_words(k) + v)[..., None] * (4 * nr) + 4 * channel[..., None] + byte
     elif atom.w_bits == 4:  # low and high half of each byte
-        order = (channel * k + t * (k // 4) + 8 * v)[..., None, None] + byte[:, None] + 4 * np.arange(2)
+        value = (t * (k // 4) + 8 * v)[..., None, None] + byte[:, None] + 4 * np.arange(2)
+        order = (channel * k)[..., None, None] + (value if places is None else places[value])
     else:
-        order = (channel * k + t * (k // 4) + 4 * v)[..., None] + byte
+        value = (t * (k // 4) + 4 * v)[..., None] + byte
+        order = (channel * k)[..., None] + (value if places is None else places[value])
     return np.ascontiguousarray(order.reshape(-1), np.int32)

@@ -19,11 +19,10 @@ from typing import Any
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
-from lowbit.kernels.conv2d.runs import find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec, form_of
 from lowbit.kernels.gpu.conv2d.atom import Atom
 from lowbit.kernels.gpu.conv2d.pixels import Pixel
-from lowbit.kernels.gpu.conv2d.tiling import WARP, batch_for, shares_of, stage_bytes, stages_for, threads_of
+from lowbit.kernels.gpu.conv2d.tiling import WARP, batch_for, runs_of, shares_of, stage_bytes, stages_for, threads_of
 from lowbit.kernels.gpu.epilogue import GpuEpilogue, load_words
 from lowbit.kernels.gpu.function import GpuFrame, gpu_kernel
 from lowbit.kernels.gpu.launch import Launch
@@ -55,7 +54,7 @@ class _Tile:
 
     def __init__(self, frame: GpuFrame, spec: ConvSpec, atom: Atom) -> None:
         self.frame, self.spec, self.atom = frame, spec, atom
-        self.runs = find_runs(spec, spec.k_group, spec.window)
+        self.runs = runs_of(spec, spec.k_group, spec.window)
         self.chunks = self.runs.steps(spec.k_group)
         self.steps = self.runs.count * self.chunks
         self.pixel_tiles, self.channel_tiles = spec.mr // 8, spec.nr // atom.rows

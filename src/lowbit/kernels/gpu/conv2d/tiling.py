@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from lowbit.kernels.conv2d.runs import find_runs
+import numpy as np
+
+from lowbit.kernels.conv2d.runs import Runs, find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.gpu.conv2d.atom import Atom
 
-__all__ = ["SHARED_BYTES", "WARP", "batch_for", "depth_of", "shares_of", "stage_bytes", "stages_for", "steps_of", "threads_of"]
+__all__ = [
+    "SHARED_BYTES",
+    "WARP",
+    "batch_for",
+    "depth_of",
+    "places_of",
+    "runs_of",
+    "shares_of",
+    "stage_bytes",
+    "stages_for",
+    "steps_of",
+    "threads_of",
+]
 
 WARP = 32
 SHARED_BYTES = 48 << 10  # that a kernel may declare
@@ -14,8 +29,32 @@ _BATCH_REGISTERS = 64  # for operands under way
 _MOST_STAGES = 4
 
 
+def runs_of(at: ConvGeometry, k_group: int, window: int = 0) -> Runs:
+    """As ``find_runs``; but a kernel row of pixels with few channels is one run with its padding channels, whose weights are 0,
+    where it fits a step: images of 3 channels in 4 bytes a pixel."""
+    src, (kh, kw) = at.src, at.kernel
+    if src.dtype == "u8" and not window and at.dilation[1] == 1 and src.c < src.stride and kw * src.stride <= k_group:
+        return Runs(kh, 1, kw * src.stride, k_group)
+    return find_runs(at, k_group, window)
+
+
+def places_of(at: ConvGeometry, k_group: int) -> np.ndarray | None:
+    """Where the weights of a run with padding channels lie in a step without them, for :func:`fragment_order`; None: where they
+    are."""
+    src, kw = at.src, at.kernel[1]
+    if src.c == src.stride or runs_of(at, k_group).length != kw * src.stride:
+        return None
+    held = np.arange(k_group).reshape(-1)
+    tap, channel = held // src.stride, held % src.stride
+    real = (tap < kw) & (channel < src.c)
+    places = np.empty(k_group, np.int64)
+    places[real] = (tap * src.c + channel)[real]
+    places[~real] = np.arange(kw * src.c, k_group)  # zeros, each taken once
+    return places
+
+
 def steps_of(spec: ConvSpec) -> int:
-    return (runs := find_runs(spec, spec.k_group, spec.window)).count * runs.steps(spec.k_group)
+    return (runs := runs_of(spec, spec.k_group, spec.window)).count * runs.steps(spec.k_group)
 
 
 def shares_of(spec: ConvSpec) -> int:

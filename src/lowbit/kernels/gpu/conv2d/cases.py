@@ -1,0 +1,39 @@
+"""Convolutions to try tensor cores on, beside those that every form is tried on: wide tiles, many blocks, long sums that warps
+share, images of few channels, 16-bit results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lowbit.kernels.case import Case
+from lowbit.kernels.conv2d.cases import Shape, case_of, operands
+from lowbit.kernels.conv2d.forms.form import Form
+from lowbit.kernels.conv2d.selection.select import describe
+from lowbit.targets import Target
+
+__all__ = ["SHAPES", "cases"]
+
+_KERNEL, _AROUND = (3, 3), (1, 1, 1, 1)
+
+#       shape, tile, unit, channels of a pixel in memory (0: a multiple of 16)
+SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int], int]] = {
+    "wide tiles": (Shape(64, 200, 12, 11, kernel=_KERNEL, padding=_AROUND, residual=True), (32, 64), (2, 2), 0),
+    "blocks in both directions": (Shape(80, 112, 20, 9, kernel=(1, 3), padding=(0, 1, 0, 1)), (16, 32), (2, 2), 0),
+    "shared by warps": (Shape(640, 48, 3, 3, residual=True, halo=(1, 0, 1, 0)), (8, 16), (1, 1), 0),
+    "images of 3 channels": (Shape(3, 32, 15, 13, 2, kernel=(7, 7), padding=(3, 3, 3, 3), stride=(2, 2)), (16, 32), (2, 1), 4),
+    "images of 1 channel": (Shape(1, 16, 9, 8, kernel=_KERNEL, padding=_AROUND), (8, 16), (1, 1), 4),
+    "images of 3 channels, dilated": (Shape(3, 16, 9, 9, kernel=_KERNEL, padding=(2, 2, 2, 2), dilation=(2, 2)), (8, 16), (1, 1), 4),
+    "16 bits out": (Shape(32, 16, 5, 5, dst="i16"), (16, 16), (1, 2), 0),
+}  # fmt: skip
+
+
+def cases(form: Form, target: Target) -> Iterator[Case]:
+    types = operands(form)
+    for name, (shape, tile, unit, channels) in SHAPES.items():
+        problem, w = types.problem(shape), types.weights(shape, "random")
+        if channels:
+            problem = replace(problem, src=replace(problem.src, stride=channels))
+        if form.fits(problem, w) and not (channels and problem.act == "b1"):
+            choice = describe(form, problem, w, tile, unit)
+            yield case_of(f"{form.name}/{name}", problem, choice, w, pad=1 if types.act == "b1" else 0)

@@ -23,7 +23,7 @@ SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int], int]] = {
     "shared by warps": (Shape(640, 48, 3, 3, residual=True, halo=(1, 0, 1, 0)), (8, 16), (1, 1), 0),
     "images of 3 channels": (Shape(3, 32, 15, 13, 2, kernel=(7, 7), padding=(3, 3, 3, 3), stride=(2, 2)), (16, 32), (2, 1), 4),
     "images of 1 channel": (Shape(1, 16, 9, 8, kernel=_KERNEL, padding=_AROUND), (8, 16), (1, 1), 4),
-    "images of 3 channels, dilated": (Shape(3, 16, 9, 9, kernel=_KERNEL, padding=(2, 2, 2, 2), dilation=(2, 2)), (8, 16), (1, 1), 4),
+    "images, dilated": (Shape(3, 16, 9, 9, kernel=_KERNEL, padding=(2, 2, 2, 2), dilation=(2, 2)), (8, 16), (1, 1), 4),
     "16 bits out": (Shape(32, 16, 5, 5, dst="i16"), (16, 16), (1, 2), 0),
 }  # fmt: skip
 

@@ -113,11 +113,12 @@ def _weights(weights: Weights, place: WeightsPlace, tables: dict[str, int]) -> s
     if p.scheme == "taps":  # panels of one block, one tap a step
         runs, length, pad, group = 1, p.runs * p.run_len, p.runs * p.run_len, 1
     scale = f"{p.group_size}, {p.channels or p.run_len}" if p.group_scale is not None else "0, 0"
-    shuffled = 0 if p.shuffle is None else len(p.shuffle)
-    addresses = ", ".join(f"ADDRESSES + {tables[name]}u" if name in tables else "0" for name in LAYER_TABLES)
+    places = {name: f"ADDRESSES + {tables[name]}u" if name in tables else "0" for name in LAYER_TABLES}
+    order = "" if p.shuffle is None else f", {len(p.shuffle)}, {places['shuffle']}"
+    addresses = ", ".join(places[name] for name in ("window_start", "split", "offsets"))
     return (
         f"{{{place.source}u, {weights.offset}u, {_field(weights)}, {_ELEMENT_BYTES[p.element]}, {p.n}, {runs}, {length}, {pad}, "
-        f"{p.nr}, {group}, {p.parts}, {p.groups}, {scale}, {p.bits}, {shuffled}, {addresses}, {place.group_scale}u}}"
+        f"{p.nr}, {group}, {p.parts}, {p.groups}, {scale}, {p.bits}, {addresses}, {place.group_scale}u{order}}}"
     )
 
 

@@ -56,12 +56,15 @@ struct lb_field {
  * then followed, on a multiple of 64 bytes, by int32 [first step of each block, blocks + 1 | offset of each step].
  * shuffle: int32; byte i of each stretch of `shuffled` bytes is byte shuffle[i] of what it is otherwise (of elements of 4 bits:
  * before two of them become a byte). */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* layers without an order leave the last two out */
 struct lb_weights {
     uint64_t source, target;
     struct lb_field field;
-    uint32_t element, n, runs, run_len, run_pad, nr, k_group, parts, groups, group_size, channels, bits, shuffled;
-    const uint8_t *window_start, *split, *offsets, *shuffle;
+    uint32_t element, n, runs, run_len, run_pad, nr, k_group, parts, groups, group_size, channels, bits;
+    const uint8_t *window_start, *split, *offsets;
     uint64_t group_scale;
+    uint32_t shuffled;
+    const uint8_t *shuffle;
 };
 
 struct lb_tables {

@@ -19,6 +19,7 @@ from lowbit.profile import peaks, probes
 from lowbit.profile.peaks import Peaks, measure_peaks, peaks_path
 from lowbit.profile.sequences import Finish, Sequence, finish_of, multiplications_saved, plain_sequences, sequence_of
 from lowbit.targets import TARGETS, find_target
+from lowbit.targets.host import obstacle
 
 VNNI, AVX2 = TARGETS["x86-64-v4-vnni"], TARGETS["x86-64-v3"]
 BYTES, FLOATS = Layout(1, 8, 8, 32, 32), Layout(1, 8, 8, 32, 32, "f32")
@@ -220,3 +221,46 @@ def test_reading_adds_up_what_is_there() -> None:
     out = np.zeros(BLOCK_BYTES // 4, np.int32)
     function(*(ctypes.c_void_p(a.ctypes.data) for a in (data, data, data, data, data, count, out)), 0, 2)
     np.testing.assert_array_equal(out, 2 * data.reshape(3, -1).sum(0))
+
+
+TILES, EMULATED = TARGETS["x86-64-v4-amx"], TARGETS["x86-64-v3-amx-emulated"]
+
+
+def test_loops_of_tiles() -> None:
+    plain = Sequence("u8_amx"), Sequence("i16_amx", 0, 2, True, "i16")
+    assert [s for s in plain_sequences(TILES) if s.form.endswith("_amx")] == list(plain)
+    assert not [s for s in plain_sequences(VNNI) if s.form.endswith("_amx")]
+    assert sequence_of(spec("u8_amx", k_group=64), TILES) == (plain[0], 1.0)
+    planes = replace(BYTES, n=2)
+    assert sequence_of(spec("i16_amx", k_group=64, src=planes, wide=True, parts=2), TILES) == (plain[1], 1.0)
+    one = Sequence("i16_amx", 0, 1, True, "i16")
+    assert sequence_of(spec("i16_amx", k_group=64, src=planes, wide=True), TILES) == (one, 1.0)
+    assert sequence_of(spec("u8_amx", k_group=64), VNNI) is None
+
+
+@pytest.mark.parametrize(("planes", "parts"), [(1, 1), (2, 2), (2, 1), (1, 2)])
+def test_a_loop_of_tiles_multiplies_what_it_says(planes: int, parts: int) -> None:
+    """The instructions of a step times their products, by the code for the real target."""
+    from lowbit.backend.codegen import compile_function
+    from lowbit.kernels.peak.tiles import tile_loop
+    from lowbit.reporting.machine_code import disassemble
+
+    function, work = tile_loop("loop", TILES, planes, parts)
+    code = disassemble(compile_function(function, "loop", TILES).object)["loop"]
+    loop = [i.mnemonic for i in code.hot_loop()]
+    products = sum(name.startswith("tdpb") for name in loop)
+    share = {(1, 1): 1, (2, 2): 4, (2, 1): 2, (1, 2): 2}[planes, parts]  # of them for one of the numbers
+    steps = products // (4 if planes == parts else 2)
+    assert work * steps / 8 == products * 16384 / share
+    names = [i.mnemonic for i in code.instructions]
+    assert (names.count("ldtilecfg"), names.count("tilerelease")) == (1, 1)
+
+
+@pytest.mark.skipif(bool(obstacle(EMULATED)), reason="this CPU does not even emulate tiles")
+def test_loops_of_tiles_run_and_their_writing_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOWBIT_CACHE", str(tmp_path))
+    sequences = [s for s in plain_sequences(EMULATED) if s.form.endswith("_amx")]
+    found = measure_peaks(EMULATED, 1, sequences, [Finish("u8_amx", "u8")])
+    assert {s.form for s in found.multiply} == {"u8_amx", "i16_amx"}
+    assert found.multiply[sequences[0]] > found.multiply[sequences[1]] > 0  # emulated, but four products for one
+    assert not found.write

@@ -36,6 +36,10 @@ def test_what_bounds_an_operation() -> None:
     assert operation("p", "pool", 50_000, memory_ns=30_000.0).bound == "memory"
     assert operation("p", "pool", 1_000).bound == "small"
     assert "memory-bound: 4.0 kB from DRAM take 40.0 us at the measured rate" in text(profile(memory))
+    streamed = conv(
+        "a", "u8_vnni", "u8 i8", 50_000, share=0.1, memory_ns=40_000.0, level="L3", input_bytes=100, weight_bytes=5_000
+    )
+    assert "5.0 kB of them weights, streamed from L3" in text(profile(streamed))
     assert "bound by writing results (about 60 % of its time): few products a result" in text(profile(writing))
     assert "too small to be bound by anything but being called" in text(profile(small))
 
@@ -212,3 +216,15 @@ def test_every_form_has_words(form: str) -> None:
 
 def test_an_unknown_form_goes_by_its_name() -> None:
     assert form_words("quantum").instruction == "quantum"
+
+
+def test_tiles_in_words() -> None:
+    narrow = text(profile(conv("a", "u8_amx", "u4 i4")))
+    assert (
+        "tdpbusd multiplies tiles of 16 x 64 bytes, whatever their values, into 32 bits, so 8 to 3 bits take the same time"
+        in narrow
+    )
+    wide = text(profile(conv("a", "i16_amx", "i16 i16")))
+    assert "have 16-bit operands" not in wide  # one layer has
+    assert "has 16-bit operands: tdpb[us][us]d multiplies the bytes of 16-bit numbers" in wide
+    assert "four products for one" in wide

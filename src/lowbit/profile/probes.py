@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lowbit.errors import UnsupportedPrecision
 from lowbit.files import scratch_folder
 from lowbit.profile.sequences import Finish, Sequence, plain_sequences
 from lowbit.targets import Target
@@ -43,10 +44,17 @@ class Probe:
 
 
 def multiply_probes(sequence: Sequence, target: Target, name: str) -> list[Probe]:
-    """Tiles of one, two and four vectors of output channels: the best one is the peak."""
+    """Tiles of one, two and four vectors of output channels: the best one is the peak.  Of a form with a loop of its own that.
+
+    Raises UnsupportedPrecision as :func:`_tiles`."""
     from lowbit.kernels.conv2d.forms import FORMS
+    from lowbit.kernels.named import named
     from lowbit.kernels.peak.multiply import STEPS, multiply_loop
 
+    form = FORMS.get(sequence.form)
+    if form is not None and form.loop:
+        function, work = named(form.loop)(name, target, 2 if sequence.src == "i16" else 1, sequence.parts)
+        return [Probe(name, function, work)]
     probes = []
     for spec in _tiles(sequence, target):
         symbol = f"{name}_{spec.mr}x{spec.nr}"
@@ -99,10 +107,13 @@ def _tiles(sequence: Sequence, target: Target) -> list[Any]:
 
 
 def finish_probes(finish: Finish, target: Target, name: str) -> list[Probe]:
-    """The form's kernel with a K of one step: what remains is writing results."""
+    """The form's kernel with a K of one step: what remains is writing results.  Raises UnsupportedPrecision for a form whose
+    kernels are bracketed: nobody begins or ends here."""
     from lowbit.backend.codegen import prim_func
     from lowbit.kernels.conv2d.forms import FORMS
 
+    if FORMS[finish.form].bracketed:
+        raise UnsupportedPrecision(f"how fast {finish.form} writes results is not measured")
     form, plain = FORMS[finish.form], plain_sequences(target, finish.form)[0]
     spec = _tiles(replace(plain, wide=finish.wide), target)[-1]
     pixels = 128 * spec.mr
@@ -162,13 +173,18 @@ def rates(probes: list[Probe], target: Target, threads: int) -> dict[str, float]
 
 def _load(probes: list[Probe], target: Target) -> ctypes.CDLL:
     from lowbit.backend.codegen import compile_function
+    from lowbit.backend.runtime_object import emulation_object
     from lowbit.backend.toolchain import find_compiler
 
     compiler = find_compiler(target)
     with scratch_folder() as folder:
-        for probe in probes:
-            (folder / f"{probe.symbol}.o").write_bytes(compile_function(probe.function, probe.symbol, target).object)
-        compiler.run(["-shared", "-o", "probes.so", *(f"{probe.symbol}.o" for probe in probes)], folder)
+        names = [f"{probe.symbol}.o" for probe in probes]
+        for name, probe in zip(names, probes, strict=True):
+            (folder / name).write_bytes(compile_function(probe.function, probe.symbol, target).object)
+        if target.emulated:
+            names.append("emulated.o")
+            (folder / names[-1]).write_bytes(emulation_object(compiler, target))
+        compiler.run(["-shared", "-o", "probes.so", *names], folder)
         return ctypes.CDLL(str(folder / "probes.so"))
 
 

@@ -51,8 +51,11 @@ def plain_sequences(target: Target, name: str = "") -> list[Sequence]:
     rarely as the form ever does it."""
     from lowbit.kernels.conv2d.forms import FORMS
 
-    forms = [form for form in FORMS.values() if form.available(target) and form.arithmetic and not form.repeats]
-    return [Sequence(form.name, form.longest, src=src) for form in forms for src in form.reads if name in ("", form.name)]
+    known = [form for form in FORMS.values() if form.available(target) and name in ("", form.name)]
+    forms = [form for form in known if form.arithmetic and not form.repeats]
+    plain = [Sequence(form.name, form.longest, src=src) for form in forms for src in form.reads]
+    tiles = [form for form in known if form.loop]
+    return plain + [Sequence(form.name, 0, 2, True, "i16") if form.wide else Sequence(form.name) for form in tiles]
 
 
 def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, float] | None:
@@ -74,7 +77,12 @@ def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, floa
             return None
         return Sequence(same.name, src="i16"), rows / (2 * -(-rows // 2)) / (2 if spec["wide"] else 1)
     form = FORMS.get(name)
-    if spec["kind"] not in ("conv2d", "winograd") or form is None or not form.arithmetic or not form.available(target):
+    if spec["kind"] not in ("conv2d", "winograd") or form is None or not form.available(target):
+        return None
+    if form.loop:
+        planes = spec["src"]["n"] // spec["dst"]["n"]
+        return Sequence(name, 0, spec["parts"], spec["wide"], "i16" if planes == 2 else "u8"), 1.0
+    if not form.arithmetic:
         return None
     # one step a block is no block at all, but where products are widened (narrow sums, float64 sums)
     unblocked = spec["depth"] == 1 and form.sum_bits == 32 and not spec.get("wide")

@@ -19,7 +19,7 @@ def explain_widths(profile: Profile) -> list[str]:
     if narrow:
         texts.append(
             f"{_layers(narrow)} of fewer than 8 bits ({_types(narrow)}) {verb(narrow, 'run')} the 8-bit kernel: "
-            f"{form_words(narrow[0].form).instruction} multiplies four pairs of bytes a lane whatever their values, so 8 to 3 "
+            f"{form_words(narrow[0].form).instruction} {form_words(narrow[0].form).meaning}, so 8 to 3 "
             "bits take the same time in it (2 bits, too, where no look-up is faster). Fewer bits make the file smaller there, "
             "not the network faster."
         )
@@ -47,6 +47,13 @@ def explain_widths(profile: Profile) -> list[str]:
         texts.append(f"{_layers(counted)} of 1 bit: {words.instruction} {words.meaning}.")
     texts += _winograd([o for o in layers if o.kind == "winograd"])
     texts += _int16(layers)
+    by_bytes = [o for o in layers if form_words(o.form).family == "int16 by bytes"]
+    if by_bytes:
+        words = form_words(by_bytes[0].form)
+        texts.append(
+            f"{_layers(by_bytes)} {verb(by_bytes, 'have')} 16-bit operands: {words.instruction} {words.meaning}, four products "
+            "for one, two where an operand has 8 bits, so 8 bits are four times as fast, or twice."
+        )
     texts += _kept(layers)
     depthwise = [o for o in layers if o.kind == "depthwise"]
     if depthwise:

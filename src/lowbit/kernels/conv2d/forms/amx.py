@@ -30,6 +30,7 @@ class _Tiles(Form):
     builder: str = "lowbit.kernels.conv2d.amx.build:build"
     bracketed: bool = True
     cases: str = "lowbit.kernels.conv2d.amx.cases:cases"
+    loop: str = "lowbit.kernels.peak.tiles:tile_loop"
     settles: bool = False
 
     def tiles(self, spec: ConvSpec) -> int:
@@ -81,7 +82,7 @@ FORMS: tuple[Form, ...] = (
         name="i16_amx",
         reads=("u8",),
         exact="proven: sums of products worth the same stay in int32 for K up to 32896, and float64 holds the whole",
-        words=Words("tdpb[us][us]d", "int16", "multiplies bytes of 16-bit numbers, tiles of 16 x 64, into 32 bits"),
+        words=Words("tdpb[us][us]d", "int16 by bytes", "multiplies the bytes of 16-bit numbers, tiles of 16 x 64, into 32 bits"),
         x86=MatrixCost(wide=True),
     ),
 )

@@ -58,6 +58,7 @@ class Form:
     shared builder computes tiles of pixels x vectors of channels; a form of another shape brings its own, whose tiles
     (:meth:`tiles`) and scratch memory (:meth:`scratch_bytes`) may be others, and which may be ``bracketed`` (kernels/spec.py).
     ``cases``: ``module:function`` of what its kernels are tried on beside what all are, (form, target) -> Cases.
+    ``loop``: ``module:function`` of the loop that says how fast a form without an inner step can be (kernels/peak/tiles.py).
 
     For reports: ``words``; ``bits`` of an input and of a weight, 0 for any; ``sum_bits`` of the lanes in which products
     meet; ``longest``: steps after which they are widened at the latest, 0 for never; ``repeats``: the form whose inner
@@ -74,6 +75,7 @@ class Form:
     builder: str = "lowbit.kernels.conv2d.schedule:build"
     bracketed: bool = False
     cases: str = ""
+    loop: str = ""
     features: str = ""
     techniques: frozenset[str] = frozenset()
     rows: int = 1

@@ -1,0 +1,46 @@
+"""Products of tiles, repeated over the same few kilobytes: the peak of kernels on AMX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.tirx.script import builder as TB
+
+from lowbit.kernels.abi import kernel_function
+from lowbit.kernels.intrinsics.amx import COLUMNS, ROW_BYTES, Tiles, tiles_of
+from lowbit.targets import Target
+
+__all__ = ["tile_loop"]
+
+_STEPS = 8  # of one repetition; a row of inputs is 512 bytes, all of them and the weights stay in the level-1 cache
+_ROWS, _TILE = 16, 1024
+
+
+def tile_loop(symbol: str, target: Target, planes: int, parts: int) -> tuple[Any, int]:
+    """(PrimFunc of the kernel signature, products of a repetition): ``hi - lo`` repetitions of steps of 64 K values.
+
+    Bytes by bytes (``planes`` = ``parts`` = 1): two tiles of inputs by two of weights.  Else all bytes of a number of one tile
+    of inputs by all of one of weights; a product of the numbers counts once.  The sums, which mean nothing, end in o, where the
+    tiles' configuration is before."""
+    tiles, single = tiles_of(target), planes == parts == 1
+    inputs, weights = (2, 2) if single else (planes, parts)
+    pitch = _STEPS * ROW_BYTES
+    pointers = {"x": ("uint8", inputs * _ROWS * pitch), "w": ("int8", inputs * weights * _STEPS * _TILE), "o": ("int32", 4 * 256)}
+    with kernel_function(symbol, **pointers) as kernel:
+        for i, word in enumerate(Tiles.configuration(_ROWS, 6)):
+            TB.buffer_store(kernel.o, word, [i])
+        tiles.configure(kernel.o, 0)
+        for number in range(4):
+            tiles.zero(number)
+        with TB.serial(kernel.lo, kernel.hi), TB.serial(_STEPS) as step:
+            for j in range(inputs):
+                tiles.load(4 + j, kernel.x, j * _ROWS * pitch + step * ROW_BYTES, pitch)
+                for q in range(weights):
+                    if j == 0:
+                        tiles.load(6 + q, kernel.w, (step * weights + q) * _TILE, ROW_BYTES)
+                    sums = j * weights + q if single else min(j + q, 2)
+                    tiles.multiply(sums, 4 + j, 6 + q, not single and j == 0 and planes == 2, single or q == 0)
+        for number in range(4):
+            tiles.store(number, kernel.o, number * 256, 4 * COLUMNS)
+        tiles.release()
+    return kernel.func, _STEPS * _ROWS * COLUMNS * ROW_BYTES * (inputs * weights if single else 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -135,6 +135,21 @@ def test_every_pixel_is_in_a_tile_where_the_walk_says(n: int, h: int, w: int, ha
             assert len({at - row * stride[1] * src.stride for row, at in offsets}) <= 1
         assert seen == set(product(range(n), range(h), range(w))), rows
     assert tried
+
+
+def test_results_are_written_between_the_products() -> None:
+    """Of short sums: from one product to the next lie vector instructions, and none of their registers is on the stack."""
+    spec = spec_of("written between products")
+    assert plan_of(spec).interleaved
+    assert not plan_of(replace(spec, m_tiles=1)).interleaved  # with nothing before it
+    assert not plan_of(spec_of("two by two, row by row")).interleaved  # long sums
+    kernel, _, _ = code(spec)
+    loop = kernel.hot_loop()
+    assert not any(i.on_stack and re.search(r"%[xyz]mm", i.operands) for i in loop)
+    products = [k for k, i in enumerate(loop) if i.mnemonic == "tdpbusd"]
+    assert len(products) == 8
+    for first, second in pairwise(products):
+        assert any("%zmm" in i.operands for i in loop[first:second])
 
 
 def test_targets_without_tiles_are_refused() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice, product
 from typing import Any
 
 from tvm import tirx
@@ -17,8 +18,8 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import KernelFrame, around_function, kernel_function
-from lowbit.kernels.conv2d.amx.packed import PackedRows, packs
-from lowbit.kernels.conv2d.amx.plan import CONFIGURATION, GROUP, STEP, Plan, plan_of
+from lowbit.kernels.conv2d.amx.packed import PackedRows
+from lowbit.kernels.conv2d.amx.plan import CONFIGURATION, GROUP, STEP, SUMS, Plan, packs, plan_of
 from lowbit.kernels.conv2d.amx.walk import MOST_ROWS
 from lowbit.kernels.conv2d.loops import hidden, loop
 from lowbit.kernels.conv2d.runs import Runs, find_runs
@@ -72,6 +73,10 @@ class _Factor:
     shift: int
 
 
+_Write = Callable[[Callable[[int], Any], Any, Any], None]
+"""(kind -> where a pixel's sums lie in m, where its results go, where its residual lies)."""
+
+
 class _Nest:
     """The loops around the tiles.  ``packed``: writes whole groups of 64 channels; ``epilogue``: others, sixteen at a time."""
 
@@ -122,31 +127,65 @@ class _Nest:
 
     def _group(self, group: Any, first_pixels: Any, count: Any, channels: int) -> None:
         channel = TB.Bind(group * self.channels)
-        packed = self.packed if channels == GROUP else None
-        if packed:
-            multipliers = packed.columns(channel)
+        if self.packed and channels == GROUP:
+            write: _Write = partial(self._write_packed, self.packed, self.packed.columns(channel))
+            if self.plan.interleaved:
+                self._interleaved(group, first_pixels, count, channel, write)
+                return
         else:
-            columns = {lane: self.epilogue.columns(channel + lane) for lane in range(0, channels, LANES)}
+            write = partial(
+                self._write_lanes, {lane: self.epilogue.columns(channel + lane) for lane in range(0, channels, LANES)}
+            )
         with TB.serial(T.int32(0), count) as p:
-            pixels = TB.Bind(first_pixels + p)
-            self._multiply(group, pixels, p, channels, bool(packed))
+            self._multiply(group, first_pixels + p, p, channels, self.tiles, 0)
+            self._write(first_pixels + p, channel, write, 0)
 
-            def write(sums: Any, to: Any, residual: Any) -> None:
-                if packed:
-                    packed.write(sums(0), multipliers, to, residual)
-                    return
-                for lane, of_lane in columns.items():
-                    self.epilogue.write(self._sum(sums, lane), of_lane, to + lane, residual + lane)
+    def _interleaved(self, group: Any, first_pixels: Any, count: Any, channel: Any, write: _Write) -> None:
+        """Rows of one group of pixels are written between the instructions on tiles of the next, which leave room for them."""
+        plan = self.plan
+        self._multiply(group, first_pixels, T.int32(0), GROUP, self.tiles, 0, unrolled=True)
+        with TB.serial(T.int32(0), count - 1) as before:
+            half = TB.Bind(T.bitwise_and(before, T.int32(1)) * plan.sum_words)
+            rows = self._rows(first_pixels + before, channel, write, half)
+            slots = GROUP // COLUMNS // plan.columns * (2 * SUMS + self.steps * 2 * SUMS)
+            spread = _Spread(self.tiles, rows, -(-plan.pixels * plan.rows // slots))
+            self._multiply(group, first_pixels + before + 1, before + 1, GROUP, spread, plan.sum_words - half, unrolled=True)
+            for row in rows:
+                row()
+        half = TB.Bind(T.bitwise_and(count - 1, T.int32(1)) * plan.sum_words)
+        self._write(first_pixels + count - 1, channel, write, half)
 
-            self._write(pixels, channel, write)
+    def _rows(self, pixels: Any, channel: Any, write: _Write, half: Any) -> Iterator[Callable[[], None]]:
+        """For every row of a group of pixels what writes it."""
+        spec, plan, walk = self.spec, self.plan, self.plan.walk
+        for j in range(plan.pixels):
+            line, start = self._position(T.min(pixels * plan.pixels + j, T.int32(walk.tiles - 1)))
+            for i in range(plan.rows):
+                place, _ = self._pixel(line, start + i)
+
+                def row(j: int = j, i: int = i, place: Callable[[Layout], Any] = place) -> None:
+                    residual = place(spec.residual) + channel if spec.residual else 0
+                    write(lambda kind: self._sums(kind, j, half) + i * GROUP, place(spec.dst) + channel, residual)
+
+                yield row
+
+    def _write_packed(self, packed: PackedRows, columns: list[Any], sums: Callable[[int], Any], to: Any, residual: Any) -> None:
+        packed.write(sums(0), columns, to, residual)
+
+    def _write_lanes(self, columns: dict[int, Any], sums: Callable[[int], Any], to: Any, residual: Any) -> None:
+        for lane, of_lane in columns.items():
+            self.epilogue.write(self._sum(sums, lane), of_lane, to + lane, residual + lane)
 
     # Sums
 
-    def _multiply(self, group: Any, pixels: Any, p: Any, channels: int, from_bias: bool) -> None:
-        """All products of a group of pixels, the p-th of the unit, and one of channels, to scratch memory.
+    def _multiply(
+        self, group: Any, pixels: Any, p: Any, channels: int, tiles: Tiles | _Spread, half: Any, unrolled: bool = False
+    ) -> None:
+        """All products of a group of pixels, the p-th of the unit, and one of channels, to scratch memory from ``half`` on.
 
-        ``from_bias``: sums begin as the bias, else as zeros."""
+        Sums begin as the bias where results are packed, else as zeros."""
         spec, plan, walk = self.spec, self.plan, self.plan.walk
+        pixels = TB.Bind(pixels)
         starts = [self._input(T.min(pixels * plan.pixels + j, T.int32(walk.tiles - 1))) for j in range(plan.pixels)]
         column_tiles = -(-channels // COLUMNS)
         chunks = [
@@ -161,39 +200,51 @@ class _Nest:
             block = TB.Bind(group * plan.panels + panel)
             first, weights = self._window(block), TB.Bind(block * self.block_bytes)
             here = panel * (spec.nr // COLUMNS) + at
+            from_bias = self.packed is not None and channels == GROUP
             bias = TB.Bind(group * self.channels + here * COLUMNS) if from_bias else None
             inputs = [start + first for start in starts]
-            self._tile(inputs, weights + at * ROW_BYTES, few, here, bias, partial(ahead.emit, number))
+            sums = self._numbered(few, here, half)
+            for number_of, (column, _) in sums.items():
+                if bias is None:
+                    tiles.zero(number_of)
+                else:
+                    tiles.load(number_of, self.kernel.b, bias + column * COLUMNS, 0)
+            for index, tap in self._k_steps(unrolled):
+                step = weights + at * ROW_BYTES + index * self.step_bytes
+                self._step(tiles, [start + tap for start in inputs], step, few)
+                ahead.emit(number, index)
+            for number_of, (_, place) in sums.items():
+                tiles.store(number_of, self.kernel.m, place, 4 * GROUP)
 
-    def _tile(self, inputs: list[Any], weights: Any, columns: int, here: int, bias: Any, ahead: Callable[[Any], None]) -> None:
-        """Sums of pixel tiles and ``columns`` column tiles, the first of which is number ``here`` of the group.  ``ahead``: told
-        of each step."""
-        spec, plan, runs = self.spec, self.plan, self.runs
-        for j in range(len(inputs)):
-            for q in range(columns):
-                for kind in range(plan.kinds):
-                    number = (j * columns + q) * plan.kinds + kind
-                    if bias is not None:
-                        self.tiles.load(number, self.kernel.b, bias + q * COLUMNS, 0)
-                    elif self._has(kind):
-                        self.tiles.zero(number)
-        steps = runs.steps(STEP)
-        with _kept(runs.rows) as ky, _kept(runs.columns) as kx, _kept(steps) as step:
+    def _numbered(self, columns: int, here: int, half: Any) -> dict[int, tuple[int, Any]]:
+        """Number of each tile of sums -> its column and its place in scratch memory; the first column is the group's ``here``."""
+        plan = self.plan
+        return {
+            (j * columns + q) * plan.kinds + kind: (q, self._sums(kind, j, half) + (here + q) * COLUMNS)
+            for j in range(plan.pixels)
+            for q in range(columns)
+            for kind in range(plan.kinds)
+            if self._has(kind)
+        }
+
+    def _k_steps(self, unrolled: bool) -> Iterator[tuple[Any, Any]]:
+        """(number of a step, elements from the first tap to its inputs): loops, or one after the other."""
+        spec, runs, steps = self.spec, self.runs, self.runs.steps(STEP)
+
+        def step_at(ky: Any, kx: Any, step: Any) -> tuple[Any, Any]:
             tap = (ky * spec.dilation[0] * spec.src.wp + kx * spec.dilation[1]) * spec.src.stride + step * STEP
-            tap = tap if isinstance(tap, int) else TB.Bind(tap)
-            index = (ky * runs.columns + kx) * steps + step
-            self._step([start + tap for start in inputs], weights + index * self.step_bytes, columns)
-            ahead(index)
-        for j in range(len(inputs)):
-            for q in range(columns):
-                for kind in range(plan.kinds):
-                    if self._has(kind):
-                        place = self._sums(kind, j) + (here + q) * COLUMNS
-                        self.tiles.store((j * columns + q) * plan.kinds + kind, self.kernel.m, place, 4 * GROUP)
+            return (ky * runs.columns + kx) * steps + step, tap if isinstance(tap, int) else TB.Bind(tap)
 
-    def _step(self, inputs: list[Any], w: Any, columns: int) -> None:
+        if unrolled:
+            for place in product(range(runs.rows), range(runs.columns), range(steps)):
+                yield step_at(*place)
+            return
+        with _kept(runs.rows) as ky, _kept(runs.columns) as kx, _kept(steps) as step:
+            yield step_at(ky, kx, step)
+
+    def _step(self, tiles: Tiles | _Spread, inputs: list[Any], w: Any, columns: int) -> None:
         """Products of 64 K values; a tile of weights serves all tiles of pixels, where there are tiles enough for that."""
-        spec, tiles, stride = self.spec, self.tiles, self.spec.stride[1] * self.spec.src.stride
+        spec, stride = self.spec, self.spec.stride[1] * self.spec.src.stride
         if spec.wide:
             self._wide_step(inputs[0], w, stride)
             return
@@ -219,9 +270,10 @@ class _Nest:
 
     # Results
 
-    def _write(self, pixels: Any, channel: Any, write: Callable[[Callable[[int], Any], Any, Any], None]) -> None:
-        """``write(kind -> where a pixel's sums lie in m, where its results go, where its residual lies)``."""
+    def _write(self, pixels: Any, channel: Any, write: _Write, half: Any) -> None:
+        """The results of a group of pixels, whose sums lie from ``half`` on."""
         spec, plan, walk = self.spec, self.plan, self.plan.walk
+        pixels = TB.Bind(pixels)
         count = T.min(T.int32(plan.pixels), walk.tiles - pixels * plan.pixels) if walk.tiles % plan.pixels else plan.pixels
         with TB.serial(T.int32(0), count) as j:
             line, start = self._position(pixels * plan.pixels + j)
@@ -230,14 +282,14 @@ class _Nest:
                 to = TB.Bind(place(spec.dst) + channel)
                 residual = TB.Bind(place(spec.residual) + channel) if spec.residual else 0
                 if inside is None:
-                    write(lambda kind: self._sums(kind, j) + i * GROUP, to, residual)
+                    write(lambda kind: self._sums(kind, j, half) + i * GROUP, to, residual)
                 else:
                     with TB.If(inside), TB.Then():
-                        write(lambda kind: self._sums(kind, j) + i * GROUP, to, residual)
+                        write(lambda kind: self._sums(kind, j, half) + i * GROUP, to, residual)
 
-    def _sums(self, kind: int, j: Any) -> Any:
+    def _sums(self, kind: int, j: Any, half: Any) -> Any:
         """Where the sums of a pixel tile begin."""
-        return CONFIGURATION + (kind * self.plan.pixels + j) * MOST_ROWS * GROUP
+        return CONFIGURATION + half + (kind * self.plan.pixels + j) * MOST_ROWS * GROUP
 
     def _sum(self, sums: Callable[[int], Any], lane: int) -> Any:
         """Sixteen sums, int32, or float64 of wide operands: every term, and every sum of terms, is below 2^53."""
@@ -296,6 +348,33 @@ class _Nest:
 
     def _window(self, block: Any) -> Any:
         return TB.Bind(self.kernel.t[block]) if self.spec.window else 0
+
+
+class _Spread:
+    """Tiles between whose instructions something else is done: the next ``each`` of ``others`` after every one."""
+
+    def __init__(self, tiles: Tiles, others: Iterator[Callable[[], None]], each: int) -> None:
+        self._tiles, self._others, self._each = tiles, others, each
+
+    def zero(self, tile: int) -> None:
+        self._tiles.zero(tile)
+        self._between()
+
+    def load(self, tile: int, buffer: Any, offset: Any, stride: int) -> None:
+        self._tiles.load(tile, buffer, offset, stride)
+        self._between()
+
+    def store(self, tile: int, buffer: Any, offset: Any, stride: int) -> None:
+        self._tiles.store(tile, buffer, offset, stride)
+        self._between()
+
+    def multiply(self, sums: int, a: int, b: int, a_signed: bool, b_signed: bool) -> None:
+        self._tiles.multiply(sums, a, b, a_signed, b_signed)
+        self._between()
+
+    def _between(self) -> None:
+        for other in islice(self._others, self._each):
+            other()
 
 
 class _Ahead:

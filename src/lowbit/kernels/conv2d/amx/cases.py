@@ -41,6 +41,14 @@ SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int]]] = {
     "16-bit results": (Shape(70, 64, 6, 6, dst="i16"), (24, 32), (1, 2)),
     "signs": (Shape(64, 48, 5, 6, sign=True), (16, 32), (1, 2)),
     "signs of sums": (Shape(64, 48, 5, 6, sign=True, residual=True), (16, 32), (1, 2)),
+    "written between products": (Shape(64, 192, 8, 28, residual=True), (28, 32), (5, 4)),
+    "written between products to a halo": (Shape(200, 64, 6, 16, residual=True, halo=(1, 1, 1, 1)), (32, 32), (3, 2)),
+    "written between products, four by one": (Shape(64, 80, 9, 16), (64, 16), (2, 4)),
+    "written between products, row by row": (
+        Shape(64, 64, 9, 13, kernel=(1, 3), stride=(2, 1), padding=(0, 1, 0, 1)),
+        (13, 64),
+        (4, 1),
+    ),
     "long sums": (Shape(704, 48, 4, 5, kernel=_KERNEL, padding=_AROUND), (20, 32), (1, 1)),
 }
 

@@ -24,14 +24,9 @@ from lowbit.kernels.intrinsics.x86 import packssdw, packuswb
 from lowbit.kernels.vectors import LANES, clamp, convert, fence, load, operand, splat, store, to_integer
 from lowbit.targets import Target
 
-__all__ = ["PackedRows", "channels_in_order", "packs"]
+__all__ = ["PackedRows", "channels_in_order"]
 
 _TILES = GROUP // LANES
-
-
-def packs(spec: ConvSpec) -> bool:
-    """Whether results are bytes that follow from int32 sums as they are."""
-    return spec.dst.dtype == "u8" and not (spec.sign or spec.wide or spec.acc_shift)
 
 
 @dataclass

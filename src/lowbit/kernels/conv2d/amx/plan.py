@@ -7,10 +7,11 @@ from functools import cached_property
 from math import gcd
 
 from lowbit.kernels.conv2d.amx.walk import MOST_ROWS, Walk, walk_of
+from lowbit.kernels.conv2d.runs import find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.layout import Layout
 
-__all__ = ["CONFIGURATION", "GROUP", "STEP", "SUMS", "Plan", "plan_of"]
+__all__ = ["CONFIGURATION", "GROUP", "STEP", "SUMS", "Plan", "packs", "plan_of"]
 
 CONFIGURATION = 16  # int32 at the start of the scratch memory, for ldtilecfg
 SUMS = 4  # tiles of sums, numbered from 0
@@ -23,7 +24,8 @@ class Plan:
     """``pixels`` tiles of inputs against ``columns`` tiles of weights at once, a panel of 16 * ``columns`` channels.
 
     A unit of the kernel has groups of ``pixels`` tiles and groups of ``panels`` panels.  ``kinds``: int32 sums that make one
-    result: 1 of bytes; 3 of 16 bits, of products worth 2^16, 2^8 and 1.  ``src``, ``dst``, ``stride``: as in ConvGeometry.
+    result: 1 of bytes; 3 of 16 bits, of products worth 2^16, 2^8 and 1.  ``interleaved``: results of one group of pixels are
+    written between the products of the next; there are two places for sums.  ``src``, ``dst``, ``stride``: as in ConvGeometry.
     """
 
     src: Layout
@@ -34,6 +36,7 @@ class Plan:
     columns: int
     panels: int
     kinds: int = 1
+    interleaved: bool = False
 
     @cached_property
     def walk(self) -> Walk:
@@ -50,8 +53,29 @@ class Plan:
 
     @property
     def scratch_words(self) -> int:
-        """int32 of scratch memory: the tiles' configuration, and sums [kind][pixel tile][row][channel of the group]."""
-        return CONFIGURATION + self.kinds * self.pixels * MOST_ROWS * GROUP
+        """int32 of scratch memory: the tiles' configuration, and sums [kind][pixel tile][row][channel of the group], once or
+        twice."""
+        return CONFIGURATION + self.sum_words * (2 if self.interleaved else 1)
+
+    @property
+    def sum_words(self) -> int:
+        """int32 of a group's sums."""
+        return self.kinds * self.pixels * MOST_ROWS * GROUP
+
+
+def packs(spec: ConvSpec) -> bool:
+    """Whether results are bytes that follow from int32 sums as they are (packed.py)."""
+    return spec.dst.dtype == "u8" and not (spec.sign or spec.wide or spec.acc_shift)
+
+
+_SHORT = 4  # steps of a sum; with more the products alone fill the time, and a 2 x 2 plan lost by writing between them (measured)
+
+
+def _interleaved(spec: ConvSpec, walk: Walk | None) -> bool:
+    """Whether K is so short that writing weighs as much as multiplying, and every position of a tile is an output pixel."""
+    whole = walk is not None and (walk.grid is None or walk.grid == (spec.dst.h, spec.dst.w))
+    runs = find_runs(spec, STEP, spec.window)
+    return whole and packs(spec) and spec.m_tiles > 1 and runs.count * runs.steps(STEP) <= _SHORT
 
 
 def plan_of(spec: ConvSpec) -> Plan:
@@ -66,13 +90,15 @@ def plan_of(spec: ConvSpec) -> Plan:
         for length in range(1, MOST_ROWS + 1)
         if length == 1 or walk_of(spec.src, spec.dst, spec.stride, length) is not None
     )
+    rows = min(-(-spec.mr // pixels), longest)
     return Plan(
         src=spec.src,
         dst=spec.dst,
         stride=spec.stride,
-        rows=min(-(-spec.mr // pixels), longest),
+        rows=rows,
         pixels=pixels,
         columns=columns,
         panels=gcd(GROUP // spec.nr, spec.n_blocks),
         kinds=3 if spec.wide else 1,
+        interleaved=_interleaved(spec, walk_of(spec.src, spec.dst, spec.stride, rows)),
     )

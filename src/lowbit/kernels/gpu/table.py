@@ -17,6 +17,7 @@ __all__ = ["GPU_KERNELS", "gpu_function", "units_of"]
 
 GPU_KERNELS: dict[str, str] = {
     "copy": "lowbit.kernels.gpu.moves:copy",
+    "depthwise": "lowbit.kernels.gpu.depthwise:build",
     "input": "lowbit.kernels.gpu.moves:stored_input",
     "lut": "lowbit.kernels.gpu.lut:build",
     "output": "lowbit.kernels.gpu.moves:output",

@@ -64,8 +64,8 @@ def build(spec: DepthwiseSpec, target: Target) -> Any:
                         TB.buffer_store(sums, sums[at] + values[j] * weights[tap][j], [at])
         columns = epilogue.columns(word)
         for i in range(width):
-            at = _pixel(dst, image, y, x + i), _pixel(spec.residual, image, y, x + i)
-            epilogue.write(partial(_sum, sums, i), columns, at, word, T.bool(True))
+            places = _pixel(dst, image, y, x + i), _pixel(spec.residual, image, y, x + i)
+            epilogue.write(partial(_sum, sums, i), columns, places, word, T.bool(True))
     return k.func
 
 

@@ -17,7 +17,7 @@ ORDER = (
     "errors", "version", "progress", "files", "numerics", "graph", "data", "frontend", "zoo", "passes", "quantization", "fake",
     "methods", "targets", "kernels", "lowering", "backend", "runtime", "profile", "export", "tuning", "measure", "emulate",
     "reporting", "stage_log", "arguments", "tracer", "chosen_config", "quantizer", "compiler", "dynamo", "simulate",
-    "bench", "bench_emulated", "evaluation", "analysis", "searching", "cli", "__main__",
+    "bench", "bench_emulated", "bench_gpu", "evaluation", "analysis", "searching", "cli", "__main__",
 )  # fmt: skip
 
 # where a heavy package may be imported when the module is; inside functions it may be imported anywhere here
@@ -31,8 +31,8 @@ HEAVY = {
     "scipy": set(),
 }
 LAZY = {
-    "torch": {"frontend", "zoo", "quantization", "fake", "methods", "runtime", "measure", "emulate", "compiler", "bench"}
-    | {"evaluation", "analysis", "dynamo"},
+    "torch": {"frontend", "zoo", "quantization", "fake", "methods", "runtime", "measure", "emulate", "compiler", "bench",
+    "bench_gpu"} | {"evaluation", "analysis", "dynamo"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": {"measure"},
     "openvino": {"measure"},

@@ -26,8 +26,8 @@ def command(
     configs: Annotated[str, typer.Option(help="Comma-separated: fp32, <bits>/int<storage bits>, w<bits>a<bits>.")] = ALL,
     threads: Annotated[int | None, typer.Option(help="Threads of every row; default: all cores.")] = None,
     runs: Annotated[int | None, typer.Option(help="Timed runs a configuration; default: 30, under emulation 1.")] = None,
-    batch: Annotated[int, typer.Option(help="Images a run.")] = 1,
-    peers: Annotated[str, typer.Option(help="Others to time in turns with ours: onnxruntime,openvino.")] = "",
+    batch: Annotated[str, typer.Option(help="Images a run; on a GPU several: 1,8,32.")] = "1",
+    peers: Annotated[str, typer.Option(help="To time in turns with ours: onnxruntime,openvino; on a GPU torch.")] = "",
     target: Annotated[
         str, typer.Option(help="A target of `lowbit targets`; others than this machine's are emulated.")
     ] = "native",
@@ -39,6 +39,7 @@ def command(
     """Compile a network in many configurations, check every output, time them in turns."""
     from lowbit.bench import BenchPlan, run_bench
     from lowbit.bench_emulated import is_emulated
+    from lowbit.bench_gpu import is_gpu
     from lowbit.cli.options import names, parse_input_shape
     from lowbit.reporting.bench_table import bench_table
     from lowbit.reporting.code_folder import write_code
@@ -52,13 +53,23 @@ def command(
             check_folder(folder)
     if report:
         check_plots()
+    batches = _batches(batch)
+    if is_gpu(target):
+        if report:
+            raise ConfigError("--report is for rows timed on CPUs; a bench on a GPU writes --json and --code-dir")
+        shape = parse_input_shape(input_shape)
+        gpu_plan = BenchPlan(network, names(configs), threads or 1, runs or 30, batches[0], (), target, shape)
+        _on_gpu(gpu_plan, batches, names(peers), json, code_dir)
+        return
+    if len(batches) > 1:
+        raise ConfigError(f"several batches ({batch}) are measured on GPUs; give one for {target}")
     emulated = is_emulated(target)
     plan = BenchPlan(
         network,
         names(configs),
         threads or (1 if emulated else len(os.sched_getaffinity(0))),
         runs if runs is not None else 1 if emulated else 30,
-        batch,
+        batches[0],
         names(peers),
         target,
         parse_input_shape(input_shape),
@@ -70,7 +81,7 @@ def command(
         return
     with notes_for_warnings():
         measured, networks = run_bench(plan, note)
-    title = f"{network}, batch {batch}, {plan.threads} threads, {measured.machine}"
+    title = f"{network}, batch {plan.batch}, {plan.threads} threads, {measured.machine}"
     results().print(bench_table(title, measured.details()["rows"]))
     for text in measured.notes:
         results().print(text)
@@ -81,6 +92,28 @@ def command(
     if report:
         write_report(measured, networks, report)
         results().print(f"report: {report / 'README.md'}")
+
+
+def _batches(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"batch is a whole number, or on a GPU several separated by commas, not {text!r}") from None
+
+
+def _on_gpu(plan: BenchPlan, batches: list[int], peers: tuple[str, ...], json: Path | None, code_dir: Path | None) -> None:
+    from lowbit.bench_gpu import gpu_table, run_gpu_bench
+    from lowbit.reporting.code_folder import write_code
+
+    with notes_for_warnings():
+        measured, networks = run_gpu_bench(plan, batches, peers, note)
+    results().print(gpu_table(measured))
+    if json:
+        write_json(json, measured.to_json())
+    if code_dir:
+        write_code(networks, code_dir)
+    if any(row.exact is False for row in measured.rows):
+        raise typer.Exit(1)
 
 
 def _emulated(plan: BenchPlan, json: Path | None, code_dir: Path | None) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lowbit.runtime.compiled import Compiled
 
-__all__ = ["GPU_PEERS", "GpuBench", "GpuRow", "gpu_table", "is_gpu", "run_gpu_bench"]
+__all__ = ["GPU_PEERS", "GpuBench", "GpuRow", "gpu_table", "is_gpu", "run_gpu_bench", "torch_rows"]
 
 GPU_PEERS = ("torch",)
 _AUTOTUNED = "max-autotune"
@@ -136,7 +136,7 @@ def run_gpu_bench(
                 calls[config] = _call(network, given.inputs[0], on_device)
                 wrong = "  !! differs from the oracle" if exact is False else ""
                 say(f"batch {batch}, {config}: compiled in {seconds:.1f} s{wrong}")
-        for name, call, size, difference in _torch_rows(given.model, given.inputs[0]) if peers else ():
+        for name, call, size, difference in torch_rows(given.model, given.inputs[0]) if peers else ():
             calls[name], found[name] = call, (size, None, difference)
             say(f"batch {batch}, {name}: ready")
         latencies = measure_latency(calls, plan.runs, pause_s=0.0, warmup=3)
@@ -178,7 +178,7 @@ def _call(network: Compiled, x: np.ndarray, on_device: bool) -> Callable[[], obj
     return call
 
 
-def _torch_rows(model: Any, x: np.ndarray) -> list[tuple[str, Callable[[], object], int, float]]:
+def torch_rows(model: Any, x: np.ndarray) -> list[tuple[str, Callable[[], object], int, float]]:
     """(name, call, bytes of parameters, difference from float32): float32, TF32 and float16 with channels last, each captured
     in a CUDA graph, and float16 compiled with max-autotune."""
     import copy

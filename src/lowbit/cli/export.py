@@ -54,7 +54,8 @@ def command(
     if library is not None:
         network.export_library(library)
         try:
-            export_static_library(network, library)
+            if not network.target.arch:
+                export_static_library(network, library)
         except ToolMissing as error:
             note(f"note: no static library: {error}")
         for path in sorted(library.iterdir()):

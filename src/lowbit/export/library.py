@@ -78,7 +78,7 @@ Compiled by lowbit {version} for {target}{features}.
 
 | file | |
 |---|---|
-| `lib{prefix}.so` | the network: kernels, tables, thread pool; needs libc only |
+| `lib{prefix}.so` | the network: kernels, tables, thread pool; needs {needs} only |
 | `{prefix}.h` | its interface, documented |
 | `{prefix}.weights` | bit-packed weights and constants, read when the network is opened |
 | `main.c` | an example |
@@ -91,6 +91,26 @@ Compiled by lowbit {version} for {target}{features}.
 ```
 
 Use either line; the second one is for the static library{elsewhere}.
+
+{tensors}
+"""
+
+_GPU_README = """\
+# {name}
+
+Compiled by lowbit {version} for {target}{features}.
+
+| file | |
+|---|---|
+| `lib{prefix}.so` | the network: kernels, tables, runtime; opens NVIDIA's driver (libcuda.so.1) when a network is opened |
+| `{prefix}.h` | its interface, documented; `{prefix}_run_device` computes from and to the GPU's memory on a stream |
+| `{prefix}.weights` | bit-packed weights and constants, read when the network is opened |
+| `main.c` | an example |
+
+```sh
+{build}
+./main {prefix}.weights{arguments}
+```
 
 {tensors}
 """
@@ -109,7 +129,8 @@ def export_library(network: Compiled, folder: Path) -> Path:
     manifest = network.manifest
     prefix, target = manifest["prefix"], manifest["target"]
     inputs, outputs = manifest["inputs"], manifest["outputs"]
-    machine = target["triple"].split("-")[0]
+    gpu = network.target.arch
+    machine = host_machine() if gpu else target["triple"].split("-")[0]
     here = machine == host_machine()
     cc = "cc" if here else f"{machine}-linux-gnu-gcc"
     values = {
@@ -125,6 +146,7 @@ def export_library(network: Compiled, folder: Path) -> Path:
         "arguments": "".join(f" input{i}.raw" for i in range(len(inputs))),
         "build": f"{cc} -O2 main.c -L. -l{prefix} -Wl,-rpath,'$ORIGIN' -o main",
         "static": f"{cc} -O2 -static main.c lib{prefix}.a -pthread -lm -o main",
+        "needs": "libc and NVIDIA's driver" if gpu else "libc",
         "elsewhere": "" if here else f".  On the {machine} machine itself the compiler is `cc`",
         "tensors": "\n".join(
             f"- {kind} {i}: {t['dtype']} {t['shape']} ({t['name']})"
@@ -137,7 +159,7 @@ def export_library(network: Compiled, folder: Path) -> Path:
         f"{prefix}.h": network.section("lowbit_network.h"),
         f"{prefix}.weights": network.section("weights.bin"),
         "main.c": _MAIN.format(**values).encode(),
-        "README.md": _README.format(**values).encode(),
+        "README.md": (_GPU_README if gpu else _README).format(**values).encode(),
     }
     _write(folder, files)
     return folder

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lowbit.backend.table import backend_of
-from lowbit.errors import ToolMissing
+from lowbit.errors import ConfigError, ToolMissing
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering import Program
 from lowbit.progress import stage
@@ -36,9 +36,15 @@ class Parts:
 def parts_of(network: Compiled) -> Parts:
     """The parts of ``network``.
 
-    Raises ToolMissing if a kernel has to be generated and TVM is not installed, ArtifactError as ``Compiled.program``.
+    Raises ConfigError for a network for GPUs, ToolMissing if a kernel has to be generated and TVM is not installed,
+    ArtifactError as ``Compiled.program``.
     """
     program, target = network.program(), network.target
+    if target.arch:
+        raise ConfigError(
+            f"{network.name} is for {target.name}: what runs on a GPU opens NVIDIA's driver, which static programs and libraries "
+            "cannot; lowbit export --library writes a shared library"
+        )
     try:
         with stage("compile kernels", len(program.specs)) as advance:
             kernels = backend_of(target).compile(program.specs, target, lambda *_: advance())

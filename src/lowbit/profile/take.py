@@ -16,6 +16,7 @@ from lowbit.profile.sequences import Sequence as Loop
 from lowbit.profile.sequences import finish_of, multiplications_saved, sequence_of
 from lowbit.profile.traffic import traffic_of, units_of
 from lowbit.targets import Target
+from lowbit.targets.gpu import host_gpus
 from lowbit.targets.host import cpu_model
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def take_profile(
     return Profile(
         compiled.name,
         compiled.target.name,
-        cpu_model(),
+        _where(compiled),
         network.threads,
         runs,
         int(np.median(whole)),
@@ -70,11 +71,22 @@ def take_profile(
     )
 
 
+def _where(compiled: Compiled) -> str:
+    """What the network runs on."""
+    if not compiled.target.arch:
+        return cpu_model()
+    gpus, _ = host_gpus()
+    device = getattr(compiled._network, "device", 0)
+    return gpus[device].name if device < len(gpus) else "GPU"
+
+
 def _peaks(compiled: Compiled, fresh: bool, say: Callable[[str], None]) -> tuple[Peaks | None, str]:
     """(peaks of the loops of this network and of float, ""), or (None, why not)."""
     from lowbit.kernels.conv2d.forms.float32 import FLOAT32
 
     target = compiled.target
+    if target.arch:
+        return None, "peaks of GPUs are not measured by this version of lowbit"
     specs = [entry["spec"] for entry in compiled.layers if entry["macs"]]
     loops = [found[0] for spec in specs if (found := sequence_of(spec, target)) is not None]
     finishes = [finish for spec in specs if (finish := finish_of(spec, target)) is not None]

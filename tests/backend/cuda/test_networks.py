@@ -19,8 +19,11 @@ import numpy as np
 import pytest
 
 import lowbit
+from lowbit.bench import BenchPlan
+from lowbit.bench_gpu import run_gpu_bench
 from lowbit.emulate.cuda.driver import emulated_gpu, prepare
 from lowbit.errors import ArtifactError, ConfigError, InputError, LowbitError, ToolMissing, UnknownTarget
+from lowbit.export.library import export_static_library
 from lowbit.graph.interpreter import interpret
 from lowbit.reporting.stages import stage_text
 from lowbit.reporting.verify import verify
@@ -312,3 +315,36 @@ os.wait()
 def test_a_forked_child_is_told(files: dict[str, Path]) -> None:
     done = subprocess.run([sys.executable, "-c", _FORK, str(files["8/int8"])], capture_output=True, text=True)
     assert "a network on a GPU does not run in a forked child" in done.stdout, done.stderr
+
+
+def test_c_programs(files: dict[str, Path], tmp_path: Path) -> None:
+    """The exported library in a program of its own: needs neither Python nor anything of NVIDIA's to be linked."""
+    network, x = lowbit.load(files["8/int8"]), picture()
+    folder = network.export_library(tmp_path / "library")
+    assert "tiny_run_device" in (folder / "tiny.h").read_text()
+    subprocess.run(["cc", "-O2", "main.c", "-L.", "-ltiny", "-Wl,-rpath,$ORIGIN", "-o", "main"], cwd=folder, check=True)
+    x.tofile(folder / "input0.raw")
+    done = subprocess.run(["./main", "tiny.weights", "input0.raw"], cwd=folder, capture_output=True, text=True, check=True)
+    np.testing.assert_array_equal(np.array(done.stdout.split(), np.float32), expected(network, x)[0])
+    without = {name: value for name, value in os.environ.items() if name != "LOWBIT_CUDA_DRIVER"}
+    done = subprocess.run(["./main", "tiny.weights", "input0.raw"], cwd=folder, capture_output=True, text=True, env=without)
+    assert done.returncode == 1
+    assert "there is no NVIDIA driver here: libcuda.so.1" in done.stderr
+    with pytest.raises(ConfigError, match="opens NVIDIA's driver, which static programs and libraries cannot"):
+        export_static_library(network, tmp_path)
+
+
+def test_a_bench_says_where_it_was(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = BenchPlan("tests.tiny:network", ("8/int8", "fp32"), 1, 2, target="cuda")
+    measured, networks = run_gpu_bench(plan, (1,))
+    assert [(row.config, row.batch, row.exact) for row in measured.rows] == [("8/int8", 1, True), ("fp32", 1, None)]
+    assert set(networks) == {"8/int8", "fp32"}
+    assert (measured.target, measured.gpu.name) == ("cuda-sm80", "emulated GPU 0")
+    assert "this torch finds no GPU" in measured.how
+    with pytest.raises(ToolMissing, match="peer torch needs a torch that finds the GPU"):
+        run_gpu_bench(plan, (1,), ("torch",))
+    with pytest.raises(ConfigError, match="batches are different whole numbers from 1, not 1, 1"):
+        run_gpu_bench(plan, (1, 1))
+    monkeypatch.setenv("LOWBIT_CUDA_DRIVER", "/nowhere/libcuda.so.1")
+    with pytest.raises(ConfigError, match="nothing to measure on: cuda-sm80, a GPU; there is no NVIDIA driver here"):
+        run_gpu_bench(BenchPlan("tests.tiny:network", ("8/int8",), 1, target="cuda-sm80"), (1,))

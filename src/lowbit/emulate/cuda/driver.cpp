@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <deque>
 #include <functional>
 #include <map>
@@ -29,7 +30,7 @@ enum { GUARD = 4096, FILL = 0xA5 };
 typedef const char *(*Run)(const char *, unsigned, unsigned, unsigned, unsigned, unsigned, void **);
 typedef std::function<int()> Work;
 
-struct Event { bool recorded = false, done = true; struct Stream *stream = nullptr; uint64_t at = 0; };
+struct Event { bool recorded = false, done = true; struct Stream *stream = nullptr; double at = 0; /* ms */ };
 struct Stream { std::deque<Work> work; bool capturing = false; std::vector<Work> captured; bool busy = false; };
 struct Graph { std::vector<Work> work; };
 struct Function { std::string name; Run run; int dynamic = 48 << 10; };
@@ -246,11 +247,16 @@ API cuEventDestroy_v2(Event *e) { LOCKED if (e->recorded && !e->done) drain(e->s
 API cuEventRecord(Event *e, void *s) {
     LOCKED
     e->recorded = true; e->done = false; e->stream = of(s);
-    return put(s, [=] { e->done = true; return (int)OK; });
+    return put(s, [=] {
+        timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        e->done = true; e->at = (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+        return (int)OK;
+    });
 }
 API cuEventQuery(Event *e) { LOCKED return failed ? failed : e->done ? OK : NOT_READY; }
 API cuEventSynchronize(Event *e) { LOCKED return e->done ? failed : drain(e->stream); }
-API cuEventElapsedTime(float *ms, Event *a, Event *b) { LOCKED if (!a->done || !b->done) return NOT_READY; *ms = 0.001f; return OK; }
+API cuEventElapsedTime(float *ms, Event *a, Event *b) { LOCKED if (!a->done || !b->done) return NOT_READY; *ms = (float)(b->at - a->at); return OK; }
 API cuGraphInstantiateWithFlags(Graph **e, Graph *g, unsigned long long) { LOCKED *e = new Graph(*g); return OK; }
 API cuGraphLaunch(Graph *e, void *s) {
     LOCKED

@@ -40,8 +40,16 @@ def _log(text: str) -> None:
     print(text, flush=True)
 
 
-def emit(folder: Path, target: str, networks: Sequence[str], configs: Sequence[str], batches: Sequence[int], cases: int) -> None:
-    """Writes what the other three read.  ``cases``: at most so many of each kind of kernel."""
+def emit(
+    folder: Path,
+    target: str,
+    networks: Sequence[str],
+    configs: Sequence[str],
+    batches: Sequence[int],
+    cases: int,
+    kinds: Sequence[str] = (),
+) -> None:
+    """Writes what the other three read.  ``cases``: at most so many of each kind of kernel, or of those in ``kinds``."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kernels").mkdir(exist_ok=True)
     machine = find_target(target)

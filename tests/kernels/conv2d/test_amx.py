@@ -48,8 +48,9 @@ def names(function: Function) -> list[str]:
 @pytest.mark.parametrize("form", [form.name for form in AMX_FORMS])
 @pytest.mark.parametrize("name", SHAPES)
 def test_tiles_are_configured_once_and_nothing_is_called(name: str, form: str) -> None:
-    if form != "u8_amx" and SHAPES[name][0].sign:
-        pytest.skip("no signs of wide sums")
+    shape, types = SHAPES[name][0], operands(FORMS[form])
+    if not FORMS[form].fits(types.problem(shape), types.weights(shape, "random")):
+        pytest.skip("not for this form")
     kernel, begin, end = code(spec_of(name, form))
     assert names(begin).count("ldtilecfg") == names(end).count("tilerelease") == 1
     assert not {"ldtilecfg", "tilerelease"} & set(names(kernel))
@@ -150,6 +151,17 @@ def test_results_are_written_between_the_products() -> None:
     assert len(products) == 8
     for first, second in pairwise(products):
         assert any("%zmm" in i.operands for i in loop[first:second])
+
+
+def test_narrow_weights_are_unpacked_between_the_products() -> None:
+    """Half the bytes of a step are read, and a step's bytes are stored where a later one loads its tile."""
+    kernel, _, _ = code(spec_of("few pixels over the halo", "u8_amx_i4"))
+    loop = [i for i in kernel.hot_loop() if "%zmm" in i.operands or "tile" in i.mnemonic or i.mnemonic.startswith("tdp")]
+    steps = sum(i.mnemonic == "tdpbusd" for i in loop) // 4
+    assert steps >= 1
+    assert sum(i.mnemonic == "tileloadd" for i in loop) == 5 * steps
+    assert sum(i.mnemonic.startswith("vmov") and i.writes_memory for i in loop) == 16 * steps
+    assert not any(i.on_stack for i in loop)
 
 
 def test_targets_without_tiles_are_refused() -> None:

@@ -39,10 +39,11 @@ INSTRUCTIONS = {
     "f32": "vfmadd|mulps|fmla",
     "i16_amx": r"tdpb[us][us]d\s.*tmm",
     "u8_amx": r"tdpbusd\s.*tmm",
+    "u8_amx_i4": r"tdpbusd\s.*tmm",
 }
 PORTABLE = {"bit_portable", "u8_portable", "i16_portable"}  # whatever LLVM makes of them
 GPUS = {form.name for form in tensor_core.FORMS}  # tests/kernels/gpu/test_machine_code.py
-TILES = {form for form in INSTRUCTIONS if form.endswith("_amx")}
+TILES = {form for form in INSTRUCTIONS if "_amx" in form}
 REGISTER = {16: "xmm", 32: "ymm", 64: "zmm"}
 CASES = [
     (target, form)

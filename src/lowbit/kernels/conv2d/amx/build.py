@@ -20,6 +20,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import KernelFrame, around_function, kernel_function
 from lowbit.kernels.conv2d.amx.packed import PackedRows
 from lowbit.kernels.conv2d.amx.plan import CONFIGURATION, GROUP, STEP, SUMS, Plan, packs, plan_of
+from lowbit.kernels.conv2d.amx.unpack import Unpacking
 from lowbit.kernels.conv2d.amx.walk import MOST_ROWS
 from lowbit.kernels.conv2d.loops import hidden, loop
 from lowbit.kernels.conv2d.runs import Runs, find_runs
@@ -48,10 +49,13 @@ def build(spec: ConvSpec, target: Target) -> tuple[Any, Any, Any]:
     words = plan.scratch_words
     pointers = epilogue_pointers(channels, spec.dst, spec.residual, True, spec.wide)
     pointers["x"] = ("uint8", spec.src.elements + 64)
-    pointers["w"] = ("int8", runs.count * runs.padded * spec.parts * channels)
+    weights = runs.count * runs.padded * spec.parts * channels
+    pointers["w"] = ("uint8", weights // 2) if plan.narrow else ("int8", weights)
     pointers["t"] = ("int32", spec.blocks)
-    pointers["m"] = ("int32", words)
+    pointers["m"] = ("void" if plan.narrow else "int32", words)
     with kernel_function(symbol, **pointers) as kernel:
+        if plan.narrow:
+            kernel.buffers["m"] = kernel.view("m", "int32", words)
         epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, True, spec.wide, spec.acc_shift, spec.sign)
         packed = PackedRows(kernel, spec, target, channels) if packs(spec) else None
         _Nest(kernel, spec, plan, runs, tiles, epilogue, packed).emit()
@@ -97,9 +101,10 @@ class _Nest:
         self.group_count = -(-spec.blocks // plan.panels)
         self.tail = written - (self.group_count - 1) * self.channels  # channels of the last group
         self.row_bytes = spec.nr * _GROUP4  # of a panel, in one part
-        self.step_bytes = STEP * spec.nr * spec.parts
+        self.step_bytes = STEP * spec.nr * spec.parts // (2 if plan.narrow else 1)
         self.steps = runs.count * runs.steps(STEP)
         self.block_bytes = self.steps * self.step_bytes
+        self.unpacking = Unpacking(kernel, plan, self.steps) if plan.narrow else None
         plane = spec.src.elements // 2
         self.x_bytes = (
             (_Factor(plane, True, 8), _Factor(0, False, 0)) if spec.wide and planes(spec) == 2 else (_Factor(0, False, 0),)
@@ -209,9 +214,15 @@ class _Nest:
                     tiles.zero(number_of)
                 else:
                     tiles.load(number_of, self.kernel.b, bias + column * COLUMNS, 0)
+            if self.unpacking:
+                self.unpacking.first(weights)
             for index, tap in self._k_steps(unrolled):
-                step = weights + at * ROW_BYTES + index * self.step_bytes
-                self._step(tiles, [start + tap for start in inputs], step, few)
+                taps = [start + tap for start in inputs]
+                if self.unpacking:
+                    self._step(tiles, taps, self.unpacking.ring, self.unpacking.place(index), few)
+                    self.unpacking.ahead(weights, index)
+                else:
+                    self._step(tiles, taps, self.kernel.w, weights + at * ROW_BYTES + index * self.step_bytes, few)
                 ahead.emit(number, index)
             for number_of, (_, place) in sums.items():
                 tiles.store(number_of, self.kernel.m, place, 4 * GROUP)
@@ -242,8 +253,9 @@ class _Nest:
         with _kept(runs.rows) as ky, _kept(runs.columns) as kx, _kept(steps) as step:
             yield step_at(ky, kx, step)
 
-    def _step(self, tiles: Tiles | _Spread, inputs: list[Any], w: Any, columns: int) -> None:
-        """Products of 64 K values; a tile of weights serves all tiles of pixels, where there are tiles enough for that."""
+    def _step(self, tiles: Tiles | _Spread, inputs: list[Any], memory: Any, w: Any, columns: int) -> None:
+        """Products of 64 K values; a tile of weights serves all tiles of pixels, where there are tiles enough for that.  Weights
+        lie at ``w`` of ``memory``."""
         spec, stride = self.spec, self.spec.stride[1] * self.spec.src.stride
         if spec.wide:
             self._wide_step(inputs[0], w, stride)
@@ -255,7 +267,7 @@ class _Nest:
             for q in range(columns):
                 b = _WEIGHTS + q % 2
                 if j == 0 or not kept:
-                    tiles.load(b, self.kernel.w, w + q * ROW_BYTES, self.row_bytes)
+                    tiles.load(b, memory, w + q * ROW_BYTES, self.row_bytes)
                 tiles.multiply(j * columns + q, a, b, False, True)
 
     def _wide_step(self, at: Any, w: Any, stride: int) -> None:

@@ -49,6 +49,9 @@ SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int]]] = {
         (13, 64),
         (4, 1),
     ),
+    "few pixels": (Shape(200, 80, 7, 7), (52, 16), (1, 4)),
+    "few pixels over the halo": (Shape(64, 96, 7, 7, kernel=_KERNEL, padding=_AROUND, residual=True), (64, 16), (1, 2)),
+    "few pixels of one step": (Shape(40, 24, 1, 20, dst="f32"), (64, 16), (1, 4)),
     "long sums": (Shape(704, 48, 4, 5, kernel=_KERNEL, padding=_AROUND), (20, 32), (1, 1)),
 }
 

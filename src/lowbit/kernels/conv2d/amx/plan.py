@@ -8,14 +8,15 @@ from math import gcd
 
 from lowbit.kernels.conv2d.amx.walk import MOST_ROWS, Walk, walk_of
 from lowbit.kernels.conv2d.runs import find_runs
-from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.conv2d.spec import ConvSpec, form_of
 from lowbit.kernels.layout import Layout
 
-__all__ = ["CONFIGURATION", "GROUP", "STEP", "SUMS", "Plan", "packs", "plan_of"]
+__all__ = ["CONFIGURATION", "GROUP", "RING", "STEP", "SUMS", "Plan", "packs", "plan_of"]
 
 CONFIGURATION = 16  # int32 at the start of the scratch memory, for ldtilecfg
 SUMS = 4  # tiles of sums, numbered from 0
 STEP = 64  # K values of a step
+RING = 8  # tiles of weights of 4 bits that are bytes at a time
 GROUP = 64  # channels whose sums meet in scratch memory, at most: those that results are written from
 
 
@@ -25,7 +26,9 @@ class Plan:
 
     A unit of the kernel has groups of ``pixels`` tiles and groups of ``panels`` panels.  ``kinds``: int32 sums that make one
     result: 1 of bytes; 3 of 16 bits, of products worth 2^16, 2^8 and 1.  ``interleaved``: results of one group of pixels are
-    written between the products of the next; there are two places for sums.  ``src``, ``dst``, ``stride``: as in ConvGeometry.
+    written between the products of the next; there are two places for sums.  ``narrow``: weights lie in 4 bits and
+    become bytes in scratch memory, some steps before their products (unpack.py).  ``src``, ``dst``, ``stride``: as in
+    ConvGeometry.
     """
 
     src: Layout
@@ -37,6 +40,7 @@ class Plan:
     panels: int
     kinds: int = 1
     interleaved: bool = False
+    narrow: bool = False
 
     @cached_property
     def walk(self) -> Walk:
@@ -53,8 +57,13 @@ class Plan:
 
     @property
     def scratch_words(self) -> int:
-        """int32 of scratch memory: the tiles' configuration, and sums [kind][pixel tile][row][channel of the group], once or
-        twice."""
+        """int32 of scratch memory: the tiles' configuration; sums [kind][pixel tile][row][channel of the group], once or twice;
+        and a ring of tiles of weights."""
+        return self.ring_word + (RING * STEP * 16 * self.columns // 4 if self.narrow else 0)
+
+    @property
+    def ring_word(self) -> int:
+        """Where the ring begins."""
         return CONFIGURATION + self.sum_words * (2 if self.interleaved else 1)
 
     @property
@@ -100,5 +109,6 @@ def plan_of(spec: ConvSpec) -> Plan:
         columns=columns,
         panels=gcd(GROUP // spec.nr, spec.n_blocks),
         kinds=3 if spec.wide else 1,
+        narrow=form_of(spec.form).element == "i4",
         interleaved=_interleaved(spec, walk_of(spec.src, spec.dst, spec.stride, rows)),
     )

@@ -8,7 +8,7 @@ from functools import cache
 from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.layout import Layout
 
-__all__ = ["MOST_ROWS", "Walk", "even", "walk_of"]
+__all__ = ["MOST_ROWS", "Walk", "even", "few_tiles", "walk_of"]
 
 MOST_ROWS = 16
 
@@ -57,3 +57,9 @@ def walk_of(src: Layout, dst: Layout, stride: tuple[int, int], rows: int) -> Wal
         found.append(Walk(1, ((dst.n - 1) * src.hp + dst.h - 1) * src.wp + dst.w, rows, (src.hp, src.wp)))
     possible = [walk for walk in found if walk.length >= rows]
     return min(possible, key=lambda walk: walk.tiles, default=None)
+
+
+def few_tiles(src: Layout, dst: Layout, stride: tuple[int, int], most: int) -> bool:
+    """Whether some walk needs at most so many tiles."""
+    walks = (walk_of(src, dst, stride, rows) for rows in range(1, MOST_ROWS + 1))
+    return any(walk is not None and walk.tiles <= most for walk in walks)

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lowbit.kernels.conv2d.amx.nibbles import nibble_order
 from lowbit.kernels.conv2d.amx.plan import plan_of
+from lowbit.kernels.conv2d.amx.walk import few_tiles
 from lowbit.kernels.conv2d.forms.form import Form, Words
+from lowbit.kernels.conv2d.forms.panels import panels
 from lowbit.kernels.conv2d.selection.matrix_tiles import MatrixCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.spec import ConvSpec
@@ -38,6 +41,29 @@ class _Tiles(Form):
 
     def scratch_bytes(self, spec: ConvSpec) -> int:
         return 4 * plan_of(spec).scratch_words
+
+
+_INT4 = (-8, 7)
+_FEW_PIXELS = 4  # tiles: all there are, so that each weight is read, and unpacked, once
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Nibbles(_Tiles):
+    """Weights of at most 4 bits stay in 4 bits in memory, half of what is streamed; kernels make bytes of them some steps before
+    their products.  For layers of few pixels, whose time is that of reading weights."""
+
+    element: str = "i4"
+    grouped: bool = False
+
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+        if problem.src.dtype != "u8" or problem.wide:
+            return False
+        fits = weights.min(initial=0) >= _INT4[0] and weights.max(initial=0) <= _INT4[1]
+        return bool(fits and few_tiles(problem.src, problem.dst, problem.stride, _FEW_PIXELS))
+
+    def packing(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:
+        packed = panels(spec, self.element, self.rows, problem.groups, weights)
+        return replace(packed, shuffle=nibble_order(spec.nr))
 
 
 _INT16, _INT8 = (-32768, 32767), (-128, 127)
@@ -77,6 +103,13 @@ FORMS: tuple[Form, ...] = (
         exact="tdpbusd sums products of bytes into int32 without saturation",
         words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, whatever their values, into 32 bits", True),
         x86=MatrixCost(),
+    ),
+    _Nibbles(
+        name="u8_amx_i4",
+        reads=("u8",),
+        exact="tdpbusd sums products of bytes into int32 without saturation",
+        words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, made of weights of 4 bits, into 32 bits"),
+        x86=MatrixCost(narrow=True),
     ),
     _Words(
         name="i16_amx",

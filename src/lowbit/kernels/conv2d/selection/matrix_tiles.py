@@ -36,10 +36,12 @@ _ENOUGH = 4  # units for which pixels are not cut: their weights would be read o
 
 @dataclass(frozen=True)
 class MatrixCost:
-    """``kinds``: multiplications of a product: 1 of bytes, up to 4 of wide operands, each tile of which makes one tile's
-    results alone."""
+    """``wide``: of operands of 16 bits, up to four multiplications for a product, and tiles of one tile's results alone.
+    ``narrow``: weights lie in 4 bits, and all pixels are in the tiles of one group: unpacking then hides behind multiplying
+    (measured: what is read from far away is halved, nothing else changes)."""
 
     wide: bool = False
+    narrow: bool = False
 
     @property
     def winograd(self) -> WinogradCost | None:
@@ -61,13 +63,13 @@ class MatrixCost:
     def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
         assert load.at is not None, "tiles follow the pixels of a layer"
         found = []
-        panels = (16,) if self.wide or load.window else (16, 32, 64)
+        panels = (16,) if self.wide or self.narrow or load.window else (16, 32, 64)
         for nr in panels:
             pixels = 1 if self.wide else SUMS * 16 // nr
             for rows in range(1, MOST_ROWS + 1):
                 spec = replace(load.at, mr=pixels * rows, nr=nr, m_tiles=1, n_blocks=1)
                 plan = plan_of(spec)
-                if plan.rows == rows:
+                if plan.rows == rows and (plan.groups == 1 or not self.narrow):
                     found.append(self._tiling(plan, load, nr, target))
         return found
 
@@ -85,7 +87,7 @@ class MatrixCost:
         blocks = -(-column_tiles // plan.columns)
         multiply = plan.groups * blocks * (load.steps * step + _BLOCK)
         write = (_WIDE_WRITE if self.wide else _WRITE) + (_RESIDUAL if spec.residual else 0.0)
-        far = load.steps * STEP * load.parts * column_tiles * 16 / _FAR / 2
+        far = load.steps * STEP * load.parts * column_tiles * 16 * (0.5 if self.narrow else 1.0) / _FAR / 2
         cycles = multiply + plan.walk.tiles * plan.rows * groups * write + far
         m_tiles, n_blocks = _unit(plan.groups, blocks, GROUP // nr, cycles)
         return Tiling(plan.rows * plan.pixels, nr, m_tiles, n_blocks, cycles)

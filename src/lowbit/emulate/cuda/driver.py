@@ -19,7 +19,7 @@ from lowbit.errors import LowbitError, ToolMissing
 from lowbit.files import cache_folder
 from lowbit.runtime.compiled import Compiled
 
-__all__ = ["emulated_driver", "emulated_gpu", "prepare"]
+__all__ = ["emulated_driver", "emulated_gpu", "prepare", "prepare_texts"]
 
 _SOURCE = Path(__file__).with_name("driver.cpp")
 _FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")

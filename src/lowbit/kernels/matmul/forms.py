@@ -10,6 +10,7 @@ from lowbit.targets import Target
 
 __all__ = ["FORMS", "MatmulForm", "choose_form", "tile_of"]
 
+_ROWS_OF_A_THREAD = 2
 _LONGEST = 4096  # products of a sum of bytes: all its terms stay below 2^31
 
 
@@ -120,6 +121,8 @@ def choose_form(target: Target, depth: int, largest: int | None, narrow: bool) -
 
 def tile_of(form: MatmulForm, target: Target, rows: int, columns: int) -> tuple[int, int]:
     """(mr, nr): sums of mr rows and nr columns stay in registers, beside one vector of each column block and of a row."""
+    if target.arch:  # a thread has few sums, for many threads
+        return max(1, min(rows, _ROWS_OF_A_THREAD)), 16
     padded = -(-columns // 16) * 16
     lanes = form.lanes(target)
     wide = padded % 32 == 0 and 32 // lanes <= 2

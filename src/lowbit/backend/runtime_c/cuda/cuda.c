@@ -14,7 +14,7 @@
 #include "fill.h"
 #include "runtime.h"
 
-enum { MOST_AREAS = 8, ALIGN = 256, PLAIN_SHARED = 48 << 10, TIMED = 0, UNTIMED = 2, NON_BLOCKING = 1, OWN_THREAD = 1 };
+enum { MOST_AREAS = 8, ALIGN = 256, BEHIND = 4096 /* readable bytes behind an allocation */, PLAIN_SHARED = 48 << 10, TIMED = 0, UNTIMED = 2, NON_BLOCKING = 1, OWN_THREAD = 1 };
 
 /* The memory of one run: arena | inputs | outputs | scratch, and the graph whose kernels have their addresses. */
 struct area {
@@ -248,7 +248,7 @@ static int upload(struct lb_network *n, const struct lb_memory *memory) {
     int result = -1;
     n->constants_at = memory->constants_at;
     n->tables_at = lb_round_up(memory->bytes, ALIGN);
-    if (allocate(n, &n->memory, n->tables_at + t->table_bytes + LB_SPARE, "weights")) return -1;
+    if (allocate(n, &n->memory, n->tables_at + t->table_bytes + BEHIND, "weights")) return -1;
     TRY(n, cuStreamCreate(&stream, NON_BLOCKING));
     TRY(n, cuMemcpyHtoDAsync_v2(n->memory, memory->data, memory->bytes, stream));
     if (t->table_bytes) TRY(n, cuMemcpyHtoDAsync_v2(n->memory + n->tables_at, t->base.addresses, t->table_bytes, stream));
@@ -267,7 +267,7 @@ static void place(struct lb_network *n) {
     n->outputs_at = at += ALIGN; /* kernels may read a little behind an input */
     for (uint32_t i = 0; i < t->base.output_count; i++) at += lb_round_up(t->output_bytes[i], ALIGN);
     n->scratch_at = at;
-    n->area_bytes = at + t->scratch_bytes + LB_SPARE;
+    n->area_bytes = at + t->scratch_bytes + BEHIND;
 }
 
 struct lb_network *lb_open_file(const struct lb_tables *tables, struct lb_file file, size_t size, int threads) {

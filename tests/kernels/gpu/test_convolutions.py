@@ -123,6 +123,8 @@ def test_fragments_are_as_ptx_says(form: TensorForm, nr: int) -> None:
             quarter = t * (k // 4) + v * per_word
             expected = range(per_word) if per_word == 4 else [byte + 4 * high for byte in range(4) for high in range(2)]
             assert list(found) == [channel * k + quarter + e for e in expected]
+    twice = fragment_order(atom, nr, k, parts=2)
+    assert list(twice) == [*order, *(order + len(order))]
 
 
 def test_panels_in_fragment_order() -> None:
@@ -163,6 +165,8 @@ def test_forms_follow_the_operands() -> None:
         assert chosen(Operands("u8", "i8", 255, -128, 127), target, wide).startswith("u8_mma")
         assert chosen(Operands("u8", "i4", 255, -8, 7), target, wide).startswith("w4_mma")
         assert chosen(Operands("b1", "b1", 1, -1, 1, acc_shift=1), target, wide).startswith("bit_mma")
+        assert chosen(Operands("i16", "i16", 32767, -32768, 32767, "i16"), target, wide).startswith("i16_mma")
+        assert chosen(Operands("u8", "i16", 255, -32768, 32767), target, wide).startswith("u8i16_mma")
     assert chosen(Operands("u4", "i4", 15, -8, 7), "cuda-sm75", wide) == "u4_mma8832"
     assert chosen(Operands("u4", "i4", 15, -8, 7), "cuda-sm80", wide).startswith("u4_mma16864")
     assert chosen(Operands("u4", "i4", 15, -8, 7), "cuda-sm90", wide).startswith("w4_mma")
@@ -190,6 +194,7 @@ def test_tiles_fit_shared_memory_and_blocks(batch: int) -> None:
         ):
             types = operands(form)
             choice = option(form, types.problem(shape), types.weights(shape, "random"), _first(form))
+            assert isinstance(form, TensorForm)
             assert choice is not None
             spec = choice.spec
             assert threads_of(spec) <= 256

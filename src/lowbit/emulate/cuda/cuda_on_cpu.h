@@ -304,6 +304,8 @@ template <int HALF, int KWORDS, int BITS, bool ASIGN, bool BSIGN, int OP> static
 MMA(mma_sync_aligned_m16n8k32_row_col_s32_u8_s8_s32, 2, 2, 8, false, true, 0)
 MMA(mma_sync_aligned_m16n8k32_row_col_s32_s8_s8_s32, 2, 2, 8, true, true, 0)
 MMA(mma_sync_aligned_m16n8k32_row_col_s32_s8_u8_s32, 2, 2, 8, true, false, 0)
+MMA(mma_sync_aligned_m16n8k32_row_col_s32_u8_u8_s32, 2, 2, 8, false, false, 0)
+MMA(mma_sync_aligned_m8n8k16_row_col_s32_u8_u8_s32, 1, 1, 8, false, false, 0)
 MMA(mma_sync_aligned_m16n8k16_row_col_s32_u8_s8_s32, 2, 1, 8, false, true, 0)
 MMA(mma_sync_aligned_m8n8k16_row_col_s32_u8_s8_s32, 1, 1, 8, false, true, 0)
 MMA(mma_sync_aligned_m8n8k16_row_col_s32_s8_s8_s32, 1, 1, 8, true, true, 0)

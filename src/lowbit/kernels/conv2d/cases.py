@@ -113,6 +113,7 @@ class Operands:
     high: int
     src: str = "u8"
     acc_shift: int = 0
+    parts: int = 1  # of a weight
 
     def problem(self, shape: Shape) -> ConvProblem:
         return shape.problem(self.act, self.weight, self.act_max, self.src, self.acc_shift)
@@ -140,6 +141,8 @@ def operands(form: Form) -> Operands:
         return Operands("u4", "i4", 15, -8, 7) if form.bits == 4 else Operands("u8", "i4", 255, -8, 7)
     if form.words.paired and form.element == "i8":  # sums of two must fit a byte
         return Operands("u7", "i7", 127, -64, 63)
+    if form.wide and form.reads == ("u8",):
+        return Operands("u8", "i16", 255, -32768, 32767, parts=2)
     if form.wide or (form.rows == 1 and form.reads[0] == "i16"):
         return Operands("i16", "i8", 32767, -128, 127, "i16")
     widest = Operands("u8", "i8", 255, -128, 127)
@@ -178,13 +181,15 @@ def cases(target: Target) -> Iterator[Case]:
         for number, (shape, tile) in enumerate(SHAPES):
             problem, w = types.problem(shape), types.weights(shape, "random")
             if form.fits(problem, w):
-                yield case_of(f"{form.name}/{number}", problem, forced(problem, w, form.name, tile), w, pad=pad)
+                choice = forced(problem, w, form.name, tile, parts=types.parts)
+                yield case_of(f"{form.name}/{number}", problem, choice, w, pad=pad)
         for kind in ("low", "high"):
             problem, w = types.problem(worst), types.weights(worst, kind)
             x = np.full((1, 3, 3, 48), problem.act_max or 1)
             x[0, 1, 1] = 0
             if form.fits(problem, w):
-                yield case_of(f"{form.name}/{kind}", problem, forced(problem, w, form.name, (4, 16)), w, x=x)
+                choice = forced(problem, w, form.name, (4, 16), parts=types.parts)
+                yield case_of(f"{form.name}/{kind}", problem, choice, w, x=x)
         if form.cases:
             yield from named(form.cases)(form, target)
 

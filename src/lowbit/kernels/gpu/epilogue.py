@@ -49,12 +49,13 @@ def store_words(buffer: Any, unit: Any, values: Any, count: int) -> None:
 
 
 class GpuEpilogue:
-    """Of integer sums in int32.  Opened at the top of a kernel whose b, s, o and r are "void" (the pointers of :meth:`pointers`);
-    a thread then writes ``count`` channels of a pixel at a time, 2 or a multiple of 4, from a multiple of ``count`` on."""
+    """Of integer sums in int32, in int64 of ``wide`` operands.  Opened at the top of a kernel whose b, s, o and r are "void"
+    (the pointers of :meth:`pointers`); a thread then writes ``count`` channels of a pixel at a time, 2 or a multiple of 4, from a
+    multiple of ``count`` on."""
 
     def __init__(self, frame: GpuFrame, spec: ConvSpec | DepthwiseSpec, channels: int, count: int) -> None:
         self.spec, self.count, self.channels = spec, count, channels
-        self.bias = frame.view("b", "int32", channels)
+        self.bias = frame.view("b", "float64" if spec.wide else "int32", channels)
         self.scale = frame.view("s", "float32", channels + len(_SCALARS))
         self.out = _view(frame, "o", spec.dst, count)
         self.rest = None if spec.residual is None else _view(frame, "r", spec.residual, count)
@@ -68,9 +69,13 @@ class GpuEpilogue:
     def columns(self, group: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Bias, multipliers and scalars of channels count * group .., loaded once for all pixels."""
         count, names = self.count, list(_SCALARS[: 3 if self.rest is None else 6])
-        bias = TB.alloc_buffer((count,), "int32", scope="local")
+        bias = TB.alloc_buffer((count,), "float64" if self.spec.wide else "int32", scope="local")
         scale = TB.alloc_buffer((count,), "float32", scope="local")
-        load_words(bias, 0, self.bias, group, count)
+        if self.spec.wide:  # two numbers are as wide as four words
+            for i in range(0, count, 2):
+                load_words(bias, i, self.bias, group * (count // 2) + i // 2, 2)
+        else:
+            load_words(bias, 0, self.bias, group, count)
         load_words(scale, 0, self.scale, group, count)
         values = {name: TB.Bind(self.scale[self.channels + _SCALARS.index(name)]) for name in names}
         values["zero"] = TB.Bind(T.cast(values["zero"], "int32"))
@@ -84,7 +89,7 @@ class GpuEpilogue:
         group: Any,
         valid: Any,
     ) -> None:
-        """``sum_of(i)``: int32, the sum of channel count * group + i.  ``pixel``: its number in dst and in the residual, halos
+        """``sum_of(i)``: the sum of channel count * group + i.  ``pixel``: its number in dst and in the residual, halos
         counted.  Nothing is stored where ``valid`` is false, nor in channels that the pixel has not."""
         spec, count = self.spec, self.count
         bias, scale, scalars = columns
@@ -118,10 +123,10 @@ class GpuEpilogue:
         """What is stored for one channel, in the low bits of a uint32."""
         spec = self.spec
         if spec.acc_shift:
-            acc = acc * (1 << spec.acc_shift)
-        whole = acc + bias[i]
+            acc = acc * getattr(T, "int64" if spec.wide else "int32")(1 << spec.acc_shift)
+        whole = T.cast(acc, "float64") + bias[i] if spec.wide else acc + bias[i]
         if spec.sign and rest is None:
-            return T.Select(whole >= 0, T.uint32(1), T.uint32(0))
+            return T.Select(whole >= (T.float64(0) if spec.wide else T.int32(0)), T.uint32(1), T.uint32(0))
         value = multiplied(T.cast(whole, "float32"), scale[i])
         if rest is not None and spec.residual is not None:
             stored = T.cast(_integer(rest, i, spec.residual), "float32")

@@ -25,6 +25,7 @@ __all__ = ["FORMS", "TensorForm"]
 
 _PIXEL = 16  # bytes: inputs are loaded in vectors of that size
 _INT32 = 2**31 - 1
+_LONGEST = 32896  # products of bytes up to 255 * 128 in either direction, two each, of which int32 holds the sum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,8 @@ class TensorForm(Form):
         runs, places = self.runs(spec, spec.k_group, window), places_of(spec, spec.k_group)
         length = per_group if window else runs.length if places is None else spec.kernel[1] * spec.src.c
         return Packing(
-            "panels", self.element, n, runs.count, length, runs.padded, spec.nr, self.k_group, 1, problem.groups, window, starts,
-            channels=per_group, shuffle=fragment_order(self.atom, spec.nr, spec.k_group, places),
+            "panels", self.element, n, runs.count, length, runs.padded, spec.nr, self.k_group, spec.parts, problem.groups, window,
+            starts, channels=per_group, shuffle=fragment_order(self.atom, spec.nr, spec.k_group, places, spec.parts),
         )  # fmt: skip
 
     def runs(self, spec: ConvSpec, k_group: int, window: int = 0) -> Runs:
@@ -91,6 +92,25 @@ class _NarrowForm(TensorForm):
         """Sums are 2^shift times as large in their registers, and must fit int32 there."""
         largest = int(np.abs(np.asarray(weights, np.int64)).sum((1, 2, 3)).max(initial=0))
         fits = act_max * largest << self.atom.shift <= _INT32
+        return super().prove(spec, packing, weights, act_max) if fits else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WideForm(TensorForm):
+    """Numbers of 16 bits as bytes, 256 high + low, of which the high ones have the sign (kernels/gpu/conv2d/tensor.py)."""
+
+    wide: bool = True
+    exact: str = "proven: sums of products worth the same stay in int32 for K up to 32896, and int64 holds the whole"
+
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+        taken = problem.wide and problem.src.dtype in self.reads and problem.src.stride % 4 == 0
+        return bool(
+            taken and weights[0].size <= _LONGEST and weights.min(initial=0) >= -32768 and weights.max(initial=0) <= 32767
+        )
+
+    def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
+        """Weights of one byte have one part."""
+        fits = spec.parts == 2 or (weights.min(initial=0) >= -128 and weights.max(initial=0) <= 127)
         return super().prove(spec, packing, weights, act_max) if fits else None
 
 
@@ -159,6 +179,18 @@ def _narrow(name: str, atom: Atom, features: str, cycles: float, staged: bool = 
     )
 
 
+def _wide(name: str, atom: Atom, reads: str, features: str, cycles: float) -> TensorForm:
+    return _WideForm(
+        name=name,
+        k_group=32,
+        reads=(reads,),
+        features=f"cuda {features}",
+        atom=atom,
+        words=Words(f"mma m{atom.rows}n8k{atom.k}", "int16 by bytes", _SAYS.format(atom.rows, atom.k)),
+        gpu=TensorCost(cycles, atom.rows * 8 * atom.k),
+    )
+
+
 def _bits(name: str, atom: Atom, features: str, cycles: float) -> TensorForm:
     return TensorBitForm(
         name=name,
@@ -171,6 +203,8 @@ def _bits(name: str, atom: Atom, features: str, cycles: float) -> TensorForm:
 
 
 _W4_16832, _W4_8816 = replace(_MMA_16832, w_bits=4), replace(_MMA_8816, w_bits=4)
+_I16_16832, _I16_8816 = replace(_MMA_16832, x_bits=16, worth=3), replace(_MMA_8816, x_bits=16, worth=3)
+_U8I16_16832, _U8I16_8816 = replace(_MMA_16832, worth=2), replace(_MMA_8816, worth=2)
 _S4 = "mma.sync.aligned.{}.row.col.s32.s4.u4.s32"
 _S4_16864 = Atom(text=_S4.format("m16n8k64"), rows=16, bits=4, w_bits=4)
 _S4_8832 = Atom(text=_S4.format("m8n8k32"), rows=8, bits=4, w_bits=4)
@@ -192,4 +226,8 @@ FORMS: tuple[Form, ...] = (
     _bytes(name="u8_mma16832_staged", atom=_MMA_16832, k=64, features="mma16832", cycles=1.6, staged=True),
     _bytes(name="u8_mma8816", atom=_MMA_8816, k=64, features="mma8816", cycles=1.0),
     _bytes(name="u8_mma8816_k32", atom=_MMA_8816, k=32, features="mma8816", cycles=1.0),
+    _wide(name="i16_mma16832", atom=_I16_16832, reads="i16", features="mma16832", cycles=6.4),
+    _wide(name="u8i16_mma16832", atom=_U8I16_16832, reads="u8", features="mma16832", cycles=3.2),
+    _wide(name="i16_mma8816", atom=_I16_8816, reads="i16", features="mma8816", cycles=4.0),
+    _wide(name="u8i16_mma8816", atom=_U8I16_8816, reads="u8", features="mma8816", cycles=2.0),
 )

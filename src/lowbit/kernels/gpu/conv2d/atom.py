@@ -29,6 +29,7 @@ class Atom:
 
     Inputs of 8 bits for registers of 4: two words a and b become the low halves of a and of b.  Weights of 4 bits for
     registers of 8: a word p becomes p << 4 and p, of each byte the high half alone: 16 w as a signed byte.
+    ``worth``: how many kinds of sums there are; of numbers of two bytes those of products worth 1, 2^8 and 2^16.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Atom:
     bits: int = 8
     x_bits: int = 8
     w_bits: int = 8
+    worth: int = 1
 
     @property
     def xor(self) -> bool:
@@ -69,7 +71,7 @@ class Atom:
 
     def tile_sums(self, mr: int, nr: int) -> int:
         """Of a tile of ``mr`` pixels x ``nr`` channels, in registers of all threads of a warp."""
-        return mr * (nr + (self.rows if self.counted else 0))
+        return self.worth * mr * (nr + (self.rows if self.counted else 0))
 
     @property
     def shift(self) -> int:
@@ -89,9 +91,9 @@ class Atom:
         return k * self.bits // 128
 
 
-def fragment_order(atom: Atom, nr: int, k: int, places: np.ndarray | None = None) -> np.ndarray:
+def fragment_order(atom: Atom, nr: int, k: int, places: np.ndarray | None = None, parts: int = 1) -> np.ndarray:
     """``Packing.shuffle`` of panels of ``nr`` channels and steps of ``k`` values; value i lies at ``places[i]`` of a step without
-    shuffling (None: at i).
+    shuffling (None: at i).  ``parts``: of a weight, one after the other.
 
     Memory is [piece][lane][word], pieces of at most four words, so that a warp's loads are whole lines; a lane's words are
     [tile][word of the channel][half].  A stretch without shuffling is [channel][k], of single bits [32 values][channel]."""
@@ -113,4 +115,5 @@ def fragment_order(atom: Atom, nr: int, k: int, places: np.ndarray | None = None
     else:
         value = (t * (k // 4) + 4 * v)[..., None] + byte
         order = (channel * k)[..., None] + (value if places is None else places[value])
-    return np.ascontiguousarray(order.reshape(-1), np.int32)
+    order = order.reshape(-1)
+    return np.concatenate([order + part * len(order) for part in range(parts)]).astype(np.int32)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 from lowbit.kernels.case import Case
-from lowbit.kernels.conv2d.cases import Shape, case_of, operands
+from lowbit.kernels.conv2d.cases import Operands, Shape, case_of, operands
 from lowbit.kernels.conv2d.forms.form import Form
 from lowbit.kernels.conv2d.selection.select import describe
 from lowbit.targets import Target
@@ -29,11 +30,14 @@ SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int], int]] = {
 
 
 def cases(form: Form, target: Target) -> Iterator[Case]:
-    types = operands(form)
-    for name, (shape, tile, unit, channels) in SHAPES.items():
+    given = [operands(form)]
+    if form.wide and "i16" in form.reads:
+        given.append(Operands("i16", "i16", 32767, -32768, 32767, "i16", parts=2))
+    for types, (name, (shape, tile, unit, channels)) in product(given, SHAPES.items()):
         problem, w = types.problem(shape), types.weights(shape, "random")
         if channels:
             problem = replace(problem, src=replace(problem.src, stride=channels))
         if form.fits(problem, w) and not (channels and problem.act == "b1"):
-            choice = describe(form, problem, w, tile, unit)
-            yield case_of(f"{form.name}/{name}", problem, choice, w, pad=1 if types.act == "b1" else 0)
+            choice = describe(form, problem, w, tile, unit, parts=types.parts)
+            name = f"{form.name}/{name}/{types.weight}"
+            yield case_of(name, problem, choice, w, pad=1 if types.act == "b1" else 0)

@@ -39,7 +39,8 @@ def build(spec: ConvSpec, target: Target) -> Any:
     grid = (-(-spec.tiles // spec.m_tiles), -(-spec.blocks // spec.n_blocks), 1)
     pointers = GpuEpilogue.pointers() | {"x": ("void", 0), "w": ("void", 0), "t": ("int32", max(1, spec.blocks))}
     with gpu_kernel(spec.symbol(target.name), Launch(grid, threads_of(spec)), **pointers) as frame:
-        tile = (_Staged if form.staged else _Direct)(frame, spec, form.atom)
+        kind: type[_Tile] = _Staged if form.staged else _Wide if spec.wide else _Direct
+        tile = kind(frame, spec, form.atom)
         tile.multiply()
         tile.finish()
     return frame.func
@@ -58,7 +59,7 @@ class _Tile:
         self.chunks = self.runs.steps(spec.k_group)
         self.steps = self.runs.count * self.chunks
         self.pixel_tiles, self.channel_tiles = spec.mr // 8, spec.nr // atom.rows
-        self.x_words, self.w_words = atom.x_words(spec.k_group), atom.w_words(spec.k_group) * spec.nr // 8
+        self.x_words, self.w_words = atom.x_words(spec.k_group), atom.w_words(spec.k_group) * spec.nr // 8 * spec.parts
         self.k_words = spec.k_group * atom.x_bits // 32  # of a pixel, in a step
         self.x = frame.view("x", "uint32", spec.src.nbytes // 4 + 16)
         self.w = frame.view("w", "uint32", spec.blocks * self.steps * self.w_words * WARP)
@@ -76,7 +77,8 @@ class _Tile:
         self.acc = _local(self.sums)
         self.xs = _local(self.pixel_tiles * self.x_words * self.batch)
         self.ws = _local(self.w_words * self.batch)
-        self.x_registers = self.xs if atom.bits == atom.x_bits else _local(self.pixel_tiles * self.x_words // 2)
+        narrow = atom.bits < atom.x_bits
+        self.x_registers = _local(self.pixel_tiles * self.x_words // 2) if narrow else self.xs
         self.w_registers = self.ws if atom.bits == atom.w_bits else _local(2 * self.w_words)
         for i in range(self.sums):
             TB.buffer_store(self.acc, T.uint32(0), [i])
@@ -108,7 +110,7 @@ class _Tile:
         pixel = Pixel(spec, T.min(p, spec.dst.pixels - 1))
         at = pixel.input() * (spec.src.stride * ELEMENT_BYTES[spec.src.dtype] // 4 // unit)
         if spec.window:
-            at = at + T.truncdiv(self.frame.t[self.block], T.int32(4 * unit))
+            at = at + T.truncdiv(self.frame.t[self.block] * ELEMENT_BYTES[spec.src.dtype], T.int32(4 * unit))
         return TB.Bind(at)
 
     def step_units(self, step: Any, unit: int) -> Any:
@@ -120,6 +122,10 @@ class _Tile:
         return (self.first + self.wm) * self.spec.mr
 
     # how they are multiplied
+
+    def multiply(self) -> None:
+        """The whole K loop."""
+        raise NotImplementedError
 
     def multiply_step(self, at: int) -> None:
         """The products of one of the loaded steps."""
@@ -269,6 +275,48 @@ class _Direct(_Tile):
             return
         with TB.If(self.alone), TB.Then():
             super().finish()
+
+
+class _Wide(_Direct):
+    """Numbers of 16 bits as two bytes, x = 256 x_h + x_l with the sign in x_h: products of bytes, summed with those worth as
+    much, and the sums in 64 bits."""
+
+    def multiply_step(self, at: int) -> None:
+        atom, spec = self.atom, self.spec
+        x0, w0 = at * self.pixel_tiles * self.x_words, at * self.w_words
+        registers, taken, halves = atom.k_registers(spec.k_group), atom.registers, atom.halves
+        inputs = [(self.xs, x0, 0, "u8")]  # registers, the first one, whether high bytes, type
+        if atom.x_bits == 16:
+            high = _local(self.pixel_tiles * registers)
+            for i in range(self.pixel_tiles * registers):
+                pair = self.xs[x0 + 2 * i], self.xs[x0 + 2 * i + 1]
+                ptx("prmt.b32", high[i], *pair, T.uint32(0x7531))
+                ptx("prmt.b32", self.x_registers[i], *pair, T.uint32(0x6420))
+            inputs = [(high, 0, 1, "s8"), (self.x_registers, 0, 0, "u8")]
+        part = self.w_words // spec.parts
+        weights = [(w0, 1, "s8"), (w0 + part, 0, "u8")] if spec.parts == 2 else [(w0, 0, "s8")]
+        cells = self.channel_tiles * self.pixel_tiles * atom.sums
+        for v in range(0, registers, taken):
+            for i in range(self.channel_tiles):
+                for first, w_high, w_type in weights:
+                    w = [self.ws[first + (i * registers + v) * halves + e] for e in range(taken * halves)]
+                    for xs, start, x_high, x_type in inputs:
+                        for j in range(self.pixel_tiles):
+                            x = [xs[start + j * registers + v + e] for e in range(taken)]
+                            cell = (w_high + x_high) * cells + (i * self.pixel_tiles + j) * atom.sums
+                            d = [self.acc[cell + e] for e in range(atom.sums)]
+                            ptx(atom.text.replace(".s8.u8.", f".{w_type}.{x_type}."), *d, *w, *x, *d)
+
+    def sum_of(self, j: int, column: int, channel: int) -> Any:
+        """int64."""
+        i, half = divmod(channel, self.atom.halves)
+        cells = self.channel_tiles * self.pixel_tiles * self.atom.sums
+        at = (i * self.pixel_tiles + j) * self.atom.sums + 2 * half + column
+        worth = [T.cast(T.reinterpret("int32", self.acc[s * cells + at]), "int64") for s in range(self.atom.worth)]
+        total = worth[0]
+        for s in range(1, self.atom.worth):
+            total = total + worth[s] * T.int64(1 << (8 * s))
+        return total
 
 
 class _Staged(_Tile):

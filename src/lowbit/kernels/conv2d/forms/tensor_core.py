@@ -97,7 +97,7 @@ class _NarrowForm(TensorForm):
 
 @dataclass(frozen=True, kw_only=True)
 class _WideForm(TensorForm):
-    """Numbers of 16 bits as bytes, 256 high + low, of which the high ones have the sign (kernels/gpu/conv2d/tensor.py)."""
+    """Numbers of 16 bits as bytes, 256 high + low, of which the high ones have the sign (kernels/gpu/conv2d/direct.py)."""
 
     wide: bool = True
     exact: str = "proven: sums of products worth the same stay in int32 for K up to 32896, and int64 holds the whole"

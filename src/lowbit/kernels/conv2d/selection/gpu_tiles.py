@@ -17,6 +17,7 @@ _THREADS = 1 << 14  # that run at a time
 _PIXELS = (1, 2, 4)
 _LATENCY = 8.0  # cycles of a step whose loads wait for memory, few threads or many
 _CHANNELS = 16
+_BLOCK = 1500.0  # before the first step and after the last one, as in tensor_tiles.py
 
 
 @dataclass(frozen=True)
@@ -46,5 +47,5 @@ class ThreadCost:
             if mr <= load.dst.pixels:
                 waves = -(-(-(-load.dst.pixels // mr) * blocks) // _THREADS)
                 step = mr * _CHANNELS * self.cycles * load.parts + _LATENCY + mr + _CHANNELS
-                found.append(Tiling(mr, _CHANNELS, 1, 1, waves * load.steps * step))
+                found.append(Tiling(mr, _CHANNELS, 1, 1, waves * load.steps * step + _BLOCK))
         return found

@@ -141,7 +141,7 @@ def operands(form: Form) -> Operands:
         return Operands("u4", "i4", 15, -8, 7) if form.bits == 4 else Operands("u8", "i4", 255, -8, 7)
     if form.words.paired and form.element == "i8":  # sums of two must fit a byte
         return Operands("u7", "i7", 127, -64, 63)
-    if form.wide and form.reads == ("u8",):
+    if form.wide and form.reads == ("u8",) and not form.pack_kind:
         return Operands("u8", "i16", 255, -32768, 32767, parts=2)
     if form.wide or (form.rows == 1 and form.reads[0] == "i16"):
         return Operands("i16", "i8", 32767, -128, 127, "i16")

@@ -31,8 +31,20 @@ HEAVY = {
     "scipy": set(),
 }
 LAZY = {
-    "torch": {"frontend", "zoo", "quantization", "fake", "methods", "runtime", "measure", "emulate", "compiler", "bench",
-    "bench_gpu"} | {"evaluation", "analysis", "dynamo"},
+    "torch": {
+        "frontend",
+        "zoo",
+        "quantization",
+        "fake",
+        "methods",
+        "runtime",
+        "measure",
+        "emulate",
+        "compiler",
+        "bench",
+        "bench_gpu",
+    }
+    | {"evaluation", "analysis", "dynamo"},
     "tvm": {"kernels", "backend"},
     "onnxruntime": {"measure"},
     "openvino": {"measure"},

@@ -37,12 +37,6 @@ def _unpool(net: Net, x: Tensor) -> Tensor:
     return net.b(F.max_unpool2d(pooled, where, 2))
 
 
-def _coordinates(net: Net, x: Tensor) -> Tensor:
-    n, _, h, w = x.shape
-    columns = torch.linspace(-1, 1, w).expand(n, 1, h, w)
-    return net.a(torch.cat((x, columns), 1))
-
-
 def _streaming(net: Net, x: Tensor) -> Tensor:
     y = net.a(torch.cat((net.tail, x), -1))
     net.tail.copy_(x[..., -2:])
@@ -62,11 +56,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         lambda: Net(_recognise_text, cnn=nn.Conv2d(1, 6, (8, 3)), rnn=nn.LSTM(6, 5, bidirectional=True), head=nn.Linear(10, 4)),
         (1, 1, 8, 20),
         r"nn.LSTM .*in rnn .*recurrent layers",
-    ),
-    "coordinates": (
-        lambda: Net(_coordinates, a=nn.Conv2d(4, 4, 3)),
-        (1, 3, 8, 8),
-        "cat .*constant holds one value; make it an input",
     ),
     "dropout": (
         lambda: Net(lambda net, x: F.dropout2d(net.a(x), 0.1), a=A),

@@ -200,6 +200,20 @@ def picture_and_measurements() -> Made:
     return model, (normal(2, 3, 8, 8), normal(2, 5).abs() * 600)
 
 
+@STRUCTURE.add()
+def coordinates_and_a_class_token() -> Made:
+    """Constants of many values joined to activations: coordinates of every pixel (CoordConv), a token in front of the others."""
+
+    def forward(net: Net, x: Tensor) -> Tensor:
+        n, _, h, w = x.shape
+        grid = torch.stack(torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij"))
+        y = F.relu(net.stem(torch.cat((x, grid.expand(n, 2, h, w)), 1))).flatten(2).transpose(1, 2)
+        return net.head(torch.cat((net.token.expand(n, 1, 8), y), 1)).mean(1)
+
+    model = alive(Net(forward, stem=nn.Conv2d(5, 8, 3, 2), head=nn.Linear(8, 3), token=normal(1, 1, 8)), 14)
+    return model, (normal(2, 3, 9, 8),)
+
+
 @pytest.mark.parametrize(("name", "width"), STRUCTURE.cases())
 def test_structure(name: str, width: str) -> None:
     STRUCTURE.check(name, width)

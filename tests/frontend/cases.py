@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -542,6 +543,29 @@ _case(
 # Inputs and outputs
 _function("two_inputs_two_outputs", lambda x, y: (x + y, [x * 2, {"y": F.relu(y)}]), IMAGE, IMAGE)
 _function("unused_input", lambda x, y: x * 2, IMAGE, (1, 3))
+
+
+def _tokens(self: Any, x: Tensor) -> Tensor:
+    tokens = self.t.weight[None].expand(3, -1, -1)
+    return self.l(torch.cat([tokens, x, tokens[:, :1]], 1))
+
+
+def _added_products(x: Tensor) -> Tensor:
+    y = torch.addcmul(torch.ones(13), x, x + 1, value=0.5) + torch.addcmul(x, x, torch.arange(13.0), value=2)
+    return y + x.addcmul(torch.ones(11, 1), torch.full((13,), 0.5)) + torch.addcmul(x, x, x)
+
+
+def _added_quotients(x: Tensor) -> Tensor:
+    y = torch.addcdiv(x, x, x.abs() + 1, value=-2) + torch.addcdiv(x, torch.ones(11, 1), x.exp())
+    return y + x.addcdiv(x, torch.full((13,), 4.0))
+
+
+_case("class_token", lambda: Lambda(_tokens, t=nn.Embedding(2, 5), l=nn.Linear(5, 4)), (3, 4, 5))
+_function("coordinates", lambda x: torch.cat([x, torch.linspace(-1, 1, 13).expand(2, 1, 11, 13), x * 2], 1))
+_function("constant_of_each_row", lambda x: torch.cat([torch.arange(2 * 11 * 13.0).reshape(2, 1, 11, 13), x], 1))
+_function("addcmul", _added_products)
+_function("addcdiv", _added_quotients)
+_function("windows", lambda x: (x.unfold(2, 5, 3), x.unfold(-1, 4, 2).unfold(1, 2, 2), x.unfold(0, 1, 1)))
 _function("input_is_output", lambda x: (x, x + 1, x))
 _function("same_output_twice", lambda x: ((y := F.relu(x)), y))
 _case(

@@ -20,17 +20,16 @@ from tests.frontend.onnx.exported import exported
 EXPORTER_REFUSES = (
     "channel_shuffle_layer", "pixel_shuffle_rank_3", "pixel_unshuffle_rank_5", "pool_1d", "pool_adaptive_max_1d",
     "pool_avg_larger_than_input", "pool_avg_uneven", "pool_max_uneven", "scalars", "norm_layer_last", "attention_encoder",
-    "flip_spellings", "roll_flat", "rot90", "up_nearest_exact",
+    "flip_spellings", "roll_flat", "rot90", "up_nearest_exact", "addcdiv",
 )  # fmt: skip
 EXPORTER_CHANGES = {
     "act_softplus_threshold": "the threshold is left out",
-    "norm_response": "it becomes a pool over three axes",
-    "norm_response_1d": "it becomes a pool over a condition",
     "in_place_through_view": "the second write is lost",
     "pad_circular_cut": "negative amounts cut both ends",
     "up_bilinear_factors": "the factors are rounded to float32",
     "pool_avg_divisor": "divisor_override is left out",
     "tensor_split_anywhere": "an output without elements becomes a sequence",
+    "windows": "the last axes of windows of windows change places",
     "unused_input": "the input is left out",
 }
 

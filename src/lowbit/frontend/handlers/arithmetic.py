@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from lowbit.frontend.handlers.operands import activation, constant
 from lowbit.frontend.handlers.shape import expand_to
 from lowbit.frontend.handlers.slicing import part
 
-__all__ = ["add", "div", "mul", "neg", "power", "rsub", "sub"]
+__all__ = ["add", "add_product", "div", "mul", "neg", "power", "rsub", "sub"]
 
 
 def _combine(b: Builder, call: Call, op: str, x: Value, y: Value) -> str:
@@ -38,6 +39,33 @@ def _negated(b: Builder, call: Call, value: str) -> str:
 def add(b: Builder, call: Call) -> Value:
     """x + alpha * y."""
     return _combine(b, call, "add", call.args["self"], _second(b, call))
+
+
+def add_product(divide: bool) -> Callable[[Builder, Call], Value]:
+    """x + value * y * z (``addcmul``), or x + value * y / z (``addcdiv``)."""
+
+    def handle(b: Builder, call: Call) -> Value:
+        x, y, z = (call.args[name] for name in ("self", "tensor1", "tensor2"))
+        if divide and isinstance(z, str):
+            z = b.emit(call, "unary", [z], b.shape(z), fn="reciprocal")
+        elif divide:
+            z = _double(z).reciprocal()
+        factor = _double(call.args["value"])
+        for operand in (y, z):
+            factor = factor if isinstance(operand, str) else factor * _double(operand)
+        product: Value = factor
+        for operand in (y, z):
+            if isinstance(operand, str):
+                shape = torch.broadcast_shapes(b.shape(operand), b.shape(product))
+                trivial = isinstance(product, torch.Tensor) and product.numel() == 1 and float(product) == 1
+                product = operand if trivial else b.emit(call, "mul", [operand, product], shape)
+        return _combine(b, call, "add", x if isinstance(x, str) else constant(x), product)
+
+    return handle
+
+
+def _double(value: Any) -> torch.Tensor:
+    return torch.as_tensor(value, dtype=torch.float64)
 
 
 def sub(b: Builder, call: Call) -> Value:

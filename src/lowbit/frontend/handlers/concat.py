@@ -11,7 +11,7 @@ __all__ = ["cat", "join", "stack"]
 
 
 def join(b: Builder, call: Call, values: list[Value], axis: int) -> Value:
-    """Concatenation along one axis; constants of one value are padding of the activation beside them."""
+    """Concatenation along one axis; constants of one value are padding of the activation beside them, others are added to it."""
     values = [value for value in values if 0 not in b.shape(value)] or values[:1]
     if not any(isinstance(value, str) for value in values):
         return torch.cat([value for value in values if isinstance(value, torch.Tensor)], axis)
@@ -36,16 +36,20 @@ def join(b: Builder, call: Call, values: list[Value], axis: int) -> Value:
 
 def _padded(b: Builder, call: Call, x: str, constant: torch.Tensor, axis: int, side: str) -> str:
     fill = constant.reshape(-1)[0]
-    if not bool((constant == fill).all()):
-        call.refuse(
-            "joining an activation with a constant is supported only where the constant holds one value; "
-            "make it an input of the network"
-        )
+    varies = not bool((constant == fill).all())
+    fill = torch.zeros(()) if varies else fill
     shape, amount = list(b.shape(x)), [0] * constant.dim()
     amount[axis] = constant.shape[axis]
     shape[axis] += constant.shape[axis]
     sides = {"before": (0,) * constant.dim(), "after": (0,) * constant.dim(), side: tuple(amount)}
-    return b.emit(call, "pad", [x], shape, value=b.number(call, "the constant", fill), **sides)
+    padded = b.emit(call, "pad", [x], shape, value=b.number(call, "the constant", fill), **sides)
+    if not varies:
+        return padded
+    if constant.shape[0] > 1 and axis and bool((constant == constant[:1]).all()):
+        constant = constant[:1]  # every row the same
+    zeros = torch.zeros([*constant.shape[:axis], b.shape(x)[axis], *constant.shape[axis + 1 :]], dtype=constant.dtype)
+    parts = [constant, zeros] if side == "before" else [zeros, constant]
+    return b.emit(call, "add", [padded, torch.cat(parts, axis)], shape)
 
 
 def cat(b: Builder, call: Call) -> Value:

@@ -13,7 +13,7 @@ from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
 from lowbit.frontend.handlers.operands import activation
 
-__all__ = ["border", "flip", "index", "index_select", "nearest", "positions_of", "quarter_turns", "roll", "take"]
+__all__ = ["border", "flip", "index", "index_select", "nearest", "positions_of", "quarter_turns", "roll", "take", "windows"]
 
 
 def take(b: Builder, call: Call, x: str, chosen: Mapping[int, Sequence[int]]) -> str:
@@ -78,6 +78,20 @@ def index_select(b: Builder, call: Call) -> Value:
     chosen = _constant(call, call.args["index"]).reshape(-1).tolist()
     shape = b.shape(x)
     return take(b, call, x, {call.args["dim"] % len(shape): chosen}) if shape else x
+
+
+def windows(b: Builder, call: Call) -> Value:
+    """``Tensor.unfold``: y[..., k, ..., j] = x[..., k * step + j, ...] along ``dimension``, j < size a new last axis."""
+    x, size, step = activation(call, call.args["self"]), int(call.args["size"]), int(call.args["step"])
+    shape = b.shape(x)
+    if not shape:
+        call.refuse("windows of a number; it needs an axis")
+    dim = call.args["dimension"] % len(shape)
+    count = (shape[dim] - size) // step + 1
+    x = take(b, call, x, {dim: [k * step + j for k in range(count) for j in range(size)]})
+    x = b.reshape(call, x, (*shape[:dim], count, size, *shape[dim + 1 :]))
+    order = [axis for axis in range(len(shape) + 1) if axis != dim + 1]
+    return b.permute(call, x, (*order, dim + 1))
 
 
 def _constant(call: Call, positions: Any) -> torch.Tensor:

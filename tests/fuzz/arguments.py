@@ -273,7 +273,9 @@ def _moved(u: Unbound, argument: Any) -> Any:
 
 
 def _size(u: Unbound, argument: Any) -> Any:
-    """A new shape: of the same elements, or expanded, or any."""
+    """A new shape: of the same elements, or expanded, or any; of unfold how long a window is."""
+    if u.operation == "unfold":
+        return u.draws.integer(1, max(u.extent(u.axis), 1))
     draws, count = u.draws, u.first.numel() if u.first is not None else 1
     if u.operation == "expand":
         grown = [draws.choose((2, 3)) if n == 1 and draws.chance(60) else draws.choose((n, n, -1)) for n in u.shape]
@@ -522,8 +524,9 @@ def _bound(u: Unbound, argument: Any) -> Any:
 
 RULES: dict[str, Rule] = {
     "self": _operand, "input": _operand, "mat1": _operand, "mat2": _other, "other": _other, "tensors": _tensors,
+    "tensor1": _other, "tensor2": _other,
     "weight": _weight, "bias": _bias, "running_mean": _mean, "running_var": _variance,
-    "dim": _dim, "dim0": _another_axis, "dim1": _another_axis, "axis0": _another_axis, "axis1": _another_axis,
+    "dim": _dim, "dimension": _dim, "dim0": _another_axis, "dim1": _another_axis, "axis0": _another_axis, "axis1": _another_axis,
     "start_dim": _another_axis, "end_dim": _end_dim, "dims": _permutation, "source": _moved, "destination": _moved,
     "size": _size, "shape": _size, "sizes": _sizes, "pad": _pad, "value": _value,
     "query": _query, "key": _planned,

@@ -133,7 +133,11 @@ def border(mode: str | None) -> Callable[[Builder, Call], Value]:
         call.args.without_effect("value")
         chosen = {}
         for number in range(len(amounts) // 2):
-            axis, pad = rank - 1 - number, partial(torch.nn.functional.pad, pad=amounts[2 * number : 2 * number + 2], mode=kind)
+            axis, sides = rank - 1 - number, amounts[2 * number : 2 * number + 2]
+            left = b.shape(x)[axis] + sum(min(side, 0) for side in sides)
+            if kind == "circular" and max(sides) > left:  # torch then gives what lay in memory
+                call.refuse(f"it wraps {max(sides)} elements around axis {axis}, of which {left} are left")
+            pad = partial(torch.nn.functional.pad, pad=sides, mode=kind)
             chosen[axis] = positions_of(pad, b.shape(x)[axis])
         return take(b, call, x, chosen)
 

@@ -81,8 +81,8 @@ class Program:
         return _execute(self.text)
 
     def reference(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """torch's own result, everything in float64 (a conversion to float32 in the text is one to float64 here).  Raises Rejected
-        for what torch computes in float32 alone."""
+        """torch's own result, everything in float64 (a conversion to float32 in the text is one to float64 here).  Raises
+        Rejected for what torch computes in float32 alone."""
         model = _execute(self.text.replace("torch.float32", "torch.float64")).double()
         try:
             with torch.no_grad():

@@ -24,5 +24,6 @@ def command() -> None:
     for target in TARGETS.values():
         mark = "yes" if not obstacle(target) else "emulated" if target.qemu_cpu else "no"
         mark = f"native, costs {costs or 'as typed'}" if target.name == native else mark
-        table.add_row(target.name, target.triple, str(target.vector_bytes), " ".join(sorted(target.features)), mark)
+        features = [*sorted(target.features), *(f"{feature} (emulated)" for feature in sorted(target.emulated))]
+        table.add_row(target.name, target.triple, str(target.vector_bytes), " ".join(features), mark)
     results().print(table)

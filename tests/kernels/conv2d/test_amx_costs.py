@@ -10,6 +10,9 @@ import pytest
 
 from lowbit.kernels.conv2d.cases import Operands, Shape
 from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.selection.candidates import candidates
+from lowbit.kernels.conv2d.selection.decide import realize
+from lowbit.kernels.conv2d.selection.decision import decision_of
 from lowbit.kernels.conv2d.selection.select import choose, estimate, option
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.targets import TARGETS, Target
@@ -112,3 +115,17 @@ def test_units_leave_weights_together(name: str, form: str) -> None:
     assert spec.units == -(-spec.tiles // spec.m_tiles) * -(-spec.blocks // spec.n_blocks)
     assert spec.units >= min(4, int(estimate(choice, FITTED) / 50_000), spec.tiles * -(-spec.dst.c // 64))
     assert np.gcd(spec.n_blocks * spec.nr, 64) == 64 or spec.n_blocks >= spec.blocks or form == "i16_amx"
+
+
+@pytest.mark.parametrize("name", ["7: 3x3 512", "56: 3x3 64", "odd channels", "groups", "batch 8"])
+@pytest.mark.parametrize("types", ["w8a8", "w4a4", "i16"])
+def test_the_tuner_can_measure_them(name: str, types: str) -> None:
+    """Decisions for tiles are among the candidates, and each means a kernel."""
+    shape = replace(SHAPES[name], dst="i16") if types == "i16" else SHAPES[name]
+    problem, w = TYPES[types].problem(shape), TYPES[types].weights(shape, "random")
+    tried = [decision for decision in candidates(problem, w, TYPED) if decision.form.endswith(("_amx", "_amx_i4"))]
+    assert len({(decision.mr, decision.nr) for decision in tried}) > 1
+    for decision in tried:
+        choice = realize(decision, problem, w, TYPED)
+        assert choice is not None, decision
+        assert decision_of(choice) == decision

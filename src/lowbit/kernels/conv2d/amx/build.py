@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, product
+from itertools import product
 from typing import Any
 
-from tvm import tirx
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import KernelFrame, around_function, kernel_function
+from lowbit.kernels.conv2d.amx.between import Ahead, Spread
 from lowbit.kernels.conv2d.amx.packed import PackedRows
+from lowbit.kernels.conv2d.amx.places import Places
 from lowbit.kernels.conv2d.amx.plan import CONFIGURATION, GROUP, STEP, SUMS, Plan, packs, plan_of
 from lowbit.kernels.conv2d.amx.unpack import Unpacking
 from lowbit.kernels.conv2d.amx.walk import MOST_ROWS
@@ -26,9 +27,9 @@ from lowbit.kernels.conv2d.loops import hidden, loop
 from lowbit.kernels.conv2d.runs import Runs, find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
-from lowbit.kernels.intrinsics.amx import COLUMNS, ROW_BYTES, Tiles, prefetch, tiles_of
+from lowbit.kernels.intrinsics.amx import COLUMNS, ROW_BYTES, Tiles, tiles_of
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.rows import divided, row_position
+from lowbit.kernels.rows import divided
 from lowbit.kernels.vectors import convert, load, splat
 from lowbit.targets import Target
 
@@ -36,8 +37,6 @@ __all__ = ["build"]
 
 _INPUTS, _WEIGHTS = 4, 6  # the first tile of each; two of each take turns
 _FEW = 2  # steps that LLVM may unroll
-_LINE, _MOST_LINES = 64, 32  # bytes; lines a step
-_NEAR = 1 << 16  # bytes of weights that need no prefetch
 _GROUP4 = 4  # K values that lie side by side in a panel
 
 
@@ -95,7 +94,7 @@ class _Nest:
         packed: PackedRows | None,
     ) -> None:
         self.kernel, self.spec, self.plan, self.runs, self.tiles = kernel, spec, plan, runs, tiles
-        self.epilogue, self.packed = epilogue, packed
+        self.epilogue, self.packed, self.places = epilogue, packed, Places(spec, plan)
         written = min(spec.dst.stride, -(-spec.dst.c // LANES) * LANES)
         self.channels = plan.panels * spec.nr  # of a group
         self.group_count = -(-spec.blocks // plan.panels)
@@ -153,7 +152,7 @@ class _Nest:
             half = TB.Bind(T.bitwise_and(before, T.int32(1)) * plan.sum_words)
             rows = self._rows(first_pixels + before, channel, write, half)
             slots = GROUP // COLUMNS // plan.columns * (2 * SUMS + self.steps * 2 * SUMS)
-            spread = _Spread(self.tiles, rows, -(-plan.pixels * plan.rows // slots))
+            spread = Spread(self.tiles, rows, -(-plan.pixels * plan.rows // slots))
             self._multiply(group, first_pixels + before + 1, before + 1, GROUP, spread, plan.sum_words - half, unrolled=True)
             for row in rows:
                 row()
@@ -164,9 +163,9 @@ class _Nest:
         """For every row of a group of pixels what writes it."""
         spec, plan, walk = self.spec, self.plan, self.plan.walk
         for j in range(plan.pixels):
-            line, start = self._position(T.min(pixels * plan.pixels + j, T.int32(walk.tiles - 1)))
+            line, start = self.places.position(T.min(pixels * plan.pixels + j, T.int32(walk.tiles - 1)))
             for i in range(plan.rows):
-                place, _ = self._pixel(line, start + i)
+                place, _ = self.places.pixel(line, start + i)
 
                 def row(j: int = j, i: int = i, place: Callable[[Layout], Any] = place) -> None:
                     residual = place(spec.residual) + channel if spec.residual else 0
@@ -184,14 +183,14 @@ class _Nest:
     # Sums
 
     def _multiply(
-        self, group: Any, pixels: Any, p: Any, channels: int, tiles: Tiles | _Spread, half: Any, unrolled: bool = False
+        self, group: Any, pixels: Any, p: Any, channels: int, tiles: Tiles | Spread, half: Any, unrolled: bool = False
     ) -> None:
         """All products of a group of pixels, the p-th of the unit, and one of channels, to scratch memory from ``half`` on.
 
         Sums begin as the bias where results are packed, else as zeros."""
         spec, plan, walk = self.spec, self.plan, self.plan.walk
         pixels = TB.Bind(pixels)
-        starts = [self._input(T.min(pixels * plan.pixels + j, T.int32(walk.tiles - 1))) for j in range(plan.pixels)]
+        starts = [self.places.first_input(T.min(pixels * plan.pixels + j, T.int32(walk.tiles - 1))) for j in range(plan.pixels)]
         column_tiles = -(-channels // COLUMNS)
         chunks = [
             (panel, at, min(plan.columns, column_tiles - panel * (spec.nr // COLUMNS) - at))
@@ -199,7 +198,7 @@ class _Nest:
             for at in range(0, spec.nr // COLUMNS, plan.columns)
         ]
         chunks = [chunk for chunk in chunks if chunk[2] > 0]
-        ahead = _Ahead(self.kernel, (group + 1) * plan.panels * self.block_bytes, plan.panels * self.block_bytes, self.steps)
+        ahead = Ahead(self.kernel, (group + 1) * plan.panels * self.block_bytes, plan.panels * self.block_bytes, self.steps)
         ahead.share(p, len(chunks), spec.m_tiles, self.block_bytes * spec.blocks)
         for number, (panel, at, few) in enumerate(chunks):
             block = TB.Bind(group * plan.panels + panel)
@@ -253,7 +252,7 @@ class _Nest:
         with _kept(runs.rows) as ky, _kept(runs.columns) as kx, _kept(steps) as step:
             yield step_at(ky, kx, step)
 
-    def _step(self, tiles: Tiles | _Spread, inputs: list[Any], memory: Any, w: Any, columns: int) -> None:
+    def _step(self, tiles: Tiles | Spread, inputs: list[Any], memory: Any, w: Any, columns: int) -> None:
         """Products of 64 K values; a tile of weights serves all tiles of pixels, where there are tiles enough for that.  Weights
         lie at ``w`` of ``memory``."""
         spec, stride = self.spec, self.spec.stride[1] * self.spec.src.stride
@@ -288,9 +287,9 @@ class _Nest:
         pixels = TB.Bind(pixels)
         count = T.min(T.int32(plan.pixels), walk.tiles - pixels * plan.pixels) if walk.tiles % plan.pixels else plan.pixels
         with TB.serial(T.int32(0), count) as j:
-            line, start = self._position(pixels * plan.pixels + j)
+            line, start = self.places.position(pixels * plan.pixels + j)
             with TB.serial(plan.rows) as i:
-                place, inside = self._pixel(line, TB.Bind(start + i))
+                place, inside = self.places.pixel(line, TB.Bind(start + i))
                 to = TB.Bind(place(spec.dst) + channel)
                 residual = TB.Bind(place(spec.residual) + channel) if spec.residual else 0
                 if inside is None:
@@ -318,96 +317,8 @@ class _Nest:
     def _has(self, kind: int) -> bool:
         return not self.spec.wide or any(2 - (x.shift + w.shift) // 8 == kind for x in self.x_bytes for w in self.w_bytes)
 
-    # Places
-
-    def _position(self, tile: Any) -> tuple[Any, Any]:
-        """(line, first position) of a tile."""
-        walk = self.plan.walk
-        if walk.lines == 1:
-            line, index = T.int32(0), tile
-        elif walk.tiles_a_line == 1:
-            line, index = tile, T.int32(0)
-        else:
-            line, index = divided(tile, walk.tiles_a_line)
-        start = index * walk.rows
-        return line, TB.Bind(T.min(start, T.int32(walk.length - walk.rows)) if walk.length % walk.rows else start)
-
-    def _pixel(self, line: Any, position: Any) -> tuple[Callable[[Layout], Any], Any]:
-        """Where the pixel at a position begins in a layout, and whether it is one of the output, None = always."""
-        walk, dst = self.plan.walk, self.spec.dst
-        if walk.grid is None:
-            b, y = row_position(line, dst)
-            return lambda layout: layout.offset(b, y, position, 0), None
-        height, width = walk.grid
-        row, x = divided(position, width)
-        b, y = divided(row, height) if dst.n > 1 else (T.int32(0), row)
-        whole = walk.grid == (dst.h, dst.w)
-
-        def place(layout: Layout) -> Any:
-            return position * layout.stride if whole and not layout.halo else layout.offset(b, y, x, 0)
-
-        return place, None if whole else tirx.And(x < dst.w, y < dst.h)
-
-    def _input(self, tile: Any) -> Any:
-        """Element offset of the first tap of a tile's first pixel."""
-        spec, walk, src = self.spec, self.plan.walk, self.spec.src
-        line, start = self._position(tile)
-        top, left = spec.padding
-        if walk.grid is None:
-            b, y = row_position(line, spec.dst)
-            return TB.Bind(src.offset(b, y * spec.stride[0] - top, start * spec.stride[1] - left, 0))
-        return TB.Bind(src.offset(0, -top, -left, 0) + start * (spec.stride[1] * src.stride))
-
     def _window(self, block: Any) -> Any:
         return TB.Bind(self.kernel.t[block]) if self.spec.window else 0
-
-
-class _Spread:
-    """Tiles between whose instructions something else is done: the next ``each`` of ``others`` after every one."""
-
-    def __init__(self, tiles: Tiles, others: Iterator[Callable[[], None]], each: int) -> None:
-        self._tiles, self._others, self._each = tiles, others, each
-
-    def zero(self, tile: int) -> None:
-        self._tiles.zero(tile)
-        self._between()
-
-    def load(self, tile: int, buffer: Any, offset: Any, stride: int) -> None:
-        self._tiles.load(tile, buffer, offset, stride)
-        self._between()
-
-    def store(self, tile: int, buffer: Any, offset: Any, stride: int) -> None:
-        self._tiles.store(tile, buffer, offset, stride)
-        self._between()
-
-    def multiply(self, sums: int, a: int, b: int, a_signed: bool, b_signed: bool) -> None:
-        self._tiles.multiply(sums, a, b, a_signed, b_signed)
-        self._between()
-
-    def _between(self) -> None:
-        for other in islice(self._others, self._each):
-            other()
-
-
-class _Ahead:
-    """Prefetches of the next group's weights, spread over the steps of a unit's pixels.  Behind the last group lie the weights
-    of whoever runs next, or nothing, which does no harm."""
-
-    def __init__(self, kernel: KernelFrame, first: Any, size: int, steps: int) -> None:
-        self.kernel, self.first, self.size, self.steps, self.lines = kernel, first, size, steps, 0
-
-    def share(self, p: Any, chunks: int, pixels: int, whole: int) -> None:
-        """Every chunk of every one of ``pixels`` groups of pixels, this the p-th, takes a part; nobody where the ``whole``
-        weights stay in the level-2 cache anyway."""
-        slots = chunks * pixels * self.steps
-        if whole > _NEAR and slots:
-            self.lines = min(-(-self.size // _LINE // slots), _MOST_LINES)
-            self.start = TB.Bind(self.first + p * (chunks * self.steps * self.lines * _LINE))
-
-    def emit(self, chunk: int, step: Any) -> None:
-        for line in range(self.lines):
-            at = (chunk * self.steps + step) * self.lines + line
-            prefetch(self.kernel.w, self.start + at * _LINE)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What forms of tensor cores cost: a model of a GPU, fitted to nothing (docs/gpu.md says where its numbers come from).
 
-A layer is ``units`` blocks of threads, dealt out to the multiprocessors.  A block's step costs its multiplications, or the
-bytes that it fetches from the level-2 cache, or those that its warps load, whichever takes longest; and a block takes at least
+A layer is ``units`` blocks of threads, dealt out to the multiprocessors.  A block's step costs its multiplications, and the
+bytes that it fetches from the level-2 cache or those that its warps load, whichever takes longer; and a block takes at least
 the time in which its steps follow each other, each waiting for memory, while as many blocks as registers allow wait beside
 each other.
 """
@@ -67,15 +67,16 @@ class TensorCost:
             for mr, nr, m_tiles, n_blocks in _sizes(made, load)
         ]
 
-    def _cycles(self, form: Any, load: Workload, processors: int, mr: int, nr: int, m_tiles: int, n_blocks: int) -> float:
-        atom, k, steps, warps = form.atom, form.k_group, int(load.steps), m_tiles * n_blocks
-        units = -(-load.dst.pixels // (mr * m_tiles)) * -(-load.dst.c // (nr * n_blocks))
+    def _cycles(self, form: Any, layer: Workload, processors: int, mr: int, nr: int, m_tiles: int, n_blocks: int) -> float:
+        atom, k, steps, warps = form.atom, form.k_group, int(layer.steps), m_tiles * n_blocks
+        units = -(-layer.dst.pixels // (mr * m_tiles)) * -(-layer.dst.c // (nr * n_blocks))
         depth = 0 if form.staged else depth_of(steps, units, warps, atom.tile_sums(mr, nr))
         shares = ceil(steps / depth) if depth else 1
         own = -(-units // processors)  # blocks of the busiest multiprocessor
         fetched, operands = stage_bytes(mr, nr, m_tiles, n_blocks, k, atom), stage_bytes(mr, nr, 1, 1, k, atom)
         multiply = warps * mr * nr * k / self.products * self.cycles
-        step = max(multiply, fetched / _CACHE_BYTES, warps * operands / _LOADED_BYTES[form.staged])
+        load = max(fetched / _CACHE_BYTES, warps * operands / _LOADED_BYTES[form.staged])
+        step = max(multiply, load) if form.staged else multiply + load  # copied meanwhile, or by the same warps before
         batch = batch_for(mr, nr, k, atom)
         wait = max(_STEP, _WAIT / (stages_for(fetched) - 1)) if form.staged else _WAIT / batch
         registers = (atom.tile_sums(mr, nr) + batch * operands // 4) // WARP + _OTHER_REGISTERS

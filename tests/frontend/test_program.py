@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import lowbit
 from lowbit.errors import ConfigError, InputError, UnsupportedOperation
 from lowbit.frontend import evaluate, import_model
+from lowbit.frontend.torch_export import import_program
 from lowbit.graph import interpret
 from lowbit.tracer import trace
 from tests import tiny
@@ -151,3 +152,42 @@ def test_behind_torchao() -> None:
         assert steps.max() <= 1
         unequal, values = unequal + int(steps.sum()), values + steps.numel()
     assert unequal / values <= 0.05
+
+
+class Blocks(nn.Module):
+    """Blocks that say how gradients and types are treated, one in another, with a write that is seen outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            y = self.a(x)
+            with torch.autocast("cpu", enabled=False):
+                z = self.b(y.float())
+                y.mul_(2.0)
+        with torch.no_grad():
+            w = y + z
+        return w.relu(), y
+
+
+@pytest.mark.parametrize("outside", [torch.no_grad, torch.enable_grad])
+def test_blocks_are_what_is_in_them(outside: Any) -> None:
+    torch.manual_seed(0)
+    model, x = Blocks().eval(), torch.randn(2, 3, 5, 5)
+    with outside():
+        graphs = [import_model(model, x), import_program(torch.export.export(model, (x,), strict=False))]
+    for graph in graphs:
+        for got, want in zip(evaluate(graph, [x]), model(x), strict=True):
+            assert torch.allclose(got, want, atol=1e-6)
+
+
+def test_a_block_of_another_type_is_refused() -> None:
+    class Narrow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return torch.mm(x, x) + 1
+
+    with pytest.raises(UnsupportedOperation, match="autocast to torch.bfloat16 inside the model is not supported"):
+        import_model(Narrow(), torch.randn(3, 3))

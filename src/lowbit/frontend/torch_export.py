@@ -20,6 +20,7 @@ from lowbit.frontend.call import Call, bind, operation, schema_of, source_line
 from lowbit.frontend.decomposed import NAMESPACE, rounding
 from lowbit.frontend.handlers.dispatch import handled
 from lowbit.frontend.handlers.table import HANDLERS, POSITIONS
+from lowbit.frontend.inlined import inlined
 from lowbit.frontend.memory import Memory, shares_memory
 from lowbit.frontend.parameters import as_float32, check_parameters
 from lowbit.frontend.recurrent import refused_at_once
@@ -149,23 +150,24 @@ class _Walk:
 
     def __init__(self, program: torch.export.ExportedProgram, name: str) -> None:
         self.program = program
+        self.graph = inlined(program.graph_module)
         self.name = name
         self.memory = Memory(lambda node, base, value: self._compute(node, {base: value}))
         self.kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
         self.tensors = {**program.state_dict, **program.constants}
         names = {id(tensor): _path(name) for name, tensor in self.tensors.items() if isinstance(tensor, torch.Tensor)}
         self.builder = Builder(names)
-        calls = Counter(_module(node)[0] for node in program.graph.nodes if node.op == "call_function")
+        calls = Counter(_module(node)[0] for node in self.graph.nodes if node.op == "call_function")
         parents = {path.rpartition(".")[0] for path in calls}
         self.single = {path for path, count in calls.items() if path and count == 1 and path not in parents}
 
     def run(self) -> Graph:
         outputs: list[str] = []
-        for node in self.program.graph.nodes:
+        for node in self.graph.nodes:
             if node.op == "placeholder":
                 self.memory.define(node, self._placeholder(node))
             elif node.op == "get_attr":
-                self.memory.define(node, operator.attrgetter(node.target)(self.program.graph_module))
+                self.memory.define(node, operator.attrgetter(str(node.target))(self.program.graph_module))
             elif node.op == "call_function":
                 self._step(node)
             else:

@@ -17,6 +17,7 @@ from lowbit.kernels.case import Case
 from lowbit.kernels.conv2d.cases import Operands, Shape, case_of, operands
 from lowbit.kernels.conv2d.cases import cases as all_cases
 from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.forms.form import Form
 from lowbit.kernels.conv2d.forms.tensor_core import FORMS as TENSOR_FORMS
 from lowbit.kernels.conv2d.forms.tensor_core import TensorForm
 from lowbit.kernels.conv2d.pack import pack_weights, weight_blocks
@@ -28,17 +29,18 @@ from lowbit.targets import TARGETS, Target
 from tests.kernels.gpu.harness import check_cases, wrong_of
 
 GPUS = [TARGETS[f"cuda-sm{n}"] for n in (75, 80, 90)]
+FLOATS = FORMS["f32_threads"]
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="CUDA text is run on a CPU by way of g++")
 
 
-def _first(form: TensorForm) -> Target:
+def _first(form: Form) -> Target:
     """A target that has it: the text is the same on all."""
     return next(target for target in GPUS if form.available(target))
 
 
 @needs_compiler
-@pytest.mark.parametrize("form", TENSOR_FORMS, ids=lambda form: form.name)
-def test_cases(form: TensorForm) -> None:
+@pytest.mark.parametrize("form", [*TENSOR_FORMS, FLOATS], ids=lambda form: form.name)
+def test_cases(form: Form) -> None:
     target = _first(form)
     check_cases([case for case in all_cases(target) if case.spec.form == form.name], target, "-O0")
 
@@ -167,6 +169,7 @@ def test_forms_follow_the_operands() -> None:
         assert chosen(Operands("b1", "b1", 1, -1, 1, acc_shift=1), target, wide).startswith("bit_mma")
         assert chosen(Operands("i16", "i16", 32767, -32768, 32767, "i16"), target, wide).startswith("i16_mma")
         assert chosen(Operands("u8", "i16", 255, -32768, 32767), target, wide).startswith("u8i16_mma")
+        assert chosen(Operands("f32", "f32", 0, 0, 0, "f32"), target, wide) == "f32_threads"
     assert chosen(Operands("u4", "i4", 15, -8, 7), "cuda-sm75", wide) == "u4_mma8832"
     assert chosen(Operands("u4", "i4", 15, -8, 7), "cuda-sm80", wide).startswith("u4_mma16864")
     assert chosen(Operands("u4", "i4", 15, -8, 7), "cuda-sm90", wide).startswith("w4_mma")

@@ -12,6 +12,7 @@ import pytest
 from lowbit.backend.cuda_text import PREAMBLE, cuda_text
 from lowbit.backend.nvrtc import compile_cuda, nvidia_file
 from lowbit.kernels.conv2d.cases import Shape, operands
+from lowbit.kernels.conv2d.forms import FORMS as ALL
 from lowbit.kernels.conv2d.forms.tensor_core import FORMS, TensorForm
 from lowbit.kernels.conv2d.selection.select import describe
 from lowbit.kernels.gpu.conv2d.tiling import shares_of
@@ -76,3 +77,16 @@ def test_machine_code(form: TensorForm, target: Target, tile: str) -> None:
     products = sum(n for key, n in loop.items() if re.match(name, key))
     moved = sum(n for key, n in loop.items() if key.startswith(("MOV", "IMAD.MOV")))
     assert moved <= products // 2 + 8, loop
+
+
+@pytest.mark.parametrize("arch", [75, 80, 90])
+def test_machine_code_of_floats(arch: int) -> None:
+    """Sixteen multiply-adds for each vector of weights and of a pixel, in registers."""
+    form, target = ALL["f32_threads"], TARGETS[f"cuda-sm{arch}"]
+    problem = operands(form).problem(SHAPE)
+    spec = describe(form, problem, operands(form).weights(SHAPE, "random"), (32, 32), (4, 1)).spec
+    cubin = compile_cuda(PREAMBLE + cuda_text(spec, target).text, target.arch).cubin
+    assert resources_of(cubin).local_bytes == 0
+    assert resources_of(cubin).registers <= 168
+    loop = loop_of(sass_of(cubin), "FFMA")
+    assert sum(n for key, n in loop.items() if key.startswith("FFMA")) == 128 * (loop["LDG.E.128.CONSTANT"] // 12)

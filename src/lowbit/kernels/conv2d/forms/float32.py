@@ -9,7 +9,7 @@ import numpy as np
 from lowbit.kernels.conv2d.forms.form import Form, Words
 from lowbit.kernels.conv2d.forms.transformed import Facts, Terms
 from lowbit.kernels.conv2d.selection.cost import WinogradCost
-from lowbit.kernels.conv2d.selection.gpu_tiles import ThreadCost
+from lowbit.kernels.conv2d.selection.gpu_tiles import FloatTileCost, ThreadCost
 from lowbit.kernels.conv2d.selection.neon_tiles import NeonCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.tiles import VectorCost
@@ -38,4 +38,31 @@ FLOAT32 = _Float(
     neon=NeonCost(4, 1, 1, batch=4, inputs=1, winograd=WinogradCost(4.0, 1)),
     gpu=ThreadCost(1.0),
 )
-FORMS: tuple[Form, ...] = (FLOAT32,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Threads(_Float):
+    """On GPUs: tiles of threads (kernels/gpu/conv2d/floats.py)."""
+
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+        return super().holds(problem, weights) and problem.src.stride % self.k_group == 0
+
+    def tried(self, mr: int, nr: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        return (4 * (1 << mr % 4), 32), (1 + mr % 3, 1)
+
+
+FORMS: tuple[Form, ...] = (
+    FLOAT32,
+    _Threads(
+        name="f32_threads",
+        k_group=4,
+        element="f32",
+        reads=("f32",),
+        features="cuda",
+        exact=FLOAT32.exact,
+        words=FLOAT32.words,
+        builder="lowbit.kernels.gpu.conv2d.floats:build",
+        grouped=False,
+        gpu=FloatTileCost(),
+    ),
+)

@@ -31,7 +31,7 @@ SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int], int]] = {
 
 def cases(form: Form, target: Target) -> Iterator[Case]:
     given = [operands(form)]
-    if form.wide and "i16" in form.reads:
+    if form.wide and form.reads == ("i16",):
         given.append(Operands("i16", "i16", 32767, -32768, 32767, "i16", parts=2))
     for types, (name, (shape, tile, unit, channels)) in product(given, SHAPES.items()):
         problem, w = types.problem(shape), types.weights(shape, "random")

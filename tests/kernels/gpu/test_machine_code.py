@@ -81,12 +81,13 @@ def test_machine_code(form: TensorForm, target: Target, tile: str) -> None:
 
 @pytest.mark.parametrize("arch", [75, 80, 90])
 def test_machine_code_of_floats(arch: int) -> None:
-    """Sixteen multiply-adds for each vector of weights and of a pixel, in registers."""
+    """128 multiply-adds for twelve vectors of weights and of pixels; all in registers within the loop."""
     form, target = ALL["f32_threads"], TARGETS[f"cuda-sm{arch}"]
     problem = operands(form).problem(SHAPE)
     spec = describe(form, problem, operands(form).weights(SHAPE, "random"), (32, 32), (4, 1)).spec
     cubin = compile_cuda(PREAMBLE + cuda_text(spec, target).text, target.arch).cubin
-    assert resources_of(cubin).local_bytes == 0
+    assert resources_of(cubin).local_bytes <= 8  # one address waits outside of the loop
     assert resources_of(cubin).registers <= 168
     loop = loop_of(sass_of(cubin), "FFMA")
+    assert not [key for key in loop if key.startswith(("LDL", "STL"))]
     assert sum(n for key, n in loop.items() if key.startswith("FFMA")) == 128 * (loop["LDG.E.128.CONSTANT"] // 12)

@@ -12,9 +12,9 @@ import pytest
 from lowbit.backend.codegen import generate
 from lowbit.errors import ConfigError, UnsupportedPrecision
 from lowbit.kernels.conv2d.amx.cases import SHAPES
-from lowbit.kernels.conv2d.amx.plan import plan_of
+from lowbit.kernels.conv2d.amx.plan import LONGEST, plan_of
 from lowbit.kernels.conv2d.amx.walk import walk_of
-from lowbit.kernels.conv2d.cases import Shape, forced, operands
+from lowbit.kernels.conv2d.cases import Operands, Shape, forced, operands
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.forms.amx import FORMS as AMX_FORMS
 from lowbit.kernels.conv2d.selection.select import option
@@ -170,6 +170,14 @@ def test_targets_without_tiles_are_refused() -> None:
         generate(spec_of("stride 2"), AVX2)
     with pytest.raises(ConfigError, match="avx512vnni cannot be emulated; what can: amx-int8, amx-tile"):
         replace(AVX2, emulated=frozenset({"avx512vnni"}))
+
+
+def test_sums_longer_than_int32_holds_are_refused() -> None:
+    types = Operands("i16", "i16", 32768, -32768, 32767, "i16")
+    for k, fits in ((LONGEST, True), (LONGEST + 1, False)):
+        shape = Shape(k, 1, 1, 4)
+        assert FORMS["i16_amx"].fits(types.problem(shape), np.ones(shape.weight_shape, np.int64)) == fits
+    assert LONGEST * 2 * 128 * 255 <= 2**31 - 1 < (LONGEST + 1) * 2 * 128 * 255
 
 
 def test_emulated_tiles_are_calls_of_the_same_number() -> None:

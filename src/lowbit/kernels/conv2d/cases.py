@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -171,10 +171,11 @@ def forced(
 
 
 def cases(target: Target) -> Iterator[Case]:
-    """Every form that ``target`` has, on every shape with random operands and on one with operands at their ends."""
+    """Every form that ``target`` has, on every shape with random operands and on one with operands at their ends.  Of a target
+    that emulates instructions those that need them: the others are another target's."""
     worst = Shape(48, 16, 3, 3, kernel=(3, 3), padding=(1, 1, 1, 1))
     for form in FORMS.values():
-        if not form.available(target):
+        if not form.available(target) or form.available(replace(target, emulated=frozenset())) == bool(target.emulated):
             continue
         types = operands(form)
         pad = 1 if types.act == "b1" else 0

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 
 from lowbit.kernels.case import Case
+from lowbit.kernels.conv2d.amx.plan import LONGEST
 from lowbit.kernels.conv2d.cases import Operands, Shape, case_of, forced, operands
 from lowbit.kernels.conv2d.forms.form import Form
 from lowbit.targets import Target
@@ -70,3 +71,17 @@ def cases(form: Form, target: Target) -> Iterator[Case]:
                 choice = forced(problem, w, form.name, tile, parts=parts, unit=unit)
                 x = np.full((shape.batch, shape.h, shape.w, shape.c), of.act_max) if kind != "random" else None
                 yield case_of(f"{form.name}/{of.act}{of.weight}/{name}/{kind}", problem, choice, w, x=x)
+    if form.wide:
+        yield from _longest(form)
+
+
+def _longest(form: Form) -> Iterator[Case]:
+    """As many products as int32 holds of the largest of each kind: low bytes of 255, high ones of 127 and of -128."""
+    shape = Shape(LONGEST, 16, 1, 4)
+    of = Operands("i16", "i16", 32768, -32768, 32767, "i16")
+    for value in (32767, -128 * 256 + 255):
+        problem, w = of.problem(shape), np.full(shape.weight_shape, value)
+        x = np.full((1, 1, 4, LONGEST), value)
+        x[0, 0, 1] = -value
+        choice = forced(problem, w, form.name, (4, 16), parts=2, unit=(1, 1))
+        yield case_of(f"{form.name}/longest sums/{value}", problem, choice, w, x=x)

@@ -11,12 +11,13 @@ from lowbit.kernels.conv2d.runs import find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec, form_of
 from lowbit.kernels.layout import Layout
 
-__all__ = ["CONFIGURATION", "GROUP", "RING", "STEP", "SUMS", "Plan", "packs", "plan_of"]
+__all__ = ["CONFIGURATION", "GROUP", "LONGEST", "RING", "STEP", "SUMS", "Plan", "packs", "plan_of"]
 
 CONFIGURATION = 16  # int32 at the start of the scratch memory, for ldtilecfg
 SUMS = 4  # tiles of sums, numbered from 0
 STEP = 64  # K values of a step
 RING = 8  # tiles of weights of 4 bits that are bytes at a time
+LONGEST = 32896  # products of two bytes each, up to 128 * 255 in size, of which int32 holds the sum
 GROUP = 64  # channels whose sums meet in scratch memory, at most: those that results are written from
 
 

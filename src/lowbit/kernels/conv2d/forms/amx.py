@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lowbit.kernels.conv2d.amx.nibbles import nibble_order
-from lowbit.kernels.conv2d.amx.plan import plan_of
+from lowbit.kernels.conv2d.amx.plan import LONGEST, plan_of
 from lowbit.kernels.conv2d.amx.walk import few_tiles
 from lowbit.kernels.conv2d.forms.form import Form, Words
 from lowbit.kernels.conv2d.forms.panels import panels
@@ -67,7 +67,6 @@ class _Nibbles(_Tiles):
 
 
 _INT16, _INT8 = (-32768, 32767), (-128, 127)
-_LONGEST = 32896  # products of bytes up to 255 * 128 in either direction, two each, of which int32 holds the sum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ class _Words(_Tiles):
     pack_cycles = (0.1, 0.0)  # estimated from vector stores; 0.1 ns a value measured at 2.5 GHz, both planes
 
     def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
-        taken = problem.wide and problem.src.dtype in ("i16", "u8") and weights[0].size <= _LONGEST
+        taken = problem.wide and problem.src.dtype in ("i16", "u8") and weights[0].size <= LONGEST
         return bool(taken and weights.min(initial=0) >= _INT16[0] and weights.max(initial=0) <= _INT16[1])
 
     def depth(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> int | None:

@@ -43,6 +43,7 @@ def command(
 
 
 def _verify(artifact: Path, compiled: Compiled) -> None:
+    from lowbit.reporting.gpu_code import has_nvdisasm
     from lowbit.reporting.kernel_texts import can_generate
     from lowbit.reporting.verify import checks_of, verify
 
@@ -53,4 +54,6 @@ def _verify(artifact: Path, compiled: Compiled) -> None:
         raise typer.Exit(1)
     done = [name for name in checks_of(compiled) if name != "code" or can_generate()]
     skipped = "" if can_generate() else " (code: not checked, TVM is not installed)"
+    if compiled.target.arch and not has_nvdisasm():
+        skipped += " (integer: not checked, nvdisasm is not installed: pip install 'lowbit[cuda]')"
     results().print(f"{artifact}: verified {', '.join(done)}{skipped}")

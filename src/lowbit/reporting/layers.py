@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lowbit.errors import ConfigError
 from lowbit.kernels.spec import KernelSpec
-from lowbit.reporting.gpu_code import gpu_functions
+from lowbit.reporting.gpu_code import gpu_functions, has_nvdisasm
 from lowbit.reporting.instructions import LoopWork, loop_work
 from lowbit.reporting.machine_code import Function, disassemble
 from lowbit.targets import Target
@@ -72,9 +72,10 @@ class LayerReport:
 def layer_reports(compiled: Compiled, pattern: str = "") -> list[LayerReport]:
     """Reports of the layers that ``pattern`` matches (see :func:`matching`), in order of execution.
 
-    Raises ToolMissing without objdump, or of GPUs nvdisasm, ConfigError when nothing matches.
+    Without nvdisasm there are no functions of GPUs.  Raises ToolMissing without objdump, ConfigError when nothing matches.
     """
-    functions = (gpu_functions if compiled.target.arch else disassemble)(compiled.section("library.so"))
+    library = compiled.section("library.so")
+    functions = disassemble(library) if not compiled.target.arch else gpu_functions(library) if has_nvdisasm() else {}
     return [_report(entry, spec, functions, compiled.target) for entry, spec in matching(compiled, pattern)]
 
 

@@ -27,7 +27,7 @@ from lowbit.backend.cuda_library import cuda_parts
 from lowbit.backend.cuda_object import CudaObject
 from lowbit.graph.ops import LAYERS
 from lowbit.numerics import QType, packed_size, unpack_bits
-from lowbit.reporting.gpu_code import resources_of
+from lowbit.reporting.gpu_code import has_nvdisasm, resources_of
 from lowbit.reporting.instructions import loop_work
 from lowbit.reporting.kernel_texts import can_generate, gpu_text, object_sha256
 from lowbit.reporting.layers import LayerReport, StoredWeights, layer_reports
@@ -158,17 +158,17 @@ def _registers(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Findi
         return
     parts = cuda_parts(compiled.section("library.so"))
     for r in {r.spec: r for r in reports}.values():
-        if r.function is None or r.symbol not in parts:
+        if r.symbol not in parts:
             continue
         found = resources_of(parts[r.symbol].cubin)
-        if found.registers > _MOST_REGISTERS or not found.registers:
+        if not 0 < found.registers <= _MOST_REGISTERS:
             text = f"{r.symbol} takes {found.registers} registers; a thread has 1 to {_MOST_REGISTERS}"
             yield Finding(r.name, "registers", text)
-        fused = sum(i.mnemonic.startswith("FFMA") for i in r.function.instructions)
+        instructions = r.function.instructions if r.function else ()
+        fused = sum(i.mnemonic.startswith("FFMA") for i in instructions)
         if r.macs and r.act != "f32" and fused:
             yield Finding(r.name, "registers", f"{r.symbol} has {fused} fused multiply-adds of floats")
-        spilled = any(i.on_stack for i in r.function.instructions)
-        if spilled and not found.local_bytes:
+        if any(i.on_stack for i in instructions) and not found.local_bytes:
             yield Finding(r.name, "registers", f"{r.symbol} keeps values in local memory that it says it does not have")
 
 
@@ -186,5 +186,7 @@ _GPU_CHECKS = {**CHECKS, "registers": _registers}
 
 
 def checks_of(compiled: Compiled) -> dict[str, Callable[[Compiled, list[LayerReport]], Iterator[Finding]]]:
-    """Those that apply to the network."""
-    return _GPU_CHECKS if compiled.target.arch else CHECKS
+    """Those that apply to the network; what looks at instructions of GPUs needs nvdisasm."""
+    if not compiled.target.arch:
+        return CHECKS
+    return _GPU_CHECKS if has_nvdisasm() else {name: check for name, check in _GPU_CHECKS.items() if name != "integer"}

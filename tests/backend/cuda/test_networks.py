@@ -25,8 +25,10 @@ from lowbit.emulate.cuda.driver import emulated_gpu, prepare
 from lowbit.errors import ArtifactError, ConfigError, InputError, LowbitError, ToolMissing, UnknownTarget
 from lowbit.export.library import export_static_library
 from lowbit.graph.interpreter import interpret
+from lowbit.reporting import gpu_code
+from lowbit.reporting.layers import layer_reports
 from lowbit.reporting.stages import stage_text
-from lowbit.reporting.verify import verify
+from lowbit.reporting.verify import checks_of, verify
 from lowbit.runtime import on_device
 from lowbit.runtime.compiled import Compiled
 from tests import tiny
@@ -228,6 +230,19 @@ def test_stages(files: dict[str, Path]) -> None:
     assert "T.launch_thread" in stage_text(network, "tensorir", "stem")
     with pytest.raises(ConfigError, match="unknown stage 'llvm' of a network for cuda-sm80; stages: graph, .*, cuda, ptx, sass"):
         stage_text(network, "llvm")
+
+
+def test_without_nvdisasm_less_is_checked(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    network = lowbit.load(files["4/int4"])
+    assert list(checks_of(network)) == ["size", "container", "values", "integer", "code", "registers"]
+    monkeypatch.setattr(gpu_code, "nvidia_file", lambda pattern: None)
+    assert list(checks_of(network)) == ["size", "container", "values", "code", "registers"]
+    assert not verify(network)
+    assert all(report.function is None for report in layer_reports(network))
+    with pytest.raises(
+        ToolMissing, match=r"nvdisasm reads the machine code of GPUs and is not installed: pip install 'lowbit\[cuda\]'"
+    ):
+        stage_text(network, "sass")
 
 
 def test_verify_finds_other_code(files: dict[str, Path], tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ Whatever is left, a sum along a window, the tile of a convolution, is done by on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -26,53 +26,16 @@ from tvm.tirx.script import builder as TB
 from lowbit.errors import UnsupportedOperation
 from lowbit.kernels.abi import ARGUMENTS, SCRATCH
 from lowbit.kernels.gpu.function import gpu_attributes
-from lowbit.kernels.gpu.lanes import Lanes, Place, bits_of, children, intrinsic, kind_of, lanes_of
+from lowbit.kernels.gpu.lanes import Lanes, Place, bits_of, kind_of, lanes_of
 from lowbit.kernels.gpu.launch import statements
+from lowbit.kernels.gpu.one_thread import bind, emit_statements
+from lowbit.kernels.gpu.reading import all_expressions, buffers_allocated, buffers_read, common_lanes, parts_of, walk
 from lowbit.kernels.spec import KernelSpec
 
 __all__ = ["THREADS", "spread"]
 
 THREADS = 128  # of a block
 _COUNT = "n"
-
-
-def _expressions(stmt: Any) -> Iterator[Any]:
-    """The expressions that a statement itself has."""
-    for name in ("value", "condition", "min", "extent"):
-        part = getattr(stmt, name, None)
-        if part is not None and hasattr(part, "ty"):
-            yield part
-    yield from getattr(stmt, "indices", ())
-
-
-def _walk(*exprs: Any) -> Iterator[Any]:
-    """All that they are made of, each once."""
-    seen: set[int] = set()
-    left = list(exprs)
-    while left:
-        expr = left.pop()
-        if hash(expr) not in seen:
-            seen.add(hash(expr))
-            yield expr
-            left += children(expr)
-
-
-def _all_expressions(stmt: Any) -> Iterator[Any]:
-    """Those of all statements inside, and all that they are made of."""
-    return _walk(*(expr for inner in statements(stmt) for expr in _expressions(inner)))
-
-
-def _read(stmt: Any) -> set[int]:
-    """The buffers."""
-    return {hash(expr.source) for expr in _all_expressions(stmt) if kind_of(expr) == "TensorLoad"}
-
-
-def _parts(stmt: Any) -> list[Any]:
-    return list(stmt.seq) if isinstance(stmt, tirx.SeqStmt) else [stmt]
-
-
-def _allocated(stmt: Any) -> set[int]:
-    return {hash(inner.buffer) for inner in statements(stmt) if isinstance(inner, tirx.AllocBuffer)}
 
 
 @dataclass(frozen=True)
@@ -97,24 +60,24 @@ class _Spread:
         """Whether it is the loop from lo to hi."""
         if not isinstance(stmt, tirx.For):
             return False
-        return {hash(expr) for expr in _walk(stmt.extent) if kind_of(expr) == "Var"} == self.range
+        return {hash(expr) for expr in walk(stmt.extent) if kind_of(expr) == "Var"} == self.range
 
     def independent(self, stmt: Any) -> bool:
         """Whether ``stmt`` writes only results and what is its own, and reads no results.  A unit's scratch memory is its own."""
-        own = _allocated(stmt) | self.outputs
+        own = buffers_allocated(stmt) | self.outputs
         for inner in statements(stmt):
             if self.over_units(inner):
                 own |= self.scratch
         writes = {hash(inner.buffer) for inner in statements(stmt) if isinstance(inner, tirx.BufferStore)}
-        return writes <= own and not _read(stmt) & self.outputs
+        return writes <= own and not buffers_read(stmt) & self.outputs
 
     def threads(self, stmt: Any, context: tuple[Any, ...] = ()) -> _Threads:
         """How ``stmt`` is shared out.  ``context``: vectors bound before it."""
-        parts = _parts(stmt)
+        parts = parts_of(stmt)
         work = [part for part in parts if not isinstance(part, tirx.Bind | tirx.DeclBuffer | tirx.AllocBuffer)]
         bound = [part for part in parts if isinstance(part, tirx.Bind)]
         if len(parts) > 1:
-            apart = all(map(self.independent, work)) and not any(_read(part) & self.outputs for part in bound)
+            apart = all(map(self.independent, work)) and not any(buffers_read(part) & self.outputs for part in bound)
             return self.sequence(bound, work, context) if apart else self.leaf(parts, context)
         (part,) = parts
         if isinstance(part, tirx.For) and self.independent(part):
@@ -137,7 +100,7 @@ class _Spread:
         def emit(index: Any, lanes: Lanes) -> None:
             for part in bound:
                 if lanes_of(part.value) == 1:
-                    _bind(part, lanes)
+                    bind(part, lanes)
             _chosen(index, list(zip(first, shares, strict=True)), lanes)
 
         return _Threads(sum(share.count for share in shares), emit, any(share.many for share in shares))
@@ -181,24 +144,24 @@ class _Spread:
 
     def leaf(self, parts: Sequence[Any], context: tuple[Any, ...]) -> _Threads:
         whole = [*_needed(context, parts), *parts]
-        count = _uniform(whole, self.scratch)
+        count = common_lanes(whole, self.scratch)
         if any(map(self.over_units, (inner for part in whole for inner in statements(part)))) and self.units is None:
             raise UnsupportedOperation("units that depend on one another, of a kernel whose calls say how many there are")
 
         def emit(index: Any, lanes: Lanes) -> None:
-            _emit(whole, lanes.copy(index if count > 1 else None), count)
+            emit_statements(whole, lanes.copy(index if count > 1 else None), count)
 
         return _Threads(count, emit)
 
 
 def _needed(context: Sequence[Any], parts: Sequence[Any]) -> list[Any]:
     """Those of the statements that bind what ``parts``, or one another, use."""
-    used = {hash(expr) for part in parts for expr in _all_expressions(part) if kind_of(expr) == "Var"}
+    used = {hash(expr) for part in parts for expr in all_expressions(part) if kind_of(expr) == "Var"}
     found: list[Any] = []
-    for bind in reversed(context):
-        if hash(bind.var) in used:
-            found.insert(0, bind)
-            used |= {hash(expr) for expr in _walk(bind.value) if kind_of(expr) == "Var"}
+    for stmt in reversed(context):
+        if hash(stmt.var) in used:
+            found.insert(0, stmt)
+            used |= {hash(expr) for expr in walk(stmt.value) if kind_of(expr) == "Var"}
     return found
 
 
@@ -219,118 +182,13 @@ def _chosen(index: Any, shares: list[tuple[int, _Threads]], lanes: Lanes) -> Non
             _chosen(index, others, lanes)
 
 
-# ---- lanes
-
-
-def _multiple(expr: Any, of: int) -> bool:
-    """Whether an index is seen to be a multiple of ``of``."""
-    kind = kind_of(expr)
-    if kind == "IntImm":
-        return int(expr.value) % of == 0
-    if kind == "Mul":
-        return _multiple(expr.a, of) or _multiple(expr.b, of)
-    return kind in ("Add", "Sub") and _multiple(expr.a, of) and _multiple(expr.b, of)
-
-
-def _uniform(parts: Sequence[Any], scratch: set[int]) -> int:
-    """Lanes of all vectors of these statements, where each can be computed without the others; else 1."""
-    own = scratch.union(*map(_allocated, parts))
-    counts: set[int] = set()
-    for part in parts:
-        for stmt in statements(part):
-            if isinstance(stmt, tirx.BufferStore):
-                counts.add(lanes_of(stmt.value))
-                if not _own_place(stmt.buffer, list(stmt.indices), own):
-                    return 1
-        for expr in _all_expressions(part):
-            count, kind = lanes_of(expr), kind_of(expr)
-            counts.add(count)
-            if kind == "Shuffle" or (kind == "TensorLoad" and not _own_place(expr.source, list(expr.indices), own)):
-                return 1
-            if kind == "Call" and any(lanes_of(operand) not in (1, count) for operand in children(expr)):
-                return 1
-            if kind == "Call" and count == 1 and any(lanes_of(operand) > 1 for operand in children(expr)):
-                return 1
-            if kind == "Call" and count > 1 and intrinsic(expr) == "tirx.reinterpret" and lanes_of(expr.args[0]) == 1:
-                return 1
-    counts.discard(1)
-    return counts.pop() if len(counts) == 1 else 1
-
-
-def _own_place(buffer: Any, indices: list[Any], own: set[int]) -> bool:
-    """Whether a thread can keep its lane of a local buffer: vectors lie side by side there."""
-    if hash(buffer) not in own:
-        return True
-    (index,) = indices
-    if kind_of(index) != "Ramp":
-        return False
-    return int(index.stride) == 1 and _multiple(index.base, lanes_of(index))
-
-
-# ---- statements
-
-
-def _bind(stmt: Any, lanes: Lanes) -> None:
-    lanes.begin(stmt.value)
-    for lane in lanes.numbers(lanes_of(stmt.value)):
-        value = lanes.convert(stmt.value, lane)
-        lanes.values[hash(stmt.var), lane] = value if kind_of(value) in ("Var", "IntImm", "FloatImm") else TB.Bind(value)
-
-
-def _store(stmt: Any, lanes: Lanes) -> None:
-    (index,) = stmt.indices
-    lanes.begin(stmt.value, index)
-    found = [
-        (lanes.at(stmt.buffer, index, lane), lanes.convert(stmt.value, lane)) for lane in lanes.numbers(lanes_of(stmt.value))
-    ]
-    reads = len(found) > 1 and hash(stmt.buffer) in _read(stmt)  # then all are read before any is written
-    for (buffer, at), value in [(at, TB.Bind(value) if reads else value) for at, value in found]:
-        TB.buffer_store(buffer, value, [at])
-
-
-def _emit(parts: Sequence[Any], lanes: Lanes, count: int) -> None:
-    """One thread does all of these."""
-    for stmt in parts:
-        if isinstance(stmt, tirx.SeqStmt):
-            _emit(list(stmt.seq), lanes, count)
-        elif isinstance(stmt, tirx.Bind):
-            _bind(stmt, lanes)
-        elif isinstance(stmt, tirx.BufferStore):
-            _store(stmt, lanes)
-        elif isinstance(stmt, tirx.AllocBuffer):
-            _allocate(stmt, lanes, count)
-        elif isinstance(stmt, tirx.For):
-            lanes.begin(stmt.min, stmt.extent)
-            start, extent = lanes.convert(stmt.min), lanes.convert(stmt.extent)
-            with TB.serial(start, start + extent) as turn:
-                lanes.values[hash(stmt.loop_var), 0] = turn
-                _emit(_parts(stmt.body), lanes, count)
-        elif isinstance(stmt, tirx.IfThenElse):
-            lanes.begin(stmt.condition)
-            with TB.If(lanes.convert(stmt.condition)):
-                for enter, case in ((TB.Then, stmt.then_case), (TB.Else, stmt.else_case)):
-                    if case is not None:
-                        with enter():
-                            _emit(_parts(case), lanes.copy(lanes.lane), count)
-        elif not isinstance(stmt, tirx.DeclBuffer):
-            raise UnsupportedOperation(f"a statement {type(stmt).__name__} has no meaning on a GPU")
-
-
-def _allocate(stmt: Any, lanes: Lanes, count: int) -> None:
-    (extent,) = stmt.buffer.shape
-    size, dtype = int(extent), str(stmt.buffer.dtype)
-    per = count if count > 1 else 0
-    buffer = TB.alloc_buffer((-(-size // max(per, 1)),), dtype, scope="local")
-    lanes.buffers[hash(stmt.buffer)] = Place(buffer, per=per)
-
-
 def spread(func: Any, spec: KernelSpec, symbol: str, units: int | None) -> Any:
     """The PrimFunc of a CPU's kernel, which computes units lo .. hi, as one whose threads compute all of them.
 
     ``units`` None: the calls say how many there are.  Raises UnsupportedOperation for what has no meaning on a GPU."""
     names = [*ARGUMENTS, "lo", "hi", *([SCRATCH] if spec.scratch_bytes else [])]
     params = dict(zip(names, func.params, strict=True))
-    body = [part for part in _parts(func.body) if not isinstance(part, tirx.DeclBuffer)]
+    body = [part for part in parts_of(func.body) if not isinstance(part, tirx.DeclBuffer)]
     declared = [inner for inner in statements(func.body) if isinstance(inner, tirx.DeclBuffer)]
     over = {name: [d for d in declared if hash(d.data) == hash(params[name])] for name in names if name not in ("lo", "hi")}
     outputs, scratch = ({hash(d.buffer) for d in over.get(name, [])} for name in ("o", SCRATCH))

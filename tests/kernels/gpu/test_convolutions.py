@@ -29,7 +29,7 @@ from lowbit.targets import TARGETS, Target
 from tests.kernels.gpu.harness import check_cases, wrong_of
 
 GPUS = [TARGETS[f"cuda-sm{n}"] for n in (75, 80, 90)]
-FLOATS = FORMS["f32_threads"]
+FLOATS, DOTS = FORMS["f32_threads"], FORMS["u8_dp4a"]
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="CUDA text is run on a CPU by way of g++")
 
 
@@ -39,7 +39,7 @@ def _first(form: Form) -> Target:
 
 
 @needs_compiler
-@pytest.mark.parametrize("form", [*TENSOR_FORMS, FLOATS], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", [*TENSOR_FORMS, DOTS, FLOATS], ids=lambda form: form.name)
 def test_cases(form: Form) -> None:
     target = _first(form)
     check_cases([case for case in all_cases(target) if case.spec.form == form.name], target, "-O0")

@@ -94,3 +94,16 @@ def test_machine_code_of_floats(arch: int) -> None:
     assert not [key for key in loop if key.startswith(("LDL", "STL"))]
     products, loads = (sum(n for key, n in loop.items() if key.startswith(name)) for name in ("FFMA", "LDG.E.128"))
     assert products * 12 == loads * 128 > 0
+
+
+@pytest.mark.parametrize("n", [75, 80, 90])
+def test_dp4a(n: int) -> None:
+    """Four products an instruction, sixteen instructions a step of four pixels: no multiplication of single bytes."""
+    form, target = ALL["u8_dp4a"], TARGETS[f"cuda-sm{n}"]
+    types = operands(form)
+    problem, w = types.problem(SHAPE), types.weights(SHAPE, "random")
+    cubin = compile_cuda(PREAMBLE + cuda_text(describe(form, problem, w, (16, 32), (2, 1)).spec, target).text, target.arch).cubin
+    resources, every = resources_of(cubin), Counter(_INSTRUCTION.findall(sass_of(cubin)))
+    assert resources.local_bytes == 0
+    assert sum(count for name, count in every.items() if name.startswith("IDP.4A")) >= 16
+    assert not [name for name in every if name.startswith("FFMA")]

@@ -8,6 +8,7 @@ from lowbit.errors import UnsupportedPrecision
 from lowbit.kernels.conv2d.forms import (
     amx,
     bits,
+    dot,
     float32,
     look_up,
     maddubs,
@@ -34,6 +35,7 @@ FAMILIES: tuple[tuple[Form, ...], ...] = (
     neon.FORMS,  # NEON, and sdot
     portable.FORMS,  # any CPU
     float32.FORMS,
+    dot.FORMS,  # four products of bytes in an instruction of GPUs
     tensor_core.FORMS,  # integer tensor cores of GPUs
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from lowbit.kernels.conv2d.selection.cost import Tiling, WinogradCost, Workload
 from lowbit.targets import Target
@@ -11,7 +11,7 @@ from lowbit.targets import Target
 if TYPE_CHECKING:
     from lowbit.kernels.conv2d.forms.form import Form
 
-__all__ = ["FloatTileCost", "ThreadCost"]
+__all__ = ["DotTileCost", "FloatTileCost", "ThreadCost"]
 
 _THREADS = 1 << 14  # that run at a time
 _PIXELS = (1, 2, 4)
@@ -61,6 +61,8 @@ class FloatTileCost(ThreadCost):
 
     cycles: float = 0.5
 
+    issued: ClassVar[float] = _ISSUED  # products of a multiprocessor, a cycle
+
     def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
         found = []
         for mr in (4, 8, 16, 32):
@@ -69,6 +71,14 @@ class FloatTileCost(ThreadCost):
             tiles = -(-load.dst.pixels // mr)
             m_tiles = min(4, tiles)
             own = -(-(-(-tiles // m_tiles) * -(-load.dst.c // 32)) // _PROCESSORS)
-            work = load.steps * max(m_tiles * mr * 32 * form.k_group / _ISSUED, 1.0)
+            work = load.steps * max(m_tiles * mr * 32 * form.k_group / self.issued, 1.0)
             found.append(Tiling(mr, 32, m_tiles, 1, max(own * work, -(-own // _BESIDE) * load.steps * _WAIT / 4) + _BLOCK))
         return found
+
+
+@dataclass(frozen=True)
+class DotTileCost(FloatTileCost):
+    """Of dp4a, 64 a cycle in a multiprocessor from Turing to Hopper (CUDA C++ Programming Guide, arithmetic instructions)."""
+
+    cycles: float = 0.5
+    issued: ClassVar[float] = 256.0

@@ -363,3 +363,11 @@ def test_a_bench_says_where_it_was(files: dict[str, Path], monkeypatch: pytest.M
     monkeypatch.setenv("LOWBIT_CUDA_DRIVER", "/nowhere/libcuda.so.1")
     with pytest.raises(ConfigError, match="nothing to measure on: cuda-sm80, a GPU; there is no NVIDIA driver here"):
         run_gpu_bench(BenchPlan("tests.tiny:network", ("8/int8",), 1, target="cuda-sm80"), (1,))
+
+
+def test_one_process_has_one_set_of_emulated_gpus() -> None:
+    with (
+        pytest.raises(ConfigError, match=r"has opened emulated GPUs 8.6, 9.0; for 7.5 start another"),
+        emulated_gpu("7.5", memory_bytes=1 << 30),
+    ):
+        pass

@@ -15,9 +15,10 @@ from pathlib import Path
 from lowbit.backend.cuda_library import cuda_parts, kernel_name
 from lowbit.emulate.cuda.emulation import emulation_library
 from lowbit.emulate.cuda.host_text import HEADER
-from lowbit.errors import LowbitError, ToolMissing
+from lowbit.errors import ConfigError, LowbitError, ToolMissing
 from lowbit.files import cache_folder
 from lowbit.runtime.compiled import Compiled
+from lowbit.targets.gpu import host_gpus
 
 __all__ = ["emulated_driver", "emulated_gpu", "prepare", "prepare_texts"]
 
@@ -94,15 +95,20 @@ def prepare(network: Compiled) -> None:
 def emulated_gpu(*capabilities: str, memory_bytes: int = 2 << 30) -> Iterator[Path]:
     """While it is open, networks find emulated GPUs of these compute capabilities ("8.0"; default one of 9.0) and no others.
 
-    The driver of a process is opened once: devices and memory hold for all networks of this process from the first one on."""
+    The driver of a process is opened once: devices and memory hold for all networks of this process from the first one on.
+    Raises ConfigError where these are others."""
+    wanted = capabilities or ("9.0",)
     names = {
         "LOWBIT_CUDA_DRIVER": str(emulated_driver()),
-        "LOWBIT_EMULATED_GPUS": ",".join(capabilities or ("9.0",)),
+        "LOWBIT_EMULATED_GPUS": ",".join(wanted),
         "LOWBIT_EMULATED_MEMORY": str(memory_bytes),
     }
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:
+        found = tuple(f"{major}.{minor}" for major, minor in (gpu.capability for gpu in host_gpus()[0]))
+        if found != wanted:
+            raise ConfigError(f"this process has opened emulated GPUs {', '.join(found)}; for {', '.join(wanted)} start another")
         yield Path(names["LOWBIT_CUDA_DRIVER"])
     finally:
         for name, value in before.items():

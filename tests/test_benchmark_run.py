@@ -175,7 +175,7 @@ def test_the_page_has_a_section_for_all_there_is(tmp_path: Path, measured: list[
     assert headings[:3] == ["## How it was measured", "## How to read it", "## All networks"]
     assert headings[-2:] == ["## What each technique gives", "## With AVX2 alone"]
     text = document.read_text()
-    assert "| w8a8 | 2.00 | - | - | - | - | - | - | exact |" in text
+    assert "| w8a8 | 2.00 | - | - | - | - | - | - | - | exact |" in text
     assert "The limit holds: the kernels it reports for int8 are jit_avx2_I8 (3)." in text
     start = dict.fromkeys(("import_ms", "load_ms", "first_run_ms", "peak_bytes", "bytes"), 1e6)
     gained = {"config": "fp32", "target": "t", "default_us": 2200, "tuned_us": 2000, "gap": 10.0}

@@ -229,3 +229,13 @@ def test_a_condition_that_is_known_chooses_a_branch(holds: bool) -> None:
     onnx.checker.check_model(given)
     x = torch.randn(1, 4)
     assert torch.equal(ImportedNetwork(given)(x), x + 2 if holds else x * 2)
+
+
+def test_attributes_that_mean_nothing_where_they_stand() -> None:
+    """Some exporters write all attributes, whether they matter or not."""
+    padded = model([("Conv", "x w", "y", {"auto_pad": "VALID", "pads": [1, 1, 1, 1]})], {"x": (1, 3, 6, 6)}, {"w": WEIGHTS})
+    assert import_model(padded).types[import_model(padded).outputs[0]].shape == (1, 4, 4, 4)
+    reduced = [("ReduceMean", "x", "y", {"axes": [2], "noop_with_empty_axes": 1})]
+    assert len(import_model(model(reduced, {"x": (1, 3, 6, 6)}, {}, 17)).nodes) >= 1
+    with pytest.raises(UnsupportedOperation, match="lowbit does not know what colour = 3 means here"):
+        import_model(model([("Relu", "x", "y", {"colour": 3})], {"x": (1, 3)}, {}))

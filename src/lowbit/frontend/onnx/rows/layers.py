@@ -33,8 +33,8 @@ def pads(
 
     SAME_UPPER and SAME_LOWER pad such that there are ceil(size / stride) windows, the odd element behind or in front."""
     auto, rank = n.attribute("auto_pad", "NOTSET"), len(sizes)
+    given = list(n.attribute("pads", [0] * 2 * rank))  # another auto_pad overrides them
     if auto in ("NOTSET", ""):
-        given = list(n.attribute("pads", [0] * 2 * rank))
         return list(zip(given[:rank], given[rank:], strict=True))
     if auto == "VALID":
         return [(0, 0)] * rank
@@ -84,6 +84,7 @@ def conv_transpose(n: OnnxNode) -> Value:
     if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [size * s for size, s in zip(shape[2:], stride, strict=True)]
     if wanted is not None:
+        n.attribute("pads")  # which these override
         wanted = list(wanted)[-rank:]
         extra = [e + max(want - have, 0) for e, have, want in zip(extra, full, wanted, strict=True)]
         cuts = [max(have - want, 0) for have, want in zip(full, wanted, strict=True)]

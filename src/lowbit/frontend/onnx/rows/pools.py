@@ -73,7 +73,7 @@ def reduce(op: str) -> Callable[[OnnxNode], Value]:
 
     def row(n: OnnxNode) -> Value:
         axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
-        if not axes and n.attribute("noop_with_empty_axes", 0):
+        if n.attribute("noop_with_empty_axes", 0) and not axes:
             return n.value(0)
         return n.aten(op, n.value(0), list(axes or range(len(n.shape()))), keep)
 
@@ -84,7 +84,7 @@ def squares(n: OnnxNode) -> Value:
     """The sum of x^2 over ``axes``."""
     axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
     y = n.aten("square", n.value(0))
-    if not axes and n.attribute("noop_with_empty_axes", 0):
+    if n.attribute("noop_with_empty_axes", 0) and not axes:
         return y
     return n.aten("sum.dim_IntList", y, list(axes or range(len(n.shape()))), keep)
 

@@ -118,10 +118,8 @@ def _on_grid(n: OnnxNode, x: str, grid: Grid) -> bool:
 
 def dequantize_linear(n: OnnxNode) -> Value:
     """scale * (q - zero_point)."""
-    x = n.value(0)
-    if isinstance(x, torch.Tensor):
-        return _constant(n, 0, 1, 2, int(n.attribute("axis", 1)))
-    return _checked(n, 0, 1, 2)
+    x, axis = n.value(0), int(n.attribute("axis", 1))
+    return _constant(n, 0, 1, 2, axis) if isinstance(x, torch.Tensor) else _checked(n, 0, 1, 2)
 
 
 def _constant(n: OnnxNode, index: int, scale: int, zero: int, axis: int | None) -> torch.Tensor:

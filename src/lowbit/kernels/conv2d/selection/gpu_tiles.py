@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from lowbit.kernels.conv2d.selection.cost import Tiling, WinogradCost, Workload
 from lowbit.targets import Target
@@ -11,7 +11,10 @@ from lowbit.targets import Target
 if TYPE_CHECKING:
     from lowbit.kernels.conv2d.forms.form import Form
 
-__all__ = ["DotTileCost", "FloatTileCost", "ThreadCost"]
+__all__ = ["PROCESSORS", "RESULTS", "DotTileCost", "FloatTileCost", "ThreadCost"]
+
+PROCESSORS = {"sm_75": 40, "sm_80": 108, "sm_90": 132}  # T4, A100, H100
+RESULTS = 12.8  # written in a cycle of a multiprocessor
 
 _THREADS = 1 << 14  # that run at a time
 _PIXELS = (1, 2, 4)
@@ -19,6 +22,7 @@ _LATENCY = 8.0  # cycles of a step whose loads wait for memory, few threads or m
 _CHANNELS = 16
 _PROCESSORS = 128
 _ISSUED = 128.0  # multiply-adds of a multiprocessor, a cycle
+_PRODUCTS, _LOADED = 256.0, 64.0  # of dp4a, and bytes to registers, of a multiprocessor, a cycle
 _WAIT = 400.0  # cycles of a step of four values whose loads wait for the caches
 _BESIDE = 4  # blocks of a multiprocessor beside each other
 _BLOCK = 1500.0  # before the first step and after the last one, as in tensor_tiles.py
@@ -61,8 +65,6 @@ class FloatTileCost(ThreadCost):
 
     cycles: float = 0.5
 
-    issued: ClassVar[float] = _ISSUED  # products of a multiprocessor, a cycle
-
     def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
         found = []
         for mr in (4, 8, 16, 32):
@@ -71,14 +73,28 @@ class FloatTileCost(ThreadCost):
             tiles = -(-load.dst.pixels // mr)
             m_tiles = min(4, tiles)
             own = -(-(-(-tiles // m_tiles) * -(-load.dst.c // 32)) // _PROCESSORS)
-            work = load.steps * max(m_tiles * mr * 32 * form.k_group / self.issued, 1.0)
+            work = load.steps * max(m_tiles * mr * 32 * form.k_group / _ISSUED, 1.0)
             found.append(Tiling(mr, 32, m_tiles, 1, max(own * work, -(-own // _BESIDE) * load.steps * _WAIT / 4) + _BLOCK))
         return found
 
 
 @dataclass(frozen=True)
-class DotTileCost(FloatTileCost):
-    """Of dp4a, 64 a cycle in a multiprocessor from Turing to Hopper (CUDA C++ Programming Guide, arithmetic instructions)."""
+class DotTileCost(ThreadCost):
+    """Of dp4a in the same tiles of threads: 64 a cycle in a multiprocessor from Turing to Hopper (CUDA C++ Programming Guide,
+    arithmetic instructions), operands through the level-1 cache beside them, and results as tensor_tiles.py has them."""
 
     cycles: float = 0.5
-    issued: ClassVar[float] = 256.0
+
+    def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
+        found = []
+        for mr in (4, 8, 16, 32):
+            if mr > 4 and mr >= 2 * load.dst.pixels:
+                continue
+            tiles = -(-load.dst.pixels // mr)
+            m_tiles = min(4, tiles)
+            own = -(-(-(-tiles // m_tiles) * -(-load.dst.c // 32)) // PROCESSORS[target.arch])
+            step = m_tiles * (mr * 32 * form.k_group / _PRODUCTS + (mr + 32) * form.k_group / _LOADED)
+            results = m_tiles * mr * 32 / RESULTS
+            cycles = max(own * (load.steps * step + results), -(-own // _BESIDE) * (load.steps * _WAIT / 4 + results))
+            found.append(Tiling(mr, 32, m_tiles, 1, cycles + _BLOCK))
+        return found

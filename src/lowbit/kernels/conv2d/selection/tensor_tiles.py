@@ -15,6 +15,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from lowbit.kernels.conv2d.selection.cost import Tiling, WinogradCost, Workload
+from lowbit.kernels.conv2d.selection.gpu_tiles import PROCESSORS, RESULTS
 from lowbit.kernels.gpu.conv2d.tiling import SHARED_BYTES, WARP, batch_for, depth_of, stage_bytes, stages_for
 from lowbit.targets import Target
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TensorCost"]
 
-_PROCESSORS = {"sm_75": 40, "sm_80": 108, "sm_90": 132}  # T4, A100, H100
 _REGISTERS = 65536  # of a multiprocessor
 _MOST_WARPS = 48
 _OTHER_REGISTERS = 40  # of a thread, beside sums and operands
@@ -33,7 +33,6 @@ _LOADED_BYTES = 64.0, 128.0  # to the registers of its warps: through the level-
 _WAIT = 700.0  # cycles until what is asked for is there
 _STEP = 120.0  # of a step whose operands are in shared memory
 _BLOCK = 1500.0  # before the first step and after the last one
-_RESULTS = 12.8  # a cycle
 _TILES = (1, 2, 4, 8)  # of 8 pixels
 _CHANNELS = (16, 32, 64)
 _UNITS = ((1, 1), (2, 1), (4, 1), (1, 2), (2, 2), (1, 4))
@@ -63,7 +62,7 @@ class TensorCost:
     def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
         made: Any = form
         return [
-            Tiling(mr, nr, m_tiles, n_blocks, self._cycles(made, load, _PROCESSORS[target.arch], mr, nr, m_tiles, n_blocks))
+            Tiling(mr, nr, m_tiles, n_blocks, self._cycles(made, load, PROCESSORS[target.arch], mr, nr, m_tiles, n_blocks))
             for mr, nr, m_tiles, n_blocks in _sizes(made, load)
         ]
 
@@ -81,7 +80,7 @@ class TensorCost:
         wait = max(_STEP, _WAIT / (stages_for(fetched) - 1)) if form.staged else _WAIT / batch
         registers = (atom.tile_sums(mr, nr) + batch * operands // 4) // WARP + _OTHER_REGISTERS
         beside = max(1, min(_MOST_WARPS, _REGISTERS // (registers * WARP)) // (warps * shares))
-        results = warps * mr * nr / _RESULTS
+        results = warps * mr * nr / RESULTS
         return max(own * (steps * step + results), ceil(own / beside) * (ceil(steps / shares) * wait + results)) + _BLOCK
 
 

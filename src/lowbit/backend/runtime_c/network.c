@@ -154,12 +154,8 @@ static uint64_t now(void) {
 }
 
 int lb_run(struct lb_network *net, const float *const *inputs, float *const *outputs, uint64_t *ns) {
-    if (!net || !inputs || !outputs) return lb_fail("run: the network, the inputs and the outputs may not be NULL");
-    const struct lb_tables *t = net->tables;
-    for (uint32_t i = 0; i < t->input_count; i++)
-        if (!inputs[i]) return lb_fail("%s: input %u is NULL", t->name, i);
-    for (uint32_t i = 0; i < t->output_count; i++)
-        if (!outputs[i]) return lb_fail("%s: output %u is NULL", t->name, i);
+    const struct lb_tables *t = net ? net->tables : NULL;
+    if (lb_check_call(t, (const void *const *)inputs, (void *const *)outputs)) return -1;
     adopt(net);
     struct area *area = take_area(net);
     if (!area) return lb_fail("%s: out of memory: %zu bytes for activations", t->name, (size_t)t->arena_bytes);

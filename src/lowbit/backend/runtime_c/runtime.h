@@ -14,6 +14,8 @@
 
 /* error.c: keep a text for lb_error, in this thread; returns -1. */
 int lb_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Fails for a pointer of a run that is NULL; `t` is NULL where the network is. */
+int lb_check_call(const struct lb_tables *t, const void *const *inputs, void *const *outputs);
 
 /* cpu.c: the first of the features this CPU (or its operating system) lacks, or NULL.  Asks the system for AMX's tiles. */
 const char *lb_missing_feature(const char *const *features);
@@ -68,7 +70,7 @@ struct lb_memory {
 };
 /* Checks a weight file and unpacks it; `memory` is what there is of it even where that fails. */
 int lb_read_weights(const struct lb_tables *tables, struct lb_file file, size_t size, struct lb_pool *pool, struct lb_memory *memory);
-/* network.c, or cuda/cuda.c: lb_open and its like once the bytes of the weight file are at hand. */
+/* network.c, or cuda/open.c: lb_open and its like once the bytes of the weight file are at hand. */
 struct lb_network *lb_open_file(const struct lb_tables *tables, struct lb_file file, size_t size, int threads);
 
 /* unpack.c: all weights, from a checked weight file into zeroed memory. */

@@ -15,7 +15,7 @@ typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphExec_st *CUgraphExec;
 typedef unsigned long long CUdeviceptr;
 
-enum { CUDA_NO_MEMORY = 2, CUDA_NOT_READY = 600 };
+enum { CUDA_NO_MEMORY = 2 };
 enum { CUDA_ATTRIBUTE_MAJOR = 75, CUDA_ATTRIBUTE_MINOR = 76, CUDA_FUNCTION_SHARED = 8, CUDA_JIT_ERROR_LOG = 5, CUDA_JIT_ERROR_BYTES = 6 };
 
 /* Names as the library exports them. */

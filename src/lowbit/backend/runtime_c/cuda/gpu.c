@@ -41,8 +41,8 @@ CUdeviceptr lb_gpu_address(const struct lb_network *n, const struct area *area, 
 int lb_gpu_launch(const struct lb_network *n, const struct area *area, const struct lb_gpu_op *op, CUstream stream) {
     const struct lb_gpu_kernel *kernel = &n->tables->kernels[op->kernel];
     CUdeviceptr values[7], scratch = area->memory + n->scratch_at;
-    int32_t units = (int32_t)op->units;
-    void *arguments[9];
+    uint64_t units = op->units;  /* of which the kernel reads its int32; drivers that do not know how much it takes read more */
+    void *arguments[9] = {NULL}; /* those that it does not have are NULL, not whatever lies there */
     int count = 7;
     for (int i = 0; i < 7; i++) {
         values[i] = lb_gpu_address(n, area, op->args[i]);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,8 +112,6 @@ def run_gpu_bench(
 
     ``say`` hears one line about each step.  Times are of tensors in the GPU's memory, until the GPU is done, where torch finds
     the GPU; else from the host's memory and back."""
-    from dataclasses import replace
-
     target = _checked(plan, batches)
     check_gpu_peers(peers)
     on_device = _torch_has_cuda()

@@ -23,7 +23,7 @@ from lowbit.frontend.pointwise import POINTWISE
 from lowbit.graph import Node
 from lowbit.graph.bounds import span
 from lowbit.graph.fixed_point import fraction_bits, starts_of, whole_weights
-from lowbit.graph.logarithm import FRACTION_BITS, LN2, MANTISSA, STEP_BITS, logarithms
+from lowbit.graph.logarithm import FRACTION_BITS, logarithm
 from lowbit.graph.powers import STEPS, factors_of_power
 from lowbit.numerics import quantize
 
@@ -255,11 +255,8 @@ def softmax(site: Site, values: Sequence[Tensor]) -> Sum | Tensor:
 
 
 def _logarithm(n: Tensor) -> Tensor:
-    """graph.logarithm, in torch."""
-    bits, rest = n.float().view(torch.int32).long(), MANTISSA - STEP_BITS
-    index, part = (bits >> rest) & ((1 << STEP_BITS) - 1), bits & ((1 << rest) - 1)
-    table = torch.from_numpy(logarithms().astype(np.int64)).to(n.device)
-    return ((bits >> MANTISSA) - 127) * LN2 + table[index] + ((table[index + 1] - table[index]) * part >> rest)
+    """2^24 ln n of whole numbers, graph.logarithm's own."""
+    return torch.from_numpy(logarithm(n.cpu().numpy())).to(n.device)
 
 
 def _rounded(x: Tensor, out: Grid) -> Tensor:

@@ -67,6 +67,10 @@ class OnnxNode:
         self.read.add(name)
         return self.attributes.get(name, default)
 
+    def ignore(self, *names: str) -> None:
+        """Attributes that mean nothing where they stand, whatever they say."""
+        self.read.update(names)
+
     def unread(self, defaults: Mapping[str, Any]) -> list[str]:
         """Attributes that nobody looked at, and that do not just say what ``defaults`` would."""
         unseen = self.attributes.keys() - self.read - IMPLIED

@@ -84,7 +84,7 @@ def conv_transpose(n: OnnxNode) -> Value:
     if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [size * s for size, s in zip(shape[2:], stride, strict=True)]
     if wanted is not None:
-        n.attribute("pads")  # which these override
+        n.ignore("pads")  # which these override
         wanted = list(wanted)[-rank:]
         extra = [e + max(want - have, 0) for e, have, want in zip(extra, full, wanted, strict=True)]
         cuts = [max(have - want, 0) for have, want in zip(full, wanted, strict=True)]
@@ -163,7 +163,7 @@ def layer_norm(n: OnnxNode) -> Value:
 def rms_norm(n: OnnxNode) -> Value:
     """x / sqrt(mean of x^2 + epsilon) * scale, over all axes from ``axis`` on."""
     shape = list(n.shape()[n.axis(default=-1) :])
-    n.attribute("stash_type")  # sums are exact, or in float64
+    n.ignore("stash_type")  # sums are exact, or in float64
     scale = n.constant(1, "scale").expand(shape)
     return n.aten("rms_norm", n.value(0), shape, scale, n.attribute("epsilon", 1e-5))
 
@@ -174,7 +174,7 @@ def attention(n: OnnxNode) -> Value:
         n.refuse("past and present keys and values, and the products themselves, are not supported")
     if n.attribute("softcap", 0.0):
         n.refuse("softcap is not supported")
-    n.attribute("softmax_precision"), n.attribute("qk_matmul_output_mode")
+    n.ignore("softmax_precision", "qk_matmul_output_mode")
     flat = len(n.shape()) == 3
     counts = [int(n.attribute(name, 1)) for name in ("q_num_heads", "kv_num_heads", "kv_num_heads")]
     given = [n.value(index) for index in range(3)]

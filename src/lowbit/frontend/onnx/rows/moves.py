@@ -210,9 +210,9 @@ def resize(n: OnnxNode) -> Value:
         spread: dict[int, float] = dict(zip((axis % len(old) for axis in axes), scales or sizes or (), strict=True))
         scales = [spread.get(axis, 1.0) for axis in range(len(old))] if scales else None
         sizes = [int(spread.get(axis, old[axis])) for axis in range(len(old))] if sizes else None
-    n.attribute("extrapolation_value")  # of tf_crop_and_resize alone, which is refused
+    n.ignore("extrapolation_value")  # of tf_crop_and_resize alone, which is refused
     if mode != "cubic":
-        n.attribute("cubic_coeff_a")
+        n.ignore("cubic_coeff_a")
     if n.attribute("keep_aspect_ratio_policy", "stretch") != "stretch" or n.attribute("antialias", 0):
         n.refuse("keep_aspect_ratio_policy and antialias are not supported")
     if sizes is not None:

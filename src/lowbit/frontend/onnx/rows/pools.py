@@ -59,7 +59,7 @@ def _along_channels(n: OnnxNode, kernel: list[int]) -> Value:
     exact = not any(n.attribute("pads", [])) and n.attribute("auto_pad", "NOTSET") == "NOTSET" and not n.attribute("ceil_mode", 0)
     if not exact or any(d != 1 for d in n.attribute("dilations", [1])):
         n.refuse("over three axes it is supported without padding, ceil_mode and dilation")
-    n.attribute("count_include_pad")
+    n.ignore("count_include_pad")
     return n.aten("avg_pool3d", n.value(0), kernel, stride)
 
 

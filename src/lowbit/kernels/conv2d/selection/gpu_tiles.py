@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,15 @@ class ThreadCost:
         return found
 
 
+def _warps(load: Workload, processors: int) -> Iterator[tuple[int, int, int]]:
+    """(mr, m_tiles, own): a warp has mr pixels x 32 channels, a block m_tiles warps, the busiest multiprocessor own blocks."""
+    for mr in (4, 8, 16, 32):
+        if mr == 4 or mr < 2 * load.dst.pixels:
+            tiles = -(-load.dst.pixels // mr)
+            m_tiles = min(4, tiles)
+            yield mr, m_tiles, -(-(-(-tiles // m_tiles) * -(-load.dst.c // 32)) // processors)
+
+
 @dataclass(frozen=True)
 class FloatTileCost(ThreadCost):
     """Of float32 in tiles of threads, ``mr`` pixels x 32 channels a warp, four warps a block."""
@@ -67,12 +77,7 @@ class FloatTileCost(ThreadCost):
 
     def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
         found = []
-        for mr in (4, 8, 16, 32):
-            if mr > 4 and mr >= 2 * load.dst.pixels:
-                continue
-            tiles = -(-load.dst.pixels // mr)
-            m_tiles = min(4, tiles)
-            own = -(-(-(-tiles // m_tiles) * -(-load.dst.c // 32)) // _PROCESSORS)
+        for mr, m_tiles, own in _warps(load, _PROCESSORS):
             work = load.steps * max(m_tiles * mr * 32 * form.k_group / _ISSUED, 1.0)
             found.append(Tiling(mr, 32, m_tiles, 1, max(own * work, -(-own // _BESIDE) * load.steps * _WAIT / 4) + _BLOCK))
         return found
@@ -87,12 +92,7 @@ class DotTileCost(ThreadCost):
 
     def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
         found = []
-        for mr in (4, 8, 16, 32):
-            if mr > 4 and mr >= 2 * load.dst.pixels:
-                continue
-            tiles = -(-load.dst.pixels // mr)
-            m_tiles = min(4, tiles)
-            own = -(-(-(-tiles // m_tiles) * -(-load.dst.c // 32)) // PROCESSORS[target.arch])
+        for mr, m_tiles, own in _warps(load, PROCESSORS[target.arch]):
             step = m_tiles * (mr * 32 * form.k_group / _PRODUCTS + (mr + 32) * form.k_group / _LOADED)
             results = m_tiles * mr * 32 / RESULTS
             cycles = max(own * (load.steps * step + results), -(-own // _BESIDE) * (load.steps * _WAIT / 4 + results))

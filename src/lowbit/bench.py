@@ -67,12 +67,15 @@ class BenchPlan:
 
     def __post_init__(self) -> None:
         from lowbit.backend.table import obstacle
+        from lowbit.chosen_config import asks_for_half, check_half
         from lowbit.quantization import parse_config
         from lowbit.targets import find_target
 
         if not self.configs:
             raise ConfigError("no configuration to measure; write for example fp32,8/int8,4/int4")
-        parsed = {name: parse_config(name) for name in self.configs}
+        for _name in filter(asks_for_half, self.configs):
+            check_half(find_target(self.target))
+        parsed = {name: None if asks_for_half(name) else parse_config(name) for name in self.configs}
         object.__setattr__(self, "quantizations", MappingProxyType(parsed))
         if len(set(self.configs)) != len(self.configs):
             raise ConfigError(f"a configuration is given twice in {','.join(self.configs)}")
@@ -101,13 +104,14 @@ class Prepared:
 
     def compile(self, config: str) -> tuple[Compiled, float]:
         """The network in one configuration of the plan, and the seconds that took."""
+        from lowbit.chosen_config import asks_for_half
         from lowbit.compiler import compile as compile_network
 
         plan, start = self.plan, time.perf_counter()
         network = compile_network(
             self.graph,
-            config=plan.quantizations[config],
-            calibration=self.calibration,
+            config=config if asks_for_half(config) else plan.quantizations[config],
+            calibration=self.calibration if plan.quantizations[config] else None,
             target=plan.target,
             threads=plan.threads,
             name=plan.network,

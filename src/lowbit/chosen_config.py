@@ -9,8 +9,9 @@ from typing import Any
 from lowbit.errors import ConfigError
 from lowbit.numerics import QType
 from lowbit.quantization import LayerPrecision, QuantizationConfig
+from lowbit.targets import Target
 
-__all__ = ["chosen_config", "make_config"]
+__all__ = ["asks_for_half", "check_half", "chosen_config", "make_config"]
 
 
 def make_config(
@@ -40,6 +41,24 @@ def make_config(
     w = QType.parse(weights) if weights is not None else QType.parse("i8")
     a = QType.parse(activations) if activations is not None else QType.parse("i16" if w.bits == 16 else "u8")
     return QuantizationConfig(w, a, overrides={p: LayerPrecision.parse(value) for p, value in (layers or {}).items()}, **options)
+
+
+def asks_for_half(config: object) -> bool:
+    """Whether a configuration's short form is that of float16."""
+    from lowbit.quantization import FP16
+
+    return isinstance(config, str) and config.strip().lower() == FP16
+
+
+def check_half(target: Target, **others: object) -> None:
+    """Raises ConfigError for a target that has no float16, and for what makes no sense beside it: ``others`` by name."""
+    from lowbit.targets import TARGETS
+
+    if not target.arch:
+        gpus = ", ".join(name for name, known in TARGETS.items() if known.arch)
+        raise ConfigError(f"fp16 is for GPUs ({gpus}), not for {target.name}; there write fp32, or integers such as 8/int8")
+    if given := [name for name, value in others.items() if value]:
+        raise ConfigError(f"fp16 has no numbers to choose: leave out {', '.join(given)}")
 
 
 def chosen_config(

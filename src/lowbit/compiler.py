@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowbit.chosen_config import chosen_config
+from lowbit.chosen_config import asks_for_half, check_half, chosen_config
 from lowbit.errors import ConfigError
 from lowbit.graph import Graph
 from lowbit.numerics import QType
@@ -58,7 +58,8 @@ def compile(  # the name users expect
     PT2E's convert_pt2e; or a canonical Graph from :func:`trace`, or the integer graph that lowbit.quantization.apply makes of
     one, or a network of lowbit.fake_quantize.  Networks that are quantized already keep their integers.
     ``weights``, ``activations``: integer types ("i4", "u8", "b1", ...); neither = float32.  ``config``:
-    instead of them, a QuantizationConfig or a short form such as "4/int8" or "w4a8".  ``layers``: plan per
+    instead of them, a QuantizationConfig or a short form such as "4/int8" or "w4a8", or, for GPUs, "fp16": float16 values and
+    weights, sums in float32.  ``layers``: plan per
     layer, pattern -> "i4/u8".  ``calibration``: iterable of samples, or what :func:`calibrate` made of them.
     Further ``options`` are fields of QuantizationConfig (observer, granularity, scale, first_last_bits, ...).
     ``target``: a name in lowbit.targets.TARGETS, "native", or "cuda" for the GPU of this machine; ``device``: of a network for
@@ -80,11 +81,15 @@ def compile(  # the name users expect
     from lowbit.backend.table import backend_of
     from lowbit.lowering import lower, print_program
     from lowbit.measure.precision import check_precision
+    from lowbit.passes.halve import halve
     from lowbit.tuning.lookup import make_lookup
     from lowbit.tuning.session import tune_graph
     from lowbit.tuning.untuned import report_untuned
 
-    machine, chosen = target_of(target), chosen_config(config, weights, activations, layers, options)
+    machine, half = target_of(target), asks_for_half(config)
+    chosen = chosen_config(None if half else config, weights, activations, layers, options)
+    if half:
+        check_half(machine, weights=chosen, calibration=calibration is not None, plan=plan, tune=tune)
     backend, workers = backend_of(machine), thread_count(threads) or len(os.sched_getaffinity(0))
     tuned, tuning = tuning_of(tune, tuning)
     if plan is not None and (chosen is not None or calibration is not None):
@@ -94,14 +99,16 @@ def compile(  # the name users expect
 
     graph = traced = float_graph(model, example_inputs, name, log)
     made: QuantizationPlan | None = None
-    if plan is not None:
+    if half:
+        graph = halve(traced)
+    elif plan is not None:
         graph = plan.integer_graph(traced)
     elif chosen is not None:
         seen = calibrated(traced, chosen, calibration, progress)
         made = planned(traced, chosen, seen, progress, method, seconds, None)
         graph, samples = made.integer_graph(), seen.samples if calibration is not None else ()
     if graph is not traced:
-        log("quantize", graph)
+        log("halve" if half else "quantize", graph)
     noise = None if made is None else check_precision(made.graph, graph, samples)
     log("measure")
     if tuned:

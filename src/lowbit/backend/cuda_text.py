@@ -24,6 +24,16 @@ typedef short int16_t;
 typedef unsigned short uint16_t;
 typedef long long int64_t;
 typedef unsigned long long uint64_t;
+static __forceinline__ __device__ float lowbit_half_to_float(ushort half) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half));
+  return value;
+}
+static __forceinline__ __device__ ushort lowbit_float_to_half(float value) {
+  ushort half;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(value));
+  return half;
+}
 """
 """What NVRTC is given in front of a kernel: it has no <cstdint> of its own."""
 

@@ -9,6 +9,7 @@ import struct
 from typing import Any
 
 from lowbit.backend.address_tables import LAYER_TABLES, AddressTables, address_tables
+from lowbit.backend.fields import FLOAT_TYPES
 from lowbit.backend.runtime_object import RUNTIME_FOLDER
 from lowbit.backend.weight_file import WeightFilePlan, WeightsPlace, plan_weight_file
 from lowbit.kernels.layout import ELEMENT_BYTES
@@ -39,7 +40,7 @@ __all__ = [
 # The functions of lowbit.h.
 API = ("open", "open_memory", "open_part", "run", "profile", "set_threads", "threads", "close", "error", "info")
 
-_ELEMENT_BYTES = {"bit": 0, "i8": 1, "i16": 2, "f32": 4, "index": 3, "i4": 5}
+_ELEMENT_BYTES = {"bit": 0, "i8": 1, "i16": 2, "f16": 2, "f32": 4, "index": 3, "i4": 5}
 
 
 def prefix_of(name: str) -> str:
@@ -98,8 +99,8 @@ def c_fill(fill: Fill) -> str:
 
 def _field(weights: Weights) -> str:
     """{container, shift, flip, minus}: value = ((field << shift) ^ flip) - minus."""
-    if weights.qtype == "f32":
-        return "{32, 0, 0, 0}"
+    if weights.qtype in FLOAT_TYPES:  # bits, as they are
+        return f"{{{weights.container}, 0, 0, 0}}"
     qtype = QType.parse(weights.qtype)
     if qtype.bipolar:
         return f"{{{weights.container}, 1, 0, 1}}"

@@ -8,7 +8,10 @@ from lowbit.errors import NumericsError
 from lowbit.numerics import QType
 from lowbit.numerics.packing import packed_size
 
-__all__ = ["pack_fields", "unpack_fields"]
+__all__ = ["FLOAT_TYPES", "pack_fields", "unpack_fields"]
+
+FLOAT_TYPES = {"f32": "<f4", "f16": "<f2"}
+"""Of weights that are no integers: as they lie on disk, numpy's names."""
 
 _CHUNK = 1 << 20  # values expanded to single bits at a time; a multiple of 8, so chunks start at whole bytes
 

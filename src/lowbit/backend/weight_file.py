@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowbit.backend.fields import pack_fields
+from lowbit.backend.fields import FLOAT_TYPES, pack_fields
 from lowbit.errors import NumericsError
 from lowbit.lowering.program import Program, Weights
 from lowbit.numerics import QType
@@ -100,8 +100,8 @@ def write_weight_file(program: Program, identity: int) -> bytes:
         values = _scales(weights)
         if values is not None:
             data[place.group_scale : place.group_scale + values.nbytes] = values.reshape(-1)
-        if weights.qtype == "f32":
-            packed = np.ascontiguousarray(weights.values, "<f4").reshape(-1).view(np.uint8)
+        if weights.qtype in FLOAT_TYPES:
+            packed = np.ascontiguousarray(weights.values, FLOAT_TYPES[weights.qtype]).reshape(-1).view(np.uint8)
         else:
             try:
                 packed = pack_fields(weights.values, QType.parse(weights.qtype), weights.container)

@@ -23,7 +23,9 @@ ALL = "fp32,16/int16,8/int8,4/int8,2/int8,1/int8,4/int4,2/int2,1/int1,w4a8,w7a7"
 
 def command(
     network: Annotated[str, typer.Argument(help="A network of lowbit.zoo, or module:factory.")] = "resnet50",
-    configs: Annotated[str, typer.Option(help="Comma-separated: fp32, <bits>/int<storage bits>, w<bits>a<bits>.")] = ALL,
+    configs: Annotated[
+        str, typer.Option(help="Comma-separated: fp32, on GPUs fp16, <bits>/int<storage bits>, w<bits>a<bits>.")
+    ] = ALL,
     threads: Annotated[int | None, typer.Option(help="Threads of every row; default: all cores.")] = None,
     runs: Annotated[int | None, typer.Option(help="Timed runs a configuration; default: 30, under emulation 1.")] = None,
     batch: Annotated[str, typer.Option(help="Images a run; on a GPU several: 1,8,32.")] = "1",

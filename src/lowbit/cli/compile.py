@@ -26,7 +26,9 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The artifact to write, NAME.lowbit.")],
     weights: Annotated[str | None, typer.Option(help="Integer type of weights: i8, i4, b1, ...; none = float32.")] = None,
     activations: Annotated[str | None, typer.Option(help="Integer type of activations: u8, u4, i16, ...")] = None,
-    config: Annotated[str | None, typer.Option(help="Short form of both: fp32, 8/int8, 4/int8, 4/int4, w4a8, ...")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="Short form of both: fp32, 8/int8, 4/int8, 4/int4, w4a8, ...; of GPUs fp16.")
+    ] = None,
     layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, as 'layer1.*=i8/u8'; repeatable.")] = None,
     calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of samples, shaped like the input.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
@@ -52,6 +54,7 @@ def command(
     batch: Annotated[int | None, typer.Option(help="With --from: rows; default: as many as were timed.")] = None,
 ) -> None:
     """Compile a PyTorch or ONNX network to n-bit integers and generated kernels."""
+    from lowbit.chosen_config import asks_for_half
     from lowbit.cli.options import choose_config, names, parse_input_shape, parse_layers
     from lowbit.targets import find_target
 
@@ -66,7 +69,12 @@ def command(
     options = {key: value for key, value in options.items() if value is not None}
     if first_last_bits is not None:
         options["first_last_bits"] = first_last_bits or None
-    chosen = choose_config(config, weights, activations, parse_layers(layer or []), options)
+    half, given = asks_for_half(config), parse_layers(layer or [])
+    chosen = (
+        config
+        if half and not (weights or activations or given or options)
+        else choose_config(config, weights, activations, given, options)
+    )
     shape = parse_input_shape(input_shape)
     data = read_samples(calibration) if calibration else None
 

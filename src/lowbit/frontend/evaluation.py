@@ -27,7 +27,8 @@ Each = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]  # how a function 
 def evaluate(
     graph: Graph, inputs: Sequence[Tensor], observe: Watcher | None = None, dtype: torch.dtype = torch.float32
 ) -> list[Tensor]:
-    """Outputs of the float graph, before or after the passes, computed in ``dtype``.
+    """Outputs of the float graph, before or after the passes, computed in ``dtype``; of one whose ``real`` is float16 inputs and
+    results of operations are rounded to that.
 
     ``observe(name, value)`` is called for every input and every node, in order; ``value`` must not be
     changed.  A row's values do not depend on how many rows there are, to the last bit.  Values are
@@ -37,7 +38,7 @@ def evaluate(
     _check(graph, inputs)
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     with torch.inference_mode():
-        values = {name: value.to(dtype) for name, value in zip(graph.inputs, inputs, strict=True)}
+        values = {name: _held(graph, value.to(dtype)) for name, value in zip(graph.inputs, inputs, strict=True)}
         values.update({name: _tensor(array, dtype) for name, array in graph.constants.items()})
         if observe is not None:
             for name in graph.inputs:
@@ -45,13 +46,19 @@ def evaluate(
         for index, node in enumerate(graph.nodes):
             site = _rounding(graph, node) if node.op in ("quantize", "dequantize") else node
             value = OPERATIONS[node.op](site, graph.types[node.name].shape, each_row, *(values[name] for name in node.inputs))
-            values[node.name] = value
+            value = values[node.name] = _held(graph, value)
             if observe is not None:
                 observe(node.name, value)
             for name in node.inputs:
                 if last[name] == index and name not in graph.outputs:
                     values.pop(name, None)
         return [values[name] for name in graph.outputs]
+
+
+def _held(graph: Graph, value: Tensor) -> Tensor:
+    """As the value lies in memory."""
+    rounds = graph.real == "float16" and value.is_floating_point()
+    return value.to(torch.float16).to(value.dtype) if rounds else value
 
 
 def compute(node: Node, shape: Shape, *values: Tensor) -> Tensor:

@@ -89,6 +89,8 @@ class Graph:
     ``integers``: of the float constants of a network that was quantized elsewhere, between its import and
     quantization.integer_form; empty in all other graphs.
     ``structure``: how the outputs hang together, where they are more than one value or a tuple of them.
+    ``real``: in which type what is computed between inputs and outputs of a float graph lies in memory; "float16": rounded to it
+    whenever an operation has computed it in float32 (passes/halve.py).
     """
 
     name: str
@@ -99,6 +101,7 @@ class Graph:
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     integers: Mapping[str, Integers] = field(default_factory=dict)
     structure: Structure | None = None
+    real: str = "float32"
 
     def __post_init__(self) -> None:
         for name in ("inputs", "outputs", "nodes"):
@@ -149,4 +152,4 @@ class Graph:
         alive = {*self.inputs, *kept, *(node.name for node in nodes)}
         typed = {n: t for n, t in all_types.items() if n in alive}
         integers = {n: made for n, made in self.integers.items() if n in kept and kept[n] is self.constants[n]}
-        return Graph(self.name, self.inputs, outputs, nodes, typed, kept, integers, self.structure)
+        return Graph(self.name, self.inputs, outputs, nodes, typed, kept, integers, self.structure, self.real)

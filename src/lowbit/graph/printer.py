@@ -38,7 +38,7 @@ def print_graph(graph: Graph) -> str:
     Constants are summarised by type and the first 8 hex digits of the SHA-256 of their bytes (and
     of their scales), so that a changed weight shows.  Tuples longer than 8 likewise.
     """
-    lines = [f"graph {graph.name}"]
+    lines = [f"graph {graph.name}" + ("" if graph.real == "float32" else f", values in {graph.real}")]
     lines += [f"  input %{name}: {graph.types[name]}" for name in graph.inputs]
     for name in sorted(graph.constants):
         tensor = graph.types[name]

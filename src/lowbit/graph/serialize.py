@@ -62,6 +62,8 @@ def to_dict(graph: Graph) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "types": types,
         "nodes": nodes,
     }
+    if graph.real != "float32":
+        structure["real"] = graph.real
     if graph.structure is not None:
         structure["structure"] = graph.structure.tree
     return structure, arrays
@@ -83,4 +85,13 @@ def from_dict(structure: dict[str, Any], arrays: dict[str, np.ndarray]) -> Graph
     constants = {name: arrays[name] for name in structure["constants"]}
     tree = structure.get("structure")
     held = None if tree is None else read_structure(tree, len(structure["outputs"]))
-    return Graph(structure["name"], structure["inputs"], structure["outputs"], nodes, types, constants, structure=held)
+    return Graph(
+        structure["name"],
+        structure["inputs"],
+        structure["outputs"],
+        nodes,
+        types,
+        constants,
+        structure=held,
+        real=structure.get("real", "float32"),
+    )

@@ -25,6 +25,7 @@ TIR_DTYPE = {
     "u8": "uint8",
     "i16": "int16",
     "i32": "int32",
+    "f16": "uint16",  # its bits
     "f32": "float32",
     "f64": "float64",
     "bits": "uint8",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowbit.kernels.layout import Layout
+from lowbit.kernels.layout import FLOATS, Layout
 from lowbit.kernels.spec import KernelSpec
 
 __all__ = ["NUMPY", "Case", "blank", "inner", "physical", "place", "random_values", "results"]
@@ -16,11 +16,12 @@ NUMPY = {
     "u8": np.uint8,
     "i16": np.int16,
     "i32": np.int32,
+    "f16": np.float16,
     "f32": np.float32,
     "f64": np.float64,
     "bits": np.uint8,
 }  # of Layout.dtype
-_JUNK = {"u8": 0xA7, "i16": -21555, "i32": -1515870811, "f32": 1e30, "f64": 1e300, "bits": 0x5A}
+_JUNK = {"u8": 0xA7, "i16": -21555, "i32": -1515870811, "f16": 3e4, "f32": 1e30, "f64": 1e300, "bits": 0x5A}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,8 +74,8 @@ def place(values: np.ndarray, layout: Layout, halo: float = 0) -> np.ndarray:
 def random_values(rng: np.random.Generator, layout: Layout, levels: int = 256) -> np.ndarray:
     """Logical values (n, h, w, c): the full range of i16, stored bytes below ``levels``, or normal floats."""
     shape = (layout.n, layout.h, layout.w, layout.c)
-    if layout.dtype == "f32":
-        return rng.standard_normal(shape).astype(np.float32)
+    if layout.dtype in FLOATS:
+        return rng.standard_normal(shape).astype(NUMPY[layout.dtype])
     lo, hi = (-32768, 32768) if layout.dtype == "i16" else (0, levels)
     return rng.integers(lo, hi, shape).astype(NUMPY[layout.dtype])
 

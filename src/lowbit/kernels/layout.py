@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["ELEMENT_BYTES", "Layout", "canonical_shape"]
+__all__ = ["ELEMENT_BYTES", "FLOATS", "Layout", "canonical_shape"]
 
-ELEMENT_BYTES = {"u8": 1, "i16": 2, "i32": 4, "f32": 4, "f64": 8, "bits": 1}  # a "bits" element is a byte of 8 packed channels
+ELEMENT_BYTES = {"u8": 1, "i16": 2, "i32": 4, "f16": 2, "f32": 4, "f64": 8, "bits": 1}  # a "bits" element is a byte of 8 channels
+FLOATS = ("f32", "f16")
+"""Types of values that are no integers; float16 of networks for GPUs alone."""
 
 
 def canonical_shape(shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -22,7 +22,7 @@ class Packing:
       others become one.  The table [first entry of each block, blocks + 1 | activation offset of each entry]
       (int32) follows the panels in memory, at ``table_at``; ``offsets`` (int32) has the offset of each step.
     ``scheme`` "taps" (depthwise): disk order [C][taps]; result [tap][part][lanes], lanes = nr.
-    ``element``: "i8", "i16", "f32", "bit" (k_group 32: little-endian dwords, bit j = field j) or "index":
+    ``element``: "i8", "i16", "f32", "f16", "bit" (k_group 32: little-endian dwords, bit j = field j) or "index":
       a byte of k_group weights of ``bits`` bits, weight i + j * steps of the run (steps = run_pad / k_group)
       at bit ``bits`` * j of step i, so that k_group stretches of a pixel make its bytes without shuffling.
       One bit is w > 0 of weights -1 and +1 (and of 0 outside, whose inputs are 0); two are w's two's complement.
@@ -104,4 +104,4 @@ class Packing:
             return elements // self.k_group
         if self.element == "i4":
             return elements // 2
-        return elements // 8 if self.element == "bit" else elements * {"i8": 1, "i16": 2, "f32": 4}[self.element]
+        return elements // 8 if self.element == "bit" else elements * {"i8": 1, "i16": 2, "f16": 2, "f32": 4}[self.element]

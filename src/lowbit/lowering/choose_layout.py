@@ -43,7 +43,7 @@ def choose_layouts(graph: Graph, image_multiple: int = 1) -> dict[str, Layout]:
         image = name in inputs and dense and len(dense) == len(users[name]) and name not in graph.outputs
         multiple = image_multiple if image else CHANNEL_MULTIPLE
         stride = -(-c // multiple) * multiple
-        layout = Layout(n, h, w, c, stride, stored_form(name, tensor).dtype)
+        layout = Layout(n, h, w, c, stride, stored_form(name, tensor, graph.real).dtype)
         halos = [_halo(graph, u) for u in convolutions]
         if halos:
             top, left, bottom, right = (max(side) for side in zip(*halos, strict=True))

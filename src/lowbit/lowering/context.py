@@ -44,7 +44,7 @@ class Lowering:
         return self.graph.types[name]
 
     def stored(self, name: str) -> Stored:
-        return stored_form(name, self.graph.types[name])
+        return stored_form(name, self.graph.types[name], self.graph.real)
 
     def alias(self, name: str, of: str) -> None:
         """``name`` is the memory of ``of`` under another shape."""

@@ -14,6 +14,7 @@ from lowbit.kernels.conv2d.pack import split_parts
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
 from lowbit.kernels.geometry import ConvGeometry
+from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import emit_from_rows, emit_to_rows, row_layout
@@ -86,11 +87,11 @@ class _Layer:
 
     @property
     def weight_text(self) -> str:
-        return "f32" if self.quant is None else str(self.quant.qtype)
+        return self.x.dtype if self.quant is None else str(self.quant.qtype)
 
     @property
     def act_text(self) -> str:
-        return "f32" if self.x.quant is None else str(self.x.quant.qtype)
+        return self.x.dtype if self.x.quant is None else str(self.x.quant.qtype)
 
     def integer_bias(
         self, ctx: Lowering, lanes: int, offset: np.ndarray | int = 0, rows: np.ndarray | Sequence[np.ndarray] = ()
@@ -153,7 +154,7 @@ class _Layer:
         return replace(packing, group_size=self.quant.group_size or 0, channels=self.values.shape[-1], group_scale=scale)
 
     def weights(self, ctx: Lowering, packing: Packing) -> Ref:
-        container = 32 if self.quant is None else self.quant.container
+        container = 8 * ELEMENT_BYTES[self.x.dtype] if self.quant is None else self.quant.container
         return ctx.add_weights(self.node.name, self.values, self.weight_text, container, self.with_group_scale(packing))
 
 
@@ -251,7 +252,7 @@ def emit_choice(
 
 
 def _lower_depthwise(ctx: Lowering, layer: _Layer, at: ConvGeometry, macs: int) -> None:
-    form = "f32" if layer.quant is None else "i16" if layer.wide else "i8"
+    form = layer.x.dtype if layer.quant is None else "i16" if layer.wide else "i8"
     spec = DepthwiseSpec(
         **at.geometry,
         act=layer.act_text,

@@ -170,9 +170,10 @@ def lower_pad(ctx: Lowering, node: Node) -> None:
 
 
 def _element(stored: Stored, value: float) -> int:
-    """The stored element (for float32: its bits) that fills padding of this value."""
+    """The stored element (of floats its bits) that fills padding of this value."""
     if stored.quant is None:
-        return int(np.float32(value).view(np.int32))
+        element = stored.of(np.asarray(value)).reshape(1)
+        return int(element.view(np.int16 if stored.dtype == "f16" else np.int32)[0])
     return int(stored.of(quantize(np.float32(value), stored.quant)))
 
 

@@ -30,7 +30,7 @@ NULL = Ref("null")
 class Fill:
     """Before the call: set the halo of a buffer (``whole``: all of it) to one element value.
 
-    ``value`` is the stored element: a byte for u8/bits, int16 for i16, the bits of the float for f32."""
+    ``value`` is the stored element: a byte for u8/bits, int16 for i16, the bits of a float."""
 
     offset: int  # bytes into the arena
     layout: Layout
@@ -61,7 +61,7 @@ class Call:
 class Weights:
     """Weights of one layer: logical integers (or float32) in disk order, and their fate.
 
-    ``qtype``: text of the QType, or "f32".  ``container``: bits a value takes on disk (32 for f32).
+    ``qtype``: text of the QType, "f32" or "f16".  ``container``: bits a value takes on disk (32 and 16 for floats).
     ``offset``: byte offset of the unpacked form in the runtime's weight memory (64-byte aligned).
     """
 

@@ -51,9 +51,9 @@ class Stored:
         return float(self.step), float(self.off - self.zero_point)
 
     def of(self, q: np.ndarray) -> np.ndarray:
-        """Integers -> stored elements, as uint8 / int16 (float32 stays)."""
+        """Integers -> stored elements, as uint8 / int16; floats -> float32 or float16."""
         if self.quant is None:
-            return np.asarray(q, np.float32)
+            return np.asarray(q, np.float16 if self.dtype == "f16" else np.float32)
         dtype = np.int16 if self.dtype == "i16" else np.uint8
         return ((np.asarray(q).astype(np.int32) - self.off) // self.step).astype(dtype)
 
@@ -62,11 +62,16 @@ class Stored:
         return [float(qlo - self.zero_point), float(qhi - self.zero_point), float(self.zero_point - self.off)]
 
 
-def stored_form(name: str, tensor: TensorType) -> Stored:
-    """The stored form of an activation; of positions int32.  Raises UnsupportedPrecision for types no kernel reads."""
+_FLOATS = {"float32": "f32", "float16": "f16"}
+
+
+def stored_form(name: str, tensor: TensorType, real: str = "float32") -> Stored:
+    """The stored form of an activation, of floats by ``Graph.real``; of positions int32.
+
+    Raises UnsupportedPrecision for types no kernel reads."""
     quant = tensor.quant
     if quant is None:
-        return Stored("i32" if tensor.dtype == "int64" else "f32", None)
+        return Stored("i32" if tensor.dtype == "int64" else _FLOATS[real], None)
     qtype = quant.qtype
     if qtype.bits == 16:
         if not qtype.signed:

@@ -4,7 +4,7 @@ from lowbit.quantization.apply import apply
 from lowbit.quantization.calibration import Calibration, calibrate, random_samples
 from lowbit.quantization.choice import Choice, LayerNumbers, Quantized
 from lowbit.quantization.choose import choose
-from lowbit.quantization.config import LayerPrecision, QuantizationConfig, parse_config
+from lowbit.quantization.config import FP16, LayerPrecision, QuantizationConfig, parse_config
 from lowbit.quantization.granularity import PerChannel, PerGroup, PerTensor
 from lowbit.quantization.integer_form import integer_form, is_quantized
 from lowbit.quantization.plan import Plan, layer_precisions, make_plan
@@ -13,6 +13,7 @@ from lowbit.quantization.scales import FixedPoint, FloatScale, GlobalScale, Powe
 from lowbit.quantization.statistics import LayerStatistics, average_bits, dead_channels, layer_statistics
 
 __all__ = [
+    "FP16",
     "Calibration",
     "Choice",
     "FixedPoint",

@@ -16,7 +16,10 @@ from lowbit.quantization.observers import OBSERVERS
 from lowbit.quantization.patterns import LayerPattern, parse_pattern
 from lowbit.quantization.scales import FloatScale, ScaleMode, parse_scale
 
-__all__ = ["LayerPrecision", "QuantizationConfig", "parse_config"]
+__all__ = ["FP16", "LayerPrecision", "QuantizationConfig", "parse_config"]
+
+FP16 = "fp16"
+"""The configuration of float networks whose values and weights are float16 in memory, for GPUs; ``compile`` knows it."""
 
 _FORMS = (
     "fp32; <n>/int<m> (n-bit weights and activations kept in m bits, m = n, 8 or 16: 8/int8, 4/int8, 4/int4, 16/int16 ...); "
@@ -179,6 +182,10 @@ class QuantizationConfig:
 def parse_config(text: str) -> QuantizationConfig | None:
     """ "fp32" -> None; "4/int8", "w4a8", ... -> a QuantizationConfig.  Raises ConfigError listing the forms."""
     form = str(text).strip().lower()
+    if form == FP16:
+        raise ConfigError(
+            f"{FP16} is for networks on GPUs, which compile and bench make for targets cuda-*; allowed here: {_FORMS}"
+        )
     if form == "fp32":
         return None
     if match := re.fullmatch(r"(\d+)/int(\d+)", form):

@@ -25,6 +25,7 @@ import numpy as np
 
 from lowbit.backend.cuda_library import cuda_parts
 from lowbit.backend.cuda_object import CudaObject
+from lowbit.backend.fields import FLOAT_TYPES
 from lowbit.graph.ops import LAYERS
 from lowbit.numerics import QType, packed_size, unpack_bits
 from lowbit.reporting.gpu_code import has_nvdisasm, resources_of
@@ -74,7 +75,7 @@ def _container(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Findi
             yield Finding(r.name, "container", "the graph has no such layer")
             continue
         params = graph.types[constants[r.name]].quant
-        asked, claimed = (32, "f32") if params is None else (params.container, str(params.qtype))
+        asked, claimed = _FLOATS[graph.real] if params is None else (params.container, str(params.qtype))
         if w.container != asked:
             yield Finding(r.name, "container", f"weights lie in {w.container} bits, the graph asks for {asked}")
         if not r.weight == w.qtype == claimed:
@@ -85,7 +86,7 @@ def _container(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Findi
 def _values(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding]:
     data = np.frombuffer(compiled.section("weights.bin"), np.uint8)
     for r, w in _stored(reports):
-        if w.qtype == "f32":
+        if w.qtype in FLOAT_TYPES:
             continue
         qtype, field = QType.parse(w.qtype), data[w.offset : w.offset + w.bytes]
         if len(field) < packed_size(w.values, w.container):
@@ -113,7 +114,7 @@ def _integer(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Finding
     operands and then multiplies them in float has no integer multiplications; only 1-bit weights can
     do without any."""
     for r in reports:
-        if r.act == "f32" or not r.macs:
+        if r.act in FLOAT_TYPES or not r.macs:
             continue
         if r.function is None:
             yield Finding(r.name, "integer", f"the library has no code for kernel {r.symbol}")
@@ -166,13 +167,14 @@ def _registers(compiled: Compiled, reports: list[LayerReport]) -> Iterator[Findi
             yield Finding(r.name, "registers", text)
         instructions = r.function.instructions if r.function else ()
         fused = sum(i.mnemonic.startswith("FFMA") for i in instructions)
-        if r.macs and r.act != "f32" and fused:
+        if r.macs and r.act not in FLOAT_TYPES and fused:
             yield Finding(r.name, "registers", f"{r.symbol} has {fused} fused multiply-adds of floats")
         if any(i.on_stack for i in instructions) and not found.local_bytes:
             yield Finding(r.name, "registers", f"{r.symbol} keeps values in local memory that it says it does not have")
 
 
 _MOST_REGISTERS = 255
+_FLOATS = {"float32": (32, "f32"), "float16": (16, "f16")}  # Graph.real -> bits and type of weights
 
 # check -> function(compiled, reports): findings
 CHECKS: dict[str, Callable[[Compiled, list[LayerReport]], Iterator[Finding]]] = {

@@ -2,7 +2,7 @@
 
 ``graph.json``: {"graph": structure, "arrays": {name: entry}}.  An entry holds dtype and shape, and either
 ``at``, a byte offset in ``constants.bin``, or ``weights``, the layer's bit fields in ``weights.bin``:
-offset, values, container, qtype (or "f32") and ``taps``.  Weights lie on disk as [O][taps][I], in the
+offset, values, container, qtype (or "f32", "f16") and ``taps``.  Weights lie on disk as [O][taps][I], in the
 graph as [O][I][taps] (OIHW; for a linear layer behind a flattened image, taps = H*W).
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.backend.fields import unpack_fields
+from lowbit.backend.fields import FLOAT_TYPES, unpack_fields
 from lowbit.errors import ArtifactError, LowbitError
 from lowbit.graph import Graph
 from lowbit.graph.serialize import from_dict, to_dict
@@ -59,7 +59,7 @@ def encode_graph(graph: Graph, weights: Iterable[tuple[np.ndarray, Mapping[str, 
     for name, array in arrays.items():
         entry: dict[str, Any] = {"dtype": array.dtype.str, "shape": list(array.shape)}
         for values, place in candidates:
-            if array.dtype.kind in "iuf" and (array.dtype.kind == "f") == (place["qtype"] == "f32"):
+            if array.dtype.kind in "iuf" and (array.dtype.kind == "f") == (place["qtype"] in FLOAT_TYPES):
                 taps = _taps(array, values)
                 if taps is not None:
                     entry["weights"] = {key: place[key] for key in ("offset", "values", "container", "qtype")} | {"taps": taps}
@@ -89,12 +89,13 @@ def _array(name: str, entry: Mapping[str, Any], constants: np.ndarray, weights: 
         return _part(constants, entry["at"], count * dtype.itemsize, where).copy().view(dtype).reshape(shape)
     if place["values"] != count or count == 0 or count % (shape[0] * place["taps"]):
         raise ArtifactError(f"{where} of shape {shape} is not {place['values']} weights of {place['taps']} taps")
-    bits = 32 if place["qtype"] == "f32" else QType.parse(place["qtype"]).bits
-    if bits > place["container"] or (bits == 32) != (place["container"] == 32):
+    floats = place["qtype"] in FLOAT_TYPES
+    bits = 8 * np.dtype(FLOAT_TYPES[place["qtype"]]).itemsize if floats else QType.parse(place["qtype"]).bits
+    if bits > place["container"] or (floats and bits != place["container"]) or (not floats and place["container"] == 32):
         raise ArtifactError(f"{where}: {place['qtype']} in {place['container']} bits")
     packed = _part(weights, place["offset"], packed_size(count, place["container"]), where)
-    if place["qtype"] == "f32":
-        flat = packed.copy().view("<f4")
+    if floats:
+        flat = packed.copy().view(FLOAT_TYPES[place["qtype"]])
     else:
         flat = unpack_fields(packed, place["values"], QType.parse(place["qtype"]), place["container"])
     return flat.reshape(shape[0], place["taps"], -1).transpose(0, 2, 1).reshape(shape).astype(dtype)

@@ -18,7 +18,7 @@ import numpy as np
 
 from lowbit.backend.address_tables import LAYER_TABLES, address_tables
 from lowbit.backend.driver import identity, info_text, prefix_of
-from lowbit.backend.fields import unpack_fields
+from lowbit.backend.fields import FLOAT_TYPES, unpack_fields
 from lowbit.backend.weight_file import plan_weight_file
 from lowbit.errors import ArtifactError, LowbitError
 from lowbit.kernels.layout import Layout
@@ -180,6 +180,6 @@ def _table(name: str, addresses: bytes, at: int, shape: list[int]) -> np.ndarray
 def _values(weights: Weights, numbers: bytes, at: int, nbytes: int) -> np.ndarray:
     packed = np.frombuffer(numbers, np.uint8, nbytes, at)
     shape = weights.values.shape
-    if weights.qtype == "f32":
-        return packed.view("<f4").reshape(shape)
+    if weights.qtype in FLOAT_TYPES:
+        return packed.view(FLOAT_TYPES[weights.qtype]).astype(np.float32, copy=False).reshape(shape)
     return unpack_fields(packed, weights.values.size, QType.parse(weights.qtype), weights.container).reshape(shape)

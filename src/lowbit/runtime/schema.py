@@ -148,7 +148,7 @@ _INTEGER = "[uib](" + "|".join(map(str, WIDTHS)) + ")"
 SIZE = integer(0)
 SHAPE = list_of(integer(1), 16)
 NAME = text()
-QTYPE = text(f"{_INTEGER}|f32", "an integer type such as i4, or f32")
+QTYPE = text(f"{_INTEGER}|f32|f16", "an integer type such as i4, or f32, f16")
 CONTAINER = one_of(*WIDTHS, 32)
 _TENSOR = record({"name": NAME, "shape": SHAPE, "dtype": one_of("float32", "int64")})
 
@@ -211,7 +211,7 @@ GRAPH: Check = record({
     "graph": record({
         "name": NAME, "inputs": list_of(NAME), "outputs": list_of(NAME), "constants": list_of(NAME),
         "types": mapping_of(_TYPE), "nodes": list_of(_NODE),
-    }, {"structure": json_object}),
+    }, {"structure": json_object, "real": one_of("float16")}),
     "arrays": mapping_of(_ARRAY),
 })  # fmt: skip
 """graph.json (runtime/graph_store.py)."""

@@ -131,8 +131,8 @@ _TILES = frozenset({"amx-tile", "amx-int8"})
 _NEON = frozenset({"neon"})
 _DOTPROD = _NEON | {"dotprod"}
 # of GPUs, by the PTX instructions that kernels may use
-_SM75 = frozenset({"cuda", "dp4a", "ldmatrix", "mma8816", "s4_mma8832", "b1_xor"})
-_SM90 = frozenset({"cuda", "dp4a", "ldmatrix", "cp_async", "mma8816", "mma16832", "b1_and"})
+_SM75 = frozenset({"cuda", "dp4a", "ldmatrix", "mma8816", "s4_mma8832", "b1_xor", "mma1688_f16"})
+_SM90 = frozenset({"cuda", "dp4a", "ldmatrix", "cp_async", "mma8816", "mma16832", "b1_and", "mma16816_f16"})
 _SM80 = _SM90 | {"s4_mma16864"}
 _LINUX, _ARM_LINUX, _CUDA = "x86_64-linux-gnu", "aarch64-linux-gnu", "cuda-nvidia-linux"
 _MHZ, _GIB = 1_000_000, 1 << 30

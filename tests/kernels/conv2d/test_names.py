@@ -7,11 +7,12 @@ from pathlib import Path
 
 import lowbit
 from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.layout import FLOATS
 
 SOURCE = Path(lowbit.__file__).parent
 FAMILIES = SOURCE / "kernels" / "conv2d" / "forms"
-# float32's name is that of its dtype, which stands everywhere
-NAMES = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in FORMS if name != "f32"))
+# the names of the plain forms of floats are those of their dtypes, which stand everywhere
+NAMES = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in FORMS if name not in FLOATS))
 
 
 def test_no_name_stands_elsewhere() -> None:
@@ -26,7 +27,7 @@ def test_no_name_stands_elsewhere() -> None:
 
 
 def test_a_name_stands_in_one_family() -> None:
-    for name in FORMS.keys() - {"f32"}:
+    for name in FORMS.keys() - set(FLOATS):
         files = [path.name for path in FAMILIES.glob("*.py") if re.search(rf'name="{name}"', path.read_text())]
         assert len(files) == 1, name
 

@@ -25,6 +25,8 @@ from lowbit.kernels.conv2d.selection.select import choose, describe, option
 from lowbit.kernels.gpu.conv2d.atom import fragment_order
 from lowbit.kernels.gpu.conv2d.tiling import SHARED_BYTES, shares_of, steps_of, threads_of
 from lowbit.kernels.layout import Layout
+from lowbit.kernels.named import named
+from lowbit.kernels.table import KERNELS
 from lowbit.targets import TARGETS, Target
 from tests.kernels.gpu.harness import check_cases, wrong_of
 
@@ -39,7 +41,7 @@ def _first(form: Form) -> Target:
 
 
 @needs_compiler
-@pytest.mark.parametrize("form", [*TENSOR_FORMS, DOTS, FLOATS], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", [*TENSOR_FORMS, DOTS, FLOATS, FORMS["f16"]], ids=lambda form: form.name)
 def test_cases(form: Form) -> None:
     target = _first(form)
     check_cases([case for case in all_cases(target) if case.spec.form == form.name], target, "-O0")
@@ -103,6 +105,56 @@ def test_faults_are_found() -> None:
             assert found, name
 
 
+HALF_FAULTS = {
+    "nothing masked": ("(uint)0)", "(uint)4294967295)"),
+    "operands of mma swapped": ("{%4, %5, %6, %7}, {%8, %9}", "{%4, %6, %5, %7}, {%8, %9}"),
+    "inputs of mma swapped": ("{%4, %5, %6, %7}, {%8, %9}", "{%4, %5, %6, %7}, {%9, %8}"),
+    "rounded toward zero": ("lowbit_float_to_half(", "emu_cut("),
+}
+
+
+@needs_compiler
+def test_faults_of_halves_are_found() -> None:
+    """Of a kernel of an image, whose rows leave a part of a step to what lies behind them, by warps that share sums: there it is
+    NaN.  Cut off instead of rounded, results leave the bound of the tightest of them, sums of one product."""
+    form, target = FORMS["f16_mma16816"], TARGETS["cuda-sm80"]
+    types = operands(form)
+    shape = Shape(3, 16, 12, 9, kernel=(7, 7), padding=(3, 3, 3, 3))
+    problem, w = types.problem(shape), types.weights(shape, "random")
+    problem = replace(problem, src=replace(problem.src, stride=4))
+    case = case_of("image", problem, describe(form, problem, w, (8, 16), (1, 1)), w)
+    assert isinstance(case.bound, np.ndarray)
+    assert shares_of(case.spec) > 1
+    single = Shape(16, 16, 8, 8)
+    one, v = types.problem(single), np.zeros(single.weight_shape, np.float32)
+    v[:, 0, 0, 0] = types.weights(single, "random")[:, 0, 0, 0]
+    rounded = case_of("one product", one, describe(form, one, v, (8, 16), (1, 1)), v)
+    rounded.memory["b"][...] = 0
+    values = {**rounded.values, "b": np.zeros(16)}
+    want = np.asarray(named(KERNELS["conv2d"].reference)(rounded.spec, **values))
+    rounded = replace(rounded, values=values, bound=np.abs(want) * 2.0**-11 * 1.001 + 2.0**-25)
+    texts = {"image": cuda_text(case.spec, target), "one product": cuda_text(rounded.spec, target)}
+    cut = (
+        "static inline ushort emu_cut(float v) { ushort h = lowbit_float_to_half(v);"
+        " return fabsf(lowbit_half_to_float(h)) > fabsf(v) ? h - 1 : h; }\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        plain = emulation_of({text.symbol: text.text for text in texts.values()}, Path(folder))
+        assert wrong_of(case, texts["image"], plain) == wrong_of(rounded, texts["one product"], plain) == ""
+    for name, (old, new) in HALF_FAULTS.items():
+        tried, text = (rounded, texts["one product"]) if name == "rounded toward zero" else (case, texts["image"])
+        assert old in text.text, (name, old)
+        broken = CudaText(text.symbol, text.launch, text.text.replace(old, new), "")
+        with tempfile.TemporaryDirectory() as folder:
+            given = cut + broken.text if name == "rounded toward zero" else broken.text
+            emulation = emulation_of({text.symbol: given}, Path(folder))
+            try:
+                found = any(wrong_of(tried, broken, emulation, seed) for seed in (1, 2, 3))
+            except LowbitError:
+                found = True
+        assert found, name
+
+
 @pytest.mark.parametrize("form", TENSOR_FORMS, ids=lambda form: form.name)
 @pytest.mark.parametrize("nr", [16, 32, 64])
 def test_fragments_are_as_ptx_says(form: TensorForm, nr: int) -> None:
@@ -121,6 +173,9 @@ def test_fragments_are_as_ptx_says(form: TensorForm, nr: int) -> None:
         channel = g * (nr // 8) + i * atom.halves + half
         if atom.w_bits == 1:  # four bytes of 32 values of a channel
             assert list(found) == [((t * 2 + v) * nr + channel) * 4 + byte for byte in range(4)]
+        elif atom.w_bits == 16:  # two values, low byte first
+            value = channel * k + t * (k // 4) + 2 * v
+            assert list(found) == [2 * value + byte for byte in range(4)]
         else:
             quarter = t * (k // 4) + v * per_word
             expected = range(per_word) if per_word == 4 else [byte + 4 * high for byte in range(4) for high in range(2)]
@@ -170,6 +225,8 @@ def test_forms_follow_the_operands() -> None:
         assert chosen(Operands("i16", "i16", 32767, -32768, 32767, "i16"), target, wide).startswith("i16_mma")
         assert chosen(Operands("u8", "i16", 255, -32768, 32767), target, wide).startswith("u8i16_mma")
         assert chosen(Operands("f32", "f32", 0, 0, 0, "f32"), target, wide) == "f32_threads"
+        assert chosen(Operands("f16", "f16", 0, 0, 0, "f16"), target, wide).startswith("f16_mma")
+        assert chosen(Operands("f16", "f16", 0, 0, 0, "f16"), target, Shape(64, 64, 9, 9, groups=4)) == "f16"
     assert chosen(Operands("u4", "i4", 15, -8, 7), "cuda-sm75", wide) == "u4_mma8832"
     assert chosen(Operands("u4", "i4", 15, -8, 7), "cuda-sm80", wide).startswith("u4_mma16864")
     assert chosen(Operands("u4", "i4", 15, -8, 7), "cuda-sm90", wide).startswith("w4_mma")

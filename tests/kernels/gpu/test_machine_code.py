@@ -39,6 +39,8 @@ _INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z][\w.]*
 def multiplication(form: TensorForm) -> str:
     """Its name in machine code; that of 16 rows is written as two of 8 on some."""
     atom = form.atom
+    if atom.floats:
+        return rf"HMMA\.168{atom.k}\.F32"
     if atom.bits == 1:
         return r"BMMA\."
     return rf"IMMA\.{'16' if atom.rows == 16 else '8'}8{atom.k}\."

@@ -239,6 +239,22 @@ static inline uint __float_as_uint(float a) { return emu_bits<uint>(a); }
 static inline float __int_as_float(int a) { return emu_bits<float>(a); }
 static inline double __longlong_as_double(long long a) { return emu_bits<double>(a); }
 static inline float __uint_as_float(uint a) { return emu_bits<float>(a); }
+/* float16: exact, and rounded half to even with its subnormals; NaN stays one. */
+static inline float lowbit_half_to_float(ushort half) {
+    uint sign = (uint)(half >> 15) << 31, exponent = half >> 10 & 31, fraction = half & 1023;
+    if (exponent == 31) return __uint_as_float(sign | 0x7F800000 | fraction << 13);
+    float size = exponent ? ldexpf((float)(1024 + fraction), (int)exponent - 25) : ldexpf((float)fraction, -24);
+    return __uint_as_float(sign | __float_as_uint(size));
+}
+static inline ushort lowbit_float_to_half(float value) {
+    uint bits = __float_as_uint(value), sign = bits >> 16 & 0x8000;
+    float size = fabsf(value);
+    if (std::isnan(value)) return 0x7FFF;
+    if (size >= 65520.0f) return (ushort)(sign | 0x7C00);
+    if (size < 0x1p-14f) return (ushort)(sign | (uint)rintf(size * 0x1p24f)); /* 1024 of them are the first normal number */
+    uint rounded = (bits & 0x7FFFFFFF) + 0xFFF + (bits >> 13 & 1);
+    return (ushort)(sign | ((rounded >> 13) - (112u << 10)));
+}
 static inline int __popc(uint a) { return __builtin_popcount(a); }
 static inline int __popcll(unsigned long long a) { return __builtin_popcountll(a); }
 static inline uint __byte_perm(uint a, uint b, uint selector) {
@@ -273,6 +289,16 @@ template <int BITS, bool ASIGN, bool BSIGN, int OP> __attribute__((optimize("O3"
     return sum;
 }
 
+/* c + the sum of products of float16, cut off toward zero as tensor cores do: what they keep of it beyond that is not said. */
+static uint floats(const uint *a, const uint *b, int words, uint c) {
+    double sum = __uint_as_float(c);
+    for (int i = 0; i < words; i++)
+        for (int shift = 0; shift < 32; shift += 16) sum += (double)lowbit_half_to_float(a[i] >> shift) * lowbit_half_to_float(b[i] >> shift);
+    float value = (float)sum;
+    if (std::isfinite(sum) && fabs((double)value) > fabs(sum)) value = nextafterf(value, 0.0f);
+    return __float_as_uint(value);
+}
+
 /* D[m][n] += sum_k A[m][k] B[k][n]; thread (g, t) = (lane / 4, lane % 4); P elements a 32-bit register.
  * a_r: row g + 8 (r % HALF), columns P t + P 4 (r / HALF); b_r: column g, rows P t + 4 P r; d_r: row g + 8 (r / 2), column 2 t + r % 2. */
 template <int HALF, int KWORDS, int BITS, bool ASIGN, bool BSIGN, int OP> static void mma(const char *what, uint *const *d, const uint *a, const uint *b, const uint *c) {
@@ -288,7 +314,9 @@ template <int HALF, int KWORDS, int BITS, bool ASIGN, bool BSIGN, int OP> static
             for (int half = 0; half < HALF; half++) rows[half][4 * k + u] = in[4 * g + u][half + HALF * k];
             for (int j = 0; j < 2; j++) columns[j][4 * k + u] = in[4 * (2 * t + j) + u][na + k];
         }
-    for (int r = 0; r < 2 * HALF; r++) *d[r] = c[r] + (uint)products<BITS, ASIGN, BSIGN, OP>(rows[r / 2], columns[r % 2], 4 * KWORDS);
+    for (int r = 0; r < 2 * HALF; r++)
+        if constexpr (BITS == 16) *d[r] = floats(rows[r / 2], columns[r % 2], 4 * KWORDS, c[r]);
+        else *d[r] = c[r] + (uint)products<BITS, ASIGN, BSIGN, OP>(rows[r / 2], columns[r % 2], 4 * KWORDS);
 }
 #define MMA(name, HALF, KWORDS, BITS, AS, BS, OP) \
     template <class... O> static void name(O &&...o) { \
@@ -301,6 +329,8 @@ template <int HALF, int KWORDS, int BITS, bool ASIGN, bool BSIGN, int OP> static
         for (int i = 0; i < 2 * HALF; i++) c[i] = *p[2 * HALF + HALF * KWORDS + KWORDS + i]; \
         mma<HALF, KWORDS, BITS, AS, BS, OP>(#name, p, a, b, c); \
     }
+MMA(mma_sync_aligned_m16n8k16_row_col_f32_f16_f16_f32, 2, 2, 16, true, true, 0)
+MMA(mma_sync_aligned_m16n8k8_row_col_f32_f16_f16_f32, 2, 1, 16, true, true, 0)
 MMA(mma_sync_aligned_m16n8k32_row_col_s32_u8_s8_s32, 2, 2, 8, false, true, 0)
 MMA(mma_sync_aligned_m16n8k32_row_col_s32_s8_s8_s32, 2, 2, 8, true, true, 0)
 MMA(mma_sync_aligned_m16n8k32_row_col_s32_s8_u8_s32, 2, 2, 8, true, false, 0)

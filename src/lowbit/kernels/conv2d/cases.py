@@ -16,7 +16,7 @@ from lowbit.kernels.conv2d.pack import pack_weights
 from lowbit.kernels.conv2d.reference import accumulate
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.selection.select import describe
-from lowbit.kernels.layout import Layout
+from lowbit.kernels.layout import FLOATS, Layout
 from lowbit.kernels.named import named
 from lowbit.kernels.table import KERNELS
 from lowbit.kernels.winograd import reference as winograd
@@ -66,12 +66,12 @@ class Shape:
 
     def problem(self, act: str, weight: str, act_max: int, src: str = "u8", acc_shift: int = 0) -> ConvProblem:
         physical_c, physical_n = self.c if self.dense else _round_up(self.c, 16), _round_up(self.n, 16)
-        other = {"f32": "f32", "i16": "i16"}.get(src, "u8")
+        other = src if src in (*FLOATS, "i16") else "u8"
         return ConvProblem(
             layer="layer",
             op="conv2d",
             src=Layout(self.batch, self.h, self.w, self.c, physical_c, src, *self.padding),
-            dst=Layout(self.batch, *self.out, self.n, physical_n, "f32" if act == "f32" else self.dst, *self.halo),
+            dst=Layout(self.batch, *self.out, self.n, physical_n, act if act in FLOATS else self.dst, *self.halo),
             residual=Layout(self.batch, *self.out, self.n, physical_n, other, 1, 0, 0, 1) if self.residual else None,
             kernel=self.kernel,
             stride=self.stride,
@@ -82,7 +82,7 @@ class Shape:
             weight=weight,
             act_max=act_max,
             acc_shift=acc_shift,
-            sign=self.sign and act != "f32",
+            sign=self.sign and act not in FLOATS,
         )
 
 
@@ -121,8 +121,8 @@ class Operands:
     def weights(self, shape: Shape, kind: str) -> np.ndarray:
         """``kind``: "random", "low" or "high": all at that end."""
         rng = np.random.default_rng(3)
-        if self.act == "f32":
-            return rng.standard_normal(shape.weight_shape).astype(np.float32)
+        if self.act in FLOATS:
+            return rng.standard_normal(shape.weight_shape).astype(NUMPY[self.act]).astype(np.float32)
         if kind == "random":
             w = rng.choice([-1, 1], shape.weight_shape) if self.weight == "b1" else None
             return rng.integers(self.low, self.high + 1, shape.weight_shape) if w is None else w
@@ -131,8 +131,8 @@ class Operands:
 
 def operands(form: Form) -> Operands:
     """The widest operands of ``form``."""
-    if form.element == "f32":
-        return Operands("f32", "f32", 0, 0, 0, "f32")
+    if form.element in FLOATS:
+        return Operands(form.element, form.element, 0, 0, 0, form.element)
     if form.bits == 1 or form.element == "bit":
         return Operands("b1", "b1", 1, -1, 1, acc_shift=1)
     if form.element == "index":
@@ -199,7 +199,7 @@ def case_of(name: str, problem: ConvProblem, choice: Choice, w: np.ndarray, x: n
     """``choice`` on weights w (N, kh, kw, C / groups) and inputs x (n, h, w, C), random where None, with a halo of ``pad``:
     random bias and residual, and a scale that fills the output's range."""
     p, spec, rng = problem, choice.spec, np.random.default_rng(0)
-    shape, integer = (p.src.n, p.src.h, p.src.w, p.src.c), p.act != "f32"
+    shape, integer = (p.src.n, p.src.h, p.src.w, p.src.c), p.act not in FLOATS
     if x is None:
         low = -p.act_max if p.src.dtype == "i16" else 0
         x = rng.integers(low, p.act_max + 1, shape) if integer else rng.standard_normal(shape)
@@ -241,7 +241,7 @@ def case_of(name: str, problem: ConvProblem, choice: Choice, w: np.ndarray, x: n
 
 def _tail(p: ConvProblem) -> np.ndarray:
     """lo, hi, zero, r_step, r_shift, r_multiplier; of floats lo and hi."""
-    if p.act == "f32":
+    if p.act in FLOATS:
         return np.array([-1.5, 1e30], np.float32)
     lo, hi, zero = (-3, 250, 0 if p.sign else 3) if p.dst.dtype == "u8" else (-32000, 31000, 0)
     return np.array([lo, hi, zero, 2, -100, 0.37], np.float32)
@@ -259,8 +259,12 @@ def _source(p: ConvProblem, choice: Choice, padded: np.ndarray) -> np.ndarray:
 
 
 def _bound(spec: Any, x: np.ndarray, w: np.ndarray, added: np.ndarray) -> np.ndarray:
-    """gamma of the roundings of float32, times the sum of magnitudes (Higham, "Accuracy and Stability", 3.1)."""
+    """gamma of the roundings of float32, times the sum of magnitudes (Higham, "Accuracy and Stability", 3.1).
+
+    Of float16 three times that: a tensor core cuts off each of the 17 terms that an instruction adds at 2^-23 of the largest,
+    2^-23 * 17 / 16 a product.  And half a unit in the last place of what is stored, 2^-25 where that is subnormal."""
     size, roundings = accumulate(spec, np.abs(x), np.abs(w)) + added, w[0].size + 2
     if isinstance(spec, WinogradSpec):
         size, roundings = winograd.size(spec, x, w) + size, spec.src.c + winograd.ROUNDINGS
-    return np.asarray(roundings * _ROUNDING / (1 - roundings * _ROUNDING) * size)
+    bound = np.asarray(roundings * _ROUNDING / (1 - roundings * _ROUNDING) * size)
+    return bound if spec.act == "f32" else 3 * bound + (size + bound) * 2.0**-11 + 2.0**-25

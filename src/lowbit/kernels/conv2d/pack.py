@@ -6,6 +6,7 @@ import numpy as np
 
 from lowbit.errors import NumericsError
 from lowbit.kernels.conv2d.look_up import fits_index
+from lowbit.kernels.layout import FLOATS
 from lowbit.kernels.packing import Packing
 from lowbit.numerics.groups import expand_groups
 
@@ -20,7 +21,7 @@ def weight_blocks(values: np.ndarray, packing: Packing) -> np.ndarray:
     """
     p = packing
     values = np.asarray(values).reshape(p.n, p.runs, p.run_len)
-    values = values.astype(np.float32 if p.element == "f32" else np.int32)
+    values = values.astype(np.float32 if p.element in FLOATS else np.int32)
     if p.group_scale is not None:
         factor = expand_groups(p.group_scale, p.group_size, p.channels)[:, np.arange(p.run_len) % p.channels]
         values = values * factor.astype(values.dtype)[:, None, :]
@@ -83,9 +84,9 @@ def split_bytes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _stored(values: np.ndarray, element: str) -> np.ndarray:
-    dtype = np.dtype({"i8": "<i1", "i16": "<i2", "f32": "<f4"}[element])
+    dtype = np.dtype({"i8": "<i1", "i16": "<i2", "f16": "<f2", "f32": "<f4"}[element])
     stored = values.astype(dtype)
-    if element != "f32" and not np.array_equal(stored, values):
+    if element not in FLOATS and not np.array_equal(stored, values):
         raise NumericsError(f"weights from {values.min()} to {values.max()} do not fit {element}")
     return stored
 
@@ -94,7 +95,7 @@ def _taps(values: np.ndarray, p: Packing) -> bytes:
     """Depthwise: disk (C, taps) -> (taps, parts, lanes)."""
     taps = p.runs * p.run_len
     values = np.asarray(values).reshape(p.n, taps)
-    full = np.zeros((taps, 1, p.nr), np.float32 if p.element == "f32" else np.int64)
+    full = np.zeros((taps, 1, p.nr), np.float32 if p.element in FLOATS else np.int64)
     full[:, 0, : p.n] = values.T
     if p.parts == 2:
         full = np.concatenate(split_parts(full), axis=1)

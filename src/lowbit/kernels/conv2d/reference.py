@@ -8,6 +8,7 @@ from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
 from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.integer_reference import integer_result, operand
+from lowbit.kernels.layout import FLOATS
 from lowbit.kernels.winograd.spec import WinogradSpec
 
 __all__ = ["accumulate", "convolution", "finish", "window"]
@@ -47,7 +48,7 @@ def finish(
 ) -> np.ndarray:
     """What is stored of sums ``acc``, the other arguments as in :func:`convolution`."""
     s = np.asarray(s, np.float32)
-    if spec.act == "f32":
+    if spec.act in FLOATS:
         return np.clip(acc + b + (0 if r is None else r), s[0], s[1]).astype(np.float32)
     lo, hi, zero, r_step, r_shift, r_multiplier = s[-6:]
     f = ((acc.astype(np.int64) << spec.acc_shift) + b.astype(np.int64)).astype(np.float32) * s[:-6]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from lowbit.kernels.geometry import ConvGeometry
+from lowbit.kernels.layout import FLOATS
 from lowbit.kernels.spec import KernelSpec
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _known(name: str) -> Form | None:
 def floats(name: str) -> bool:
     """Whether a form, which may be unknown here, multiplies floats."""
     form = _known(name)
-    return form is not None and form.element == "f32"
+    return form is not None and form.element in FLOATS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class ConvSpec(ConvGeometry, KernelSpec):
     o      = integer result / f itself where dst is f32
 
     s = [multiplier[N16] | lo, hi, zero, r_step, r_shift, r_multiplier]
-    float32: o = clamp(acc + b[n] (+ r), lo, hi), b float32[N16], s = [lo, hi]
+    floats: o = clamp(acc + b[n] (+ r), lo, hi) in float32, b float32[N16], s = [lo, hi]; float16: rounded once when stored
     Where dst is f32 and operands are integers: o = f (+ v_r * r_multiplier), clamped to [lo, hi].
 
     K order: for tap-runs (ky, and kx unless a kernel row is contiguous in memory), then input
@@ -61,7 +62,7 @@ class ConvSpec(ConvGeometry, KernelSpec):
     kind: ClassVar[str] = "conv2d"
     unsaid: ClassVar[frozenset[str]] = frozenset({"centre"})
     op: str  # "conv2d" or "linear": for the name only
-    act: str  # text of the QTypes, "f32" for float
+    act: str  # text of the QTypes, "f32" or "f16" for floats
     weight: str
     form: str  # a name in the table of forms
     k_group: int  # k values a step consumes
@@ -115,6 +116,6 @@ class ConvSpec(ConvGeometry, KernelSpec):
     @property
     def label(self) -> str:
         acc = "f32" if floats(self.form) else "i64" if self.wide else "i32"
-        types = self.act if self.act == self.weight == "f32" else self.act + self.weight
+        types = self.act if self.act == self.weight in FLOATS else self.act + self.weight
         depth = f"_d{self.depth}" if self.depth != 1 else ""
         return f"{self.op}_{types}_{acc}__{self.form}{depth}_{self.mr}x{self.nr}"

@@ -18,6 +18,7 @@ from lowbit.kernels.data_movement.spec import (
     RunsSpec,
 )
 from lowbit.kernels.integer_reference import integer_result, operand
+from lowbit.kernels.layout import FLOATS
 
 __all__ = ["copy", "gather", "output", "packed_bits", "packed_bytes", "packed_fields", "packed_pairs", "runs", "stored_input"]
 
@@ -26,8 +27,8 @@ def stored_input(spec: InputSpec, x: np.ndarray, s: np.ndarray | None = None) ->
     """x: float32 (n, h, w, c).  Returns stored values (n, h, w, stride), channels past c the image of 0."""
     padded = np.zeros((*x.shape[:3], spec.dst.stride), np.float32)
     padded[..., : spec.dst.c] = x
-    if spec.dst.dtype == "f32":
-        return padded
+    if spec.dst.dtype in FLOATS:
+        return padded if spec.dst.dtype == "f32" else padded.astype(np.float16)
     dtype = np.int16 if spec.dst.dtype == "i16" else np.uint8
     if spec.sign:
         return integer_result(padded, 0, 0, 0, dtype, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lowbit.kernels.layout import Layout
+from lowbit.kernels.layout import FLOATS, Layout
 from lowbit.kernels.spec import KernelSpec
 
 __all__ = [
@@ -48,7 +48,7 @@ class CopySpec(KernelSpec):
 class InputSpec(KernelSpec):
     """The user's dense float32 tensor -> dst.  Element (n, h, w, c) is read at the given strides.
 
-    dst f32: copied.  Integer: f = x / s[0] (IEEE division), NaN -> lo; s = [scale, lo, hi, zero];
+    dst f32: copied, f16: rounded.  Integer: f = x / s[0] (IEEE division), NaN -> lo; s = [scale, lo, hi, zero];
     ``sign``: stored = x >= 0.  Channels c..stride-1 are written with the image of 0.
     units = rows (n * h)."""
 
@@ -63,12 +63,12 @@ class InputSpec(KernelSpec):
 
     @property
     def label(self) -> str:
-        return "copy_input_f32" if self.dst.dtype == "f32" else f"quantize_f32_{self.dst.dtype}"
+        return f"copy_input_{self.dst.dtype}" if self.dst.dtype in FLOATS else f"quantize_f32_{self.dst.dtype}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSpec(KernelSpec):
-    """src -> the user's dense float32 tensor: x = v * s[2], s = [step, shift, scale]; f32 is copied.  Positions (src i32) ->
+    """src -> the user's dense float32 tensor: x = v * s[2], s = [step, shift, scale]; floats are copied.  Positions (src i32) ->
     the user's dense int64 tensor."""
 
     kind: ClassVar[str] = "output"
@@ -81,7 +81,7 @@ class OutputSpec(KernelSpec):
 
     @property
     def label(self) -> str:
-        copies = {"f32": "copy_output_f32", "i32": "copy_output_i64"}
+        copies = {"f32": "copy_output_f32", "f16": "copy_output_f16", "i32": "copy_output_i64"}
         return copies.get(self.src.dtype) or f"dequantize_{self.src.dtype}_f32"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from lowbit.kernels.conv2d.reference import finish, window
 from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
+from lowbit.kernels.layout import FLOATS
 
 __all__ = ["accumulate", "depthwise"]
 
@@ -13,7 +14,7 @@ __all__ = ["accumulate", "depthwise"]
 def accumulate(spec: DepthwiseSpec, x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """x: stored values with the halo, (n, hp, wp, c); w: (kh, kw, c).  Returns the sums (n, h, w, c) in
     int64 or float64."""
-    total = np.float64 if spec.form == "f32" else np.int64
+    total = np.float64 if spec.form in FLOATS else np.int64
     out: np.ndarray = np.zeros((spec.dst.n, spec.dst.h, spec.dst.w, x.shape[3]), total)
     for tap in np.ndindex(*spec.kernel):
         out += window(spec, x, tap).astype(total) * w[tap].astype(total)

@@ -79,4 +79,4 @@ class UnarySpec(KernelSpec):
 
     @property
     def label(self) -> str:
-        return f"{self.fn}_f32"
+        return f"{self.fn}_{self.dst.dtype}"

@@ -20,8 +20,9 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.errors import UnsupportedOperation
+from lowbit.kernels.gpu.halves import loaded
 
-__all__ = ["Lanes", "Place", "bits_of", "children", "dtype_of", "intrinsic", "kind_of", "lanes_of"]
+__all__ = ["Lanes", "Place", "bits_of", "children", "dtype_of", "intrinsic", "is_half", "kind_of", "lanes_of"]
 
 _ROUNDED = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div"}
 _WRAPPING = {"Add", "Sub", "Mul", "LShift"}
@@ -123,6 +124,11 @@ class Place:
     per: int = 0
 
 
+def is_half(given: Any, buffer: Any) -> bool:
+    """Whether float16 lies in ``buffer``, which is there for one of float32."""
+    return str(given.dtype) == "float32" and str(buffer.dtype) == "uint16"
+
+
 class Lanes:
     """Converts expressions of one function into those of another, a lane at a time.
 
@@ -205,7 +211,8 @@ class Lanes:
     def _tensorload(self, expr: Any, lane: int) -> Any:
         (place,) = expr.indices
         buffer, index = self.at(expr.source, place, lane)
-        return buffer[index]
+        value = buffer[index]
+        return loaded(value) if is_half(expr.source, buffer) else value
 
     def _shuffle(self, expr: Any, lane: int) -> Any:
         at = int(list(expr.indices)[lane].value)

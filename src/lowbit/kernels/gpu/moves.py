@@ -11,6 +11,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE
 from lowbit.kernels.data_movement.spec import CopySpec, InputSpec, OutputSpec
 from lowbit.kernels.gpu.function import gpu_kernel, threads_of
+from lowbit.kernels.gpu.halves import loaded, stored
 from lowbit.kernels.gpu.words import added, divided_by, multiplied, stored_result
 from lowbit.kernels.rows import divided
 from lowbit.targets import Target
@@ -52,7 +53,9 @@ def stored_input(spec: InputSpec, target: Target) -> Any:
         if dst.stride > dst.c:
             value = T.if_then_else(c < dst.c, value, T.float32(0))
         value = TB.Bind(value)
-        if dtype != "float32":
+        if dst.dtype == "f16":
+            value = stored(value)
+        elif dtype != "float32":
             value = TB.Bind(value if spec.sign else divided_by(value, k.s[0]))
             value = stored_result(value, k.s[1], k.s[2], T.cast(k.s[3], "int32"), dtype, spec.sign)
         TB.buffer_store(k.o, value, [dst.offset(image, y, x, c)])
@@ -73,6 +76,8 @@ def output(spec: OutputSpec, target: Target) -> Any:
         value = k.x[src.offset(at[0], at[1], at[2], at[3])]
         if dtype == "int32":
             value = T.cast(value, given)
+        elif src.dtype == "f16":
+            value = loaded(value)
         elif dtype != "float32":
             value = multiplied(added(multiplied(T.cast(value, "float32"), k.s[0]), k.s[1]), k.s[2])
         TB.buffer_store(k.o, value, [sum(at[axis] * strides[axis] for axis in range(4))])

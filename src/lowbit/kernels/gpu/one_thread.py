@@ -9,7 +9,8 @@ from tvm import tirx
 from tvm.tirx.script import builder as TB
 
 from lowbit.errors import UnsupportedOperation
-from lowbit.kernels.gpu.lanes import Lanes, Place, kind_of, lanes_of
+from lowbit.kernels.gpu.halves import stored
+from lowbit.kernels.gpu.lanes import Lanes, Place, is_half, kind_of, lanes_of
 from lowbit.kernels.gpu.reading import buffers_read, parts_of
 
 __all__ = ["bind", "emit_statements"]
@@ -30,7 +31,7 @@ def _store(stmt: Any, lanes: Lanes) -> None:
     ]
     reads = len(found) > 1 and hash(stmt.buffer) in buffers_read(stmt)  # then all are read before any is written
     for (buffer, at), value in [(at, TB.Bind(value) if reads else value) for at, value in found]:
-        TB.buffer_store(buffer, value, [at])
+        TB.buffer_store(buffer, stored(value) if is_half(stmt.buffer, buffer) else value, [at])
 
 
 def emit_statements(parts: Sequence[Any], lanes: Lanes, count: int) -> None:

@@ -36,6 +36,7 @@ __all__ = ["THREADS", "spread"]
 
 THREADS = 128  # of a block
 _COUNT = "n"
+_BITS = "uint16"  # of a float16
 
 
 @dataclass(frozen=True)
@@ -182,10 +183,11 @@ def _chosen(index: Any, shares: list[tuple[int, _Threads]], lanes: Lanes) -> Non
             _chosen(index, others, lanes)
 
 
-def spread(func: Any, spec: KernelSpec, symbol: str, units: int | None) -> Any:
+def spread(func: Any, spec: KernelSpec, symbol: str, units: int | None, halves: frozenset[str] = frozenset()) -> Any:
     """The PrimFunc of a CPU's kernel, which computes units lo .. hi, as one whose threads compute all of them.
 
-    ``units`` None: the calls say how many there are.  Raises UnsupportedOperation for what has no meaning on a GPU."""
+    ``units`` None: the calls say how many there are.  ``halves``: pointers to float16 where the CPU's kernel has float32
+    (halves.py).  Raises UnsupportedOperation for what has no meaning on a GPU."""
     names = [*ARGUMENTS, "lo", "hi", *([SCRATCH] if spec.scratch_bytes else [])]
     params = dict(zip(names, func.params, strict=True))
     body = [part for part in parts_of(func.body) if not isinstance(part, tirx.DeclBuffer)]
@@ -199,14 +201,16 @@ def spread(func: Any, spec: KernelSpec, symbol: str, units: int | None) -> Any:
     with IRBuilder() as builder, TB.prim_func(s_tir=True):
         TB.func_name(symbol)
         TB.func_attr(gpu_attributes(symbol) | {"lowbit.launch": [share.count if share.many else 0, pitch]})
-        handles = {name: TB.arg(name, _handle(params[name])) for name in ARGUMENTS}
+        handles = {name: TB.arg(name, TB.handle(_BITS) if name in halves else _handle(params[name])) for name in ARGUMENTS}
         count = TB.arg(_COUNT, TB.int32()) if share.many else T.int32(units or 0)
         if pitch:
             handles[SCRATCH] = TB.arg(SCRATCH, _handle(params[SCRATCH]))
         buffers = {
             hash(d.buffer): (
                 name,
-                TB.decl_buffer([int(extent) for extent in d.buffer.shape], str(d.buffer.dtype), data=handles[name]),
+                TB.decl_buffer(
+                    [int(n) for n in d.buffer.shape], _BITS if name in halves else str(d.buffer.dtype), data=handles[name]
+                ),
             )
             for name, found in over.items()
             for d in found

@@ -26,15 +26,17 @@ GPU_KERNELS: dict[str, str] = {
 
 def gpu_function(spec: KernelSpec, target: Target) -> Any:
     """The PrimFunc of ``spec`` with its threads.  Raises UnsupportedOperation for a kind without a builder."""
+    from lowbit.kernels.gpu.halves import as_float32, halves_of
     from lowbit.kernels.gpu.launch import is_launched
     from lowbit.kernels.gpu.spread import spread
     from lowbit.kernels.vectors import idioms_of
 
     if spec.kind not in KERNELS:
         raise UnsupportedOperation(f"no kernel builder for {spec.kind!r}; kinds with one: {', '.join(sorted(KERNELS))}")
+    halves = halves_of(spec)
     with idioms_of(target):
-        func = named(GPU_KERNELS.get(spec.kind, KERNELS[spec.kind].build))(spec, target)
-    return func if is_launched(func) else spread(func, spec, spec.symbol(target.name), units_of(spec))
+        func = named(GPU_KERNELS.get(spec.kind, KERNELS[spec.kind].build))(as_float32(spec) if halves else spec, target)
+    return func if is_launched(func) else spread(func, spec, spec.symbol(target.name), units_of(spec), halves)
 
 
 def units_of(spec: KernelSpec) -> int | None:

@@ -53,6 +53,17 @@ class _Threads(_Float):
 
 FORMS: tuple[Form, ...] = (
     FLOAT32,
+    _Float(  # on GPUs, of layers that no form of tensor cores takes: FLOAT32's kernels on halves (kernels/gpu/halves.py)
+        name="f16",
+        k_group=1,
+        element="f16",
+        reads=("f16",),
+        features="cuda",
+        exact="float32 sums of products of float16: |error| <= gamma(K + 2) * sum |x w|",
+        words=FLOAT32.words,
+        arithmetic=FLOAT32.arithmetic,
+        gpu=ThreadCost(1.0),
+    ),
     _Threads(
         name="f32_threads",
         k_group=4,

@@ -1,4 +1,4 @@
-"""Integer tensor cores of GPUs: mma of bytes, of 4-bit numbers, and of single bits.
+"""Tensor cores of GPUs: mma of bytes, of 4-bit numbers, of single bits, and of float16.
 
 Their fragments say in which order weights lie (kernels/gpu/conv2d/atom.py); one builder computes all of them
 (kernels/gpu/conv2d/tensor.py).  No form is fitted or timed: the cost model is an estimate.
@@ -143,6 +143,24 @@ class TensorBitForm(TensorForm):
         return np.asarray(ones if self.atom.xor else 0 * ones)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _HalfForm(TensorForm):
+    """float16 with sums in float32; the baseline of the others."""
+
+    element: str = "f16"
+    reads: tuple[str, ...] = ("f16",)
+    exact: str = "float16 products are exact in float32, which their sums are rounded to: |error| <= 3 gamma(K + 2) * sum |x w|"
+    grouped: bool = False
+
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+        """Staged operands are multiplied as they lie in memory, so that runs must be whole steps."""
+        whole = not self.staged or self.runs_of(problem).length % self.k_group == 0
+        return problem.src.dtype in self.reads and problem.src.stride % (_PIXEL if self.staged else 4) == 0 and whole
+
+    def runs_of(self, problem: ConvProblem) -> Runs:
+        return runs_of(problem, self.k_group)
+
+
 _S8U8 = ".row.col.s32.s8.u8.s32"
 _MMA_16832 = Atom(text=f"mma.sync.aligned.m16n8k32{_S8U8}", rows=16)
 _MMA_8816 = Atom(text=f"mma.sync.aligned.m8n8k16{_S8U8}", rows=8)
@@ -202,6 +220,18 @@ def _bits(name: str, atom: Atom, features: str, cycles: float) -> TensorForm:
     )
 
 
+def _halves(name: str, atom: Atom, k: int, features: str, cycles: float, staged: bool = False) -> TensorForm:
+    return _HalfForm(
+        name=name,
+        k_group=k,
+        features=f"cuda {features}" + " cp_async" * staged,
+        atom=atom,
+        staged=staged,
+        words=Words(f"mma m{atom.rows}n8k{atom.k} of float16", "float", _SAYS.format(atom.rows, atom.k)),
+        gpu=TensorCost(cycles, atom.rows * 8 * atom.k),
+    )
+
+
 _W4_16832, _W4_8816 = replace(_MMA_16832, w_bits=4), replace(_MMA_8816, w_bits=4)
 _I16_16832, _I16_8816 = replace(_MMA_16832, x_bits=16, worth=3), replace(_MMA_8816, x_bits=16, worth=3)
 _U8I16_16832, _U8I16_8816 = replace(_MMA_16832, worth=2), replace(_MMA_8816, worth=2)
@@ -211,6 +241,10 @@ _S4_8832 = Atom(text=_S4.format("m8n8k32"), rows=8, bits=4, w_bits=4)
 _B1 = "mma.sync.aligned.{}.row.col.s32.b1.b1.s32.{}.popc"
 _B1_AND = Atom(text=_B1.format("m16n8k256", "and"), rows=16, bits=1, x_bits=1, w_bits=1)
 _B1_XOR = Atom(text=_B1.format("m8n8k128", "xor"), rows=8, bits=1, x_bits=1, w_bits=1)
+
+_F16 = "mma.sync.aligned.{}.row.col.f32.f16.f16.f32"
+_F16_16816 = Atom(text=_F16.format("m16n8k16"), rows=16, bits=16, x_bits=16, w_bits=16)
+_F16_1688 = Atom(text=_F16.format("m16n8k8"), rows=16, bits=16, x_bits=16, w_bits=16, words=1)
 
 FORMS: tuple[Form, ...] = (
     _bits(name="bit_mma256_and", atom=_B1_AND, features="b1_and", cycles=1.6),
@@ -229,5 +263,10 @@ FORMS: tuple[Form, ...] = (
     _wide(name="i16_mma16832", atom=_I16_16832, reads="i16", features="mma16832", cycles=6.4),
     _wide(name="u8i16_mma16832", atom=_U8I16_16832, reads="u8", features="mma16832", cycles=3.2),
     _wide(name="i16_mma8816", atom=_I16_8816, reads="i16", features="mma8816", cycles=4.0),
+    _halves(name="f16_mma16816", atom=_F16_16816, k=32, features="mma16816_f16", cycles=1.6),
+    _halves(name="f16_mma16816_k16", atom=_F16_16816, k=16, features="mma16816_f16", cycles=1.6),
+    _halves(name="f16_mma16816_staged", atom=_F16_16816, k=32, features="mma16816_f16", cycles=1.6, staged=True),
+    _halves(name="f16_mma1688", atom=_F16_1688, k=32, features="mma1688_f16", cycles=2.0),
+    _halves(name="f16_mma1688_k16", atom=_F16_1688, k=16, features="mma1688_f16", cycles=2.0),
     _wide(name="u8i16_mma8816", atom=_U8I16_8816, reads="u8", features="mma8816", cycles=2.0),
 )

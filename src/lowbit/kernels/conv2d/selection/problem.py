@@ -10,6 +10,7 @@ import numpy as np
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.data_movement.spec import PackBitsSpec, PackBytesSpec, PackFieldsSpec, PackPairsSpec
 from lowbit.kernels.geometry import ConvGeometry
+from lowbit.kernels.layout import FLOATS
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.winograd.spec import WinogradSpec
 
@@ -23,8 +24,8 @@ PackSpec = PackBitsSpec | PackBytesSpec | PackFieldsSpec | PackPairsSpec
 class ConvProblem(ConvGeometry):
     """A dense (maybe grouped) convolution over stored integers or float32.
 
-    ``layer``: for messages.  ``src`` is u8, i16 or f32.
-    ``act``, ``weight``: texts of the QTypes, "f32" for float.  ``act_max``: largest |stored input|.
+    ``layer``: for messages.  ``src`` is u8, i16, f32 or f16.
+    ``act``, ``weight``: texts of the QTypes, "f32" or "f16" for floats.  ``act_max``: largest |stored input|.
     ``acc_shift``: log2 of the activation's step (1 for b1: q = 2 * stored - 1).
     """
 
@@ -40,7 +41,7 @@ class ConvProblem(ConvGeometry):
     @property
     def wide(self) -> bool:
         """Whether an operand has more than 8 bits: float64-exact sums, float64 bias."""
-        return any(text != "f32" and int(text[1:]) > 8 for text in (self.act, self.weight))
+        return any(text not in FLOATS and int(text[1:]) > 8 for text in (self.act, self.weight))
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,8 @@ class Atom:
     Inputs of 8 bits for registers of 4: two words a and b become the low halves of a and of b.  Weights of 4 bits for
     registers of 8: a word p becomes p << 4 and p, of each byte the high half alone: 16 w as a signed byte.
     ``worth``: how many kinds of sums there are; of numbers of two bytes those of products worth 1, 2^8 and 2^16.
+    ``words``: registers of a channel, and of a pixel, where they are not as many as a thread has channels.  ``bits`` 16: float16,
+    with sums in float32.
     """
 
     text: str
@@ -38,6 +40,7 @@ class Atom:
     x_bits: int = 8
     w_bits: int = 8
     worth: int = 1
+    words: int = 0
 
     @property
     def xor(self) -> bool:
@@ -57,7 +60,11 @@ class Atom:
     @property
     def registers(self) -> int:
         """Of a channel, and of a pixel, that an instruction takes."""
-        return self.halves
+        return self.words or self.halves
+
+    @property
+    def floats(self) -> bool:
+        return self.bits == 16
 
     @property
     def sums(self) -> int:
@@ -112,8 +119,9 @@ def fragment_order(atom: Atom, nr: int, k: int, places: np.ndarray | None = None
     elif atom.w_bits == 4:  # low and high half of each byte
         value = (t * (k // 4) + 8 * v)[..., None, None] + byte[:, None] + 4 * np.arange(2)
         order = (channel * k)[..., None, None] + (value if places is None else places[value])
-    else:
-        value = (t * (k // 4) + 4 * v)[..., None] + byte
-        order = (channel * k)[..., None] + (value if places is None else places[value])
+    else:  # of one byte, or of two
+        size = atom.w_bits // 8
+        value = (t * (k // 4) + 4 // size * v)[..., None] + byte // size
+        order = size * ((channel * k)[..., None] + (value if places is None else places[value])) + byte % size
     order = order.reshape(-1)
     return np.concatenate([order + part * len(order) for part in range(parts)]).astype(np.int32)

@@ -14,6 +14,7 @@ from lowbit.kernels.gpu.conv2d.tiling import WARP, batch_for, shares_of
 from lowbit.kernels.gpu.epilogue import load_words
 from lowbit.kernels.gpu.function import GpuFrame
 from lowbit.kernels.gpu.ptx import barrier, ptx
+from lowbit.kernels.gpu.words import added
 
 __all__ = ["Direct", "Wide"]
 
@@ -42,7 +43,7 @@ class Direct(Tile):
         start = TB.Bind((self.panel + step) * (pieces * WARP) + self.lane)
         for q in range(pieces):
             load_words(self.ws, at * self.w_words + q * n, self.w, start + q * WARP, n)
-        if self.atom.w_bits == 1:
+        if self.masked:
             self.mark(step, at)
 
     def multiply(self) -> None:
@@ -79,7 +80,7 @@ class Direct(Tile):
     def _add_up(self, share: Any) -> None:
         """The sums of the others, added to those of the first share, which alone goes on."""
         tiles, sums = self.spec.m_tiles * self.spec.n_blocks, self.sums
-        given = TB.alloc_buffer(((self.shares - 1) * tiles * sums * WARP,), "uint32", scope="shared")
+        given = TB.alloc_buffer(((self.shares - 1) * tiles * sums * WARP,), self.sum_type, scope="shared")
         own = TB.Bind(T.truncmod(self.warp, T.int32(tiles)))
         with TB.If(share > 0), TB.Then():
             for e in range(sums):
@@ -87,7 +88,8 @@ class Direct(Tile):
         barrier()
         with TB.If(share == 0), TB.Then(), TB.serial(self.shares - 1) as other:
             for e in range(sums):
-                TB.buffer_store(self.acc, self.acc[e] + given[((other * tiles + own) * sums + e) * WARP + self.lane], [e])
+                value = given[((other * tiles + own) * sums + e) * WARP + self.lane]
+                TB.buffer_store(self.acc, added(self.acc[e], value) if self.atom.floats else self.acc[e] + value, [e])
         self.alone = share == 0
 
     def finish(self) -> None:

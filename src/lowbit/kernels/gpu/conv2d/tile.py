@@ -14,6 +14,7 @@ from lowbit.kernels.gpu.conv2d.atom import Atom
 from lowbit.kernels.gpu.conv2d.pixels import Pixel
 from lowbit.kernels.gpu.conv2d.tiling import WARP, runs_of
 from lowbit.kernels.gpu.epilogue import GpuEpilogue
+from lowbit.kernels.gpu.float_epilogue import FloatEpilogue
 from lowbit.kernels.gpu.function import GpuFrame
 from lowbit.kernels.gpu.ptx import ptx
 from lowbit.kernels.layout import ELEMENT_BYTES
@@ -39,7 +40,8 @@ class Tile:
         self.k_words = spec.k_group * atom.x_bits // 32  # of a pixel, in a step
         self.x = frame.view("x", "uint32", spec.src.nbytes // 4 + 16)
         self.w = frame.view("w", "uint32", spec.blocks * self.steps * self.w_words * WARP)
-        self.epilogue = GpuEpilogue(frame, spec, spec.blocks * spec.nr, spec.nr // 8)
+        epilogue = FloatEpilogue if atom.floats else GpuEpilogue
+        self.epilogue = epilogue(frame, spec, spec.blocks * spec.nr, spec.nr // 8)
         lane = TB.Bind(frame.thread & 31)
         self.lane, self.warp = lane, TB.Bind(frame.thread >> 5)
         self.g, self.t = TB.Bind(lane >> 2), TB.Bind(lane & 3)
@@ -50,18 +52,28 @@ class Tile:
         self.block = TB.Bind(T.min(self.column + self.wn, spec.blocks - 1))
         self.ones = self.pixel_tiles * self.channel_tiles * atom.sums  # behind the sums, where ones are counted
         self.sums = atom.tile_sums(spec.mr, spec.nr) // WARP
-        self.acc = local(self.sums)
+        self.acc = local(self.sums, self.sum_type)
         self.xs = local(self.pixel_tiles * self.x_words * self.batch)
         self.ws = local(self.w_words * self.batch)
         narrow = atom.bits < atom.x_bits
         self.x_registers = local(self.pixel_tiles * self.x_words // 2) if narrow else self.xs
         self.w_registers = self.ws if atom.bits == atom.w_bits else local(2 * self.w_words)
         for i in range(self.sums):
-            TB.buffer_store(self.acc, T.uint32(0), [i])
-        if atom.w_bits == 1:
+            TB.buffer_store(self.acc, getattr(T, self.sum_type)(0), [i])
+        if self.masked:
             self.mask = local(self.x_words * self.batch)  # which bits belong to the run
 
     batch = 1
+
+    @property
+    def sum_type(self) -> str:
+        return "float32" if self.atom.floats else "uint32"
+
+    @property
+    def masked(self) -> bool:
+        """Whether what lies behind a run must be made zeros, or be known: a weight of 0 does not undo infinity or NaN, nor does
+        single bits' counting have weights of 0."""
+        return self.atom.w_bits == 1 or (self.atom.floats and self.runs.length % self.spec.k_group > 0)
 
     # where operands are
 
@@ -138,11 +150,11 @@ class Tile:
     def mark(self, step: Any, at: int) -> None:
         """The mask of a loaded step: behind the run lies another pixel's."""
         *_, chunk = self.step_words(step)
-        words = -(-self.runs.length // 32)
+        words = -(-self.runs.length * self.atom.x_bits // 32)
         for e in range(self.x_words):
             inside = chunk * self.k_words + self.t * self.x_words + e < words
             TB.buffer_store(self.mask, T.Select(inside, T.uint32(0xFFFFFFFF), T.uint32(0)), [at * self.x_words + e])
-        if self.atom.xor:  # what is no bit of the run must not differ from the zeros of the weights
+        if self.atom.xor or self.atom.floats:  # bits behind the run must not differ from the zeros of the weights
             for j in range(self.pixel_tiles):
                 for e in range(self.x_words):
                     i = (at * self.pixel_tiles + j) * self.x_words + e
@@ -152,7 +164,10 @@ class Tile:
 
     def sum_of(self, j: int, column: int, channel: int) -> Any:
         i, half = divmod(channel, self.atom.halves)
-        value = T.reinterpret("int32", self.acc[(i * self.pixel_tiles + j) * self.atom.sums + 2 * half + column])
+        value = self.acc[(i * self.pixel_tiles + j) * self.atom.sums + 2 * half + column]
+        if self.atom.floats:
+            return value
+        value = T.reinterpret("int32", value)
         if self.atom.counted:
             return 2 * value - T.reinterpret("int32", self.acc[self.ones + j * self.atom.sums + column])
         if self.atom.xor:

@@ -33,7 +33,13 @@ def runs_of(at: ConvGeometry, k_group: int, window: int = 0) -> Runs:
     """As ``find_runs``; but a kernel row of pixels with few channels is one run with its padding channels, whose weights are 0,
     where it fits a step: images of 3 channels in 4 bytes a pixel."""
     src, (kh, kw) = at.src, at.kernel
-    if src.dtype in ("u8", "i16") and not window and at.dilation[1] == 1 and src.c < src.stride and kw * src.stride <= k_group:
+    if (
+        src.dtype in ("u8", "i16", "f16")
+        and not window
+        and at.dilation[1] == 1
+        and src.c < src.stride
+        and kw * src.stride <= k_group
+    ):
         return Runs(kh, 1, kw * src.stride, k_group)
     return find_runs(at, k_group, window)
 

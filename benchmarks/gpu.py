@@ -61,7 +61,7 @@ def emit(
 
 
 def _case_files(machine: Any, most: int, kinds: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    from lowbit.backend.cuda_object import compile_cuda_kernels
+    from lowbit.backend.cuda.object import compile_cuda_kernels
     from lowbit.kernels.named import named
     from lowbit.kernels.table import KERNELS
 
@@ -133,7 +133,7 @@ def exact(folder: Path, seconds: float = _SECONDS, small: bool = False) -> dict[
     """Every case and every network; "wrong" has those that differ.  ``small``: those of few elements alone."""
     from benchmarks.gpu_device import Device
 
-    from lowbit.backend.cuda_object import read_object
+    from lowbit.backend.cuda.object import read_object
     from lowbit.kernels.case import inner
     from lowbit.kernels.layout import Layout
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lowbit.backend.cuda_object import CudaObject
+from lowbit.backend.cuda.object import CudaObject
 from lowbit.kernels.abi import ARGUMENTS
 from lowbit.targets.gpu import driver_name
 

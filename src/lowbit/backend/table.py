@@ -17,7 +17,7 @@ __all__ = ["BACKENDS", "backend_of", "obstacle"]
 BACKENDS = {
     "x86_64": "lowbit.backend.cpu:CPU",
     "aarch64": "lowbit.backend.cpu:CPU",
-    "cuda": "lowbit.backend.cuda:CUDA",
+    "cuda": "lowbit.backend.cuda.backend:CUDA",
 }
 
 

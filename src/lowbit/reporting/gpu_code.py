@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lowbit.backend.cuda_library import CudaPart, cuda_parts
+from lowbit.backend.cuda.library import CudaPart, cuda_parts
+from lowbit.backend.cuda.nvrtc import nvidia_file
 from lowbit.backend.elf import section_of
-from lowbit.backend.nvrtc import nvidia_file
 from lowbit.errors import ArtifactError, ToolMissing
 from lowbit.files import scratch_folder
 from lowbit.reporting.machine_code import Function

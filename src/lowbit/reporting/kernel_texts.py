@@ -13,7 +13,7 @@ from lowbit.targets import Target
 
 if TYPE_CHECKING:
     from lowbit.backend.codegen import Generated
-    from lowbit.backend.cuda_text import CudaText
+    from lowbit.backend.cuda.text import CudaText
 
 __all__ = ["GPU_STAGES", "KERNEL_STAGES", "can_generate", "gpu_text", "kernel_text", "object_sha256"]
 
@@ -50,7 +50,7 @@ def gpu_text(spec: KernelSpec, target: Target) -> CudaText:
     """The CUDA text of ``spec``, printed again.  Raises ToolMissing without TVM."""
     if not can_generate():
         raise ToolMissing("a kernel's texts are generated from its spec by TVM; pip install lowbit (with apache-tvm)")
-    from lowbit.backend.cuda_text import cuda_text
+    from lowbit.backend.cuda.text import cuda_text
 
     return cuda_text(spec, target)
 

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowbit.backend.cuda_library import cuda_parts
-from lowbit.backend.cuda_object import CudaObject
+from lowbit.backend.cuda.library import cuda_parts
+from lowbit.backend.cuda.object import CudaObject
 from lowbit.backend.fields import FLOAT_TYPES
 from lowbit.graph.ops import LAYERS
 from lowbit.numerics import QType, packed_size, unpack_bits

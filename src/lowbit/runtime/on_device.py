@@ -12,7 +12,7 @@ __all__ = ["DeviceNetwork", "is_on_gpu", "run_on_gpu"]
 
 
 class DeviceNetwork(Protocol):
-    """What backend.cuda_network.CudaNetwork has beside ``OpenNetwork``."""
+    """What backend.cuda.network.CudaNetwork has beside ``OpenNetwork``."""
 
     @property
     def device(self) -> int: ...

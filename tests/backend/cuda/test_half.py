@@ -15,7 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import lowbit
-from lowbit.backend.nvrtc import nvidia_file
+from lowbit.backend.cuda.nvrtc import nvidia_file
 from lowbit.bench import BenchPlan
 from lowbit.cli.app import app
 from lowbit.emulate.cuda.driver import emulated_gpu, prepare

@@ -271,7 +271,7 @@ def test_the_target_cuda_is_this_machines(files: dict[str, Path], monkeypatch: p
 
 
 def test_nvrtc_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lowbit.backend import nvrtc
+    from lowbit.backend.cuda import nvrtc
 
     monkeypatch.setattr(nvrtc, "nvidia_file", lambda pattern: None)
     nvrtc._library.cache_clear()

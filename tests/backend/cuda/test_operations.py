@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import lowbit
-from lowbit.backend.cuda import CUDA
-from lowbit.backend.cuda_object import read_object
+from lowbit.backend.cuda.backend import CUDA
+from lowbit.backend.cuda.object import read_object
 from lowbit.emulate.cuda.driver import emulated_gpu, prepare_texts
 from lowbit.graph import Graph
 from lowbit.graph.interpreter import interpret

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lowbit.emulate.cuda import driver
 from lowbit.emulate.cuda.emulation import Emulation, compile_text, emulation_of
 from lowbit.emulate.cuda.host_text import host_text, merged
 from lowbit.errors import LowbitError
@@ -163,3 +164,10 @@ def test_kernels_are_called_by_name(tmp_path: Path) -> None:
 
 def test_inline_functions_are_merged() -> None:
     assert merged([TEXT, TEXT.replace("product", "again")]).count("void copy16(") == 1
+
+
+def test_every_file_decides_about_compiled_kernels() -> None:
+    """What is kept from an earlier run was made by the same header and the same way from CUDA text to C++."""
+    folder = Path(driver.__file__).parent
+    kept = {path.name for path in folder.glob("*.py")} - {"__init__.py", "driver.py"}  # the driver is built under a key of its own
+    assert kept == set(driver._SOURCES)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lowbit.backend.cuda_text import CudaText, cuda_text
+from lowbit.backend.cuda.text import CudaText, cuda_text
 from lowbit.emulate.cuda.emulation import Emulation, emulation_of
 from lowbit.kernels.abi import ARGUMENTS
 from lowbit.kernels.case import Case, inner, physical

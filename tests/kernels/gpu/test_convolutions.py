@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lowbit.backend.cuda_text import CudaText, cuda_text
+from lowbit.backend.cuda.text import CudaText, cuda_text
 from lowbit.emulate.cuda.emulation import emulation_of
 from lowbit.errors import LowbitError, UnsupportedPrecision
 from lowbit.kernels.case import Case

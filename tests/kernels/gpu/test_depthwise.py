@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from lowbit.backend.cuda_text import PREAMBLE, cuda_text
-from lowbit.backend.nvrtc import compile_cuda, nvidia_file
+from lowbit.backend.cuda.nvrtc import compile_cuda, nvidia_file
+from lowbit.backend.cuda.text import PREAMBLE, cuda_text
 from lowbit.kernels.depthwise_conv2d.cases import cases, spec_of
 from lowbit.kernels.gpu import depthwise
 from lowbit.reporting.gpu_code import resources_of

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lowbit.backend.cuda_text import PREAMBLE, cuda_text
-from lowbit.backend.nvrtc import compile_cuda, nvidia_file
+from lowbit.backend.cuda.nvrtc import compile_cuda, nvidia_file
+from lowbit.backend.cuda.text import PREAMBLE, cuda_text
 from lowbit.emulate.cuda.emulation import emulation_of
 from lowbit.kernels.case import Case
 from lowbit.kernels.gpu.function import gpu_kernel, threads_of
@@ -100,7 +100,7 @@ def test_conversions() -> None:
     widened = k.func
     with gpu_kernel("narrowed", threads_of(65536), x=("float32", 65536), o=("uint16", 65536)) as k, k.one_of(65536) as i:
         TB.buffer_store(k.o, stored(k.x[i]), [i])
-    from lowbit.backend.cuda_text import text_of
+    from lowbit.backend.cuda.text import text_of
 
     texts = {name: text_of(func, name, SM80) for name, func in (("widened", widened), ("narrowed", k.func))}
     every = np.arange(65536, dtype=np.uint16).view(np.float16)

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from lowbit.backend.cuda_text import PREAMBLE, cuda_text
-from lowbit.backend.nvrtc import compile_cuda, nvidia_file
+from lowbit.backend.cuda.nvrtc import compile_cuda, nvidia_file
+from lowbit.backend.cuda.text import PREAMBLE, cuda_text
 from lowbit.kernels.conv2d.cases import Shape, operands
 from lowbit.kernels.conv2d.forms import FORMS as ALL
 from lowbit.kernels.conv2d.forms.tensor_core import FORMS, TensorForm

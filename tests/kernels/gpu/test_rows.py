@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from lowbit.backend.cuda_text import PREAMBLE, cuda_text
-from lowbit.backend.nvrtc import compile_cuda
+from lowbit.backend.cuda.nvrtc import compile_cuda
+from lowbit.backend.cuda.text import PREAMBLE, cuda_text
 from lowbit.errors import UnsupportedOperation
 from lowbit.kernels.case import Case
 from lowbit.kernels.named import named

@@ -10,9 +10,10 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
-from lowbit.backend.cuda_library import cuda_parts, kernel_name
+from lowbit.backend.cuda.library import cuda_parts, kernel_name
 from lowbit.emulate.cuda.emulation import emulation_library
 from lowbit.emulate.cuda.host_text import HEADER
 from lowbit.errors import ConfigError, LowbitError, ToolMissing
@@ -23,13 +24,21 @@ from lowbit.targets.gpu import host_gpus
 __all__ = ["emulated_driver", "emulated_gpu", "prepare", "prepare_texts"]
 
 _SOURCE = Path(__file__).with_name("driver.cpp")
+_SOURCES = ("emulation.py", "host_text.py")  # what decides about a compiled kernel beside its text and the header
 _FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
 
 
+@cache
+def _version() -> str:
+    digest = hashlib.sha256()
+    for path in (HEADER, *(Path(__file__).with_name(name) for name in _SOURCES)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _folder() -> Path:
-    """Of compiled kernels; another one for another header."""
-    version = hashlib.sha256(HEADER.read_bytes() + Path(__file__).with_name("emulation.py").read_bytes()).hexdigest()[:16]
-    folder = cache_folder() / "emulation" / version
+    """Of compiled kernels; another one for another header, or another way from CUDA text to C++."""
+    folder = cache_folder() / "emulation" / _version()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

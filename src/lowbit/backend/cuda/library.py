@@ -15,7 +15,7 @@ _NAME = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?
 
 @dataclass(frozen=True, eq=False)
 class CudaPart:
-    """One kernel as it lies there (``cuda_object.CudaObject``)."""
+    """One kernel as it lies there (``object.CudaObject``)."""
 
     symbol: str
     text: str

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from lowbit.backend.address_tables import address_tables
-from lowbit.backend.cuda_object import CudaObject
+from lowbit.backend.cuda.object import CudaObject
 from lowbit.backend.driver import (
     c_addresses,
     c_array,

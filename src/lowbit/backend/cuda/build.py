@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lowbit.backend.build import LINK
-from lowbit.backend.cuda_object import read_object
-from lowbit.backend.cuda_tables import CUDA_API, cuda_source, kernel_files
+from lowbit.backend.cuda.object import read_object
+from lowbit.backend.cuda.tables import CUDA_API, cuda_source, kernel_files
 from lowbit.backend.driver import API, prefix_of
 from lowbit.backend.runtime_object import RUNTIME_FOLDER, runtime_object
 from lowbit.backend.toolchain import C_FLAGS, compiler_for

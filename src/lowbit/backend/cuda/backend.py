@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lowbit.backend.cuda_network import CudaNetwork
+from lowbit.backend.cuda.network import CudaNetwork
 from lowbit.targets.gpu import gpu_obstacle
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class _Cuda:
     """See ``Backend``.  What compiles is imported when it is asked to: loading a network needs numpy and the driver."""
 
     def tools(self, target: Target) -> dict[str, str]:
-        from lowbit.backend.nvrtc import nvrtc_version
+        from lowbit.backend.cuda.nvrtc import nvrtc_version
         from lowbit.backend.toolchain import compiler_for
         from lowbit.targets.host import host_machine
 
@@ -35,14 +35,14 @@ class _Cuda:
     def compile(
         self, specs: Iterable[KernelSpec], target: Target, progress: Callable[[KernelSpec, bool], None] | None = None
     ) -> dict[KernelSpec, bytes]:
-        from lowbit.backend.cuda_object import compile_cuda_kernels
+        from lowbit.backend.cuda.object import compile_cuda_kernels
 
         return compile_cuda_kernels(specs, target, progress)
 
     def link(self, program: Program, kernels: Mapping[KernelSpec, bytes], target: Target) -> dict[str, bytes]:
         from lowbit.backend.build import weights_file
-        from lowbit.backend.cuda_build import build_cuda_library
-        from lowbit.backend.cuda_tables import cuda_header
+        from lowbit.backend.cuda.build import build_cuda_library
+        from lowbit.backend.cuda.tables import cuda_header
         from lowbit.backend.driver import prefix_of
 
         return {

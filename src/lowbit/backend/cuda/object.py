@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from lowbit.backend.cache import cached_objects, entry_path
-from lowbit.backend.nvrtc import compile_cuda, nvrtc_version
+from lowbit.backend.cuda.nvrtc import compile_cuda, nvrtc_version
 from lowbit.errors import ArtifactError
 from lowbit.kernels.gpu.launch import Launch
 from lowbit.kernels.spec import KernelSpec
@@ -19,7 +19,7 @@ from lowbit.targets import Target
 __all__ = ["CudaObject", "compile_cuda_kernels", "made_with", "read_object"]
 
 _MAGIC = b"lowbit CUDA kernel 1\n"
-_SOURCES = ("cuda_object.py", "cuda_text.py", "nvrtc.py")
+_SOURCES = ("object.py", "text.py", "nvrtc.py")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def compile_cuda_kernels(
     version = made_with()
 
     def make(spec: KernelSpec) -> bytes:
-        from lowbit.backend.cuda_text import PREAMBLE, cuda_text
+        from lowbit.backend.cuda.text import PREAMBLE, cuda_text
 
         made = cuda_text(spec, target)
         compiled = compile_cuda(PREAMBLE + made.text, target.arch)

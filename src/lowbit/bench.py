@@ -23,6 +23,7 @@ from lowbit.measure.output_check import OutputCheck, check_outputs
 from lowbit.measure.peers import Peer, build_peers, check_peers
 from lowbit.measure.rows import BenchReport, BenchRow, with_speedups
 from lowbit.measure.size import bytes_on_disk
+from lowbit.numerics.float_products import FLOAT32, FLOATS
 
 if TYPE_CHECKING:
     from lowbit.quantization import Calibration, QuantizationConfig
@@ -51,7 +52,8 @@ class BenchPlan:
 
     ``configs``: forms of ``quantization.parse_config``; ``peers``: names in PEERS; ``threads``: for
     lowbit and peers alike; ``runs``: timed runs a configuration; ``batch``: images a run;
-    ``input_shape``: for a factory that returns a module only.  ``quantizations``: what the ``configs`` mean.
+    ``input_shape``: for a factory that returns a module only.  ``floats``: as ``float`` of compile, for the configurations
+    of floats.  ``quantizations``: what the ``configs`` mean.
     Raises ConfigError, ToolMissing, UnknownTarget.
     """
 
@@ -63,9 +65,11 @@ class BenchPlan:
     peers: tuple[str, ...] = ()
     target: str = "native"
     input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]] | None = None
+    floats: str = "float32"
     quantizations: Mapping[str, QuantizationConfig | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        from lowbit.arguments import floats_of
         from lowbit.backend.table import obstacle
         from lowbit.chosen_config import asks_for_half, check_half
         from lowbit.quantization import parse_config
@@ -85,7 +89,7 @@ class BenchPlan:
         if self.peers and obstacle(find_target(self.target)):
             raise ConfigError(f"peers ({', '.join(self.peers)}) run on this machine only, not on {self.target}")
         check_peers(self.peers)
-        find_target(self.target)
+        floats_of(self.floats, find_target(self.target), all(parsed.values()))
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class Prepared:
             target=plan.target,
             threads=plan.threads,
             name=plan.network,
+            float=FLOAT32.name if plan.quantizations[config] else plan.floats,
         )
         return network, time.perf_counter() - start
 
@@ -190,7 +195,9 @@ def _notes(plan: BenchPlan) -> tuple[str, ...]:
     what = f"{CALIBRATION_INPUTS} calibration inputs and {CHECKED_INPUTS} checked inputs"
     if ":" not in plan.network:
         what = f"weights, {what}"
+    way = FLOATS[plan.floats]
     return (
+        *(() if way is FLOAT32 else (f"fp32 may multiply as --float {way.name} asks: {way.meaning}",)),
         f"{what} are random with fixed seeds: they show that the arithmetic is right and how fast it is, "
         "not how accurate a trained network would be",
     )

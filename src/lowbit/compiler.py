@@ -48,6 +48,7 @@ def compile(  # the name users expect
     plan: QuantizationPlan | None = None,
     method: str | Method | Sequence[str | Method] = "auto",
     seconds: float | None = None,
+    float: str = "float32",
     **options: Any,
 ) -> Compiled:
     """Compile a network for one machine; the result is called like the module.
@@ -70,13 +71,27 @@ def compile(  # the name users expect
     variable LOWBIT_TUNING=off.  ``method``, ``seconds``: how the integers are found and how long that may take, as in
     :func:`quantize`.  ``plan``: what that function made of the same network, in place of a configuration and a calibration.
 
+    ``float``: how float32 layers multiply.  "float32": as float32 does.  "bf16x3", on targets with AMX's bfloat16: convolutions
+    without groups, and linear layers of several rows, where that is estimated to be faster, split each number a into two
+    bfloat16, h = bf16(a) and l = bf16(a - h), and sum h_x l_w + h_x h_w + l_x h_w in float32 (tdpbf16ps).  Of a result with K
+    products in S steps of 32 (a row of taps, or a tap, is a whole number of steps), as long as nothing overflows,
+
+        |error| <= R (sum |x w| + |bias| + |residual|) + 2^-126 (1.02 sum (|x| + |w|) + 104 S)
+        R = 2^-15 + 2^-34 + gamma(3 S + 18) (1 + 2^-6 + 2^-14),  gamma(n) = n u / (1 - n u),  u = 2^-24
+
+    (numerics/bfloat16.py derives it): 3.2e-5 for K = 64, 5.8e-5 for K = 4608, where float32's own bounds are 3.9e-6 and 2.7e-4.
+    ``result.float_error`` holds R of each layer computed so; every other layer, depthwise ones among them, is float32.
+    AMX rounds to nearest even and takes denormal numbers for zeros, before and after each operation, whatever the thread's mode.
+    Every sum that an infinite or NaN input enters, or one of 2^128 - 2^119 and more, becomes NaN (float32 may give an infinity);
+    layers with weights that large stay float32.
+
     With calibration data the rounding errors of the layers are measured on a few of the samples (``result.noise``), and a
     PrecisionWarning names those that lose much of their signal and what would help.
 
-    The output equals ``graph.interpreter.interpret(result.graph(), inputs)`` integer for integer.
+    The output of an integer network equals ``graph.interpreter.interpret(result.graph(), inputs)`` integer for integer.
     Raises subclasses of LowbitError before any work is lost.
     """
-    from lowbit.arguments import folder_of, name_of, target_of, tuning_of
+    from lowbit.arguments import floats_of, folder_of, has_float_layers, name_of, target_of, tuning_of
     from lowbit.backend.native import thread_count
     from lowbit.backend.table import backend_of
     from lowbit.lowering import lower, print_program
@@ -94,10 +109,12 @@ def compile(  # the name users expect
     tuned, tuning = tuning_of(tune, tuning)
     if plan is not None and (chosen is not None or calibration is not None):
         raise ConfigError("a plan holds all numbers already: give either plan or weights/activations/config and calibration")
+    floats = floats_of(float, machine, plan is not None or chosen is not None)
     name, log = name_of(name), StageLog(folder_of(dump_dir))
     backend.tools(machine)
 
     graph = traced = float_graph(model, example_inputs, name, log)
+    floats_of(float, machine, not has_float_layers(graph))
     made: QuantizationPlan | None = None
     if half:
         graph = halve(traced)
@@ -112,10 +129,10 @@ def compile(  # the name users expect
     noise = None if made is None else check_precision(made.graph, graph, samples)
     log("measure")
     if tuned:
-        tune_graph(graph, machine, workers, tuned, progress=progress)
+        tune_graph(graph, machine, workers, tuned, progress=progress, floats=floats)
         log("tune")
     lookup = make_lookup(machine, workers) if tuning else None
-    program = lower(graph, machine, lookup)
+    program = lower(graph, machine, lookup, floats=floats)
     if lookup is not None:
         report_untuned(program, machine, lookup.counts["refused"], progress)
     log("lower", text=print_program(program, machine.name))
@@ -162,6 +179,7 @@ def tune(
     seconds: float = 60.0,
     trials: int | None = None,
     pattern: str = "*",
+    float: str = "float32",
     **options: Any,
 ) -> TuneReport:
     """Measure how the convolutions of a network are computed fastest on this machine, for about ``seconds``.
@@ -172,7 +190,7 @@ def tune(
     :func:`compile`; results hold for ``threads``.  An interrupted call is continued by the next one.
     Raises ConfigError for a target that this machine cannot run.
     """
-    from lowbit.arguments import name_of, target_of
+    from lowbit.arguments import floats_of, has_float_layers, name_of, target_of
     from lowbit.backend.native import thread_count
     from lowbit.backend.table import backend_of
     from lowbit.kernels.conv2d.selection.candidates import LIMIT
@@ -180,9 +198,11 @@ def tune(
 
     machine, chosen = target_of(target), chosen_config(config, weights, activations, layers, options)
     workers = thread_count(threads) or len(os.sched_getaffinity(0))
+    floats = floats_of(float, machine, chosen is not None)
     name = name_of(name)
     backend_of(machine).tools(machine)
     graph = float_graph(model, example_inputs, name)
+    floats_of(float, machine, not has_float_layers(graph))
     if chosen is not None:
         graph = quantized(graph, chosen, calibration, progress)
-    return tune_graph(graph, machine, workers, seconds, LIMIT if trials is None else trials, pattern, progress)
+    return tune_graph(graph, machine, workers, seconds, LIMIT if trials is None else trials, pattern, progress, floats=floats)

@@ -223,16 +223,18 @@ def test_reading_adds_up_what_is_there() -> None:
     np.testing.assert_array_equal(out, 2 * data.reshape(3, -1).sum(0))
 
 
-TILES, EMULATED = TARGETS["x86-64-v4-amx"], TARGETS["x86-64-v3-amx-emulated"]
+TILES, EMULATED = TARGETS["x86-64-v4-amx-bf16"], TARGETS["x86-64-v3-amx-emulated"]
 
 
 def test_loops_of_tiles() -> None:
-    plain = Sequence("u8_amx"), Sequence("i16_amx", 0, 2, True, "i16")
+    plain = Sequence("u8_amx"), Sequence("i16_amx", 0, 2, True, "i16"), Sequence("bf16x3_amx", 0, 2, False, "bf16")
     assert [s for s in plain_sequences(TILES) if s.form.endswith("_amx")] == list(plain)
     assert not [s for s in plain_sequences(VNNI) if s.form.endswith("_amx")]
     assert sequence_of(spec("u8_amx", k_group=64), TILES) == (plain[0], 1.0)
     planes = replace(BYTES, n=2)
     assert sequence_of(spec("i16_amx", k_group=64, src=planes, wide=True, parts=2), TILES) == (plain[1], 1.0)
+    halves = replace(planes, dtype="bf16")
+    assert sequence_of(spec("bf16x3_amx", k_group=32, src=halves, parts=2), TILES) == (plain[2], 1.0)
     one = Sequence("i16_amx", 0, 1, True, "i16")
     assert sequence_of(spec("i16_amx", k_group=64, src=planes, wide=True), TILES) == (one, 1.0)
     assert sequence_of(spec("u8_amx", k_group=64), VNNI) is None
@@ -256,11 +258,23 @@ def test_a_loop_of_tiles_multiplies_what_it_says(planes: int, parts: int) -> Non
     assert (names.count("ldtilecfg"), names.count("tilerelease")) == (1, 1)
 
 
+def test_a_loop_of_halves_multiplies_three_times() -> None:
+    from lowbit.backend.codegen import compile_function
+    from lowbit.kernels.peak.tiles import halves_loop
+    from lowbit.reporting.machine_code import disassemble
+
+    function, work = halves_loop("loop", TILES, 2, 2)
+    loop = [i.mnemonic for i in disassemble(compile_function(function, "loop", TILES).object)["loop"].hot_loop()]
+    products, loads = (loop.count(name) for name in ("tdpbf16ps", "tileloadd"))
+    assert (products % 12, 12 * loads) == (0, 8 * products)
+    assert work * (products // 12) / 8 == products * 8192 / 3
+
+
 @pytest.mark.skipif(bool(obstacle(EMULATED)), reason="this CPU does not even emulate tiles")
 def test_loops_of_tiles_run_and_their_writing_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOWBIT_CACHE", str(tmp_path))
     sequences = [s for s in plain_sequences(EMULATED) if s.form.endswith("_amx")]
     found = measure_peaks(EMULATED, 1, sequences, [Finish("u8_amx", "u8")])
-    assert {s.form for s in found.multiply} == {"u8_amx", "i16_amx"}
+    assert {s.form for s in found.multiply} == {"u8_amx", "i16_amx", "bf16x3_amx"}
     assert found.multiply[sequences[0]] > found.multiply[sequences[1]] > 0  # emulated, but four products for one
     assert not found.write

@@ -19,7 +19,7 @@ from lowbit.targets.costs import costs_in_words, costs_names, nearest_costs, rea
 from lowbit.targets.host import Cpu
 
 INTEL, AMD = "GenuineIntel", "AuthenticAMD"
-V3, POPCNT, AMX = "x86-64-v3", "x86-64-v4-vnni-popcnt", "x86-64-v4-amx"
+V3, POPCNT, AMX = "x86-64-v3", "x86-64-v4-vnni-popcnt", "x86-64-v4-amx-bf16"
 
 
 def write(folder: Path, cpu: Cpu, target: str = V3, factors: object = None) -> Path:
@@ -122,7 +122,7 @@ def test_only_this_machine_has_fitted_costs(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(table, "host_cpu", lambda: Cpu(INTEL, 6, 207))
     assert find_target("native").costs == "intel-6-207"
     assert find_target("native") == replace(TARGETS[AMX], costs="intel-6-207")
-    monkeypatch.setattr(table, "obstacle", lambda target: ", no" if target.machine != "x86_64" or target.name == AMX else "")
+    monkeypatch.setattr(table, "obstacle", lambda target: ", no" if target.machine != "x86_64" or "-amx" in target.name else "")
     assert find_target("native") == replace(TARGETS[POPCNT], costs="intel-6-207")
     monkeypatch.setattr(table, "host_cpu", lambda: Cpu(AMD, 25, 97))
     assert find_target("native").costs == "amd-25-17"

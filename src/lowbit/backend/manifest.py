@@ -10,6 +10,7 @@ from typing import Any
 from lowbit.backend.driver import described_tensors, prefix_of
 from lowbit.backend.table import backend_of
 from lowbit.backend.weight_file import WeightsPlace, plan_weight_file
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.spec import KernelSpec
 from lowbit.lowering.program import Call, Program, Weights
 from lowbit.targets import Target
@@ -32,6 +33,7 @@ def _weights(weights: Weights, place: WeightsPlace) -> dict[str, Any]:
 
 def _layer(call: Call, target: Target, kernel: bytes, weights: dict[str, Any] | None) -> dict[str, Any]:
     spec = call.spec.to_json()
+    error = call.spec.relative_error if isinstance(call.spec, ConvSpec) else None
     return {
         "name": call.layer,
         "op": spec.get("op") or spec.get("fn") or call.spec.kind,
@@ -44,6 +46,7 @@ def _layer(call: Call, target: Target, kernel: bytes, weights: dict[str, Any] | 
         "tuned": call.tuned,
         "object_sha256": hashlib.sha256(kernel).hexdigest(),
         "object_bytes": len(kernel),
+        **({} if error is None else {"relative_error": error}),
     }
 
 
@@ -63,6 +66,7 @@ def make_manifest(
     """JSON-able description: network, target, tools, tensors, one entry a kernel call in ``layers``.
 
     ``tuned`` of a layer: whether its kernel was chosen by measurement, None where there is no choice.
+    ``relative_error``, of float32 layers that multiply as was asked for, bounds their error (ConvSpec.relative_error).
     A layer without weights has ``weights`` None; ``act`` and ``weight`` are texts of QTypes or None.
     Sizes in bytes.  Raises ToolMissing as ``Backend.tools``.
     """

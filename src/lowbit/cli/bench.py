@@ -33,6 +33,7 @@ def command(
     target: Annotated[
         str, typer.Option(help="A target of `lowbit targets`; others than this machine's are emulated.")
     ] = "native",
+    floats: Annotated[str, typer.Option("--float", help="How float32 layers multiply: float32; bf16x3 on AMX.")] = "float32",
     input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
     code_dir: Annotated[Path | None, typer.Option(help="Write each configuration's generated code below this folder.")] = None,
@@ -60,7 +61,7 @@ def command(
         if report:
             raise ConfigError("--report is for rows timed on CPUs; a bench on a GPU writes --json and --code-dir")
         shape = parse_input_shape(input_shape)
-        gpu_plan = BenchPlan(network, names(configs), threads or 1, runs or 30, batches[0], (), target, shape)
+        gpu_plan = BenchPlan(network, names(configs), threads or 1, runs or 30, batches[0], (), target, shape, floats)
         _on_gpu(gpu_plan, batches, names(peers), json, code_dir)
         return
     if len(batches) > 1:
@@ -75,6 +76,7 @@ def command(
         names(peers),
         target,
         parse_input_shape(input_shape),
+        floats,
     )
     if emulated:
         if report:

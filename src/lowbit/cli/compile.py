@@ -43,6 +43,7 @@ def command(
     ] = "auto",
     seconds: Annotated[float | None, typer.Option(help="What methods may take; auto takes about a minute.")] = None,
     target: Annotated[str, typer.Option(help="A target of `lowbit targets`.")] = "native",
+    floats: Annotated[str, typer.Option("--float", help="How float32 layers multiply: float32; bf16x3 on AMX.")] = "float32",
     dump: Annotated[Path | None, typer.Option(help="Write the text of every stage into this folder.")] = None,
     storage: Annotated[str | None, typer.Option("--from", help="Storage of a `lowbit search`: a plan found there.")] = None,
     study: Annotated[str | None, typer.Option(help="With --from: which study; default: the only one.")] = None,
@@ -93,6 +94,7 @@ def command(
             dump_dir=dump,
             method=names(method),
             seconds=seconds,
+            float=floats,
         )
     _save(compiled, output)
 

@@ -42,6 +42,10 @@ def _artifact(path: Path, expect: str | None) -> None:
     for kind in ("inputs", "outputs"):
         table.add_row(kind, "; ".join(f"{t['name']} {'x'.join(map(str, t['shape']))}" for t in manifest[kind]))
     table.add_row("layers", f"{len(manifest['layers'])}, {manifest['macs']:,} multiply-accumulates")
+    if errors := network.float_error:
+        most = max(errors.values())
+        said = f"{len(errors)} layers multiply as was asked for, off by at most {most:.1e} of the magnitudes that they sum"
+        table.add_row("float32", f"{said} (docs/numerics.md)")
     table.add_row("sections", ", ".join(f"{name} {len(network.section(name)):,}" for name in network.sections))
     results().print(table)
 

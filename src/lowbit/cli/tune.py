@@ -22,6 +22,7 @@ def command(
     calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of samples, shaped like the input.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     target: Annotated[str, typer.Option(help="A target of `lowbit targets` that this machine can run.")] = "native",
+    floats: Annotated[str, typer.Option("--float", help="How float32 layers multiply: float32; bf16x3 on AMX.")] = "float32",
     threads: Annotated[int | None, typer.Option(help="Threads the network will run on; default: all cores.")] = None,
     budget: Annotated[float, typer.Option(help="Seconds to measure for, about.")] = 60.0,
     trials: Annotated[int | None, typer.Option(help="Decisions measured for each convolution, at most; default: 40.")] = None,
@@ -67,6 +68,7 @@ def command(
                 seconds=budget,
                 trials=trials,
                 pattern=layers,
+                float=floats,
             )
     except KeyboardInterrupt:
         note(f"interrupted; what was measured is kept in {user_database(machine).path}, the same command goes on from there")

@@ -13,7 +13,7 @@ from lowbit.quantization import Calibration, QuantizationConfig
 __all__ = ["Options", "options_of"]
 
 _PRECISION = ("config", "weights", "activations", "layers")
-_COMPILE = ("threads", "method", "seconds", "target", "tune", "tuning")
+_COMPILE = ("threads", "method", "seconds", "target", "tune", "tuning", "float")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ SCRATCH = "m"
 TIR_DTYPE = {
     "u8": "uint8",
     "i16": "int16",
+    "bf16": "uint16",  # the bits
     "i32": "int32",
     "f16": "uint16",  # its bits
     "f32": "float32",

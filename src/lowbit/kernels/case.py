@@ -15,13 +15,14 @@ __all__ = ["NUMPY", "Case", "blank", "inner", "physical", "place", "random_value
 NUMPY = {
     "u8": np.uint8,
     "i16": np.int16,
+    "bf16": np.uint16,
     "i32": np.int32,
     "f16": np.float16,
     "f32": np.float32,
     "f64": np.float64,
     "bits": np.uint8,
 }  # of Layout.dtype
-_JUNK = {"u8": 0xA7, "i16": -21555, "i32": -1515870811, "f16": 3e4, "f32": 1e30, "f64": 1e300, "bits": 0x5A}
+_JUNK = {"u8": 0xA7, "i16": -21555, "bf16": 0xFFA7, "i32": -1515870811, "f16": 3e4, "f32": 1e30, "f64": 1e300, "bits": 0x5A}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 __all__ = ["ELEMENT_BYTES", "FLOATS", "Layout", "canonical_shape"]
 
-ELEMENT_BYTES = {"u8": 1, "i16": 2, "i32": 4, "f16": 2, "f32": 4, "f64": 8, "bits": 1}  # a "bits" element is a byte of 8 channels
-FLOATS = ("f32", "f16")
-"""Types of values that are no integers; float16 of networks for GPUs alone."""
+# a "bits" element is a byte of 8 channels
+ELEMENT_BYTES = {"u8": 1, "i16": 2, "i32": 4, "f16": 2, "bf16": 2, "f32": 4, "f64": 8, "bits": 1}
+FLOATS = ("f32", "f16", "bf16")
+"""Types of values that are no integers; float16 of networks for GPUs, bfloat16 of parts of float32 (numerics/bfloat16.py)."""
 
 
 def canonical_shape(shape: tuple[int, ...]) -> tuple[int, int, int, int]:

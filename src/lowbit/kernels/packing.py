@@ -22,11 +22,12 @@ class Packing:
       others become one.  The table [first entry of each block, blocks + 1 | activation offset of each entry]
       (int32) follows the panels in memory, at ``table_at``; ``offsets`` (int32) has the offset of each step.
     ``scheme`` "taps" (depthwise): disk order [C][taps]; result [tap][part][lanes], lanes = nr.
-    ``element``: "i8", "i16", "f32", "f16", "bit" (k_group 32: little-endian dwords, bit j = field j) or "index":
+    ``element``: "i8", "i16", "f32", "f16", "bf16", "bit" (k_group 32: little-endian dwords, bit j = field j) or "index":
       a byte of k_group weights of ``bits`` bits, weight i + j * steps of the run (steps = run_pad / k_group)
       at bit ``bits`` * j of step i, so that k_group stretches of a pixel make its bytes without shuffling.
       One bit is w > 0 of weights -1 and +1 (and of 0 outside, whose inputs are 0); two are w's two's complement.
     ``element`` "i4": as "i8", then elements 2 i and 2 i + 1 of a panel (of -8 .. 7) in byte i, the first one in the low half.
+    ``element`` "bf16": ``parts`` 2 of float32, part 0 = h, part 1 = l (numerics/bfloat16.py), each the two bytes of a bfloat16.
     ``shuffle`` (int32, a permutation): memory is cut into stretches of as many bytes ("i4": elements), whole panels or several
       steps of one; byte i of a stretch is byte shuffle[i] of it without shuffling.  Fragment order of tensor cores.
     ``parts`` 2: part 0 = high, part 1 = low of w = 256 * high + low, low in [-128, 127]; of element "i8" the two bytes of an
@@ -104,4 +105,6 @@ class Packing:
             return elements // self.k_group
         if self.element == "i4":
             return elements // 2
-        return elements // 8 if self.element == "bit" else elements * {"i8": 1, "i16": 2, "f16": 2, "f32": 4}[self.element]
+        if self.element == "bit":
+            return elements // 8
+        return elements * {"i8": 1, "i16": 2, "f16": 2, "bf16": 2, "f32": 4}[self.element]

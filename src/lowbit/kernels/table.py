@@ -48,6 +48,7 @@ KERNELS: dict[str, Kernel] = {
     "pack_bits": _row(_MOVES, "PackBitsSpec", "pack_bits", "reference:packed_bits", "packing_cases:bits_cases"),
     "pack_bytes": _row(_MOVES, "PackBytesSpec", "pack_bytes", "reference:packed_bytes", "packing_cases:bytes_cases"),
     "pack_fields": _row(_MOVES, "PackFieldsSpec", "pack_fields", "reference:packed_fields", "packing_cases:fields_cases"),
+    "pack_halves": _row(_MOVES, "PackHalvesSpec", "pack_halves", "reference:packed_halves", "packing_cases:halves_cases"),
     "pack_pairs": _row(_MOVES, "PackPairsSpec", "pack_pairs", "reference:packed_pairs", "packing_cases:pairs_cases"),
     "pool": _row("pool", "PoolSpec", "schedule", "reference:pool"),
     "resize": _row("resize", "ResizeSpec", "schedule", "reference:resize"),

@@ -17,6 +17,7 @@ from lowbit.lowering.constants import ConstantPool, align
 from lowbit.lowering.plan_memory import plan_memory, with_own_memory
 from lowbit.lowering.program import NULL, Buffer, Call, Fill, Packing, Program, Ref, Weights
 from lowbit.lowering.stored import Stored, stored_form
+from lowbit.numerics.float_products import FLOAT32, FloatProducts
 from lowbit.targets import Target
 
 __all__ = ["Lowering"]
@@ -25,11 +26,19 @@ __all__ = ["Lowering"]
 class Lowering:
     """Emits calls whose arguments name buffers; :meth:`finish` replaces the names by offsets."""
 
-    def __init__(self, graph: Graph, target: Target, decisions: Decisions | None = None, decider: Decider = decide) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        target: Target,
+        decisions: Decisions | None = None,
+        decider: Decider = decide,
+        floats: FloatProducts = FLOAT32,
+    ) -> None:
         self.graph = graph
         self.target = target
         self.decisions = decisions
         self.decider = decider
+        self.floats = floats
         laid_out = choose_layouts(graph, 4 if target.machine == "cuda" else 1)  # GPUs load words
         self.layouts: dict[str, Layout] = {name: _addressable(name, held) for name, held in laid_out.items()}
         self.constants = ConstantPool()

@@ -22,6 +22,7 @@ from lowbit.lowering.elementwise import float_bounds
 from lowbit.lowering.program import NULL, Ref
 from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
+from lowbit.numerics.float_products import FLOAT32
 from lowbit.numerics.groups import expand_groups
 
 __all__ = ["emit_choice", "lower_convolution"]
@@ -216,6 +217,7 @@ def lower_convolution(ctx: Lowering, node: Node) -> None:
         act_max=layer.act_max,
         acc_shift=layer.acc_shift,
         sign=layer.out.sign or thresholds is not None,
+        floats=ctx.floats if layer.quant is None else FLOAT32,
     )
     choice, tuned = ctx.decider(problem, layer.effective, ctx.target, ctx.decisions)
     lanes = choice.spec.blocks * choice.spec.nr

@@ -11,6 +11,7 @@ from lowbit.kernels.conv2d.selection.decide import Decider, Decisions, decide
 from lowbit.lowering import boundary, convolution, elementwise, movement, normalization, pooling, positions, products, resizing
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.program import Program
+from lowbit.numerics.float_products import FLOAT32, FloatProducts
 from lowbit.targets import Target
 
 __all__ = ["HANDLERS", "lower"]
@@ -49,16 +50,22 @@ HANDLERS: dict[str, Callable[[Lowering, Node], None]] = {
 }
 
 
-def lower(graph: Graph, target: Target, decisions: Decisions | None = None, decider: Decider = decide) -> Program:
+def lower(
+    graph: Graph,
+    target: Target,
+    decisions: Decisions | None = None,
+    decider: Decider = decide,
+    floats: FloatProducts = FLOAT32,
+) -> Program:
     """Choose a kernel for every node, place every tensor.  ``decisions``: how convolutions are computed
     where that was measured; without it the cost model decides.  ``decider``: who asks them, for callers that lower the same
-    layers many times.
+    layers many times.  ``floats``: how float32 layers may multiply.
 
     The program of an integer graph equals ``graph.interpreter.interpret`` integer for integer.
     Raises UnsupportedOperation / UnsupportedPrecision / NumericsError naming the layer.
     """
     check_bounds(graph)
-    ctx = Lowering(graph, target, decisions, decider)
+    ctx = Lowering(graph, target, decisions, decider, floats)
     boundary.lower_inputs(ctx)
     for node in graph.nodes:
         handler = HANDLERS.get(node.op)

@@ -53,8 +53,8 @@ def multiply_probes(sequence: Sequence, target: Target, name: str) -> list[Probe
 
     form = FORMS.get(sequence.form)
     if form is not None and form.loop:
-        function, work = named(form.loop)(name, target, 2 if sequence.src == "i16" else 1, sequence.parts)
-        return [Probe(name, function, work)]
+        function, work = named(form.loop)(name, target, 1 if sequence.src == "u8" else 2, sequence.parts)
+        return [Probe(name, function, work, bool(form.asked))]
     probes = []
     for spec in _tiles(sequence, target):
         symbol = f"{name}_{spec.mr}x{spec.nr}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lowbit.targets import Target
+
+if TYPE_CHECKING:
+    from lowbit.kernels.conv2d.forms.form import Form
 
 __all__ = ["Finish", "Sequence", "finish_of", "multiplications_saved", "plain_sequences", "sequence_of"]
 
@@ -54,8 +57,13 @@ def plain_sequences(target: Target, name: str = "") -> list[Sequence]:
     known = [form for form in FORMS.values() if form.available(target) and name in ("", form.name)]
     forms = [form for form in known if form.arithmetic and not form.repeats]
     plain = [Sequence(form.name, form.longest, src=src) for form in forms for src in form.reads]
-    tiles = [form for form in known if form.loop]
-    return plain + [Sequence(form.name, 0, 2, True, "i16") if form.wide else Sequence(form.name) for form in tiles]
+    return plain + [_of_tiles(form, 2 if form.wide or form.asked else 1) for form in known if form.loop]
+
+
+def _of_tiles(form: Form, planes: int, parts: int = 0) -> Sequence:
+    """Of a form with a loop of its own; ``planes`` of its inputs; ``parts`` of a weight, as many by default."""
+    src = form.reads[0] if planes == 1 or form.asked else "i16"
+    return Sequence(form.name, 0, parts or planes, form.wide, src)
 
 
 def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, float] | None:
@@ -80,8 +88,7 @@ def sequence_of(spec: Mapping[str, Any], target: Target) -> tuple[Sequence, floa
     if spec["kind"] not in ("conv2d", "winograd") or form is None or not form.available(target):
         return None
     if form.loop:
-        planes = spec["src"]["n"] // spec["dst"]["n"]
-        return Sequence(name, 0, spec["parts"], spec["wide"], "i16" if planes == 2 else "u8"), 1.0
+        return _of_tiles(form, spec["src"]["n"] // spec["dst"]["n"], spec["parts"]), 1.0
     if not form.arithmetic:
         return None
     # one step a block is no block at all, but where products are widened (narrow sums, float64 sums)

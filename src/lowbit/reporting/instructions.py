@@ -58,11 +58,11 @@ class Instruction:
 
     @property
     def in_float(self) -> bool:
-        return _FLOAT.fullmatch(self.mnemonic) is not None
+        return self.multiplies_floats or _FLOAT.fullmatch(self.mnemonic) is not None
 
     @property
     def multiplies_floats(self) -> bool:
-        return _FLOAT_MULTIPLY.fullmatch(self.mnemonic) is not None
+        return _FLOAT_MULTIPLY.fullmatch(self.mnemonic) is not None or "<lb_tdpbf16ps>" in self.operands
 
     @property
     def converts(self) -> bool:
@@ -95,7 +95,7 @@ _VECTOR = re.compile(r"%[xyzt]mm\d+")
 _FLOAT = re.compile(
     r"v?(add|sub|mul|div|sqrt|max|min|cmp\w*|u?comi|round|rndscale|rcp14|rsqrt14|rcp|rsqrt|hadd|dp)[ps][sd]$|vfn?m(add|sub)\w+[ps][sd]$|v?cvt\w*[ps][sd]\w*$"
 )
-_FLOAT_MULTIPLY = re.compile(r"v?mul[ps][sd]|vfn?m(add|sub)\w+[ps][sd]")
+_FLOAT_MULTIPLY = re.compile(r"v?mul[ps][sd]|vfn?m(add|sub)\w+[ps][sd]|tdpbf16ps")
 _CONVERSION = re.compile(r"v?cvt(t?(p[sd]2u?[dq]q|s[sd]2u?si)|u?[dq]q2p[sd]|u?si2s[sd])\w*")
 
 

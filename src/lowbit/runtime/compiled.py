@@ -161,6 +161,13 @@ class Compiled:
         return self.manifest.get("noise")
 
     @property
+    def float_error(self) -> dict[str, float]:
+        """Of each float32 layer that multiplies as ``compile(float=...)`` asked for: R with
+        |error| <= R (sum |x w| + |bias| + |residual|) of its results, but for overflow and what denormal numbers lose (see
+        :func:`compile`).  Layers that are not here multiply in float32."""
+        return {layer["name"]: layer["relative_error"] for layer in self.manifest["layers"] if "relative_error" in layer}
+
+    @property
     def threads(self) -> int:
         """Threads that work on one call.  Assign a number, or None for one per CPU."""
         return self._network.threads

@@ -172,7 +172,7 @@ _LAYER = record({
     "weights": optional(record({**_WEIGHTS, "bytes": SIZE, "memory_bytes": SIZE})),
     "macs": SIZE, "tuned": optional(one_of(True, False)), "object_sha256": text(r"[0-9a-f]{64}", "64 hexadecimal digits"),
     "object_bytes": SIZE,
-})  # fmt: skip
+}, {"relative_error": number(0.0, 1.0)})  # fmt: skip
 
 _DB = number(-200.0, 200.0)
 _NOISE = record({

@@ -28,6 +28,7 @@ _LLVM_NAME = {
     "avx512_vpopcntdq": "avx512vpopcntdq",
     "amx_tile": "amx-tile",
     "amx_int8": "amx-int8",
+    "amx_bf16": "amx-bf16",
     "asimd": "neon",
     "asimddp": "dotprod",
     "atomics": "lse",

@@ -27,7 +27,7 @@ TECHNIQUES = {
 }
 
 
-EMULATED = ("amx-int8", "amx-tile")
+EMULATED = ("amx-bf16", "amx-int8", "amx-tile")
 """Features that a target may have emulated: backend/emulated_c has functions for their instructions."""
 
 TARGET_NAME = r"[A-Za-z0-9][\w.-]*"
@@ -128,6 +128,7 @@ _AVX512 = _AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
 _VNNI = _AVX512 | {"avx512vnni"}
 _POPCNT = _VNNI | {"avx512vpopcntdq", "avx512vbmi"}
 _TILES = frozenset({"amx-tile", "amx-int8"})
+_FLOAT_TILES = _TILES | {"amx-bf16"}
 _NEON = frozenset({"neon"})
 _DOTPROD = _NEON | {"dotprod"}
 # of GPUs, by the PTX instructions that kernels may use
@@ -149,8 +150,9 @@ TARGETS: dict[str, Target] = {
         Target("x86-64-v4-vnni-popcnt", _LINUX, "x86-64-v4", _POPCNT, 64, 32, 32768, 1048576, "x86-64-v4"),
         # Intel's servers from Sapphire Rapids on
         Target("x86-64-v4-amx", _LINUX, "x86-64-v4", _POPCNT | _TILES, 64, 32, 49152, 2097152, "x86-64-v4"),
+        Target("x86-64-v4-amx-bf16", _LINUX, "x86-64-v4", _POPCNT | _FLOAT_TILES, 64, 32, 49152, 2097152, "x86-64-v4"),
         # the same kernels on any CPU with AVX2, for tests
-        Target("x86-64-v3-amx-emulated", _LINUX, "x86-64-v3", _AVX2, 32, 16, 32768, 524288, "x86-64-v3", emulated=_TILES),
+        Target("x86-64-v3-amx-emulated", _LINUX, "x86-64-v3", _AVX2, 32, 16, 32768, 524288, "x86-64-v3", emulated=_FLOAT_TILES),
         # the last five: clock, cores, memory of the board, llvm-mca's name (the A76 has no model of its own), QEMU's name
         Target("aarch64", _ARM_LINUX, "generic", _NEON, 16, 32, 32768, 524288, "armv8-a", 0, 0, 0, "cortex-a53", "cortex-a53"),
         Target(
@@ -203,9 +205,10 @@ def _named(name: str) -> Target:
         runnable = [target for target in TARGETS.values() if not target.emulated and not obstacle(target)]
         if runnable:
             best = max(runnable, key=lambda t: len(t.features))
-            for target in TARGETS.values():
-                if target.features > best.features and target.features <= host_features() and (why := denied(target)):
-                    notice(f"denied {target.name}", f"kernels are made for {best.name}, not for {target.name}{why}")
+            abler = [t for t in TARGETS.values() if t.features > best.features and t.features <= host_features() and denied(t)]
+            if abler:
+                missed = max(abler, key=lambda t: len(t.features))
+                notice(f"denied {missed.name}", f"kernels are made for {best.name}, not for {missed.name}{denied(missed)}")
             return replace(best, costs=native_costs(best))
         raise UnknownTarget(f"no native target for a {host_machine()} host; known targets: {', '.join(TARGETS)}")
     if name == "cuda":

@@ -14,6 +14,7 @@ from lowbit.errors import warn
 from lowbit.kernels.conv2d.selection.decide import Request, realize
 from lowbit.kernels.conv2d.selection.decision import Decision
 from lowbit.kernels.conv2d.selection.problem import Choice
+from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.targets import Target
 from lowbit.tuning.probe import Probe, make_probe
 
@@ -44,7 +45,8 @@ class Measurer:
         """(the model's choice, each of ``decisions``), all in turns, for ``rounds`` rounds or until ``seconds`` are over.
 
         Before anything is timed, every output is compared with that of the model's choice: integers one for one,
-        float32 within twice the bound of form ``f32``, also for algorithms that are proven only to a larger one.
+        float32 within twice the bound of form ``f32``, also for algorithms that are proven only to a larger one; twice that of a
+        way to multiply that was asked for is added.
         None for a decision that is not admissible or whose output differs; the latter is a warning.
         """
         realized = [realize(d, request.problem, request.weights, self.target, request.found) for d in decisions]
@@ -86,7 +88,8 @@ def _check(outputs: list[np.ndarray], request: Request, choices: Sequence[Choice
         # inputs are within 6 (normal deviates), so sum |x w| <= 6 * the largest sum |w|; the residual adds one value
         roundings = request.weights[0].size + 2
         largest = 6.0 * (float(np.abs(request.weights).sum((1, 2, 3)).max()) + 1.0)
-        bound = 2.0 * roundings * _ROUNDING / (1 - roundings * _ROUNDING) * largest
+        asked = max((c.spec.relative_error or 0.0 for c in choices if isinstance(c.spec, ConvSpec)), default=0.0)
+        bound = (2.0 * roundings * _ROUNDING / (1 - roundings * _ROUNDING) + 2.0 * asked) * largest
     right = [bool(np.all(np.abs(output - outputs[0]) <= bound)) for output in outputs]
     for ok, choice in zip(right, choices, strict=True):
         if not ok:

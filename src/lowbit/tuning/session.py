@@ -14,6 +14,7 @@ from lowbit.kernels.conv2d.selection.candidates import LIMIT, candidates
 from lowbit.kernels.conv2d.selection.decide import Request
 from lowbit.kernels.conv2d.selection.decision import Decision, Key
 from lowbit.lowering import lower
+from lowbit.numerics.float_products import FLOAT32, FloatProducts
 from lowbit.progress import Stage, stage
 from lowbit.targets import Target
 from lowbit.tuning.database import user_database
@@ -87,13 +88,13 @@ class _Recorder:
         raise AssertionError("nothing was decided")
 
 
-def collect_problems(graph: Graph, target: Target, pattern: str = "*") -> list[Problem]:
+def collect_problems(graph: Graph, target: Target, pattern: str = "*", floats: FloatProducts = FLOAT32) -> list[Problem]:
     """The distinct problems of the layers that match ``pattern`` (fnmatch), most work first.
 
     Raises ConfigError for a pattern that matches no convolution.
     """
     recorder = _Recorder()
-    lower(graph, target, recorder)
+    lower(graph, target, recorder, floats=floats)
     layers: dict[Key, list[str]] = {}
     requests: dict[Key, Request] = {}
     for request in recorder.requests:
@@ -115,10 +116,11 @@ def tune_graph(
     pattern: str = "*",
     progress: bool | None = None,
     measure: Measure | None = None,
+    floats: FloatProducts = FLOAT32,
 ) -> TuneReport:
     """Measure the convolutions of ``graph`` for about ``seconds`` and keep what is found in the user's database.
 
-    ``trials``: decisions a problem.  What a database holds already is not
+    ``trials``: decisions a problem.  ``floats``: how float32 layers may multiply.  What a database holds already is not
     measured again, so an interrupted call is continued by the next one.  Raises ConfigError for a target that this
     machine cannot run, ``seconds`` <= 0, ``trials`` < 1, a pattern that matches nothing, or a cache that cannot be
     written.
@@ -137,7 +139,7 @@ def tune_graph(
         raise ConfigError(
             f"cannot write {database.path}: {error.strerror}; name another folder with the environment variable LOWBIT_CACHE"
         ) from None
-    problems = collect_problems(graph, target, pattern)
+    problems = collect_problems(graph, target, pattern, floats)
     with stage("tune", 2 * len(problems), progress) as advance:
         search = Search(
             measure or Measurer(target, threads), database, threads, lambda layer, ratio: advance(0, _said(layer, ratio))

@@ -23,13 +23,14 @@ from lowbit.kernels.layout import Layout
 from lowbit.reporting.machine_code import Function, disassemble
 from lowbit.targets import TARGETS
 
-AMX, EMULATED, AVX2 = TARGETS["x86-64-v4-amx"], TARGETS["x86-64-v3-amx-emulated"], TARGETS["x86-64-v3"]
+AMX, BYTES_ALONE = TARGETS["x86-64-v4-amx-bf16"], TARGETS["x86-64-v4-amx"]
+EMULATED, AVX2 = TARGETS["x86-64-v3-amx-emulated"], TARGETS["x86-64-v3"]
 
 
 def spec_of(name: str, form: str = "u8_amx") -> ConvSpec:
     shape, tile, unit = SHAPES[name]
     types = operands(FORMS[form])
-    spec = forced(types.problem(shape), types.weights(shape, "random"), form, tile, unit=unit).spec
+    spec = forced(types.problem(shape), types.weights(shape, "random"), form, tile, parts=types.parts, unit=unit).spec
     assert isinstance(spec, ConvSpec)
     return spec
 
@@ -73,6 +74,22 @@ def test_a_step_is_four_products(tile: tuple[int, int], loads: int) -> None:
     assert of_loop.count("tdpbusd") == 4 * steps
     assert of_loop.count("tileloadd") == loads * steps
     assert sum(i.on_stack for i in loop) <= steps, "more than the loop's end and an address of a prefetch is on the stack"
+    assert not any(re.search(r"%[xyz]mm", i.operands) for i in loop)
+
+
+@pytest.mark.parametrize(("tile", "loads"), [((28, 32), 8), ((56, 16), 14), ((14, 64), 14)])
+def test_a_step_of_halves_is_twelve_products(tile: tuple[int, int], loads: int) -> None:
+    """Three for each sum, four apart: none waits for the one before it.  What its tiles hold already is not loaded again."""
+    types, shape = operands(FORMS["bf16x3_amx"]), Shape(256, 64, 14, 14, kernel=(3, 3), padding=(1, 1, 1, 1))
+    spec = forced(types.problem(shape), types.weights(shape, "random"), "bf16x3_amx", tile, parts=2, unit=(7, 4)).spec
+    assert isinstance(spec, ConvSpec)
+    loop = code(spec)[0].hot_loop()
+    sums = [i.operands[-1] for i in loop if i.mnemonic == "tdpbf16ps"]
+    steps = len(sums) // 12
+    assert steps >= 1
+    assert len(sums) == 12 * steps
+    assert sum(i.mnemonic == "tileloadd" for i in loop) == loads * steps
+    assert all(len(set(sums[at : at + 4])) == 4 for at in range(0, len(sums), 4))
     assert not any(re.search(r"%[xyz]mm", i.operands) for i in loop)
 
 
@@ -168,7 +185,9 @@ def test_targets_without_tiles_are_refused() -> None:
     """By us: LLVM ends the process."""
     with pytest.raises(UnsupportedPrecision, match="AMX tiles need amx-int8 and amx-tile, which x86-64-v3 lacks"):
         generate(spec_of("stride 2"), AVX2)
-    with pytest.raises(ConfigError, match="avx512vnni cannot be emulated; what can: amx-int8, amx-tile"):
+    with pytest.raises(UnsupportedPrecision, match="AMX tiles need amx-bf16 and amx-tile, which x86-64-v4-amx lacks"):
+        generate(spec_of("stride 2", "bf16x3_amx"), BYTES_ALONE)
+    with pytest.raises(ConfigError, match="avx512vnni cannot be emulated; what can: amx-bf16, amx-int8, amx-tile"):
         replace(AVX2, emulated=frozenset({"avx512vnni"}))
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lowbit.kernels.conv2d.cases import Operands, Shape
+from lowbit.kernels.conv2d.cases import Operands, Shape, operands
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.selection.candidates import candidates
 from lowbit.kernels.conv2d.selection.decide import realize
@@ -18,7 +18,7 @@ from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.targets import TARGETS, Target
 from tests.kernels.conv2d.resnet50 import LAYERS
 
-TYPED = TARGETS["x86-64-v4-amx"]
+TYPED = TARGETS["x86-64-v4-amx-bf16"]
 FITTED = replace(TYPED, costs="intel-6-207")
 _HZ = 2.5e9
 
@@ -129,3 +129,15 @@ def test_the_tuner_can_measure_them(name: str, types: str) -> None:
         choice = realize(decision, problem, w, TYPED)
         assert choice is not None, decision
         assert decision_of(choice) == decision
+
+
+@pytest.mark.parametrize("target", [TYPED, FITTED], ids=["typed", "fitted"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_floats_on_tiles_are_worth_asking_for(name: str, target: Target) -> None:
+    """Chosen where they are asked for, between float32 and bytes."""
+    asked = operands(FORMS["bf16x3_amx"])
+    form, cycles = predicted(LAYERS[name].shape, asked, target)
+    assert form == "bf16x3_amx"
+    plain, exact = predicted(LAYERS[name].shape, TYPES["fp32"], target)
+    assert plain != form
+    assert predicted(LAYERS[name].shape, TYPES["w8a8"], target)[1] < cycles < exact

@@ -39,6 +39,7 @@ INSTRUCTIONS = {
     "f32": "vfmadd|mulps|fmla",
     "i16_amx": r"tdpb[us][us]d\s.*tmm",
     "u8_amx": r"tdpbusd\s.*tmm",
+    "bf16x3_amx": r"tdpbf16ps\s.*tmm",
     "u8_amx_i4": r"tdpbusd\s.*tmm",
 }
 PORTABLE = {"bit_portable", "u8_portable", "i16_portable"}  # whatever LLVM makes of them
@@ -63,10 +64,10 @@ def assembly(form: str, target: Target) -> str:
         return generate(chosen[0].spec, target).asm
     if form.endswith("_pairs"):
         problem = SHAPE.problem("u4", "i4", 15)
-    if form == "f32":
+    if problem.act == "f32":
         w = w.astype(np.float32)
     depth = None if FORMS[form].element == "index" else 2 if form == "u8_smull" else 1
-    return generate(describe(FORMS[form], problem, w, (1, 64), (1, 1), depth).spec, target).asm
+    return generate(describe(FORMS[form], problem, w, (1, 64), (1, 1), depth, operands(FORMS[form]).parts).spec, target).asm
 
 
 def test_every_form_is_here() -> None:

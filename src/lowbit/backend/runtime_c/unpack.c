@@ -152,6 +152,38 @@ static void lane_float(const struct layer *l, struct channel c, uint32_t run, in
     scatter(some, steps, l->group_bytes, out, stride);
 }
 
+/* float32 a = h + l + e: bfloat16 h of part 0 and l of part 1, to nearest, ties to even.  A value without a finite h has no l:
+ * none such is packed. */
+static uint16_t bfloat16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float widened(uint16_t half) {
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void lane_split(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t steps,
+                       uint8_t *out, size_t stride) {
+    const struct lb_weights *w = l->w;
+    float whole[STRETCH];
+    uint16_t half[STRETCH] = {0};
+    int32_t real = (int32_t)w->run_len - from < count ? (int32_t)w->run_len - from : count;
+    uint64_t at = c.field + (uint64_t)run * w->run_len + (uint32_t)from;
+    memcpy(whole, l->bits + 4 * at, (size_t)real * 4);
+    for (uint32_t part = 0; part < 2; part++) {
+        for (int32_t i = 0; i < real; i++) {
+            half[i] = bfloat16(whole[i]);
+            whole[i] -= widened(half[i]);
+        }
+        scatter((const uint8_t *)half, steps, l->group_bytes, out + (size_t)part * l->part_bytes, stride);
+    }
+}
+
 static void lane_general(const struct layer *l, struct channel c, uint32_t run, int32_t from, int32_t count, int32_t steps,
                          uint8_t *out, size_t stride) {
     const struct lb_weights *w = l->w;
@@ -234,6 +266,7 @@ static void panels(void *context, void *own, int32_t lo, int32_t hi) {
     lane_function lane_into = w->element == 0   ? lane_bits
                               : w->element == 3 ? lane_index
                               : w->element == 4 ? lane_float
+                              : w->element == 6 ? lane_split
                               : bytes_alone     ? lane_int8
                                                 : lane_general;
     const size_t bytes = l->block_steps * stride; /* of a block, before elements of 4 bits meet */
@@ -331,7 +364,7 @@ int lb_unpack(const struct lb_tables *tables, struct lb_file file, uint8_t *memo
                           .target = memory + w->target, .failed = &failed};
         l.steps_run = (int32_t)(w->run_pad / w->k_group);
         l.block_steps = w->runs * (uint32_t)l.steps_run;
-        l.element = w->element == 5 ? 1 : w->element;
+        l.element = w->element == 5 ? 1 : w->element == 6 ? 2 : w->element;
         l.group_bytes = w->element == 3 ? 1 : w->element ? w->k_group * l.element : w->k_group / 8;
         l.part_bytes = w->nr * l.group_bytes;
         const uint32_t blocks = (w->n + w->nr - 1) / w->nr;

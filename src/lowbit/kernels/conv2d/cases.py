@@ -21,6 +21,7 @@ from lowbit.kernels.named import named
 from lowbit.kernels.table import KERNELS
 from lowbit.kernels.winograd import reference as winograd
 from lowbit.kernels.winograd.spec import WinogradSpec
+from lowbit.numerics.float_products import FLOAT32, FloatProducts
 from lowbit.targets import Target
 
 __all__ = ["SHAPES", "Operands", "Shape", "case_of", "cases", "forced", "operands"]
@@ -114,9 +115,11 @@ class Operands:
     src: str = "u8"
     acc_shift: int = 0
     parts: int = 1  # of a weight
+    floats: FloatProducts = FLOAT32
 
     def problem(self, shape: Shape) -> ConvProblem:
-        return shape.problem(self.act, self.weight, self.act_max, self.src, self.acc_shift)
+        problem = shape.problem(self.act, self.weight, self.act_max, self.src, self.acc_shift)
+        return replace(problem, floats=self.floats)
 
     def weights(self, shape: Shape, kind: str) -> np.ndarray:
         """``kind``: "random", "low" or "high": all at that end."""
@@ -132,7 +135,8 @@ class Operands:
 def operands(form: Form) -> Operands:
     """The widest operands of ``form``."""
     if form.element in FLOATS:
-        return Operands(form.element, form.element, 0, 0, 0, form.element)
+        way, kind = form.asked or FLOAT32, "f32" if form.asked else form.element
+        return Operands(kind, kind, 0, 0, 0, kind, parts=2 if form.asked else 1, floats=way)
     if form.bits == 1 or form.element == "bit":
         return Operands("b1", "b1", 1, -1, 1, acc_shift=1)
     if form.element == "index":
@@ -264,6 +268,8 @@ def _bound(spec: Any, x: np.ndarray, w: np.ndarray, added: np.ndarray) -> np.nda
     Of float16 three times that: a tensor core cuts off each of the 17 terms that an instruction adds at 2^-23 of the largest,
     2^-23 * 17 / 16 a product.  And half a unit in the last place of what is stored, 2^-25 where that is subnormal."""
     size, roundings = accumulate(spec, np.abs(x), np.abs(w)) + added, w[0].size + 2
+    if not isinstance(spec, WinogradSpec) and FORMS[spec.form].sums:
+        return np.zeros_like(size)  # bit for bit
     if isinstance(spec, WinogradSpec):
         size, roundings = winograd.size(spec, x, w) + size, spec.src.c + winograd.ROUNDINGS
     bound = np.asarray(roundings * _ROUNDING / (1 - roundings * _ROUNDING) * size)

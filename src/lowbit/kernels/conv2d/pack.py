@@ -8,6 +8,7 @@ from lowbit.errors import NumericsError
 from lowbit.kernels.conv2d.look_up import fits_index
 from lowbit.kernels.layout import FLOATS
 from lowbit.kernels.packing import Packing
+from lowbit.numerics.bfloat16 import split
 from lowbit.numerics.groups import expand_groups
 
 __all__ = ["pack_weights", "split_bytes", "split_parts", "weight_blocks"]
@@ -57,6 +58,8 @@ def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
         block, step, mode = p.entries.T
         w, mode = blocks[block, step], mode[:, None, None]
         blocks = np.where(mode == 0, w, np.where(mode == 1, w // 2, w - w // 2))
+    elif p.element == "bf16":
+        blocks = np.stack(split(blocks), axis=2)
     elif p.parts == 2:
         blocks = np.stack(split_bytes(blocks) if p.element == "i8" else split_parts(blocks), axis=2)
     if p.element == "i4":
@@ -84,7 +87,7 @@ def split_bytes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _stored(values: np.ndarray, element: str) -> np.ndarray:
-    dtype = np.dtype({"i8": "<i1", "i16": "<i2", "f16": "<f2", "f32": "<f4"}[element])
+    dtype = np.dtype({"i8": "<i1", "i16": "<i2", "bf16": "<u2", "f16": "<f2", "f32": "<f4"}[element])
     stored = values.astype(dtype)
     if element not in FLOATS and not np.array_equal(stored, values):
         raise NumericsError(f"weights from {values.min()} to {values.max()} do not fit {element}")

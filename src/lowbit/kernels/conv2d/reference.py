@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.conv2d.spec import ConvSpec, form_of
 from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
 from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.integer_reference import integer_result, operand
 from lowbit.kernels.layout import FLOATS
+from lowbit.kernels.named import named
 from lowbit.kernels.winograd.spec import WinogradSpec
 
 __all__ = ["accumulate", "convolution", "finish", "window"]
@@ -39,7 +40,12 @@ def convolution(
     spec: ConvSpec | WinogradSpec, x: np.ndarray, w: np.ndarray, b: np.ndarray, s: np.ndarray, r: np.ndarray | None = None
 ) -> np.ndarray:
     """The stored result (n, h, w, N).  x, w: as in :func:`accumulate`, before a form packs them; b: (N,);
-    s = [m[N], lo, hi, zero, r_step, r_shift, r_multiplier], for floats [lo, hi]; r: stored residual (n, h, w, N)."""
+    s = [m[N], lo, hi, zero, r_step, r_shift, r_multiplier], for floats [lo, hi]; r: stored residual (n, h, w, N).
+
+    Of a form whose sums of floats are known bit for bit these, added up in float32."""
+    own = form_of(spec.form).sums if isinstance(spec, ConvSpec) else ""
+    if own:
+        return np.asarray(finish(spec, named(own)(spec, x, w), np.asarray(b, np.float32), s, r))
     return finish(spec, accumulate(spec, x, w), b, s, r)
 
 
@@ -49,7 +55,8 @@ def finish(
     """What is stored of sums ``acc``, the other arguments as in :func:`convolution`."""
     s = np.asarray(s, np.float32)
     if spec.act in FLOATS:
-        return np.clip(acc + b + (0 if r is None else r), s[0], s[1]).astype(np.float32)
+        total = acc + b if r is None else acc + b + r
+        return np.clip(total, s[0], s[1]).astype(np.float32)
     lo, hi, zero, r_step, r_shift, r_multiplier = s[-6:]
     f = ((acc.astype(np.int64) << spec.acc_shift) + b.astype(np.int64)).astype(np.float32) * s[:-6]
     if r is not None:

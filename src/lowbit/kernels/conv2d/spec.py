@@ -110,6 +110,12 @@ class ConvSpec(ConvGeometry, KernelSpec):
         return form is not None and form.bracketed
 
     @property
+    def relative_error(self) -> float | None:
+        """``Form.relative_error``."""
+        form = _known(self.form)
+        return None if form is None else form.relative_error(self)
+
+    @property
     def units(self) -> int:
         return -(-self.tiles // self.m_tiles) * -(-self.blocks // self.n_blocks)
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from lowbit.kernels.case import Case, blank, physical
 from lowbit.kernels.conv2d.forms import FORMS
-from lowbit.kernels.data_movement.spec import PackBitsSpec, PackBytesSpec, PackFieldsSpec, PackPairsSpec
+from lowbit.kernels.data_movement.spec import PackBitsSpec, PackBytesSpec, PackFieldsSpec, PackHalvesSpec, PackPairsSpec
 from lowbit.kernels.layout import Layout
 from lowbit.targets import Target
 
-__all__ = ["bits_cases", "bytes_cases", "fields_cases", "pairs_cases"]
+__all__ = ["bits_cases", "bytes_cases", "fields_cases", "halves_cases", "pairs_cases"]
 
 _HALOS = ((0, 0, 0, 0), (1, 2, 1, 0))
 
@@ -35,6 +35,24 @@ def bytes_cases(target: Target) -> Iterator[Case]:
         spec = PackBytesSpec(src=src, dst=dst)
         memory = {"x": x.reshape(-1), "o": blank(dst)}
         yield Case(name=f"{stride}/{int(src.halo)}", spec=spec, memory=memory, values={"x": x}, dst=whole)
+
+
+def halves_cases(target: Target) -> Iterator[Case]:
+    """Channels at every edge of a vector and a pixel; floats of all sizes, ties, no numbers, and NaN behind a pixel."""
+    small = (0, 1, 0x807F_FFFF, 0x0080_0000, 0x3F80_8000, 0x3F81_8000, 0x3F80_8001)
+    large = (0x7F7F_7FFF, 0x7F7F_8000, 0xFF7F_FFFF, 0x7F80_0000, 0xFF80_0000, 0x7F80_0001, 0x7FFF_FFFF, 0xFFFF_FFFF)
+    extremes = np.array([*small, *large], np.uint32).view(np.float32)
+    for channels, halo in product((1, 3, 16, 31, 32, 40, 64, 70), _HALOS):
+        src = Layout(2, 3, 5, channels, -(-channels // 16) * 16, "f32", *halo)
+        dst = Layout(4, 3, 5, channels, -(-channels // 32) * 32, "bf16", *halo)
+        bits = np.random.default_rng(channels).integers(0, 1 << 32, (2, src.hp, src.wp, src.stride), np.uint64)
+        x = bits.astype(np.uint32).view(np.float32)
+        x.reshape(-1)[: len(extremes)] = extremes
+        x[..., channels:] = np.nan
+        whole = Layout(4, dst.hp, dst.wp, dst.stride, dst.stride, "bf16")
+        spec = PackHalvesSpec(src=src, dst=dst)
+        memory = {"x": x.reshape(-1), "o": blank(dst)}
+        yield Case(name=f"{channels}/{int(src.halo)}", spec=spec, memory=memory, values={"x": x}, dst=whole)
 
 
 def fields_cases(target: Target) -> Iterator[Case]:

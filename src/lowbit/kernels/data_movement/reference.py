@@ -14,13 +14,26 @@ from lowbit.kernels.data_movement.spec import (
     PackBitsSpec,
     PackBytesSpec,
     PackFieldsSpec,
+    PackHalvesSpec,
     PackPairsSpec,
     RunsSpec,
 )
 from lowbit.kernels.integer_reference import integer_result, operand
 from lowbit.kernels.layout import FLOATS
+from lowbit.numerics.bfloat16 import split
 
-__all__ = ["copy", "gather", "output", "packed_bits", "packed_bytes", "packed_fields", "packed_pairs", "runs", "stored_input"]
+__all__ = [
+    "copy",
+    "gather",
+    "output",
+    "packed_bits",
+    "packed_bytes",
+    "packed_fields",
+    "packed_halves",
+    "packed_pairs",
+    "runs",
+    "stored_input",
+]
 
 
 def stored_input(spec: InputSpec, x: np.ndarray, s: np.ndarray | None = None) -> np.ndarray:
@@ -91,6 +104,13 @@ def packed_bits(spec: PackBitsSpec, x: np.ndarray) -> np.ndarray:
 def packed_bytes(spec: PackBytesSpec, x: np.ndarray) -> np.ndarray:
     """x: (n, hp, wp, stride) int16.  Returns (2n, hp, wp, stride) bytes."""
     return np.concatenate([x & 255, x >> 8 & 255]).astype(np.uint8)
+
+
+def packed_halves(spec: PackHalvesSpec, x: np.ndarray) -> np.ndarray:
+    """x: (n, hp, wp, stride) float32.  Returns (2n, hp, wp, dst.stride) bits of bfloat16."""
+    halves = np.zeros((2 * x.shape[0], *x.shape[1:3], spec.dst.stride), np.uint16)
+    halves[..., : spec.src.c] = np.concatenate(split(x[..., : spec.src.c]))
+    return halves
 
 
 def packed_fields(spec: PackFieldsSpec, x: np.ndarray) -> np.ndarray:

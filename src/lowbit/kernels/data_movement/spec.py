@@ -16,6 +16,7 @@ __all__ = [
     "PackBitsSpec",
     "PackBytesSpec",
     "PackFieldsSpec",
+    "PackHalvesSpec",
     "PackPairsSpec",
     "RunsSpec",
 ]
@@ -133,6 +134,23 @@ class PackFieldsSpec(KernelSpec):
     @property
     def shift(self) -> int:
         return 8 - self.bits * self.fields
+
+    @property
+    def units(self) -> int:
+        return self.src.n * self.src.hp
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackHalvesSpec(KernelSpec):
+    """float32 x = h + l + e as two bfloat16 (numerics/bfloat16.py): o = h in images 0 .. n - 1 of dst, l in images n .. 2n - 1.
+
+    src is f32; dst is bf16, of twice as many images, with src's pixels and halo.  Channels src.c .. dst.stride - 1 are 0,
+    whatever x has there: what multiplies them may be a weight of 0, and 0 * NaN is NaN.
+    units = n * hp rows of src."""
+
+    kind: ClassVar[str] = "pack_halves"
+    src: Layout
+    dst: Layout
 
     @property
     def units(self) -> int:

@@ -16,11 +16,12 @@ from tvm.tirx.script import builder as TB
 from lowbit.errors import UnsupportedPrecision
 from lowbit.targets import Target
 
-__all__ = ["COLUMNS", "ROW_BYTES", "Tiles", "prefetch", "tiles_of"]
+__all__ = ["BYTES", "COLUMNS", "HALVES", "ROW_BYTES", "Tiles", "prefetch", "tiles_of"]
 
 ROW_BYTES = 64
-COLUMNS = 16  # int32 of a row
-_FEATURES = {"amx-tile", "amx-int8"}
+COLUMNS = 16  # sums of a row
+BYTES, HALVES = "amx-int8", "amx-bf16"
+"""What a CPU must have, beside amx-tile, for products of bytes and of bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Tiles:
         """sums[m][n] += sum over k of a[m][k] * b[k / 4][4n + k % 4], int32, of bytes with or without a sign."""
         self._do(f"tdpb{'us'[a_signed]}{'us'[b_signed]}d", sums, a, b)
 
+    def multiply_halves(self, sums: int, a: int, b: int) -> None:
+        """sums[m][n] += sum over k of a[m][k] * b[k / 2][2n + k % 2], float32, of bfloat16: even and odd k apart, from 0 on, each
+        product exact and each sum rounded to nearest even, then the two together, then that to the sum before.  Denormal numbers
+        are zeros, before and after every operation; MXCSR is not asked (Intel's manual, TDPBF16PS)."""
+        self._do("tdpbf16ps", sums, a, b)
+
     def _do(self, name: str, *arguments: Any) -> None:
         kind = "int32" if self.emulated else "int8"
         given = [tirx.IntImm(kind, a) if isinstance(a, int) else a for a in arguments]
@@ -68,13 +75,15 @@ class Tiles:
         return [int.from_bytes(data[i : i + 4], "little", signed=True) for i in range(0, 64, 4)]
 
 
-def tiles_of(target: Target) -> Tiles:
-    """What ``target`` has.  Raises UnsupportedPrecision where that is nothing: LLVM would end the process."""
-    if target.features >= _FEATURES:
+def tiles_of(target: Target, products: str = BYTES) -> Tiles:
+    """What ``target`` has for ``products`` of BYTES or of HALVES.  Raises UnsupportedPrecision where that is nothing: LLVM would
+    end the process."""
+    needed = {"amx-tile", products}
+    if target.features >= needed:
         return Tiles(False)
-    if target.instructions >= _FEATURES:
+    if target.instructions >= needed:
         return Tiles(True)
-    raise UnsupportedPrecision(f"kernels with AMX tiles need {' and '.join(sorted(_FEATURES))}, which {target.name} lacks")
+    raise UnsupportedPrecision(f"kernels with AMX tiles need {' and '.join(sorted(needed))}, which {target.name} lacks")
 
 
 def prefetch(buffer: Any, offset: Any) -> None:

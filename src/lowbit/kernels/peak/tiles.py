@@ -7,10 +7,10 @@ from typing import Any
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import kernel_function
-from lowbit.kernels.intrinsics.amx import COLUMNS, ROW_BYTES, Tiles, tiles_of
+from lowbit.kernels.intrinsics.amx import COLUMNS, HALVES, ROW_BYTES, Tiles, tiles_of
 from lowbit.targets import Target
 
-__all__ = ["tile_loop"]
+__all__ = ["halves_loop", "tile_loop"]
 
 _STEPS = 8  # of one repetition; a row of inputs is 512 bytes, all of them and the weights stay in the level-1 cache
 _ROWS, _TILE = 16, 1024
@@ -44,3 +44,30 @@ def tile_loop(symbol: str, target: Target, planes: int, parts: int) -> tuple[Any
             tiles.store(number, kernel.o, number * 256, 4 * COLUMNS)
         tiles.release()
     return kernel.func, _STEPS * _ROWS * COLUMNS * ROW_BYTES * (inputs * weights if single else 1)
+
+
+def halves_loop(symbol: str, target: Target, planes: int, parts: int) -> tuple[Any, int]:
+    """As :func:`tile_loop`, of numbers that are ``planes`` = ``parts`` = 2 bfloat16: steps of 32 K values, two tiles of pixels by
+    two of channels, three products for each of float32, which counts once."""
+    tiles, pitch = tiles_of(target, HALVES), _STEPS * ROW_BYTES
+    pointers = {"x": ("uint8", 2 * planes * _ROWS * pitch), "w": ("int8", 2 * parts * _STEPS * _TILE), "o": ("int32", 4 * 256)}
+    with kernel_function(symbol, **pointers) as kernel:
+        for i, word in enumerate(Tiles.configuration(_ROWS, 6)):
+            TB.buffer_store(kernel.o, word, [i])
+        tiles.configure(kernel.o, 0)
+        for number in range(4):
+            tiles.zero(number)
+        with TB.serial(kernel.lo, kernel.hi), TB.serial(_STEPS) as step:
+            for plane, part, inputs, weights in ((0, 1, True, True), (0, 0, False, True), (1, 0, True, False)):
+                for j in range(2):
+                    if inputs:  # else they stay in their tiles
+                        tiles.load(4 + j, kernel.x, (plane * 2 + j) * _ROWS * pitch + step * ROW_BYTES, pitch)
+                    if weights:
+                        tiles.load(6 + j, kernel.w, ((step * 2 + j) * parts + part) * _TILE, ROW_BYTES)
+                for j in range(2):
+                    for q in range(2):
+                        tiles.multiply_halves(2 * j + q, 4 + j, 6 + q)
+        for number in range(4):
+            tiles.store(number, kernel.o, number * 256, 4 * COLUMNS)
+        tiles.release()
+    return kernel.func, _STEPS * 2 * _ROWS * 2 * COLUMNS * ROW_BYTES // 2

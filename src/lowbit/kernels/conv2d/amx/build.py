@@ -25,9 +25,9 @@ from lowbit.kernels.conv2d.amx.unpack import Unpacking
 from lowbit.kernels.conv2d.amx.walk import MOST_ROWS
 from lowbit.kernels.conv2d.loops import hidden, loop
 from lowbit.kernels.conv2d.runs import Runs, find_runs
-from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.conv2d.spec import ConvSpec, floats
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
-from lowbit.kernels.intrinsics.amx import COLUMNS, ROW_BYTES, Tiles, tiles_of
+from lowbit.kernels.intrinsics.amx import BYTES, COLUMNS, HALVES, ROW_BYTES, Tiles, tiles_of
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.rows import divided
 from lowbit.kernels.vectors import convert, load, splat
@@ -37,25 +37,26 @@ __all__ = ["build"]
 
 _INPUTS, _WEIGHTS = 4, 6  # the first tile of each; two of each take turns
 _FEW = 2  # steps that LLVM may unroll
-_GROUP4 = 4  # K values that lie side by side in a panel
+_GROUP4 = 4  # bytes of K values that lie side by side in a panel
 
 
 def build(spec: ConvSpec, target: Target) -> tuple[Any, Any, Any]:
     """(kernel, begin, end).  Raises UnsupportedPrecision for a target without AMX."""
-    tiles, plan, symbol = tiles_of(target), plan_of(spec), spec.symbol(target.name)
-    runs = find_runs(spec, STEP, spec.window)
+    halves = floats(spec.form)
+    tiles, plan, symbol = tiles_of(target, HALVES if halves else BYTES), plan_of(spec), spec.symbol(target.name)
+    runs = find_runs(spec, spec.k_group, spec.window)
     channels = spec.blocks * spec.nr
     words = plan.scratch_words
-    pointers = epilogue_pointers(channels, spec.dst, spec.residual, True, spec.wide)
-    pointers["x"] = ("uint8", spec.src.elements + 64)
-    weights = runs.count * runs.padded * spec.parts * channels
+    pointers = epilogue_pointers(channels, spec.dst, spec.residual, not halves, spec.wide)
+    pointers["x"] = ("uint16" if halves else "uint8", spec.src.elements + 64)
+    weights = runs.count * runs.steps(spec.k_group) * STEP * spec.parts * channels
     pointers["w"] = ("uint8", weights // 2) if plan.narrow else ("int8", weights)
     pointers["t"] = ("int32", spec.blocks)
     pointers["m"] = ("void" if plan.narrow else "int32", words)
     with kernel_function(symbol, **pointers) as kernel:
         if plan.narrow:
             kernel.buffers["m"] = kernel.view("m", "int32", words)
-        epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, True, spec.wide, spec.acc_shift, spec.sign)
+        epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, not halves, spec.wide, spec.acc_shift, spec.sign)
         packed = PackedRows(kernel, spec, target, channels) if packs(spec) else None
         _Nest(kernel, spec, plan, runs, tiles, epilogue, packed).emit()
     with around_function(f"{symbol}__begin", "int32", words) as begin:
@@ -69,7 +70,8 @@ def build(spec: ConvSpec, target: Target) -> tuple[Any, Any, Any]:
 
 @dataclass(frozen=True)
 class _Factor:
-    """One byte of a number: elements from its plane or part to the first one, whether it has a sign, and 2^shift."""
+    """One byte of a number, or one bfloat16: elements (of weights bytes) from the start to its plane or part, whether it has a
+    sign, and 2^shift."""
 
     at: int
     signed: bool
@@ -99,15 +101,18 @@ class _Nest:
         self.channels = plan.panels * spec.nr  # of a group
         self.group_count = -(-spec.blocks // plan.panels)
         self.tail = written - (self.group_count - 1) * self.channels  # channels of the last group
-        self.row_bytes = spec.nr * _GROUP4  # of a panel, in one part
+        self.row_bytes = spec.nr * _GROUP4  # of a panel, in one part: four bytes, or two halves, of each channel
         self.step_bytes = STEP * spec.nr * spec.parts // (2 if plan.narrow else 1)
-        self.steps = runs.count * runs.steps(STEP)
+        self.steps = runs.count * runs.steps(spec.k_group)
         self.block_bytes = self.steps * self.step_bytes
         self.unpacking = Unpacking(kernel, plan, self.steps) if plan.narrow else None
         plane = spec.src.elements // 2
         self.x_bytes = (
             (_Factor(plane, True, 8), _Factor(0, False, 0)) if spec.wide and planes(spec) == 2 else (_Factor(0, False, 0),)
         )
+        self.halves = floats(spec.form)
+        if self.halves:
+            self.x_bytes = (_Factor(0, True, 0), _Factor(plane, True, 0))
         self.w_bytes = (_Factor(0, True, 8), _Factor(self.row_bytes, False, 0)) if spec.parts == 2 else (_Factor(0, True, 0),)
 
     def emit(self) -> None:
@@ -239,10 +244,10 @@ class _Nest:
 
     def _k_steps(self, unrolled: bool) -> Iterator[tuple[Any, Any]]:
         """(number of a step, elements from the first tap to its inputs): loops, or one after the other."""
-        spec, runs, steps = self.spec, self.runs, self.runs.steps(STEP)
+        spec, runs, steps = self.spec, self.runs, self.runs.steps(self.spec.k_group)
 
         def step_at(ky: Any, kx: Any, step: Any) -> tuple[Any, Any]:
-            tap = (ky * spec.dilation[0] * spec.src.wp + kx * spec.dilation[1]) * spec.src.stride + step * STEP
+            tap = (ky * spec.dilation[0] * spec.src.wp + kx * spec.dilation[1]) * spec.src.stride + step * spec.k_group
             return (ky * runs.columns + kx) * steps + step, tap if isinstance(tap, int) else TB.Bind(tap)
 
         if unrolled:
@@ -258,6 +263,9 @@ class _Nest:
         spec, stride = self.spec, self.spec.stride[1] * self.spec.src.stride
         if spec.wide:
             self._wide_step(inputs[0], w, stride)
+            return
+        if self.halves:
+            self._halves_step(inputs, w, columns, stride * 2)
             return
         kept = columns <= 2
         for j, at in enumerate(inputs):
@@ -278,6 +286,26 @@ class _Nest:
         for i, x in enumerate(self.x_bytes):
             for j, part in enumerate(self.w_bytes):
                 self.tiles.multiply(2 - (x.shift + part.shift) // 8, _INPUTS + i, _WEIGHTS + j, x.signed, part.signed)
+
+    def _halves_step(self, inputs: list[Any], w: Any, columns: int, stride: int) -> None:
+        """x_h w_l, then x_h w_h, then x_l w_h of every sum, so that four products, of four sums, lie between two of one; what the
+        four tiles of operands hold already is not loaded again."""
+        held: dict[int, tuple[int, int]] = {}
+
+        def hold(tile: int, what: tuple[int, int], buffer: Any, at: Any, apart: int) -> int:
+            if held.get(tile) != what:
+                self.tiles.load(tile, buffer, at, apart)
+                held[tile] = what
+            return tile
+
+        for i, p in ((0, 1), (0, 0), (1, 0)):
+            x, part = self.x_bytes[i], self.w_bytes[p]
+            for j, at in enumerate(inputs):
+                a = hold(_INPUTS + j % 2, (i, j), self.kernel.x, at + x.at, stride)
+                for q in range(columns):
+                    from_part = w + q * ROW_BYTES + part.at
+                    b = hold(_WEIGHTS + q % 2, (p, q), self.kernel.w, from_part, self.row_bytes * self.spec.parts)
+                    self.tiles.multiply_halves(j * columns + q, a, b)
 
     # Results
 
@@ -303,7 +331,9 @@ class _Nest:
         return CONFIGURATION + half + (kind * self.plan.pixels + j) * MOST_ROWS * GROUP
 
     def _sum(self, sums: Callable[[int], Any], lane: int) -> Any:
-        """Sixteen sums, int32, or float64 of wide operands: every term, and every sum of terms, is below 2^53."""
+        """Sixteen sums: int32; float32 of halves; float64 of wide operands, where every term, and every sum, is below 2^53."""
+        if self.halves:
+            return T.reinterpret(f"float32x{LANES}", load(self.kernel.m, sums(0) + lane))
         if not self.spec.wide:
             return load(self.kernel.m, sums(0) + lane)
         total = None

@@ -67,7 +67,7 @@ def cases(form: Form, target: Target) -> Iterator[Case]:
         for kind in ("random", "low", "high") if name == "long sums" else ("random",):
             problem, w = of.problem(shape), of.weights(shape, kind)
             if form.fits(problem, w):
-                parts = 2 if of.weight == "i16" else 1
+                parts = 2 if of.weight == "i16" else of.parts
                 choice = forced(problem, w, form.name, tile, parts=parts, unit=unit)
                 x = np.full((shape.batch, shape.h, shape.w, shape.c), of.act_max) if kind != "random" else None
                 yield case_of(f"{form.name}/{of.act}{of.weight}/{name}/{kind}", problem, choice, w, x=x)

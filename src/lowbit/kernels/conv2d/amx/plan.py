@@ -15,7 +15,7 @@ __all__ = ["CONFIGURATION", "GROUP", "LONGEST", "RING", "STEP", "SUMS", "Plan", 
 
 CONFIGURATION = 16  # int32 at the start of the scratch memory, for ldtilecfg
 SUMS = 4  # tiles of sums, numbered from 0
-STEP = 64  # K values of a step
+STEP = 64  # bytes of K values of a step
 RING = 8  # tiles of weights of 4 bits that are bytes at a time
 LONGEST = 32896  # products of two bytes each, up to 128 * 255 in size, of which int32 holds the sum
 GROUP = 64  # channels whose sums meet in scratch memory, at most: those that results are written from
@@ -84,8 +84,8 @@ _SHORT = 4  # steps of a sum; with more the products alone fill the time, and a 
 def _interleaved(spec: ConvSpec, walk: Walk | None) -> bool:
     """Whether K is so short that writing weighs as much as multiplying, and every position of a tile is an output pixel."""
     whole = walk is not None and (walk.grid is None or walk.grid == (spec.dst.h, spec.dst.w))
-    runs = find_runs(spec, STEP, spec.window)
-    return whole and packs(spec) and spec.m_tiles > 1 and runs.count * runs.steps(STEP) <= _SHORT
+    runs = find_runs(spec, spec.k_group, spec.window)
+    return whole and packs(spec) and spec.m_tiles > 1 and runs.count * runs.steps(spec.k_group) <= _SHORT
 
 
 def plan_of(spec: ConvSpec) -> Plan:

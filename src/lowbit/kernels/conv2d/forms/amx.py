@@ -14,9 +14,11 @@ from lowbit.kernels.conv2d.forms.panels import panels
 from lowbit.kernels.conv2d.selection.matrix_tiles import MatrixCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.spec import ConvSpec
-from lowbit.kernels.data_movement.spec import PackBytesSpec
+from lowbit.kernels.data_movement.spec import PackBytesSpec, PackHalvesSpec
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
+from lowbit.numerics.bfloat16 import bf16x3_relative, splits
+from lowbit.numerics.float_products import BF16X3, FloatProducts
 
 __all__ = ["FORMS"]
 
@@ -95,6 +97,41 @@ class _Words(_Tiles):
         return PackBytesSpec(src=problem.src, dst=spec.src) if problem.src.dtype == "i16" else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Halves(_Tiles):
+    """x = x_h + x_l + e and w alike, of bfloat16 (numerics/bfloat16.py): x_h w_l + x_h w_h + x_l w_h, all in one float32 sum.
+    Inputs are taken apart first (PackHalvesSpec), to pixels of whole steps: behind a channel lies 0, not whatever is there.
+
+    No layers with groups, whose steps would reach into channels of the next group: 0 * NaN is NaN."""
+
+    k_group: int = 32
+    element: str = "bf16"
+    features: str = "amx-tile amx-bf16"
+    grouped: bool = False
+    asked: FloatProducts | None = BF16X3
+    sums: str = "lowbit.kernels.conv2d.amx.reference:sums"
+    loop: str = "lowbit.kernels.peak.tiles:halves_loop"
+
+    pack_kind = PackHalvesSpec.kind
+    pack_cycles = (0.8, 2.0)  # estimated: 22 instructions for sixteen channels (counted), 8 bytes a value
+
+    def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
+        return problem.src.dtype == "f32" and splits(weights)
+
+    def source(self, src: Layout) -> Layout:
+        return replace(src, n=2 * src.n, dtype="bf16", stride=-(-src.c // self.k_group) * self.k_group)
+
+    def pack(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> PackHalvesSpec | None:
+        return PackHalvesSpec(src=problem.src, dst=spec.src)
+
+    def parts(self, problem: ConvProblem) -> tuple[int, ...]:
+        return (2,)
+
+    def relative_error(self, spec: ConvSpec) -> float | None:
+        runs = self.runs(spec, self.k_group)
+        return bf16x3_relative(runs.count * runs.steps(self.k_group))
+
+
 FORMS: tuple[Form, ...] = (
     _Tiles(
         name="u8_amx",
@@ -116,5 +153,12 @@ FORMS: tuple[Form, ...] = (
         exact="proven: sums of products worth the same stay in int32 for K up to 32896, and float64 holds the whole",
         words=Words("tdpb[us][us]d", "int16 by bytes", "multiplies the bytes of 16-bit numbers, tiles of 16 x 64, into 32 bits"),
         x86=MatrixCost(wide=True),
+    ),
+    _Halves(
+        name="bf16x3_amx",
+        reads=("bf16",),
+        exact="asked for: |error| <= (2^-15 + 2^-34 + gamma(3 K / 32 + 18) (1 + 2^-6 + 2^-14)) * sum |x w|",
+        words=Words("tdpbf16ps", "float", "multiplies tiles of 16 x 32 bfloat16, three for each product of float32"),
+        x86=MatrixCost(halves=True),
     ),
 )

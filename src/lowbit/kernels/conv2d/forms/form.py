@@ -16,6 +16,7 @@ from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.named import named
 from lowbit.kernels.packing import Packing
+from lowbit.numerics.float_products import FloatProducts
 from lowbit.targets import Target
 from lowbit.targets.costs import read_costs
 
@@ -51,6 +52,8 @@ class Form:
     from the weights (:meth:`prove`).
 
     ``x86``, ``neon``, ``gpu``: what it costs there (:meth:`cost`); a form without ``gpu`` is none for GPUs.
+    ``asked``: float32 layers get it only where this way to multiply them was asked for; None: integers, or float32 as it is.
+    ``sums``: of such a form ``module:function`` of its sums in numpy, bit for bit, (spec, x, w) -> float32 (n, h, w, N).
     ``settles``: it costs nothing beside its multiplications, so a form that multiplies more slowly need not be tried.
 
     ``arithmetic``: ``module:function`` of its inner step, (spec, target) -> ``Arithmetic``; "" for a form that has none
@@ -78,6 +81,8 @@ class Form:
     loop: str = ""
     features: str = ""
     techniques: frozenset[str] = frozenset()
+    asked: FloatProducts | None = None
+    sums: str = ""
     rows: int = 1
     grouped: bool = True
     wide: bool = False
@@ -119,7 +124,8 @@ class Form:
 
     def fits(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         """Whether the form can compute the layer as far as that does not depend on sums."""
-        return (self.grouped or problem.groups == 1) and self.holds(problem, weights)
+        wanted = self.asked is None or self.asked is problem.floats
+        return wanted and (self.grouped or problem.groups == 1) and self.holds(problem, weights)
 
     def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         """Whether the operands fit its numbers."""
@@ -127,6 +133,10 @@ class Form:
             return False
         limit = 128 if self.element == "i8" else 32768
         return bool(weights.min(initial=0) >= -limit and weights.max(initial=0) < limit)
+
+    def parts(self, problem: ConvProblem) -> tuple[int, ...]:
+        """``ConvSpec.parts`` to try, the first that is proven is taken."""
+        return (1, 2) if problem.wide else (1,)
 
     def prove(self, spec: ConvSpec, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
         """``spec`` with the ``depth`` (and ``start``) with which these weights cannot overflow; None where none is safe."""
@@ -140,6 +150,10 @@ class Form:
     def believe(self, spec: ConvSpec, depth: int, packing: Packing, weights: np.ndarray, act_max: int) -> ConvSpec | None:
         """As :meth:`prove`, with a ``depth`` that is taken at its word."""
         return replace(spec, depth=depth)
+
+    def relative_error(self, spec: ConvSpec) -> float | None:
+        """Of a form that was ``asked`` for: R with |error| <= R (sum |x w| + |bias| + |residual|), but for underflow."""
+        return None
 
     def winograd(self, m: int, problem: ConvProblem, facts: Facts) -> Terms | None:
         """How it multiplies numbers transformed for F(m x m, 3 x 3); None where they may not fit."""

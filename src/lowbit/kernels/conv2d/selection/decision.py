@@ -10,6 +10,7 @@ from lowbit.kernels.conv2d.selection.cost import DIRECT, winograd_name
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.winograd.spec import WinogradSpec
+from lowbit.numerics.float_products import FLOAT32
 
 __all__ = ["Decision", "Key", "decision_of", "key_of", "state_of"]
 
@@ -96,6 +97,7 @@ def _text(problem: ConvProblem) -> str:
         "src": _layout(p.src),
         "dst": _layout(p.dst),
         "res": "none" if p.residual is None else _layout(p.residual),
+        **({} if p.floats is FLOAT32 else {"float": p.floats.name}),
     }
     return " ".join(f"{name}={value}" if name else str(value) for name, value in entries.items())
 

@@ -28,6 +28,7 @@ _BESIDE = 0.1  # of a load that shows beside the multiplications
 _FEWEST = 2  # multiplications a step that fewer do not undercut: each waits for the sum before it
 _BLOCK = 80.0  # clear and store four tiles
 _WRITE, _RESIDUAL = 10.0, 7.0  # sixty-four results; measured 7 and 14 where rows are written between multiplications
+_FLOAT_WRITE = 20.0  # sixty-four float32, 256 bytes; estimated from 5 instructions for sixteen
 _WIDE_WRITE = 60.0  # sixty-four results of three sums each, in float64; estimated
 _FAR = 9.6  # bytes a cycle of weights from the level-3 cache, 22-25 GB/s measured; half of that time shows beside the rest
 _UNITS, _UNIT_CYCLES = 16, 50_000  # as in cost.py
@@ -38,10 +39,12 @@ _ENOUGH = 4  # units for which pixels are not cut: their weights would be read o
 class MatrixCost:
     """``wide``: of operands of 16 bits, up to four multiplications for a product, and tiles of one tile's results alone.
     ``narrow``: weights lie in 4 bits, and all pixels are in the tiles of one group: unpacking then hides behind multiplying
-    (measured: what is read from far away is halved, nothing else changes)."""
+    (measured: what is read from far away is halved, nothing else changes).
+    ``halves``: operands are two bfloat16 each, three products of which are made (tdpbf16ps is as fast as tdpbusd; measured)."""
 
     wide: bool = False
     narrow: bool = False
+    halves: bool = False
 
     @property
     def winograd(self) -> WinogradCost | None:
@@ -58,7 +61,8 @@ class MatrixCost:
 
     def pace(self, k_group: int) -> float:
         """Cycles a product."""
-        return (4 if self.wide else 1) * _LONG[1] / (16 * 16 * STEP)
+        products = 4 if self.wide else 3 if self.halves else 1
+        return products * _LONG[1] / (16 * 16 * (STEP // 2 if self.halves else STEP))
 
     def tilings(self, form: Form, load: Workload, target: Target) -> list[Tiling]:
         assert load.at is not None, "tiles follow the pixels of a layer"
@@ -82,11 +86,11 @@ class MatrixCost:
         weights = load.steps * STEP * nr * load.parts
         loads = plan.pixels * planes * (_a_load(load.pitch) if inputs <= near else max(_a_load(load.pitch), _L2_LOAD))
         loads += plan.columns * load.parts * (_LOAD if weights <= near else _L2_LOAD)
-        products = plan.pixels * plan.columns * planes * load.parts
+        products = plan.pixels * plan.columns * (3 if self.halves else planes * load.parts)
         step = max(_multiplication(plan.rows) * max(products, _FEWEST), loads) + _BESIDE * loads
         blocks = -(-column_tiles // plan.columns)
         multiply = plan.groups * blocks * (load.steps * step + _BLOCK)
-        write = (_WIDE_WRITE if self.wide else _WRITE) + (_RESIDUAL if spec.residual else 0.0)
+        write = (_WIDE_WRITE if self.wide else _FLOAT_WRITE if self.halves else _WRITE) + (_RESIDUAL if spec.residual else 0.0)
         far = load.steps * STEP * load.parts * column_tiles * 16 * (0.5 if self.narrow else 1.0) / _FAR / 2
         cycles = multiply + plan.walk.tiles * plan.rows * groups * write + far
         m_tiles, n_blocks = _unit(plan.groups, blocks, GROUP // nr, cycles)

@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lowbit.kernels.conv2d.spec import ConvSpec
-from lowbit.kernels.data_movement.spec import PackBitsSpec, PackBytesSpec, PackFieldsSpec, PackPairsSpec
+from lowbit.kernels.data_movement.spec import PackBitsSpec, PackBytesSpec, PackFieldsSpec, PackHalvesSpec, PackPairsSpec
 from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.layout import FLOATS
 from lowbit.kernels.packing import Packing
 from lowbit.kernels.winograd.spec import WinogradSpec
+from lowbit.numerics.float_products import FLOAT32, FloatProducts
 
 __all__ = ["Choice", "ConvProblem", "PackSpec"]
 
-PackSpec = PackBitsSpec | PackBytesSpec | PackFieldsSpec | PackPairsSpec
+PackSpec = PackBitsSpec | PackBytesSpec | PackFieldsSpec | PackHalvesSpec | PackPairsSpec
 """A kernel that makes what a form reads."""
 
 
@@ -26,6 +27,7 @@ class ConvProblem(ConvGeometry):
 
     ``layer``: for messages.  ``src`` is u8, i16, f32 or f16.
     ``act``, ``weight``: texts of the QTypes, "f32" or "f16" for floats.  ``act_max``: largest |stored input|.
+    ``floats``: how float32 operands may be multiplied.
     ``acc_shift``: log2 of the activation's step (1 for b1: q = 2 * stored - 1).
     """
 
@@ -37,6 +39,7 @@ class ConvProblem(ConvGeometry):
     act_max: int = 255
     acc_shift: int = 0
     sign: bool = False
+    floats: FloatProducts = FLOAT32
 
     @property
     def wide(self) -> bool:

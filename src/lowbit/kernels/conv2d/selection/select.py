@@ -67,7 +67,7 @@ def option(form: Form, problem: ConvProblem, weights: np.ndarray, target: Target
     """The model's choice of this form; None where the CPU lacks it, the operands do not fit or its proof fails."""
     if not form.available(target) or not form.fits(problem, weights):
         return None
-    for parts in (1, 2) if problem.wide else (1,):
+    for parts in form.parts(problem):
         # which weights share a lane does not depend on nr, except in grouped layers, which keep _PROOF_NR
         draft = _draft(form, problem, parts)
         spec = form.prove(draft, form.packing(draft, problem, weights), weights, problem.act_max)

@@ -27,9 +27,14 @@ def reference(weights: Weights) -> np.ndarray:
         channel = np.arange(p.run_len) % p.channels
         values = values.astype(np.int64) * p.group_scale[:, None, channel // p.group_size]
     if p.shuffle is not None:
-        plain = reference(replace(weights, packing=replace(p, shuffle=None, element={"i4": "i8"}.get(p.element, p.element))))
+        whole = {"i4": "i8", "i2": "i8"}.get(p.element, p.element)
+        plain = reference(replace(weights, packing=replace(p, shuffle=None, element=whole)))
         moved = plain.reshape(-1, len(p.shuffle))[:, p.shuffle].reshape(-1)
+        if p.element == "i2":
+            return (moved[::4] & 3) | (moved[1::4] & 3) << 2 | (moved[2::4] & 3) << 4 | (moved[3::4] & 3) << 6
         return (moved[::2] & 15) | (moved[1::2] & 15) << 4 if p.element == "i4" else moved
+    if p.element == "bf16":
+        return halves(values, p)
     if p.scheme == "taps":
         panels = np.zeros((p.runs * p.run_len, 1, p.nr), np.float64)
         panels[:, 0, : p.n] = values.reshape(p.n, -1).T
@@ -145,17 +150,46 @@ def test_two_parts_of_16_bit_weights(threads: int) -> None:
     check(layers, threads)
 
 
+def halves(values: np.ndarray, p: Packing) -> np.ndarray:
+    """[block][step][part][lane][k_group] of float32: bfloat16 h, and l of what h leaves."""
+    run = np.zeros((p.blocks * p.nr, p.runs, p.run_pad), np.float32)
+    run[: p.n, :, : p.run_len] = values
+    parts = []
+    for _ in range(2):
+        bits = run.view(np.uint32)
+        near = bits + 0x7FFF + (bits >> 16 & 1) >> 16 << 16
+        parts.append((near >> 16).astype("<u2"))
+        run = run - near.view(np.float32)
+    steps = np.stack([part.reshape(p.blocks, p.nr, p.steps, p.k_group).transpose(0, 2, 1, 3) for part in parts], axis=2)
+    return np.ascontiguousarray(steps).reshape(-1).view(np.uint8)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_halves_of_floats(threads: int) -> None:
+    """Runs shorter and longer than what is decoded at a time, channels that fill no block; ties, denormals, both zeros."""
+    rng = np.random.default_rng(6)
+    layers = []
+    for n, runs, length, nr in ((33, 2, 67, 32), (16, 9, 40, 16), (70, 1, 1300, 64)):
+        values = (rng.normal(size=(n, runs, length)) * 2.0 ** rng.integers(-130, 100, (n, runs, length))).astype(np.float32)
+        values.reshape(-1)[:6] = 1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 1e-45, -0.0, 0.0
+        packing = Packing("panels", "bf16", n, runs, length, -(-length // 32) * 32, nr, 2, 2)
+        layers.append(Weights(f"halves-{n}", values, "f32", 32, packing, 0))
+    check(layers, threads)
+
+
 @pytest.mark.parametrize("qtype", ["b1", "i2", "i3", "i4", "i5", "i8"])
 def test_shuffled(qtype: str) -> None:
-    """Whole steps, several, and parts of one are put in another order; 4-bit elements meet afterwards."""
+    """Whole steps, several, and parts of one are put in another order; elements of 4 and 2 bits meet afterwards."""
     rng, made = np.random.default_rng(5), QType.parse(qtype)
     layers = []
-    for element in {"b1": ["bit", "i8", "i4"], "i5": ["i8"], "i8": ["i8"]}.get(qtype, ["i8", "i4"]):
+    for element in {"b1": ["bit", "i8", "i4", "i2"], "i2": ["i8", "i4", "i2"], "i5": ["i8"], "i8": ["i8"]}.get(
+        qtype, ["i8", "i4"]
+    ):
         for n, runs, length, groups in ((33, 2, 67, 1), (48, 3, 12, 4), (16, 1, 700, 1)):
             if groups > 1 and element == "bit":
                 continue
             group, pad, starts = (32, -(-length // 256) * 256, None) if element == "bit" else (64, -(-length // 64) * 64, None)
-            stretch = {"bit": 8 * 16 * 4, "i8": 64 * 16, "i4": 64 * 16}[element]
+            stretch = {"bit": 8 * 16 * 4}.get(element, 64 * 16)
             if groups > 1:
                 starts = np.arange(3, dtype=np.int32) * 12
             packing = Packing(

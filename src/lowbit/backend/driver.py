@@ -40,7 +40,7 @@ __all__ = [
 # The functions of lowbit.h.
 API = ("open", "open_memory", "open_part", "run", "profile", "set_threads", "threads", "close", "error", "info")
 
-_ELEMENT_BYTES = {"bit": 0, "i8": 1, "i16": 2, "f16": 2, "f32": 4, "index": 3, "i4": 5, "bf16": 6}
+_ELEMENT_BYTES = {"bit": 0, "i8": 1, "i16": 2, "f16": 2, "f32": 4, "index": 3, "i4": 5, "bf16": 6, "i2": 7}
 
 
 def prefix_of(name: str) -> str:

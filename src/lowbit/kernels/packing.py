@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Packing"]
+__all__ = ["FIELDS", "Packing"]
+
+FIELDS = {"i4": 2, "i2": 4}
+"""Elements of which a byte has several: how many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +29,11 @@ class Packing:
       a byte of k_group weights of ``bits`` bits, weight i + j * steps of the run (steps = run_pad / k_group)
       at bit ``bits`` * j of step i, so that k_group stretches of a pixel make its bytes without shuffling.
       One bit is w > 0 of weights -1 and +1 (and of 0 outside, whose inputs are 0); two are w's two's complement.
-    ``element`` "i4": as "i8", then elements 2 i and 2 i + 1 of a panel (of -8 .. 7) in byte i, the first one in the low half.
+    ``element`` "i4", "i2": as "i8", then elements 2 i and 2 i + 1 of a panel (of -8 .. 7) in byte i, the first one in the low
+      half; or elements 4 i .. 4 i + 3 (of -2 .. 1), the first one in the lowest bits.
     ``element`` "bf16": ``parts`` 2 of float32, part 0 = h, part 1 = l (numerics/bfloat16.py), each the two bytes of a bfloat16.
-    ``shuffle`` (int32, a permutation): memory is cut into stretches of as many bytes ("i4": elements), whole panels or several
-      steps of one; byte i of a stretch is byte shuffle[i] of it without shuffling.  Fragment order of tensor cores.
+    ``shuffle`` (int32, a permutation): memory is cut into stretches of as many bytes ("i4", "i2": elements), whole panels or
+      several steps of one; byte i of a stretch is byte shuffle[i] of it without shuffling.  Fragment order of tensor cores.
     ``parts`` 2: part 0 = high, part 1 = low of w = 256 * high + low, low in [-128, 127]; of element "i8" the two bytes of an
       int16: high has the sign, low is in [0, 255].
     ``group_scale`` (uint8 [N][ceil(run channels / group_size)]): values are multiplied by it
@@ -103,8 +107,8 @@ class Packing:
             elements = self.blocks * self.steps * self.parts * self.nr * self.k_group
         if self.element == "index":
             return elements // self.k_group
-        if self.element == "i4":
-            return elements // 2
+        if self.element in FIELDS:
+            return elements // FIELDS[self.element]
         if self.element == "bit":
             return elements // 8
         return elements * {"i8": 1, "i16": 2, "f16": 2, "bf16": 2, "f32": 4}[self.element]

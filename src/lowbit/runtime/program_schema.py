@@ -19,7 +19,7 @@ _CALL = record({"args": list_of(_REF, 7), "fills": list_of(_FILL), "extent": SIZ
 _BUFFER = record({"name": NAME, "layout": _LAYOUT, "first": SIZE, "last": SIZE, "offset": SIZE})
 _TABLE = record({"at": SIZE, "shape": list_of(SIZE, 2)})
 _PACKING = record({
-    "scheme": one_of("panels", "taps"), "element": one_of("bit", "i4", "i8", "i16", "f16", "bf16", "f32", "index"),
+    "scheme": one_of("panels", "taps"), "element": one_of("bit", "i2", "i4", "i8", "i16", "f16", "bf16", "f32", "index"),
     **dict.fromkeys(("n", "runs", "run_len", "run_pad", "nr", "k_group", "parts", "groups"), integer(1, 1 << 31)),
     **dict.fromkeys(("window", "group_size", "channels", "bits"), integer(0, 1 << 31)),
     **dict.fromkeys(("window_start", "split", "offsets"), optional(_TABLE)), "group_scale": optional(list_of(integer(1), 2)),

@@ -170,14 +170,16 @@ def test_results_are_written_between_the_products() -> None:
         assert any("%zmm" in i.operands for i in loop[first:second])
 
 
-def test_narrow_weights_are_unpacked_between_the_products() -> None:
-    """Half the bytes of a step are read, and a step's bytes are stored where a later one loads its tile."""
-    kernel, _, _ = code(spec_of("few pixels over the halo", "u8_amx_i4"))
+@pytest.mark.parametrize(("form", "fields"), [("u8_amx_i4", 2), ("u8_amx_i2", 4)])
+def test_narrow_weights_are_unpacked_between_the_products(form: str, fields: int) -> None:
+    """A half or a quarter of a step's bytes are read, and all of them are stored where a later one loads its tile."""
+    kernel, _, _ = code(spec_of("few pixels over the halo", form))
     loop = [i for i in kernel.hot_loop() if "%zmm" in i.operands or "tile" in i.mnemonic or i.mnemonic.startswith("tdp")]
     steps = sum(i.mnemonic == "tdpbusd" for i in loop) // 4
     assert steps >= 1
     assert sum(i.mnemonic == "tileloadd" for i in loop) == 5 * steps
     assert sum(i.mnemonic.startswith("vmov") and i.writes_memory for i in loop) == 16 * steps
+    assert sum("zmm" in i.operands and "(" in i.operands and not i.writes_memory for i in loop) == 16 // fields * steps
     assert not any(i.on_stack for i in loop)
 
 

@@ -50,12 +50,12 @@ struct lb_field {
 
 /* One layer's weights, on disk [n][runs][run_len] fields from byte `source` of the weight file on; in
  * memory [block][step][part][lane nr][k_group] elements (`element` bytes, 0 = one bit, 3 = all
- * k_group, of `bits` bits, in a byte, 5 = two of 4 bits in a byte, 6 = half of a
+ * k_group, of `bits` bits, in a byte, 5 = two of 4 bits in a byte, 7 = four of 2 bits, 6 = half of a
  * float as bfloat16) from byte `target` on.  What becomes an address lies in lb_tables.addresses, NULL = absent; group_scale is a byte offset in the file, 0 = absent: numbers that weights are multiplied by.
  * split: a bit for each step of each block, 1 = in memory the step is two, its weights in halves; the panels are
  * then followed, on a multiple of 64 bytes, by int32 [first step of each block, blocks + 1 | offset of each step].
- * shuffle: int32; byte i of each stretch of `shuffled` bytes is byte shuffle[i] of what it is otherwise (of elements of 4 bits:
- * before two of them become a byte). */
+ * shuffle: int32; byte i of each stretch of `shuffled` bytes is byte shuffle[i] of what it is otherwise (of elements of 4 and
+ * 2 bits: before several of them become a byte). */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* layers without an order leave the last two out */
 struct lb_weights {
     uint64_t source, target;

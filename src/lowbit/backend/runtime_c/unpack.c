@@ -238,6 +238,9 @@ static void lane_index(const struct layer *l, struct channel c, uint32_t run, in
     scatter(bytes, steps, 1, out, stride);
 }
 
+/* Elements that share a byte. */
+static uint32_t shared(const struct lb_weights *w) { return w->element == 5 ? 2 : w->element == 7 ? 4 : 1; }
+
 typedef void (*lane_function)(const struct layer *, struct channel, uint32_t, int32_t, int32_t, int32_t, uint8_t *, size_t);
 
 /* Where the fields of the channels from `block` on lie in the file. */
@@ -252,6 +255,12 @@ static void shuffled(const struct lb_weights *w, const uint8_t *restrict plain, 
         if (w->element == 5)
             for (uint32_t i = 0; i < w->shuffled; i += 2)
                 *out++ = (uint8_t)((plain[load32(w->shuffle, i)] & 15) | plain[load32(w->shuffle, i + 1)] << 4);
+        else if (w->element == 7)
+            for (uint32_t i = 0; i < w->shuffled; i += 4) {
+                uint8_t four = 0;
+                for (uint32_t j = 0; j < 4; j++) four |= (uint8_t)((plain[load32(w->shuffle, i + j)] & 3) << 2 * j);
+                *out++ = four;
+            }
         else
             for (uint32_t i = 0; i < w->shuffled; i++) *out++ = plain[load32(w->shuffle, i)];
 }
@@ -262,14 +271,14 @@ static void panels(void *context, void *own, int32_t lo, int32_t hi) {
     const struct lb_weights *w = l->w;
     const int32_t group = (int32_t)w->k_group, stretch = STRETCH / group * group;
     const size_t stride = (size_t)l->part_bytes * w->parts;
-    bool bytes_alone = (w->element == 1 || w->element == 5) && w->parts == 1 && !w->window_start && !w->group_scale && w->field.container <= 8;
+    bool bytes_alone = (w->element == 1 || shared(w) > 1) && w->parts == 1 && !w->window_start && !w->group_scale && w->field.container <= 8;
     lane_function lane_into = w->element == 0   ? lane_bits
                               : w->element == 3 ? lane_index
                               : w->element == 4 ? lane_float
                               : w->element == 6 ? lane_split
                               : bytes_alone     ? lane_int8
                                                 : lane_general;
-    const size_t bytes = l->block_steps * stride; /* of a block, before elements of 4 bits meet */
+    const size_t bytes = l->block_steps * stride; /* of a block, before elements meet in bytes */
     uint8_t *plain = w->shuffle ? malloc(bytes) : NULL;
     if (w->shuffle && !plain) {
         *l->failed = true;
@@ -277,7 +286,7 @@ static void panels(void *context, void *own, int32_t lo, int32_t hi) {
     }
     uint32_t first = (uint32_t)lo; /* block that has not been forgotten */
     for (uint32_t block = (uint32_t)lo; block < (uint32_t)hi; block++) {
-        uint8_t *target = l->target + block * (w->element == 5 ? bytes / 2 : bytes), *out = plain ? plain : target;
+        uint8_t *target = l->target + block * (bytes / shared(w)), *out = plain ? plain : target;
         if (plain) memset(plain, 0, bytes);
         uint32_t lanes = w->n - block * w->nr < w->nr ? w->n - block * w->nr : w->nr;
         if (place(w, block) - place(w, first) >= FORGET) {
@@ -364,7 +373,7 @@ int lb_unpack(const struct lb_tables *tables, struct lb_file file, uint8_t *memo
                           .target = memory + w->target, .failed = &failed};
         l.steps_run = (int32_t)(w->run_pad / w->k_group);
         l.block_steps = w->runs * (uint32_t)l.steps_run;
-        l.element = w->element == 5 ? 1 : w->element == 6 ? 2 : w->element;
+        l.element = shared(w) > 1 ? 1 : w->element == 6 ? 2 : w->element;
         l.group_bytes = w->element == 3 ? 1 : w->element ? w->k_group * l.element : w->k_group / 8;
         l.part_bytes = w->nr * l.group_bytes;
         const uint32_t blocks = (w->n + w->nr - 1) / w->nr;

@@ -143,6 +143,8 @@ def operands(form: Form) -> Operands:
         return Operands("u2", "i2", 3, -2, 1)
     if form.element == "i4":
         return Operands("u4", "i4", 15, -8, 7) if form.bits == 4 else Operands("u8", "i4", 255, -8, 7)
+    if form.element == "i2":
+        return Operands("u8", "i2", 255, -2, 1)
     if form.words.paired and form.element == "i8":  # sums of two must fit a byte
         return Operands("u7", "i7", 127, -64, 63)
     if form.wide and form.reads == ("u8",) and not form.pack_kind:

@@ -7,7 +7,7 @@ import numpy as np
 from lowbit.errors import NumericsError
 from lowbit.kernels.conv2d.look_up import fits_index
 from lowbit.kernels.layout import FLOATS
-from lowbit.kernels.packing import Packing
+from lowbit.kernels.packing import FIELDS, Packing
 from lowbit.numerics.bfloat16 import split
 from lowbit.numerics.groups import expand_groups
 
@@ -62,11 +62,12 @@ def pack_weights(values: np.ndarray, packing: Packing) -> bytes:
         blocks = np.stack(split(blocks), axis=2)
     elif p.parts == 2:
         blocks = np.stack(split_bytes(blocks) if p.element == "i8" else split_parts(blocks), axis=2)
-    if p.element == "i4":
-        if blocks.size and not -8 <= blocks.min() <= blocks.max() < 8:
-            raise NumericsError(f"weights from {blocks.min()} to {blocks.max()} do not fit i4")
-        low, high = np.frombuffer(_shuffled(blocks.astype(np.int8), p), np.uint8).reshape(-1, 2).T & 15
-        return (low | high << 4).tobytes()
+    if p.element in FIELDS:
+        together, bits = FIELDS[p.element], 8 // FIELDS[p.element]
+        if blocks.size and not -(1 << bits - 1) <= blocks.min() <= blocks.max() < 1 << bits - 1:
+            raise NumericsError(f"weights from {blocks.min()} to {blocks.max()} do not fit {p.element}")
+        single = np.frombuffer(_shuffled(blocks.astype(np.int8), p), np.uint8).reshape(-1, together) & (1 << bits) - 1
+        return (single << (bits * np.arange(together))).sum(-1).astype(np.uint8).tobytes()
     return _shuffled(_stored(blocks, p.element), p)
 
 

@@ -50,7 +50,7 @@ def build(spec: ConvSpec, target: Target) -> tuple[Any, Any, Any]:
     pointers = epilogue_pointers(channels, spec.dst, spec.residual, not halves, spec.wide)
     pointers["x"] = ("uint16" if halves else "uint8", spec.src.elements + 64)
     weights = runs.count * runs.steps(spec.k_group) * STEP * spec.parts * channels
-    pointers["w"] = ("uint8", weights // 2) if plan.narrow else ("int8", weights)
+    pointers["w"] = ("uint8", weights // plan.narrow) if plan.narrow else ("int8", weights)
     pointers["t"] = ("int32", spec.blocks)
     pointers["m"] = ("void" if plan.narrow else "int32", words)
     with kernel_function(symbol, **pointers) as kernel:
@@ -102,7 +102,7 @@ class _Nest:
         self.group_count = -(-spec.blocks // plan.panels)
         self.tail = written - (self.group_count - 1) * self.channels  # channels of the last group
         self.row_bytes = spec.nr * _GROUP4  # of a panel, in one part: four bytes, or two halves, of each channel
-        self.step_bytes = STEP * spec.nr * spec.parts // (2 if plan.narrow else 1)
+        self.step_bytes = STEP * spec.nr * spec.parts // (plan.narrow or 1)
         self.steps = runs.count * runs.steps(spec.k_group)
         self.block_bytes = self.steps * self.step_bytes
         self.unpacking = Unpacking(kernel, plan, self.steps) if plan.narrow else None

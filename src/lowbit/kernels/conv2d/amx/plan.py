@@ -10,13 +10,14 @@ from lowbit.kernels.conv2d.amx.walk import MOST_ROWS, Walk, walk_of
 from lowbit.kernels.conv2d.runs import find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec, form_of
 from lowbit.kernels.layout import Layout
+from lowbit.kernels.packing import FIELDS
 
 __all__ = ["CONFIGURATION", "GROUP", "LONGEST", "RING", "STEP", "SUMS", "Plan", "packs", "plan_of"]
 
 CONFIGURATION = 16  # int32 at the start of the scratch memory, for ldtilecfg
 SUMS = 4  # tiles of sums, numbered from 0
 STEP = 64  # bytes of K values of a step
-RING = 8  # tiles of weights of 4 bits that are bytes at a time
+RING = 8  # tiles of weights of fewer bits that are bytes at a time
 LONGEST = 32896  # products of two bytes each, up to 128 * 255 in size, of which int32 holds the sum
 GROUP = 64  # channels whose sums meet in scratch memory, at most: those that results are written from
 
@@ -27,9 +28,9 @@ class Plan:
 
     A unit of the kernel has groups of ``pixels`` tiles and groups of ``panels`` panels.  ``kinds``: int32 sums that make one
     result: 1 of bytes; 3 of 16 bits, of products worth 2^16, 2^8 and 1.  ``interleaved``: results of one group of pixels are
-    written between the products of the next; there are two places for sums.  ``narrow``: weights lie in 4 bits and
-    become bytes in scratch memory, some steps before their products (unpack.py).  ``src``, ``dst``, ``stride``: as in
-    ConvGeometry.
+    written between the products of the next; there are two places for sums.  ``narrow``: 0, or how many weights share a byte
+    of memory: they become bytes in scratch memory, some steps before their products (unpack.py).  ``src``, ``dst``,
+    ``stride``: as in ConvGeometry.
     """
 
     src: Layout
@@ -41,7 +42,7 @@ class Plan:
     panels: int
     kinds: int = 1
     interleaved: bool = False
-    narrow: bool = False
+    narrow: int = 0
 
     @cached_property
     def walk(self) -> Walk:
@@ -110,6 +111,6 @@ def plan_of(spec: ConvSpec) -> Plan:
         columns=columns,
         panels=gcd(GROUP // spec.nr, spec.n_blocks),
         kinds=3 if spec.wide else 1,
-        narrow=form_of(spec.form).element == "i4",
+        narrow=FIELDS.get(form_of(spec.form).element, 0),
         interleaved=_interleaved(spec, walk_of(spec.src, spec.dst, spec.stride, rows)),
     )

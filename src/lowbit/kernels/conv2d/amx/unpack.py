@@ -1,4 +1,4 @@
-"""Weights of 4 bits to tiles of bytes, three steps before they are multiplied, in a ring in scratch memory.
+"""Weights of 4 or 2 bits to tiles of bytes, three steps before they are multiplied, in a ring in scratch memory.
 
 A tile that is loaded right after it was written waits for that: three steps ahead a 3x3 convolution of 512 channels on 7 x 7
 pixels took 89 us on an Emerald Rapids server, one step ahead 137.
@@ -11,7 +11,7 @@ from typing import Any
 from tvm.script import tirx as T
 
 from lowbit.kernels.abi import KernelFrame
-from lowbit.kernels.conv2d.amx.nibbles import LINE
+from lowbit.kernels.conv2d.amx.field_order import LINE
 from lowbit.kernels.conv2d.amx.plan import RING, STEP, Plan
 from lowbit.kernels.vectors import load, splat, store
 
@@ -26,6 +26,7 @@ class Unpacking:
     def __init__(self, kernel: KernelFrame, plan: Plan, steps: int) -> None:
         self.kernel, self.steps, self.at = kernel, steps, 4 * plan.ring_word
         self.size = STEP * 16 * plan.columns  # bytes of a step
+        self.fields = plan.narrow
         self.ring = kernel.view("m", "uint8", 4 * plan.scratch_words)
 
     def place(self, step: Any) -> Any:
@@ -43,11 +44,14 @@ class Unpacking:
             self._unpack(weights, T.min(step + T.int32(_AHEAD), T.int32(self.steps - 1)))
 
     def _unpack(self, weights: Any, step: Any) -> None:
-        to, start = self.place(step), weights + step * (self.size // 2)
-        for line in range(self.size // 2 // LINE):
-            both = load(self.kernel.w, start + line * LINE, LINE)
-            low = both & splat(15, "uint8", LINE)
-            high = T.shift_right(both, splat(4, "uint8", LINE))
-            for half, field in enumerate((low, high)):
-                signed = T.reinterpret(f"int8x{LINE}", field ^ splat(8, "uint8", LINE)) - splat(8, "int8", LINE)
-                store(self.ring, to + (2 * line + half) * LINE, T.reinterpret(f"uint8x{LINE}", signed), LINE)
+        """Field after field of each line: shifted down, masked, and its sign spread: (f ^ s) - s, s the sign's bit."""
+        fields, bits, packed = self.fields, 8 // self.fields, self.size // self.fields
+        to, start, sign = self.place(step), weights + step * packed, 1 << bits - 1
+        for line in range(packed // LINE):
+            together = load(self.kernel.w, start + line * LINE, LINE)
+            for f in range(fields):
+                field = together if f == 0 else T.shift_right(together, splat(bits * f, "uint8", LINE))
+                if f < fields - 1:  # else nothing lies above
+                    field = field & splat((1 << bits) - 1, "uint8", LINE)
+                signed = T.reinterpret(f"int8x{LINE}", field ^ splat(sign, "uint8", LINE)) - splat(sign, "int8", LINE)
+                store(self.ring, to + (fields * line + f) * LINE, T.reinterpret(f"uint8x{LINE}", signed), LINE)

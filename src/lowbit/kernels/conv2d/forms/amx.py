@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lowbit.kernels.conv2d.amx.nibbles import nibble_order
+from lowbit.kernels.conv2d.amx.field_order import field_order
 from lowbit.kernels.conv2d.amx.plan import LONGEST, plan_of
 from lowbit.kernels.conv2d.amx.walk import few_tiles
 from lowbit.kernels.conv2d.forms.form import Form, Words
@@ -16,7 +16,7 @@ from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.data_movement.spec import PackBytesSpec, PackHalvesSpec
 from lowbit.kernels.layout import Layout
-from lowbit.kernels.packing import Packing
+from lowbit.kernels.packing import FIELDS, Packing
 from lowbit.numerics.bfloat16 import bf16x3_relative, splits
 from lowbit.numerics.float_products import BF16X3, FloatProducts
 
@@ -45,27 +45,26 @@ class _Tiles(Form):
         return 4 * plan_of(spec).scratch_words
 
 
-_INT4 = (-8, 7)
 _FEW_PIXELS = 4  # tiles: all there are, so that each weight is read, and unpacked, once
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Nibbles(_Tiles):
-    """Weights of at most 4 bits stay in 4 bits in memory, half of what is streamed; kernels make bytes of them some steps before
-    their products.  For layers of few pixels, whose time is that of reading weights."""
+class _Narrow(_Tiles):
+    """Weights of few bits stay so in memory, which is what is streamed; kernels make bytes of them some steps before their
+    products.  For layers of few pixels, whose time is that of reading weights."""
 
-    element: str = "i4"
     grouped: bool = False
 
     def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         if problem.src.dtype != "u8" or problem.wide:
             return False
-        fits = weights.min(initial=0) >= _INT4[0] and weights.max(initial=0) <= _INT4[1]
+        half = 1 << 8 // FIELDS[self.element] - 1
+        fits = weights.min(initial=0) >= -half and weights.max(initial=0) < half
         return bool(fits and few_tiles(problem.src, problem.dst, problem.stride, _FEW_PIXELS))
 
     def packing(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> Packing:
         packed = panels(spec, self.element, self.rows, problem.groups, weights)
-        return replace(packed, shuffle=nibble_order(spec.nr))
+        return replace(packed, shuffle=field_order(spec.nr, FIELDS[self.element]))
 
 
 _INT16, _INT8 = (-32768, 32767), (-128, 127)
@@ -140,12 +139,16 @@ FORMS: tuple[Form, ...] = (
         words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, whatever their values, into 32 bits", True),
         x86=MatrixCost(),
     ),
-    _Nibbles(
-        name="u8_amx_i4",
-        reads=("u8",),
-        exact="tdpbusd sums products of bytes into int32 without saturation",
-        words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, made of weights of 4 bits, into 32 bits"),
-        x86=MatrixCost(narrow=True),
+    *(
+        _Narrow(
+            name=f"u8_amx_{element}",
+            element=element,
+            reads=("u8",),
+            exact="tdpbusd sums products of bytes into int32 without saturation",
+            words=Words("tdpbusd", "bytes", f"multiplies tiles of 16 x 64 bytes, made of weights of {bits} bits, into 32 bits"),
+            x86=MatrixCost(narrow=bits),
+        )
+        for element, bits in (("i4", 4), ("i2", 2))
     ),
     _Words(
         name="i16_amx",

@@ -38,12 +38,12 @@ _ENOUGH = 4  # units for which pixels are not cut: their weights would be read o
 @dataclass(frozen=True)
 class MatrixCost:
     """``wide``: of operands of 16 bits, up to four multiplications for a product, and tiles of one tile's results alone.
-    ``narrow``: weights lie in 4 bits, and all pixels are in the tiles of one group: unpacking then hides behind multiplying
-    (measured: what is read from far away is halved, nothing else changes).
+    ``narrow``: weights lie in so many bits, and all pixels are in the tiles of one group: unpacking then hides behind multiplying
+    (measured at 4 and at 2: what is read from far away is less, nothing else changes).
     ``halves``: operands are two bfloat16 each, three products of which are made (tdpbf16ps is as fast as tdpbusd; measured)."""
 
     wide: bool = False
-    narrow: bool = False
+    narrow: int = 0
     halves: bool = False
 
     @property
@@ -91,7 +91,7 @@ class MatrixCost:
         blocks = -(-column_tiles // plan.columns)
         multiply = plan.groups * blocks * (load.steps * step + _BLOCK)
         write = (_WIDE_WRITE if self.wide else _FLOAT_WRITE if self.halves else _WRITE) + (_RESIDUAL if spec.residual else 0.0)
-        far = load.steps * STEP * load.parts * column_tiles * 16 * (0.5 if self.narrow else 1.0) / _FAR / 2
+        far = load.steps * STEP * load.parts * column_tiles * 16 * (self.narrow or 8) / 8 / _FAR / 2
         cycles = multiply + plan.walk.tiles * plan.rows * groups * write + far
         m_tiles, n_blocks = _unit(plan.groups, blocks, GROUP // nr, cycles)
         return Tiling(plan.rows * plan.pixels, nr, m_tiles, n_blocks, cycles)

@@ -139,16 +139,21 @@ FORMS: tuple[Form, ...] = (
         words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, whatever their values, into 32 bits", True),
         x86=MatrixCost(),
     ),
-    *(
-        _Narrow(
-            name=f"u8_amx_{element}",
-            element=element,
-            reads=("u8",),
-            exact="tdpbusd sums products of bytes into int32 without saturation",
-            words=Words("tdpbusd", "bytes", f"multiplies tiles of 16 x 64 bytes, made of weights of {bits} bits, into 32 bits"),
-            x86=MatrixCost(narrow=bits),
-        )
-        for element, bits in (("i4", 4), ("i2", 2))
+    _Narrow(
+        name="u8_amx_i4",
+        element="i4",
+        reads=("u8",),
+        exact="tdpbusd sums products of bytes into int32 without saturation",
+        words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, made of weights of 4 bits, into 32 bits"),
+        x86=MatrixCost(narrow=4),
+    ),
+    _Narrow(
+        name="u8_amx_i2",
+        element="i2",
+        reads=("u8",),
+        exact="tdpbusd sums products of bytes into int32 without saturation",
+        words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, made of weights of 2 bits, into 32 bits"),
+        x86=MatrixCost(narrow=2),
     ),
     _Words(
         name="i16_amx",

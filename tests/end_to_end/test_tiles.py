@@ -45,6 +45,23 @@ def test_a_network_equals_the_interpreter(name: str, config: str) -> None:
 
 
 @emulated
+@pytest.mark.parametrize("config", ["8/int8", "2/int2"])
+def test_short_rows_are_gathered(config: str) -> None:
+    """Strided layers of 7 x 7 outputs, of one tap and of nine, which share what they read with nobody."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 256, 3, 1, 1), torch.nn.ReLU(), torch.nn.Conv2d(256, 256, 3, 2, 1), torch.nn.ReLU()]
+    layers += [torch.nn.Conv2d(256, 256, 1, 2), torch.nn.ReLU(), torch.nn.Conv2d(256, 10, 3)]
+    example = torch.randn(2, 3, 10, 12)
+    network = build(torch.nn.Sequential(*layers).eval(), example, config=config, target=EMULATED.name)
+    assert forms(network).count("u8_amx_gathered") == 2
+    assert sum(layer["spec"]["kind"] == "pack_taps" for layer in network.manifest["layers"]) == 2
+    x = np.random.default_rng(3).standard_normal(tuple(example.shape), np.float32)
+    for threads in (1, 2):
+        network.threads = threads
+        agrees(network, x)
+
+
+@emulated
 @pytest.mark.parametrize("config", ["8/int8", "4/int4"])
 def test_several_callers(config: str) -> None:
     """Tiles belong to threads: neither callers nor the threads of a pool see those of others."""

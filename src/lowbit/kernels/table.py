@@ -50,6 +50,7 @@ KERNELS: dict[str, Kernel] = {
     "pack_fields": _row(_MOVES, "PackFieldsSpec", "pack_fields", "reference:packed_fields", "packing_cases:fields_cases"),
     "pack_halves": _row(_MOVES, "PackHalvesSpec", "pack_halves", "reference:packed_halves", "packing_cases:halves_cases"),
     "pack_pairs": _row(_MOVES, "PackPairsSpec", "pack_pairs", "reference:packed_pairs", "packing_cases:pairs_cases"),
+    "pack_taps": _row(_MOVES, "PackTapsSpec", "pack_taps", "reference:packed_taps", "packing_cases:taps_cases"),
     "pool": _row("pool", "PoolSpec", "schedule", "reference:pool"),
     "resize": _row("resize", "ResizeSpec", "schedule", "reference:resize"),
     "response_norm": _row("response_norm", "ResponseNormSpec", "schedule", "reference:response_norm"),

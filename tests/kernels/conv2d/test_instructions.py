@@ -42,6 +42,7 @@ INSTRUCTIONS = {
     "bf16x3_amx": r"tdpbf16ps\s.*tmm",
     "u8_amx_i4": r"tdpbusd\s.*tmm",
     "u8_amx_i2": r"tdpbusd\s.*tmm",
+    "u8_amx_gathered": r"tdpbusd\s.*tmm",
 }
 PORTABLE = {"bit_portable", "u8_portable", "i16_portable"}  # whatever LLVM makes of them
 GPUS = {form.name for form in FORMS.values() if "cuda" in form.features.split()}  # tests/kernels/gpu/test_machine_code.py

@@ -234,9 +234,10 @@ def case_of(name: str, problem: ConvProblem, choice: Choice, w: np.ndarray, x: n
         memory["t"] = choice.table
     if r is not None and p.residual is not None:
         memory["r"] = place(r, p.residual, 9)
+    same = (spec.kernel, spec.stride) == (p.kernel, p.stride)  # else a layer of one tap, whose inputs lie side by side
     values: dict[str, np.ndarray | None] = {
-        "x": padded,
-        "w": w,
+        "x": padded if same else memory["x"].reshape(spec.src.n, spec.src.hp, spec.src.wp, spec.src.stride)[..., : spec.src.c],
+        "w": w if same else w.reshape(n, 1, 1, -1),
         "b": b,
         "s": np.concatenate([m, tail]) if integer else tail,
         "r": r,
@@ -260,7 +261,9 @@ def _source(p: ConvProblem, choice: Choice, padded: np.ndarray) -> np.ndarray:
     if choice.pack is None:
         return memory
     packed: Any = named(KERNELS[choice.pack.kind].reference)(choice.pack, physical(memory, p.src))
-    whole = Layout(packed.shape[0], p.src.hp, p.src.wp, packed.shape[3], choice.spec.src.stride, choice.spec.src.dtype)
+    whole = replace(
+        choice.spec.src, h=choice.spec.src.hp, w=choice.spec.src.wp, c=packed.shape[3], top=0, left=0, bottom=0, right=0
+    )
     return place(packed, whole)
 
 

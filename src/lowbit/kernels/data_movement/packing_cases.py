@@ -9,11 +9,18 @@ import numpy as np
 
 from lowbit.kernels.case import Case, blank, physical
 from lowbit.kernels.conv2d.forms import FORMS
-from lowbit.kernels.data_movement.spec import PackBitsSpec, PackBytesSpec, PackFieldsSpec, PackHalvesSpec, PackPairsSpec
+from lowbit.kernels.data_movement.spec import (
+    PackBitsSpec,
+    PackBytesSpec,
+    PackFieldsSpec,
+    PackHalvesSpec,
+    PackPairsSpec,
+    PackTapsSpec,
+)
 from lowbit.kernels.layout import Layout
 from lowbit.targets import Target
 
-__all__ = ["bits_cases", "bytes_cases", "fields_cases", "halves_cases", "pairs_cases"]
+__all__ = ["bits_cases", "bytes_cases", "fields_cases", "halves_cases", "pairs_cases", "taps_cases"]
 
 _HALOS = ((0, 0, 0, 0), (1, 2, 1, 0))
 
@@ -73,6 +80,20 @@ def pairs_cases(target: Target) -> Iterator[Case]:
         src = _pixels(c, halo)
         dst = Layout(2, 3, 5, src.stride, src.stride + (2 if dtype == "i16" else 4), dtype, *halo)
         yield _case(PackPairsSpec(src=src, dst=dst, first=first, second=second), 120)
+
+
+def taps_cases(target: Target) -> Iterator[Case]:
+    """Runs shorter and longer than a vector; strides, dilations, paddings less than the halo."""
+    shapes = (((1, 1), (2, 2), (1, 1), (0, 0)), ((3, 3), (2, 2), (1, 1), (1, 1)), ((3, 2), (2, 1), (1, 2), (1, 0)))
+    for channels, (kernel, stride, dilation, padding) in product((1, 16, 48, 160), shapes):
+        src = Layout(2, 9, 8, channels, channels, "u8", 1, 2, 1, 2)
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        h, w = ((extent + 2 * p - r) // s + 1 for extent, p, r, s in zip((9, 8), padding, reach, stride, strict=True))
+        dst = Layout(2, h, w, kernel[0] * kernel[1] * channels, kernel[0] * kernel[1] * channels)
+        spec = PackTapsSpec(src=src, dst=dst, kernel=kernel, stride=stride, dilation=dilation, padding=padding)
+        x = np.random.default_rng(0).integers(0, 256, (2, src.hp, src.wp, channels)).astype(np.uint8)
+        memory = {"x": x.reshape(-1), "o": blank(dst)}
+        yield Case(name=f"{channels}/{kernel}{stride}", spec=spec, memory=memory, values={"x": x}, dst=dst)
 
 
 def _pixels(channels: int, halo: tuple[int, int, int, int]) -> Layout:

@@ -16,6 +16,7 @@ from lowbit.kernels.data_movement.spec import (
     PackFieldsSpec,
     PackHalvesSpec,
     PackPairsSpec,
+    PackTapsSpec,
     RunsSpec,
 )
 from lowbit.kernels.integer_reference import integer_result, operand
@@ -31,6 +32,7 @@ __all__ = [
     "packed_fields",
     "packed_halves",
     "packed_pairs",
+    "packed_taps",
     "runs",
     "stored_input",
 ]
@@ -133,3 +135,15 @@ def packed_pairs(spec: PackPairsSpec, x: np.ndarray) -> np.ndarray:
     sums = -(a.astype(np.int64) * b.astype(np.int64)).sum((-2, -1), keepdims=True)[..., 0].astype(np.int32)
     both = np.stack([a, b.astype(unsigned)], axis=-2).reshape(x.shape)
     return np.concatenate([both, sums.view(unsigned)], axis=-1)
+
+
+def packed_taps(spec: PackTapsSpec, x: np.ndarray) -> np.ndarray:
+    """x: (n, hp, wp, c) bytes.  Returns (n, h, w, taps * c)."""
+    h, w = spec.dst.h, spec.dst.w
+    top, left = spec.src.top - spec.padding[0], spec.src.left - spec.padding[1]
+    taps = []
+    for ky, kx in np.ndindex(*spec.kernel):
+        y, z = top + ky * spec.dilation[0], left + kx * spec.dilation[1]
+        rows = x[:, y : y + (h - 1) * spec.stride[0] + 1 : spec.stride[0]]
+        taps.append(rows[:, :, z : z + (w - 1) * spec.stride[1] + 1 : spec.stride[1]])
+    return np.concatenate(taps, axis=3)

@@ -18,6 +18,7 @@ __all__ = [
     "PackFieldsSpec",
     "PackHalvesSpec",
     "PackPairsSpec",
+    "PackTapsSpec",
     "RunsSpec",
 ]
 
@@ -175,6 +176,27 @@ class PackPairsSpec(KernelSpec):
     @property
     def units(self) -> int:
         return self.src.n * self.src.hp
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackTapsSpec(KernelSpec):
+    """Bytes that a convolution reads -> for each of its output pixels, all taps (ky, kx) side by side, src.c channels each:
+    o[b, y, x, (ky * kw + kx) * src.c + ch] = x[b, y * stride[0] + ky * dilation[0] - padding[0], x * ... - padding[1], ch].
+
+    src has no channels behind c; its halo covers what is read.  dst.c = dst.stride = taps * src.c, without halo.
+    ``kernel``, ``stride``, ``dilation``, ``padding``: as in ConvGeometry.  units = n * h rows of dst."""
+
+    kind: ClassVar[str] = "pack_taps"
+    src: Layout
+    dst: Layout
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+
+    @property
+    def units(self) -> int:
+        return self.dst.n * self.dst.h
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,17 @@ SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int]]] = {
     "few pixels": (Shape(200, 80, 7, 7), (52, 16), (1, 4)),
     "few pixels over the halo": (Shape(64, 96, 7, 7, kernel=_KERNEL, padding=_AROUND, residual=True), (64, 16), (1, 2)),
     "few pixels of one step": (Shape(40, 24, 1, 20, dst="f32"), (64, 16), (1, 4)),
+    "few pixels, stride 2": (
+        Shape(48, 80, 13, 14, kernel=_KERNEL, stride=(2, 2), padding=_AROUND, residual=True, halo=(1, 1, 1, 1)),
+        (52, 16),
+        (1, 4),
+    ),
+    "few pixels, stride 2, dilation": (
+        Shape(64, 40, 12, 10, 2, kernel=(3, 2), stride=(2, 3), dilation=(1, 2), padding=(2, 1, 0, 2), dst="f32"),
+        (30, 16),
+        (1, 2),
+    ),
+    "few pixels of one tap, stride 2": (Shape(160, 64, 14, 14, stride=(2, 2)), (52, 16), (1, 4)),
     "long sums": (Shape(704, 48, 4, 5, kernel=_KERNEL, padding=_AROUND), (20, 32), (1, 1)),
 }
 

@@ -165,6 +165,10 @@ class Form:
         """The layout it reads instead of the problem's."""
         return src
 
+    def geometry(self, problem: ConvProblem) -> dict[str, Any]:
+        """Of its kernel, which may read what :meth:`pack` made, as of another convolution."""
+        return problem.geometry | {"src": self.source(problem.src)}
+
     def runs(self, spec: ConvSpec, k_group: int, window: int = 0) -> Runs:
         """Of its K loop."""
         return find_runs(spec, k_group, window)
@@ -202,6 +206,11 @@ class Form:
         if cost is None:
             raise UnsupportedPrecision(f"form {self.name} has no cost on {target.name}; its family file gives them")
         return cost
+
+    def packing_cycles(self, pack: PackSpec) -> float:
+        """Of the kernel :meth:`pack`, without the call."""
+        a_value, a_pixel = self.pack_cycles
+        return pack.src.n * pack.src.hp * pack.src.wp * (pack.src.c * a_value + a_pixel)
 
     def tilings(self, load: Workload, target: Target) -> list[Tiling]:
         """Every tile it can take, with the model's cycles for the whole layer, fitted where ``target`` has fitted costs."""

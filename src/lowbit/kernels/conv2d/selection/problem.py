@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lowbit.kernels.conv2d.spec import ConvSpec
-from lowbit.kernels.data_movement.spec import PackBitsSpec, PackBytesSpec, PackFieldsSpec, PackHalvesSpec, PackPairsSpec
+from lowbit.kernels.data_movement.spec import (
+    PackBitsSpec,
+    PackBytesSpec,
+    PackFieldsSpec,
+    PackHalvesSpec,
+    PackPairsSpec,
+    PackTapsSpec,
+)
 from lowbit.kernels.geometry import ConvGeometry
 from lowbit.kernels.layout import FLOATS
 from lowbit.kernels.packing import Packing
@@ -17,7 +24,7 @@ from lowbit.numerics.float_products import FLOAT32, FloatProducts
 
 __all__ = ["Choice", "ConvProblem", "PackSpec"]
 
-PackSpec = PackBitsSpec | PackBytesSpec | PackFieldsSpec | PackHalvesSpec | PackPairsSpec
+PackSpec = PackBitsSpec | PackBytesSpec | PackFieldsSpec | PackHalvesSpec | PackPairsSpec | PackTapsSpec
 """A kernel that makes what a form reads."""
 
 

@@ -113,8 +113,7 @@ def tilings_of(choice: Choice, target: Target) -> list[Tiling]:
 def _packing_cycles(form: Form, pack: PackSpec | None) -> float:
     if pack is None:
         return 0.0
-    a_value, a_pixel = form.pack_cycles
-    return pack.src.n * pack.src.hp * pack.src.wp * (pack.src.c * a_value + a_pixel) + _CALL_COST
+    return form.packing_cycles(pack) + _CALL_COST
 
 
 def _workload(spec: ConvSpec, runs: Runs, split: float = 0.0) -> Workload:
@@ -161,7 +160,7 @@ def _draft(form: Form, problem: ConvProblem, parts: int) -> ConvSpec:
     """The spec before its tile is known; ``window`` only says whether there is one."""
     p = problem
     return ConvSpec(
-        **p.geometry | {"src": form.source(p.src)},
+        **form.geometry(p),
         op=p.op,
         act=p.act,
         weight=p.weight,

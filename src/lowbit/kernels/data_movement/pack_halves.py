@@ -10,7 +10,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import kernel_function
 from lowbit.kernels.data_movement.spec import PackHalvesSpec
 from lowbit.kernels.rows import channel_chunks
-from lowbit.kernels.vectors import LANES, convert, load_channels, splat, store, wrapping
+from lowbit.kernels.vectors import LANES, convert, load_channels, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -43,6 +43,5 @@ def _rounded(value: Any) -> Any:
     """The bits of the nearest bfloat16, ties to even, in whole numbers: whatever the thread's mode of rounding is."""
     bits = T.reinterpret(f"uint32x{LANES}", value)
     odd = T.bitwise_and(T.shift_right(bits, splat(16, "uint32")), splat(1, "uint32"))
-    near = wrapping("add", wrapping("add", bits, splat(0x7FFF, "uint32"), "uint32"), odd, "uint32")
-    near = T.shift_right(near, splat(16, "uint32"))
+    near = T.shift_right(bits + splat(0x7FFF, "uint32") + odd, splat(16, "uint32"))  # more than 32 bits only of NaN
     return convert(T.Select(value == value, near, splat(_NAN, "uint32")), "uint16")

@@ -7,13 +7,19 @@ import pytest
 import torch
 
 from lowbit.methods import ActivationEqualization, Equalization, begin
-from lowbit.methods.activation_equalization import _reach, best_range
+from lowbit.methods.activation_equalization import best_range
 from lowbit.methods.equalization import equalize, pairs_of
 from lowbit.methods.judge import float_outputs
+from lowbit.methods.walk import float_values
 from lowbit.numerics import QParams, QType
 from lowbit.quantization import calibrate, parse_config
 from tests.graph.build import Build
 from tests.methods.conftest import rows
+
+
+def reach(graph, x, name: str) -> np.ndarray:
+    """The largest magnitude of each channel of a value."""
+    return float_values(graph, [x], {name}, lambda _, y: best_range(y.movedim(1, 0).flatten(1), None))[name]
 
 
 def chain():
@@ -64,7 +70,7 @@ def test_channels_of_values_become_equal() -> None:
     wanted, got = (float_outputs(g, [x])[0] for g in (graph, done.graph))
     assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max()
     names = [first.name for first, second in pairs_of(graph) if second.name == "depthwise"]
-    before, after = (_reach(g, [x], {names[0]: None})[names[0]] for g in (graph, done.graph))
+    before, after = (reach(g, x, names[0]) for g in (graph, done.graph))
     assert before.max() > 1000 * before.min()
     assert after.max() < 64.1 * after.min() * before.max() / before.min() / 1000
 
@@ -80,7 +86,7 @@ def test_an_upper_bound_is_not_crossed_by_the_samples_where_their_largest_is_the
     wanted, got = (float_outputs(g, [x])[0] for g in (graph, done.graph))
     assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()
     assert not np.allclose(done.graph.constants["first.weight"], graph.constants["first.weight"])
-    clipped = _reach(graph, [x], {"first": None})["first"] >= 6.0
+    clipped = reach(graph, x, "first") >= 6.0
     assert clipped.any()
     same = [
         np.array_equal(a, b) for a, b in zip(done.graph.constants["first.weight"], graph.constants["first.weight"], strict=True)

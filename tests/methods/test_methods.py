@@ -22,6 +22,7 @@ from lowbit.methods import (
     Best,
     BiasCorrection,
     BlockReconstruction,
+    ChannelSplitting,
     Distillation,
     Equalization,
     FewSamples,
@@ -46,6 +47,7 @@ QUICK = {
     "best": Best(),
     "bias_correction": BiasCorrection(),
     "blocks": BlockReconstruction(iterations=40, batch=16),
+    "channel_splitting": ChannelSplitting(),
     "distillation": Distillation(iterations=40, batch=16, checks=2),
     "equalization": Equalization(),
     "few_samples": FewSamples(

@@ -7,6 +7,7 @@ from lowbit.methods.batch_norm import BatchNormReestimation
 from lowbit.methods.best import Best
 from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.block_reconstruction import BlockReconstruction
+from lowbit.methods.channel_splitting import ChannelSplitting
 from lowbit.methods.distillation import Distillation
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.few_samples import FewSamples
@@ -27,6 +28,7 @@ __all__ = [
     "BiasCorrection",
     "BlockReconstruction",
     "Chain",
+    "ChannelSplitting",
     "Distillation",
     "Equalization",
     "FewSamples",

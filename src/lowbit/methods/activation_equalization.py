@@ -7,7 +7,6 @@ ICML 2023, section 4, here between convolutions and through their clamps; Nagel 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -18,9 +17,8 @@ from torch import Tensor
 from lowbit.graph import Graph, Node
 from lowbit.graph.ops import channel_multiplier
 from lowbit.methods.equalization import pairs_of, scaled
-from lowbit.methods.simulate import run_node
 from lowbit.methods.task import Step, Task
-from lowbit.methods.walk import check_rows, in_chunks
+from lowbit.methods.walk import check_rows, float_values
 from lowbit.numerics import QParams
 from lowbit.quantization import calibrate, choose
 
@@ -55,7 +53,7 @@ class ActivationEqualization:
             return task.with_choice(task.choice, Step("activation equalisation", "no pair of layers that allows it"))
         check_rows(task.graph)
         grids = {first.name: task.choice.values[second.inputs[0]] for first, second in pairs}
-        reach = _reach(task.graph, samples, grids)
+        reach = float_values(task.graph, samples, grids, lambda name, y: best_range(y.movedim(1, 0).flatten(1), grids[name]))
         graph = task.graph
         for first, second in pairs:
             graph = scaled(graph, first, second, self.factors(graph, first, second, reach))
@@ -63,7 +61,7 @@ class ActivationEqualization:
         choice = choose(graph, calibration, task.config)
         calibration = replace(calibration, samples=task.calibration.samples)
         step = Step("activation equalisation", f"{len(pairs)} pairs of layers", time.monotonic() - began)
-        return replace(task, graph=graph, calibration=calibration, choice=choice, log=(*task.log, step))
+        return replace(task, graph=graph, shifted=None, calibration=calibration, choice=choice, log=(*task.log, step))
 
     def factors(self, graph: Graph, first: Node, second: Node, reach: dict[str, np.ndarray]) -> np.ndarray:
         """f of one pair."""
@@ -76,28 +74,6 @@ class ActivationEqualization:
         if hi is not None:  # a channel that clips already cannot be scaled at all
             factor[known] = np.minimum(factor[known], np.maximum(hi / largest[known], 1.0))
         return factor
-
-
-@torch.no_grad()
-def _reach(graph: Graph, samples: Sequence[np.ndarray], grids: Mapping[str, QParams | None]) -> dict[str, np.ndarray]:
-    """Value -> the best range of each channel (axis 1) over the rows of the float network, for integers of its grid."""
-    found: dict[str, np.ndarray] = {}
-    last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
-    values: dict[str, Tensor] = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in zip(graph.inputs, samples, strict=True)}
-    for index, node in enumerate(graph.nodes):
-        reads = [name for name in node.inputs if name not in graph.constants]
-
-        def one(*given: Tensor, node: Node = node, reads: list[str] = reads) -> Tensor:
-            return run_node(graph, node, dict(zip(reads, given, strict=True)))
-
-        y = in_chunks(one, graph.types[node.name].shape[1:], *(values[name] for name in reads))
-        values[node.name] = y
-        if node.name in grids:
-            found[node.name] = best_range(y.movedim(1, 0).flatten(1), grids[node.name])
-        for name in reads:
-            if last[name] == index:
-                values.pop(name, None)
-    return found
 
 
 _VALUES = 1 << 13  # of a channel, on which ranges are compared

@@ -52,6 +52,7 @@ class AdaRound:
     regularization: float = 1.0
     beta: tuple[float, float] = (20.0, 2.0)
     warm: float = 0.2
+    drop: float = 0.0
     spared: tuple[str, ...] = ()
     seed: int = 0
 
@@ -83,7 +84,7 @@ class AdaRound:
                 advance(1, f"AdaRound {node.name}")
                 return choice
 
-            walk(task.graph, choice, samples, visit)
+            walk(task.graph, choice, samples, visit, task.targets)
         what = f"{len(layers)} layers on {rows} rows"
         what += f", squared error of a layer x {np.mean(gains):.2f} of nearest" if gains else ""
         what += f", {len(cut)} layers cut short by the clock" if cut else ""
@@ -102,15 +103,27 @@ class AdaRound:
         positions = Positions.draw(graph, node, len(x), min(self.positions, room), seed)
         held = choice.values[node.inputs[0]]
         assert held is not None  # a layer reads integers
-        patches = positions.inputs(x, float(held.scale) if held.qtype.bipolar else 0.0)
+        fill = float(held.scale) if held.qtype.bipolar else 0.0
+        patches = positions.inputs(x, fill)
+        exact = positions.inputs(values[node.inputs[0]][0], fill) if self.drop else None
         wanted = positions.outputs(target)
         residual = positions.outputs(values[node.inputs[-1]][1]) if node.attrs.get("residual") else None
         had = choice.layers[node.name]
         params = parameters_of(choice, node)
         lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
 
+        generator = torch.Generator().manual_seed(seed)
+
+        def seen(rows: Tensor | slice) -> Tensor:
+            if exact is None:
+                return patches[rows]
+            if self.drop >= 1:
+                return exact[rows]
+            given = patches[rows]
+            return torch.where(torch.rand(given.shape, generator=generator) < self.drop, exact[rows], given)
+
         def error(weight: Tensor, bias: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
-            y = matrix_product(patches[rows], weight) + bias
+            y = matrix_product(seen(rows), weight) + bias
             if residual is not None:
                 y = y + residual[rows]
             y = y if lo is None and hi is None else y.clamp(lo, hi)
@@ -126,7 +139,6 @@ class AdaRound:
         shift = torch.zeros_like(params.bias, requires_grad=True)
         learned = [shift] if soft is None else [shift, soft.v]
         optimizer = torch.optim.Adam(learned, lr=self.rate)
-        generator = torch.Generator().manual_seed(seed)
         began = time.monotonic()
         done = 0.0
         while done < 1.0:

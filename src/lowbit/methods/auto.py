@@ -10,6 +10,7 @@ from lowbit.graph.rebatch import mixes_rows
 from lowbit.methods.activation_equalization import ActivationEqualization
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.bias_correction import BiasCorrection
+from lowbit.methods.channel_splitting import ChannelSplitting
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.judge import Judge
 from lowbit.methods.run import error_of, measured, name_of
@@ -48,7 +49,7 @@ class Auto:
         else:
             limit = self.seconds * self.patience
             task = replace(task, seconds=limit, deadline=time.monotonic() + limit)
-        return best_of(task, candidates(task, rounding_within(task, planned, AdaRound())), "auto")
+        return best_of(task, candidates(task, rounding_within(task, planned, AdaRound())), "auto")[0]
 
 
 def few_rows(task: Task, name: str) -> Task | None:
@@ -69,19 +70,21 @@ def candidates(task: Task, rounded: AdaRound) -> list[Method]:
 
 
 def equalizations(task: Task) -> list[Method]:
-    """Of weights; of values, too, where one has few bits."""
+    """Of weights; of values, too, where one has few bits, whose dead channels then carry copies of others."""
     bits = [params.qtype.bits for params in task.choice.values.values() if params is not None]
-    return [Equalization(), ActivationEqualization()] if min(bits, default=8) <= _COARSE else [Equalization()]
+    coarse: list[Method] = [ActivationEqualization(), ChannelSplitting()] if min(bits, default=8) <= _COARSE else []
+    return [Equalization(), *coarse]
 
 
-def best_of(task: Task, candidates: Sequence[Method], name: str) -> Task:
-    """The task after those candidates that each lowered the error."""
+def best_of(task: Task, candidates: Sequence[Method], name: str) -> tuple[Task, list[Method]]:
+    """(the task after those candidates that each lowered the error, these candidates)."""
     if (done := few_rows(task, name)) is not None:
-        return done
+        return done, []
     began, judge = time.monotonic(), Judge.of(task.graph, task.held)
     first = error = error_of(task, judge)
     assert error is not None  # there are rows that judge
-    kept: list[str] = []
+    names: list[str] = []
+    kept: list[Method] = []
     for candidate in candidates:
         left = task.seconds_left()
         if left is not None and left <= 0:
@@ -92,8 +95,9 @@ def best_of(task: Task, candidates: Sequence[Method], name: str) -> Task:
         line = tried.log[-1]
         if line.after is not None and line.after < error:
             task, error = tried, line.after
-            kept.append(line.method)
+            names.append(line.method)
+            kept.append(candidate)
         else:
             task = replace(task, log=(*task.log, replace(line, what=f"tried and dropped, {line.what}")))
-    what = f"{' + '.join(kept) or 'nearest'} ({judge.what} on {len(task.held[0])} rows)"
-    return task.with_choice(task.choice, Step(name, what, time.monotonic() - began, first, error))
+    what = f"{' + '.join(names) or 'nearest'} ({judge.what} on {len(task.held[0])} rows)"
+    return task.with_choice(task.choice, Step(name, what, time.monotonic() - began, first, error)), kept

@@ -39,7 +39,7 @@ class BatchNormReestimation:
         return correct_layers(task, "batch norm re-estimation", self._corrected)
 
     def _corrected(self, task: Task, choice: Choice, node: Node, values: dict[str, Pair]) -> LayerNumbers | None:
-        moments = moments_of(task.graph, choice, node, values)
+        moments = moments_of(task.targets, choice, node, values)
         x, weights = choice.values[node.inputs[0]], choice.layers[node.name].weights
         assert x is not None  # a layer reads integers
         free = isinstance(task.config.scale, FloatScale) and not isinstance(task.config.granularity, PerTensor)

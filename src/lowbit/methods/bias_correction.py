@@ -41,7 +41,7 @@ def _corrected(task: Task, choice: Choice, node: Node, values: dict[str, Pair]) 
     x = choice.values[node.inputs[0]]
     assert x is not None  # a layer reads integers
     axis = 1 if node.op == "conv2d" else -1
-    exact, quantized = (y.movedim(axis, 0).flatten(1) for y in outputs_of(task.graph, choice, node, values, residual=True))
+    exact, quantized = (y.movedim(axis, 0).flatten(1) for y in outputs_of(task.targets, choice, node, values, residual=True))
     shift = shift_of_means(exact, quantized, node.attrs.get("lo"), node.attrs.get("hi"))
     return layer_numbers(choice.layers[node.name].weights, (parameters_of(choice, node).bias.double() + shift).numpy(), x)
 

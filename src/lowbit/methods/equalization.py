@@ -49,7 +49,7 @@ class Equalization:
         choice = choose(graph, calibration, task.config)
         calibration = replace(calibration, samples=task.calibration.samples)
         step = Step("cross-layer equalisation", f"{len(pairs)} pairs of layers", time.monotonic() - began)
-        return replace(task, graph=graph, calibration=calibration, choice=choice, log=(*task.log, step))
+        return replace(task, graph=graph, shifted=None, calibration=calibration, choice=choice, log=(*task.log, step))
 
 
 def pairs_of(graph: Graph, clamped: bool = False) -> list[tuple[Node, Node]]:

@@ -52,7 +52,7 @@ class Gptq:
                 nonlocal choice
                 found = store.get(node.name)
                 if found is None:
-                    found = Choice({}, {node.name: self.layer(task.graph, choice, node, values)})
+                    found = Choice({}, {node.name: self.layer(task.targets, choice, node, values)})
                     store.keep(node.name, found)
                 choice = choice.with_layers(found.layers)
                 advance(1, f"GPTQ {node.name}")

@@ -103,7 +103,7 @@ def store_in(where: Path | None, task: Task, method: Any, kept: int) -> Store:
         return Store(None)
     structure, arrays = choice_to_dict(task.choice)
     parts = [fingerprint(task.graph), json.dumps(structure, sort_keys=True), digest_of([arrays[name] for name in sorted(arrays)])]
-    parts += [digest_of(task.fit), repr(method), repr(task.config), repr(task.seconds)]
+    parts += [fingerprint(task.targets), digest_of(task.fit), repr(method), repr(task.config), repr(task.seconds)]
     folder = where / hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)

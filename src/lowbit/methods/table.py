@@ -12,6 +12,7 @@ from lowbit.methods.batch_norm import BatchNormReestimation
 from lowbit.methods.best import Best
 from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.block_reconstruction import BlockReconstruction
+from lowbit.methods.channel_splitting import ChannelSplitting
 from lowbit.methods.distillation import Distillation
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.few_samples import FewSamples
@@ -29,6 +30,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "bias_correction": BiasCorrection,
     "equalization": Equalization,
     "activation_equalization": ActivationEqualization,
+    "channel_splitting": ChannelSplitting,
     "batch_norm": BatchNormReestimation,
     "gptq": Gptq,
     "adaround": AdaRound,

@@ -40,7 +40,10 @@ class Task:
     """``graph``: the canonical float graph that ``choice`` gives numbers to.  ``fit``: rows that methods may fit, one array a
     graph input; ``held``: rows that judge.  ``seconds``: what all methods together may take, until ``deadline`` of
     time.monotonic(); None: what they need.  ``state``: the folder in which unfinished work is kept; None: nowhere.
-    ``progress``: whether to show bars; None: on a terminal."""
+    ``progress``: whether to show bars; None: on a terminal.
+
+    ``shifted``: the same graph with other biases, where layers are to give something else than the float network does: their
+    values half a step up, say (methods/channel_splitting.py).  None: what the float network gives."""
 
     graph: Graph
     config: QuantizationConfig
@@ -53,6 +56,7 @@ class Task:
     deadline: float | None = None
     state: Path | None = None
     progress: bool | None = field(default=None, compare=False)
+    shifted: Graph | None = None
 
     def samples_for(self, method: str) -> tuple[np.ndarray, ...]:
         """The rows to fit.  Raises CalibrationError where none were kept."""
@@ -65,6 +69,11 @@ class Task:
 
     def with_choice(self, choice: Choice, *steps: Step) -> Task:
         return replace(self, choice=choice, log=(*self.log, *steps))
+
+    @property
+    def targets(self) -> Graph:
+        """The graph whose layers say what each layer is to give for what it reads in the float network."""
+        return self.graph if self.shifted is None else self.shifted
 
     def seconds_left(self) -> float | None:
         """Until the deadline; None without one."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ from lowbit.graph.rebatch import mixes_rows
 from lowbit.methods.simulate import grid_of, parameters_of, run_node
 from lowbit.quantization import Choice
 
-__all__ = ["Pair", "check_rows", "in_chunks", "rows_that_fit", "walk"]
+__all__ = ["Pair", "check_rows", "float_values", "in_chunks", "rows_that_fit", "walk"]
 
 Pair = tuple[Tensor, Tensor]
 """(value of the float network, value of the quantized network in real numbers), rows along axis 0."""
+
+Found = TypeVar("Found")
 
 _BYTES = 1 << 30  # of values that are held at once
 _CHUNK = 1 << 22  # elements of one operation's result
@@ -62,10 +65,12 @@ def walk(
     choice: Choice,
     samples: Sequence[np.ndarray],
     visit: Callable[[Node, dict[str, Pair], Tensor], Choice | None],
+    targets: Graph | None = None,
 ) -> Choice:
     """Calls ``visit(layer, values, target)`` for every layer in order: ``values`` holds the :data:`Pair` of each value that is
-    still read, ``target`` is what the float layer gives.  What it returns is the choice from here on, so that later layers
-    see the values that its new numbers give; None: the same.  Returns the last choice."""
+    still read, ``target`` is what the float layer gives, with its biases of ``targets`` if that is given.  What it returns is
+    the choice from here on, so that later layers see the values that its new numbers give; None: the same.  Returns the last
+    choice."""
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     values: dict[str, Pair] = {}
     with torch.no_grad():
@@ -78,13 +83,42 @@ def walk(
         with torch.no_grad():
             exact = _run(graph, choice, node, reads, [values[name][0] for name in reads], False)
         if node.op in LAYERS:
-            choice = visit(node, values, exact) or choice
+            target = exact
+            if targets is not None and targets is not graph:
+                with torch.no_grad():
+                    target = _run(targets, choice, node, reads, [values[name][0] for name in reads], False)
+            choice = visit(node, values, target) or choice
         with torch.no_grad():
             values[node.name] = exact, _run(graph, choice, node, reads, [values[name][1] for name in reads], True)
         for name in reads:
             if last[name] == index and name not in graph.outputs:
                 values.pop(name, None)
     return choice
+
+
+@torch.no_grad()
+def float_values(
+    graph: Graph, samples: Sequence[np.ndarray], wanted: Container[str], visit: Callable[[str, Tensor], Found]
+) -> dict[str, Found]:
+    """``visit(name, value)`` of each wanted value that a node of the float network gives for these rows."""
+    found: dict[str, Found] = {}
+    last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
+    end = max((index for index, node in enumerate(graph.nodes) if node.name in wanted), default=-1)
+    values = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in zip(graph.inputs, samples, strict=True)}
+    for index, node in enumerate(graph.nodes[: end + 1]):
+        reads = [name for name in node.inputs if name not in graph.constants]
+
+        def one(*given: Tensor, node: Node = node, reads: list[str] = reads) -> Tensor:
+            return run_node(graph, node, dict(zip(reads, given, strict=True)))
+
+        y = in_chunks(one, graph.types[node.name].shape[1:], *(values[name] for name in reads))
+        values[node.name] = y
+        if node.name in wanted:
+            found[node.name] = visit(node.name, y)
+        for name in reads:
+            if last[name] == index:
+                values.pop(name, None)
+    return found
 
 
 def _run(graph: Graph, choice: Choice, node: Node, reads: list[str], given: list[Tensor], quantized: bool) -> Tensor:

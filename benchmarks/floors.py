@@ -82,7 +82,8 @@ def table(parts: Mapping[str, Any]) -> str:
             if part is None:
                 lines.append(f"| {floors.words} | {config.upper()} | - | {limit} | | | | |")
                 continue
-            kept = re.sub(r" \(.*|^best: ", "", part["log"][-1])
+            summary, *again = [line for line in part["log"] if line.startswith("best: ")]
+            kept = re.sub(r" \(.*|^best: ", "", summary) + (", on all rows" if again else "")
             ada = next((s for line in part["log"] if line.startswith("AdaRound") for s in re.findall(r"([\d.]+) s$", line)), "")
             drop = f"{100 * part['drop']:.2f} ± {100 * part['error']:.2f}"
             row = (floors.words, config.upper(), drop, limit, kept, f"{part['seconds']:.0f}", ada, part["commit"][:7])

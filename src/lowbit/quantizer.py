@@ -139,8 +139,9 @@ def planned(
     wanted = method_of(method)
     folder = cache_folder() / "methods" if state is None else as_path(state, "state")
     task = wanted(begin(graph, calibration, config, seconds=seconds, state=folder, progress=progress))
-    if task.log:
-        say(f"{graph.name}: {task.log[-1]}", progress)
+    for step in task.log:
+        if step.method == task.log[-1].method:  # what sums up
+            say(f"{graph.name}: {step}", progress)
     return QuantizationPlan.of(graph, task)
 
 

@@ -107,6 +107,15 @@ def test_auto_is_never_worse_on_the_rows_that_judge(graph, calibration) -> None:
     assert last.after == judge.error(plan.integer_graph()) < last.before
 
 
+def test_best_takes_all_of_few_rows(graph, calibration) -> None:
+    judged = lowbit.quantize(graph, calibration=calibration, config="w8a3", method=Best(all_below=96))
+    again = lowbit.quantize(graph, calibration=calibration, config="w8a3", method=Best())
+    first, last = again.log[-2:]
+    assert (first.before, first.after) == (judged.log[-1].before, judged.log[-1].after)
+    assert last.what == "the same on all 96 rows, those that judged among them"
+    assert not same(judged.choice, again.choice)
+
+
 def test_methods_without_samples_are_refused(graph) -> None:
     none = calibrate(graph, [rows(40)], keep=0)
     with pytest.raises(CalibrationError, match="AdaRound fits calibration samples, and none were kept"):

@@ -26,6 +26,7 @@ PLAN: dict[str, tuple[int, int]] = {
     "module": (25, 80),
     "compiled": (30, 40),
     "onnx": (10, 60),
+    "methods": (10, 60),
     "artifact": (10, 2000),
 }
 """Kind -> (share of the time, cases of a batch)."""

@@ -16,6 +16,7 @@ from tests.fuzz.checks import Checked, Refused, allowances, check_float, check_p
 from tests.fuzz.compiled import check_compiled, draw_way
 from tests.fuzz.configs import draw_config, width_class
 from tests.fuzz.draws import Draws, Rejected
+from tests.fuzz.float_methods import check_float_methods, draw_row
 from tests.fuzz.graphs import draw_graph
 from tests.fuzz.modules import draw_program
 from tests.fuzz.onnx_cases import check_exported, check_written
@@ -86,6 +87,16 @@ def compiled_case(draws: Draws, checked: Checked, note: Note, only: str | None =
     check_compiled(integer, arrays, way, checked, width_class(config))
 
 
+def methods_case(draws: Draws, checked: Checked, note: Note, only: str | None = None) -> None:
+    """Layers in a row, some of their channels dead, and methods that change the float network."""
+    sketch = draw_row(draws)
+    recipes = draw_inputs(draws, [sketch.shape(name) for name in sketch.build.inputs])
+    note(f"{sketch.text}\ninputs = {recipes}")
+    inputs, graph = [recipe.make() for recipe in recipes], sketch.finish()
+    checked.reach(graph, "float")
+    check_float_methods(check_float(graph, inputs), inputs, draws, checked)
+
+
 def onnx_case(draws: Draws, checked: Checked, note: Note, only: str | None = None) -> None:
     """A random graph written as ONNX and imported again, or a random program that torch exports, beside onnxruntime."""
     if draws.chance(60):
@@ -102,6 +113,7 @@ KINDS: dict[str, Callable[..., None]] = {
     "module": module_case,
     "compiled": compiled_case,
     "onnx": onnx_case,
+    "methods": methods_case,
 }
 
 

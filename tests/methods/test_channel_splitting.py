@@ -38,7 +38,7 @@ def task_of(graph: Graph, config: str = "w16a4"):
 
 def dead_of(graph: Graph) -> dict[int, float]:
     task, (row,) = task_of(graph), [row for row in rows_of(graph) if row.layers[0].name == "stem"]
-    return dead_channels(graph, task.choice, row)
+    return dead_channels(task, row)
 
 
 def test_what_is_dead_is_proved() -> None:

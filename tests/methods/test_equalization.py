@@ -10,7 +10,7 @@ from lowbit.methods import ActivationEqualization, Equalization, begin
 from lowbit.methods.activation_equalization import best_range
 from lowbit.methods.equalization import equalize, pairs_of
 from lowbit.methods.judge import float_outputs
-from lowbit.methods.walk import float_values
+from lowbit.methods.walk import by_channel, float_values
 from lowbit.numerics import QParams, QType
 from lowbit.quantization import calibrate, parse_config
 from tests.graph.build import Build
@@ -19,7 +19,7 @@ from tests.methods.conftest import rows
 
 def reach(graph, x, name: str) -> np.ndarray:
     """The largest magnitude of each channel of a value."""
-    return float_values(graph, [x], {name}, lambda _, y: best_range(y.movedim(1, 0).flatten(1), None))[name]
+    return float_values(graph, [x], {name}, lambda node, y: best_range(by_channel(node, y), None))[name]
 
 
 def chain():
@@ -113,3 +113,24 @@ def test_real_values_and_fine_grids_keep_their_whole_range() -> None:
     largest = values.abs().amax(1).numpy()
     for params in (None, QParams(QType(16, True), np.asarray(1.0))):
         np.testing.assert_array_equal(best_range(values, params), largest)
+
+
+def test_a_linear_layer_along_another_axis_reads_no_channels() -> None:
+    b = Build(3)
+    first = b.conv("first", b.input("x", 4, 3, 6, 8), 8)  # 8 channels, maps of width 8
+    graph = b.graph(b.linear("along_width", first, 4))
+    assert pairs_of(graph) == []
+    b = Build(3)
+    first = b.linear("first", b.input("x", 4, 6, 8, 5), 8)  # channels last: pools work on others
+    pooled = b.pool("pooled", first, "max_pool2d", 2, 1)
+    graph = b.graph(b.linear("second", pooled, 4))
+    assert pairs_of(graph) == []
+    b = Build(3)
+    graph = b.graph(b.linear("second", b.linear("first", b.input("x", 4, 6, 7, 5), 8), 4))
+    assert [(one.name, other.name) for one, other in pairs_of(graph)] == [("first", "second")]
+    calibration = calibrate(graph, [np.random.default_rng(0).normal(size=(64, 6, 7, 5)).astype(np.float32)])
+    x = np.random.default_rng(1).normal(size=(4, 6, 7, 5)).astype(np.float32)
+    for method in (Equalization(), ActivationEqualization()):
+        done = method(begin(graph, calibration, parse_config("w4a4")))
+        wanted, got = (float_outputs(g, [x])[0] for g in (graph, done.graph))
+        assert got == pytest.approx(wanted, rel=1e-4, abs=1e-4)

@@ -18,7 +18,7 @@ from lowbit.graph import Graph, Node
 from lowbit.graph.ops import channel_multiplier
 from lowbit.methods.equalization import pairs_of, scaled
 from lowbit.methods.task import Step, Task
-from lowbit.methods.walk import check_rows, float_values
+from lowbit.methods.walk import by_channel, check_rows, float_values
 from lowbit.numerics import QParams
 from lowbit.quantization import calibrate, choose
 
@@ -53,7 +53,7 @@ class ActivationEqualization:
             return task.with_choice(task.choice, Step("activation equalisation", "no pair of layers that allows it"))
         check_rows(task.graph)
         grids = {first.name: task.choice.values[second.inputs[0]] for first, second in pairs}
-        reach = float_values(task.graph, samples, grids, lambda name, y: best_range(y.movedim(1, 0).flatten(1), grids[name]))
+        reach = float_values(task.graph, samples, grids, lambda node, y: best_range(by_channel(node, y), grids[node.name]))
         graph = task.graph
         for first, second in pairs:
             graph = scaled(graph, first, second, self.factors(graph, first, second, reach))

@@ -17,7 +17,7 @@ from lowbit.methods.moments import outputs_of
 from lowbit.methods.numbers import layer_numbers
 from lowbit.methods.simulate import parameters_of
 from lowbit.methods.task import Task
-from lowbit.methods.walk import Pair
+from lowbit.methods.walk import Pair, by_channel
 from lowbit.quantization import Choice, LayerNumbers
 
 __all__ = ["BiasCorrection", "shift_of_means"]
@@ -40,8 +40,7 @@ class BiasCorrection:
 def _corrected(task: Task, choice: Choice, node: Node, values: dict[str, Pair]) -> LayerNumbers | None:
     x = choice.values[node.inputs[0]]
     assert x is not None  # a layer reads integers
-    axis = 1 if node.op == "conv2d" else -1
-    exact, quantized = (y.movedim(axis, 0).flatten(1) for y in outputs_of(task.targets, choice, node, values, residual=True))
+    exact, quantized = (by_channel(node, y) for y in outputs_of(task.targets, choice, node, values, residual=True))
     shift = shift_of_means(exact, quantized, node.attrs.get("lo"), node.attrs.get("hi"))
     return layer_numbers(choice.layers[node.name].weights, (parameters_of(choice, node).bias.double() + shift).numpy(), x)
 

@@ -20,13 +20,14 @@ from lowbit.graph.ops import channel_multiplier
 from lowbit.methods.equalization import pairs_of
 from lowbit.methods.simulate import grid_of
 from lowbit.methods.task import Step, Task
-from lowbit.methods.walk import check_rows, float_values
+from lowbit.methods.walk import by_channel, check_rows, float_values
 from lowbit.numerics import QParams
 from lowbit.quantization import Choice, calibrate, choose
+from lowbit.quantization.plan import value_grids
 
 __all__ = ["ChannelSplitting"]
 
-_CONSTANT = 1 / 64  # of a step: a channel that moves less is constant
+_CONSTANT = 1e-6  # of a step: a channel that moves less is constant
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Row:
 @dataclass(frozen=True)
 class ChannelSplitting:
     """In a row of a dense layer A, depthwise layers and a dense layer C, a channel is dead that gives C one and the same number
-    for every input that the grid in front of A has (interval arithmetic over A's weights: proved, not observed).  Its number
+    for everything that the grid in front of A holds (interval arithmetic over A's weights: proved, not observed).  Its number
     goes into C's bias, and the channel becomes one of the k copies of a live channel i, of which C reads
 
         sum_m (W_C[:, i] / k + o_m s_C) * y_m,    y_m = f(y_i + o_m s),    o_m = (m - (k - 1) / 2) / k,  m = 0..k-1
@@ -52,7 +53,8 @@ class ChannelSplitting:
 
         |W_C[:, i]|^2 sum_v e_i(v) g_i(v),   e_i(v) = E[(y_v,i rounded - y_v,i)^2] on ``rows`` rows, v the values of the row
 
-    with g_i(v) = the product of |W_i|^2 of the depthwise layers behind v.  The float network changes within half a step."""
+    with g_i(v) = the product of |W_i|^2 of the depthwise layers behind v.  The float network computes the same: there the y_m
+    are equal, and the shifts o_m s are in the biases of the integers, and in what later methods aim at (``Task.shifted``)."""
 
     rows: int = 64
 
@@ -61,7 +63,7 @@ class ChannelSplitting:
     def __call__(self, task: Task) -> Task:
         samples = [value[: self.rows] for value in task.samples_for("channel splitting")]
         began = time.monotonic()
-        found = [(row, dead) for row in rows_of(task.graph) if (dead := dead_channels(task.graph, task.choice, row))]
+        found = [(row, dead) for row in rows_of(task.graph) if (dead := dead_channels(task, row))]
         if not found:
             return task.with_choice(task.choice, Step("channel splitting", "no dead channels"))
         check_rows(task.graph)
@@ -120,33 +122,28 @@ def _zeros_between(graph: Graph, first: Node, second: Node) -> bool:
     return False
 
 
-def dead_channels(graph: Graph, choice: Choice, row: Row) -> dict[int, float]:
+def dead_channels(task: Task, row: Row) -> dict[int, float]:
     """Channel -> the one number that ``row.last`` reads of it."""
-    first = row.layers[0]
-    grid = choice.values[first.inputs[0]]
-    if grid is None or grid.qtype.bipolar:
+    graph, choice, name = task.graph, task.choice, row.layers[0].inputs[0]
+    grid, held = choice.values[name], choice.values[row.last.inputs[0]]
+    if grid is None or held is None or grid.qtype.bipolar:
         return {}
-    ends = sorted(float(grid.scale) * (q - grid.zero_point) for q in (grid.qtype.qmin, grid.qtype.qmax))
-    w = graph.constants[first.inputs[1]]
-    low = np.full((1, *w.shape[1:]), min(ends[0], 0.0))
-    high = np.full((1, *w.shape[1:]), max(ends[1], 0.0))
+    seen = task.calibration.histograms[value_grids(graph)[name]]
+    ends = [float(grid.scale) * (q - grid.zero_point) for q in (grid.qtype.qmin, grid.qtype.qmax)]
+    ends += [0.0, float(seen.minimum), float(seen.maximum)]  # what the samples had, and the zeros that pad
+    shape = (1, *graph.constants[row.layers[0].inputs[1]].shape[1:])
+    low, high = np.full(shape, min(ends)), np.full(shape, max(ends))
     for index, node in enumerate(row.layers):
         w, b = (graph.constants[name].astype(np.float64) for name in node.inputs[1:3])
         axes = tuple(range(1, w.ndim))
-        low, high = (
-            b + np.minimum(w * low, w * high).sum(axes),
-            b + np.maximum(w * low, w * high).sum(axes),
-        )
-        lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
-        low, high = np.clip(low, lo, hi), np.clip(high, lo, hi)
+        ends_of = w * low, w * high
+        bounds = node.attrs.get("lo"), node.attrs.get("hi")
+        low, high = (np.clip(b + end(*ends_of).sum(axes), *bounds) for end in (np.minimum, np.maximum))
         if row.padded[index]:
             low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
         if index + 1 < len(row.layers):
             shape = (-1,) + (1,) * (graph.constants[row.layers[index + 1].inputs[1]].ndim - 1)
             low, high = low.reshape(shape), high.reshape(shape)
-    held = choice.values[row.last.inputs[0]]
-    if held is None:
-        return {}
     still = high - low <= _CONSTANT * float(held.scale)
     return {int(i): float((low[i] + high[i]) / 2) for i in np.flatnonzero(still)}
 
@@ -161,20 +158,16 @@ class _Noise:
 
 
 def _noise(graph: Graph, choice: Choice, rows: Sequence[Row], samples: Sequence[np.ndarray]) -> dict[str, _Noise]:
-    nodes = {node.name: node for row in rows for node in row.layers}
-
-    def visit(name: str, y: Tensor) -> _Noise:
-        grid = choice.values[name]
-        axis = 1 if y.dim() == 4 else y.dim() - 1
-        channels = y.movedim(axis, 0).flatten(1)
+    def visit(node: Node, y: Tensor) -> _Noise:
+        grid, channels = choice.values[node.name], by_channel(node, y)
         if grid is None:
             return _Noise(np.zeros(len(channels)), np.ones(len(channels)), 0.0)
-        lo, hi = nodes[name].attrs.get("lo"), nodes[name].attrs.get("hi")
+        lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
         inside = (channels > (-torch.inf if lo is None else lo)) & (channels < (torch.inf if hi is None else hi))
         error = (grid_of(grid)(channels) - channels).square().mean(1, dtype=torch.float64)
         return _Noise(error.numpy(), inside.double().mean(1).numpy(), _step(grid))
 
-    return float_values(graph, samples, nodes, visit)
+    return float_values(graph, samples, {node.name for row in rows for node in row.layers}, visit)
 
 
 def _step(grid: QParams) -> float:

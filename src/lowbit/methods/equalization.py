@@ -61,17 +61,21 @@ def pairs_of(graph: Graph, clamped: bool = False) -> list[tuple[Node, Node]]:
             continue
         if first.attrs.get("lo") not in (None, 0) or len(graph.types[first.name].shape) not in (2, 4):
             continue
-        value = first.name
-        while value not in graph.outputs and len(users[value]) == 1 and _keeps_channels(graph, users[value][0]):
+        value, axis = first.name, _channel_axis(graph, first, first.name)
+        while axis == 1 and value not in graph.outputs and len(users[value]) == 1 and _keeps_channels(graph, users[value][0]):
             value = users[value][0].name
         if value in graph.outputs or len(users[value]) != 1:
             continue
         second = users[value][0]
-        if second.op in LAYERS and second.inputs.count(value) == 1 and second.inputs[0] == value:
-            axis = 1 if second.op == "conv2d" else len(graph.types[value].shape) - 1
-            if graph.types[value].shape[axis] == len(graph.constants[first.inputs[1]]):
-                found.append((first, second))
+        reads = second.op in LAYERS and second.inputs.count(value) == 1 and second.inputs[0] == value
+        if reads and axis == _channel_axis(graph, second, value):
+            found.append((first, second))
     return found
+
+
+def _channel_axis(graph: Graph, node: Node, value: str) -> int:
+    """The axis of a value along which a layer has its channels."""
+    return 1 if node.op == "conv2d" else len(graph.types[value].shape) - 1
 
 
 def _keeps_channels(graph: Graph, node: Node) -> bool:

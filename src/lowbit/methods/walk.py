@@ -17,7 +17,7 @@ from lowbit.graph.rebatch import mixes_rows
 from lowbit.methods.simulate import grid_of, parameters_of, run_node
 from lowbit.quantization import Choice
 
-__all__ = ["Pair", "check_rows", "float_values", "in_chunks", "rows_that_fit", "walk"]
+__all__ = ["Pair", "by_channel", "check_rows", "float_values", "in_chunks", "rows_that_fit", "walk"]
 
 Pair = tuple[Tensor, Tensor]
 """(value of the float network, value of the quantized network in real numbers), rows along axis 0."""
@@ -49,6 +49,11 @@ def rows_that_fit(graph: Graph, rows: int, budget: int = _BYTES) -> int:
         most = max(most, sum(sizes[name] for name in live))
         live -= {name for name in node.inputs if last[name] == index and name not in graph.outputs}
     return max(1, min(rows, budget // (2 * most)))
+
+
+def by_channel(node: Node, y: Tensor) -> Tensor:
+    """What a layer gives, as (output channels, all else)."""
+    return y.movedim(1 if node.op == "conv2d" else -1, 0).flatten(1)
 
 
 def in_chunks(function: Callable[..., Tensor], shape: Sequence[int], *values: Tensor) -> Tensor:
@@ -98,9 +103,9 @@ def walk(
 
 @torch.no_grad()
 def float_values(
-    graph: Graph, samples: Sequence[np.ndarray], wanted: Container[str], visit: Callable[[str, Tensor], Found]
+    graph: Graph, samples: Sequence[np.ndarray], wanted: Container[str], visit: Callable[[Node, Tensor], Found]
 ) -> dict[str, Found]:
-    """``visit(name, value)`` of each wanted value that a node of the float network gives for these rows."""
+    """``visit(node, value)`` of each wanted value that a node of the float network gives for these rows."""
     found: dict[str, Found] = {}
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     end = max((index for index, node in enumerate(graph.nodes) if node.name in wanted), default=-1)
@@ -114,7 +119,7 @@ def float_values(
         y = in_chunks(one, graph.types[node.name].shape[1:], *(values[name] for name in reads))
         values[node.name] = y
         if node.name in wanted:
-            found[node.name] = visit(node.name, y)
+            found[node.name] = visit(node, y)
         for name in reads:
             if last[name] == index:
                 values.pop(name, None)

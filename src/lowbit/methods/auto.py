@@ -10,7 +10,7 @@ from lowbit.graph.rebatch import mixes_rows
 from lowbit.methods.activation_equalization import ActivationEqualization
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.bias_correction import BiasCorrection
-from lowbit.methods.channel_splitting import ChannelSplitting
+from lowbit.methods.channel_splitting import ChannelSplitting, rows_with_dead_channels
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.judge import Judge
 from lowbit.methods.run import error_of, measured, name_of
@@ -72,8 +72,10 @@ def candidates(task: Task, rounded: AdaRound) -> list[Method]:
 def equalizations(task: Task) -> list[Method]:
     """Of weights; of values, too, where one has few bits, whose dead channels then carry copies of others."""
     bits = [params.qtype.bits for params in task.choice.values.values() if params is not None]
-    coarse: list[Method] = [ActivationEqualization(), ChannelSplitting()] if min(bits, default=8) <= _COARSE else []
-    return [Equalization(), *coarse]
+    if min(bits, default=8) > _COARSE:
+        return [Equalization()]
+    splitting = [ChannelSplitting()] if rows_with_dead_channels(task) else []
+    return [Equalization(), ActivationEqualization(), *splitting]
 
 
 def best_of(task: Task, candidates: Sequence[Method], name: str) -> tuple[Task, list[Method]]:

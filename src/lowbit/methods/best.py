@@ -25,8 +25,9 @@ class Best:
     all_below: int = 256
 
     def __call__(self, task: Task) -> Task:
-        wide = min(bits_of(task)) >= 8
-        tried = [*candidates(task, AdaRound()), *([BatchNormReestimation()] if wide else [])]
+        tried = candidates(task, AdaRound())
+        if min(bits_of(task)) >= 8:
+            tried.append(BatchNormReestimation())
         judged, kept = best_of(task, tried, "best")
         if not kept or len(task.calibration.samples[0]) >= self.all_below:
             return judged

@@ -25,7 +25,7 @@ from lowbit.numerics import QParams
 from lowbit.quantization import Choice, calibrate, choose
 from lowbit.quantization.plan import value_grids
 
-__all__ = ["ChannelSplitting"]
+__all__ = ["ChannelSplitting", "rows_with_dead_channels"]
 
 _CONSTANT = 1e-6  # of a step: a channel that moves less is constant
 
@@ -63,7 +63,7 @@ class ChannelSplitting:
     def __call__(self, task: Task) -> Task:
         samples = [value[: self.rows] for value in task.samples_for("channel splitting")]
         began = time.monotonic()
-        found = [(row, dead) for row in rows_of(task.graph) if (dead := dead_channels(task, row))]
+        found = rows_with_dead_channels(task)
         if not found:
             return task.with_choice(task.choice, Step("channel splitting", "no dead channels"))
         check_rows(task.graph)
@@ -107,6 +107,11 @@ def rows_of(graph: Graph) -> Iterator[Row]:
             second = pairs[second.name]
         if second.attrs.get("groups", 1) == 1 and all(own(node) for node in (*layers, second)):
             yield Row(tuple(layers), second, tuple(padded))
+
+
+def rows_with_dead_channels(task: Task) -> list[tuple[Row, dict[int, float]]]:
+    """Rows, and the number of each of their dead channels."""
+    return [(row, dead) for row in rows_of(task.graph) if (dead := dead_channels(task, row))]
 
 
 def _zeros_between(graph: Graph, first: Node, second: Node) -> bool:

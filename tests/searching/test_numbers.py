@@ -108,6 +108,13 @@ def test_methods_that_change_the_network_come_first(tmp_path: Any, monkeypatch: 
     with pytest.raises(ConfigError, match="name equalization first"):
         numbers([FAST, scaling]).prepare()
 
+    def shifting(task: Any) -> Any:
+        return replace(scaling(task), shifted=task.graph)
+
+    shifting.changes_network = True  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="channel_splitting shifts channels by steps of values, which differ"):
+        numbers([shifting, FAST]).prepare()
+
 
 def test_fixed_point_formats() -> None:
     space = SearchSpace([[8, 6], [4, 3]], [[8, 4], [6, 3]], rules=())

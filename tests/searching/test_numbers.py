@@ -112,7 +112,7 @@ def test_methods_that_change_the_network_come_first(tmp_path: Any, monkeypatch: 
         return replace(scaling(task), shifted=task.graph)
 
     shifting.changes_network = True  # type: ignore[attr-defined]
-    with pytest.raises(ConfigError, match="channel_splitting shifts channels by steps of values, which differ"):
+    with pytest.raises(ConfigError, match="channel_splitting shifts channels by steps of values, which plans"):
         numbers([shifting, FAST]).prepare()
 
 

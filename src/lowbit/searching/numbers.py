@@ -76,7 +76,7 @@ class Numbers:
             task, methods = methods[0](task), methods[1:]
             self.log.extend(task.log[len(self.log) :])
         if task.shifted is not None:
-            raise ConfigError("channel_splitting shifts channels by steps of values, which differ from plan to plan; leave it out")
+            raise ConfigError("channel_splitting shifts channels by steps of values, which plans do not share; leave it out")
         self._shared, self._methods = task, methods if self.fitted else []
         if not self.whole:
             self._fit(self.space.widths(Kind.WEIGHTS))

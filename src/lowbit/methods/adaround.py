@@ -52,7 +52,6 @@ class AdaRound:
     regularization: float = 1.0
     beta: tuple[float, float] = (20.0, 2.0)
     warm: float = 0.2
-    drop: float = 0.0
     spared: tuple[str, ...] = ()
     seed: int = 0
 
@@ -103,27 +102,15 @@ class AdaRound:
         positions = Positions.draw(graph, node, len(x), min(self.positions, room), seed)
         held = choice.values[node.inputs[0]]
         assert held is not None  # a layer reads integers
-        fill = float(held.scale) if held.qtype.bipolar else 0.0
-        patches = positions.inputs(x, fill)
-        exact = positions.inputs(values[node.inputs[0]][0], fill) if self.drop else None
+        patches = positions.inputs(x, float(held.scale) if held.qtype.bipolar else 0.0)
         wanted = positions.outputs(target)
         residual = positions.outputs(values[node.inputs[-1]][1]) if node.attrs.get("residual") else None
         had = choice.layers[node.name]
         params = parameters_of(choice, node)
         lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
 
-        generator = torch.Generator().manual_seed(seed)
-
-        def seen(rows: Tensor | slice) -> Tensor:
-            if exact is None:
-                return patches[rows]
-            if self.drop >= 1:
-                return exact[rows]
-            given = patches[rows]
-            return torch.where(torch.rand(given.shape, generator=generator) < self.drop, exact[rows], given)
-
         def error(weight: Tensor, bias: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
-            y = matrix_product(seen(rows), weight) + bias
+            y = matrix_product(patches[rows], weight) + bias
             if residual is not None:
                 y = y + residual[rows]
             y = y if lo is None and hi is None else y.clamp(lo, hi)
@@ -139,6 +126,7 @@ class AdaRound:
         shift = torch.zeros_like(params.bias, requires_grad=True)
         learned = [shift] if soft is None else [shift, soft.v]
         optimizer = torch.optim.Adam(learned, lr=self.rate)
+        generator = torch.Generator().manual_seed(seed)
         began = time.monotonic()
         done = 0.0
         while done < 1.0:

@@ -192,6 +192,43 @@ class _Tensor:
         return self.address
 
 
+def test_streams_that_are_captured(files: dict[str, Path], driver: Path) -> None:
+    """A network does not go into somebody's graph; and while others capture theirs, it makes memory for a run all the same."""
+    network, x = lowbit.load(files["8/int8"]), picture()
+    want = expected(network, x)
+    cuda = ctypes.CDLL(str(driver))
+    context, stream, graph = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
+    memory = ctypes.c_uint64()
+    cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+    cuda.cuCtxPushCurrent_v2(context)
+    cuda.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(x.nbytes + want.nbytes))
+    cuda.cuStreamCreate(ctypes.byref(stream), 1)
+    native: Any = network._native
+    for mode in (0, 1, 2):
+        assert cuda.cuStreamBeginCapture_v2(stream, mode) == 0
+        with pytest.raises(LowbitError, match="the stream is being captured into a graph; the network has a graph of its own"):
+            native.run_device([memory.value], [memory.value + x.nbytes], stream.value)
+        answers: list[np.ndarray] = []
+        callers = [threading.Thread(target=lambda: answers.append(network(x))) for _ in range(3)]
+        if mode == 0:  # in which nobody else may allocate, unless they say that they know
+            assert cuda.cuMemAlloc_v2(ctypes.byref(ctypes.c_uint64()), ctypes.c_size_t(64)) == 900
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert len(answers) == 3
+        assert all(np.array_equal(answer, want) for answer in answers)
+        other = lowbit.load(files["4/int4"])
+        np.testing.assert_array_equal(other(x), expected(other, x))
+        other.close()
+        assert cuda.cuStreamEndCapture(stream, ctypes.byref(graph)) == 0
+        cuda.cuGraphDestroy(graph)
+    np.testing.assert_array_equal(network(x), want)
+    cuda.cuMemFree_v2(memory)
+    cuda.cuStreamDestroy_v2(stream)
+    cuda.cuCtxPopCurrent_v2(ctypes.byref(context))
+
+
 def test_cuda_tensors(files: dict[str, Path], driver: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network, gpu, x = lowbit.load(files["8/int8"]), _Gpu(driver), picture()
     stream = gpu.stream()
@@ -322,14 +359,21 @@ if os.fork() == 0:
         net(x)
     except lowbit.errors.LowbitError as error:
         print(error, flush=True)
+    try:
+        lowbit.load(sys.argv[2])
+    except lowbit.errors.LowbitError as error:
+        print(error, flush=True)
     os._exit(0)
 os.wait()
 """
 
 
 def test_a_forked_child_is_told(files: dict[str, Path]) -> None:
-    done = subprocess.run([sys.executable, "-c", _FORK, str(files["8/int8"])], capture_output=True, text=True)
-    assert "a network on a GPU does not run in a forked child" in done.stdout, done.stderr
+    paths = [str(files["8/int8"]), str(files["w4a8"])]
+    done = subprocess.run([sys.executable, "-c", _FORK, *paths], capture_output=True, text=True)
+    first, second = done.stdout.splitlines()
+    assert "a network on a GPU does not run in a forked child; start the process anew" in first, done.stderr
+    assert "NVIDIA's driver was opened before the fork() that made this process" in second
 
 
 def test_c_programs(files: dict[str, Path], tmp_path: Path) -> None:

@@ -169,8 +169,5 @@ def test_inline_functions_are_merged() -> None:
 def test_every_file_decides_about_compiled_kernels() -> None:
     """What is kept from an earlier run was made by the same header and the same way from CUDA text to C++."""
     folder = Path(driver.__file__).parent
-    kept = {path.name for path in folder.glob("*.py")} - {
-        "__init__.py",
-        "driver.py",
-    }  # the driver is built under a key of its own
+    kept = {path.name for path in folder.glob("*.py")} - {"__init__.py", "driver.py"}  # the driver has another key
     assert kept == set(driver._SOURCES)

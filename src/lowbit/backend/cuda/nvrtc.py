@@ -22,10 +22,12 @@ _OPTIONS = ("-fmad=false", "-std=c++17")
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """``cubin``: an ELF file of machine code for one architecture;  ``ptx``: the same for a driver to compile."""
+    """``cubin``: an ELF file of machine code for one architecture;  ``ptx``: the same for a driver to compile;  ``log``: what
+    NVRTC said, with the option ``--ptxas-options=-v`` also what each kernel takes."""
 
     cubin: bytes
     ptx: bytes
+    log: str
 
 
 @cache
@@ -73,9 +75,9 @@ def compile_cuda(text: str, arch: str, options: Sequence[str] = ()) -> Compiled:
     try:
         words = [f"--gpu-architecture={arch}", *_OPTIONS, *options]
         failed = library.nvrtcCompileProgram(program, len(words), (ctypes.c_char_p * len(words))(*(w.encode() for w in words)))
+        said = _taken(library, program, "ProgramLog").rstrip(b"\0").decode(errors="replace")
         if failed:
-            said = _taken(library, program, "ProgramLog").rstrip(b"\0").decode(errors="replace")
             raise LowbitError(f"NVRTC {nvrtc_version()} refuses a kernel for {arch}:\n{said[:2000]}")
-        return Compiled(_taken(library, program, "CUBIN"), _taken(library, program, "PTX"))
+        return Compiled(_taken(library, program, "CUBIN"), _taken(library, program, "PTX"), said)
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))

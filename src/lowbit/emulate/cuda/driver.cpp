@@ -25,7 +25,7 @@
 
 namespace {
 enum { OK = 0, INVALID_VALUE = 1, NO_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201,
-       NO_BINARY = 209, NOT_FOUND = 500, NOT_READY = 600, LAUNCH_FAILED = 719, CAPTURE = 900 };
+       NO_BINARY = 209, NOT_FOUND = 500, NOT_READY = 600, LAUNCH_FAILED = 719, CAPTURE = 900 /* unsupported while a stream is captured */ };
 enum { GUARD = 4096, FILL = 0xA5 };
 typedef const char *(*Run)(const char *, unsigned, unsigned, unsigned, unsigned, unsigned, void **);
 typedef std::function<int()> Work;
@@ -48,6 +48,9 @@ int failed = 0; /* as on a GPU, everything fails behind a kernel that did */
 std::string why;
 unsigned seed = 1;
 thread_local std::vector<int> contexts;
+thread_local int capture_mode = 0; /* of this thread: 0 global, 1 its own, 2 relaxed */
+pid_t process = 0;
+std::set<Stream *> captures; /* that go on in the global mode */
 
 int fail(int code, const std::string &text) {
     failed = code;
@@ -139,12 +142,14 @@ Run compiled(const char *text) {
 } // namespace
 
 #define API extern "C" __attribute__((visibility("default"))) int
-#define LOCKED std::lock_guard<std::recursive_mutex> guard(lock); if (!ready) return NOT_INITIALIZED;
+#define LOCKED std::lock_guard<std::recursive_mutex> guard(lock); if (!ready || process != getpid()) return NOT_INITIALIZED;
+/* What is not allowed while any thread captures in the global mode, but for threads that are relaxed about it. */
+#define UNSAFE if (!captures.empty() && capture_mode != 2) return CAPTURE;
 
 API cuInit(unsigned) {
     std::lock_guard<std::recursive_mutex> guard(lock);
     const char *list = getenv("LOWBIT_EMULATED_GPUS"), *size = getenv("LOWBIT_EMULATED_MEMORY");
-    if (ready) return OK;
+    if (ready) return process == getpid() ? OK : NOT_INITIALIZED;
     for (const char *at = list ? list : "9.0"; at && *at;) {
         Device device = {};
         if (sscanf(at, "%d.%d", &device.major, &device.minor) == 2) devices.push_back(device);
@@ -153,6 +158,7 @@ API cuInit(unsigned) {
     }
     if (size) memory_bytes = strtoull(size, nullptr, 10);
     ready = true;
+    process = getpid();
     return devices.empty() ? 100 : OK;
 }
 API cuDriverGetVersion(int *v) { *v = 13000; return OK; }
@@ -167,7 +173,7 @@ API cuCtxPushCurrent_v2(void *c) { LOCKED contexts.push_back((int)(uintptr_t)c -
 API cuCtxPopCurrent_v2(void **c) { LOCKED if (contexts.empty()) return INVALID_CONTEXT; *c = (void *)(uintptr_t)(contexts.back() + 1); contexts.pop_back(); return OK; }
 
 API cuModuleLoadDataEx(Module **m, const void *image, unsigned, int *, void **) {
-    LOCKED
+    LOCKED UNSAFE
     if (contexts.empty()) return INVALID_CONTEXT;
     int arch = 0;
     const char *text = text_behind(image, &arch);
@@ -195,7 +201,7 @@ API cuMemGetInfo_v2(size_t *left, size_t *total) {
     return OK;
 }
 API cuMemAlloc_v2(unsigned long long *p, size_t n) {
-    LOCKED
+    LOCKED UNSAFE
     if (contexts.empty()) return INVALID_CONTEXT;
     Device &device = devices[(size_t)contexts.back()];
     if (!n) return INVALID_VALUE;
@@ -240,8 +246,10 @@ API cuStreamWaitEvent(void *s, Event *e, unsigned) {
     Stream *other = e->stream;
     return put(s, [=] { return e->done ? (int)OK : drain(other); });
 }
-API cuStreamBeginCapture_v2(void *s, int) { LOCKED of(s)->capturing = true; of(s)->captured.clear(); return OK; }
-API cuStreamEndCapture(void *s, Graph **g) { LOCKED of(s)->capturing = false; *g = new Graph{std::move(of(s)->captured)}; of(s)->captured.clear(); return OK; }
+API cuStreamBeginCapture_v2(void *s, int mode) { LOCKED of(s)->capturing = true; of(s)->captured.clear(); if (!mode) captures.insert(of(s)); return OK; }
+API cuStreamEndCapture(void *s, Graph **g) { LOCKED captures.erase(of(s)); of(s)->capturing = false; *g = new Graph{std::move(of(s)->captured)}; of(s)->captured.clear(); return OK; }
+API cuStreamIsCapturing(void *s, int *status) { LOCKED *status = of(s)->capturing ? 1 : 0; return OK; }
+API cuThreadExchangeStreamCaptureMode(int *mode) { LOCKED if (*mode < 0 || *mode > 2) return INVALID_VALUE; std::swap(capture_mode, *mode); return OK; }
 API cuEventCreate(Event **e, unsigned) { LOCKED *e = new Event; return OK; }
 API cuEventDestroy_v2(Event *e) { LOCKED if (e->recorded && !e->done) drain(e->stream); delete e; return OK; }
 API cuEventRecord(Event *e, void *s) {
@@ -254,7 +262,7 @@ API cuEventRecord(Event *e, void *s) {
         return (int)OK;
     });
 }
-API cuEventQuery(Event *e) { LOCKED return failed ? failed : e->done ? OK : NOT_READY; }
+API cuEventQuery(Event *e) { LOCKED UNSAFE return failed ? failed : e->done ? OK : NOT_READY; }
 API cuEventSynchronize(Event *e) { LOCKED return e->done ? failed : drain(e->stream); }
 API cuEventElapsedTime(float *ms, Event *a, Event *b) { LOCKED if (!a->done || !b->done) return NOT_READY; *ms = (float)(b->at - a->at); return OK; }
 API cuGraphInstantiateWithFlags(Graph **e, Graph *g, unsigned long long) { LOCKED *e = new Graph(*g); return OK; }

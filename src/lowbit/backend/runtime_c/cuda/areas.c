@@ -93,7 +93,8 @@ struct area *lb_gpu_take_area(struct lb_network *n, CUstream stream, int on_devi
         }
     }
     if (!on_device) stream = area->stream;
-    if (area->used && area->last != stream && lb_gpu_failed(n, n->cuda->cuStreamWaitEvent(stream, area->done, 0), "cuStreamWaitEvent")) {
+    /* also where it was on this stream: another may have had the same address */
+    if (area->used && lb_gpu_failed(n, n->cuda->cuStreamWaitEvent(stream, area->done, 0), "cuStreamWaitEvent")) {
         lb_gpu_give_area(n, area);
         return NULL;
     }

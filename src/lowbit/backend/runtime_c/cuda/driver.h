@@ -15,7 +15,7 @@ typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphExec_st *CUgraphExec;
 typedef unsigned long long CUdeviceptr;
 
-enum { CUDA_NO_MEMORY = 2 };
+enum { CUDA_NO_MEMORY = 2, CUDA_NOT_INITIALIZED = 3 };
 enum { CUDA_ATTRIBUTE_MAJOR = 75, CUDA_ATTRIBUTE_MINOR = 76, CUDA_FUNCTION_SHARED = 8, CUDA_JIT_ERROR_LOG = 5, CUDA_JIT_ERROR_BYTES = 6 };
 
 /* Names as the library exports them. */
@@ -32,6 +32,7 @@ enum { CUDA_ATTRIBUTE_MAJOR = 75, CUDA_ATTRIBUTE_MINOR = 76, CUDA_FUNCTION_SHARE
     F(cuMemcpyDtoDAsync_v2, (CUdeviceptr, CUdeviceptr, size_t, CUstream))                                                \
     F(cuStreamCreate, (CUstream *, unsigned)) F(cuStreamDestroy_v2, (CUstream)) F(cuStreamSynchronize, (CUstream))       \
     F(cuStreamWaitEvent, (CUstream, CUevent, unsigned)) F(cuStreamBeginCapture_v2, (CUstream, int))                      \
+    F(cuStreamIsCapturing, (CUstream, int *)) F(cuThreadExchangeStreamCaptureMode, (int *))                              \
     F(cuStreamEndCapture, (CUstream, CUgraph *)) F(cuEventCreate, (CUevent *, unsigned)) F(cuEventDestroy_v2, (CUevent)) \
     F(cuEventRecord, (CUevent, CUstream)) F(cuEventQuery, (CUevent)) F(cuEventSynchronize, (CUevent))                    \
     F(cuEventElapsedTime, (float *, CUevent, CUevent))                                                                   \

@@ -5,9 +5,19 @@ int lb_gpu_failed(const struct lb_network *n, CUresult result, const char *what)
     if (!result) return 0;
     return lb_fail("%s on %s: %s: %s (%d)", n->tables->base.name, n->where, what, lb_cuda_text(n->cuda, result), result);
 }
-int lb_gpu_enter(const struct lb_network *n) { return lb_gpu_failed(n, n->cuda->cuCtxPushCurrent_v2(n->context), "its context"); }
+
+enum { RELAXED = 2 }; /* of modes in which streams are captured */
+static _Thread_local int mode_before;
+
+int lb_gpu_enter(const struct lb_network *n) {
+    if (lb_gpu_failed(n, n->cuda->cuCtxPushCurrent_v2(n->context), "its context")) return -1;
+    mode_before = RELAXED;
+    n->cuda->cuThreadExchangeStreamCaptureMode(&mode_before);
+    return 0;
+}
 void lb_gpu_leave(const struct lb_network *n) {
     CUcontext old;
+    n->cuda->cuThreadExchangeStreamCaptureMode(&mode_before);
     n->cuda->cuCtxPopCurrent_v2(&old);
 }
 

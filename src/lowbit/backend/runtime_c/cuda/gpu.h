@@ -40,7 +40,8 @@ struct lb_network {
     char where[160]; /* the device, in words */
 };
 
-/* gpu.c.  Functions that fail give not 0, or NULL, and leave words in lb_error. */
+/* gpu.c.  Functions that fail give not 0, or NULL, and leave words in lb_error.  Between enter and leave the context is current, and
+ * calls that allocate or ask are allowed while other threads capture graphs. */
 int lb_gpu_failed(const struct lb_network *n, CUresult result, const char *what);
 int lb_gpu_enter(const struct lb_network *n);
 void lb_gpu_leave(const struct lb_network *n);

@@ -26,7 +26,7 @@ int lb_device(const struct lb_network *net) { return net ? net->device : -1; }
 static int load(struct lb_network *n) {
     const struct lb_gpu_tables *t = n->tables;
     int major = 0, minor = 0, version = 0, native;
-    char name[96] = "a GPU", said[1024];
+    char name[96] = "a GPU", said[1024] = "";
     TRY(n, cuDeviceGetAttribute(&major, CUDA_ATTRIBUTE_MAJOR, n->device));
     TRY(n, cuDeviceGetAttribute(&minor, CUDA_ATTRIBUTE_MINOR, n->device));
     n->cuda->cuDeviceGetName(name, sizeof name, n->device);
@@ -38,7 +38,7 @@ static int load(struct lb_network *n) {
     for (uint32_t i = 0; i < t->kernel_count; i++) {
         const struct lb_gpu_kernel *kernel = &t->kernels[i];
         int options[] = {CUDA_JIT_ERROR_LOG, CUDA_JIT_ERROR_BYTES};
-        void *values[] = {said, (void *)(uintptr_t)sizeof said};
+        void *values[] = {said, (void *)(uintptr_t)(sizeof said - 1)};
         said[0] = 0;
         CUresult result = n->cuda->cuModuleLoadDataEx(&n->modules[i], native ? (const void *)kernel->cubin : kernel->ptx, 2, options, values);
         if (result)

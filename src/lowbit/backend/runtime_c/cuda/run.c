@@ -27,14 +27,21 @@ failed:
 
 static int check_call(const struct lb_network *n, const void *const *inputs, void *const *outputs) {
     if (lb_check_call(n ? &n->tables->base : NULL, inputs, outputs)) return -1;
-    if (n->owner != getpid()) return lb_fail("%s: a network on a GPU does not run in a forked child; open it there", n->tables->base.name);
+    if (n->owner != getpid()) return lb_fail("%s: a network on a GPU does not run in a forked child; start the process anew and open it there", n->tables->base.name);
     return 0;
 }
 
 int lb_run_device(struct lb_network *n, const void *const *inputs, void *const *outputs, void *stream) {
     int result = -1;
+    int capturing = 0;
+    struct area *area = NULL;
     if (check_call(n, inputs, outputs) || lb_gpu_enter(n)) return -1;
-    struct area *area = lb_gpu_take_area(n, stream, 1);
+    if (lb_gpu_failed(n, n->cuda->cuStreamIsCapturing(stream, &capturing), "cuStreamIsCapturing")) goto failed;
+    if (capturing) { /* what is captured runs whenever somebody likes, and the memory of a run belongs to one at a time */
+        lb_fail("%s on %s: the stream is being captured into a graph; the network has a graph of its own, run it outside", n->tables->base.name, n->where);
+        goto failed;
+    }
+    area = lb_gpu_take_area(n, stream, 1);
     if (!area) goto failed;
     result = queue(n, area, inputs, outputs, 1, stream);
     if (lb_gpu_failed(n, n->cuda->cuEventRecord(area->done, stream), "cuEventRecord")) result = -1;

@@ -1,0 +1,166 @@
+"""Every case of every row, and of every form of convolutions, through NVRTC for every architecture that has it: no register is
+spilled, threads of a block fit a multiprocessor, and the machine code multiplies as it is said to."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lowbit.backend.cuda.nvrtc import compile_cuda, nvidia_file
+from lowbit.backend.cuda.text import PREAMBLE, CudaText, cuda_text
+from lowbit.backend.elf import section_of
+from lowbit.emulate.cuda.host_text import merged
+from lowbit.kernels.conv2d.cases import cases as conv_cases
+from lowbit.kernels.conv2d.forms import FORMS
+from lowbit.kernels.conv2d.forms.form import Form
+from lowbit.kernels.conv2d.forms.tensor_core import TensorForm
+from lowbit.kernels.named import named
+from lowbit.kernels.spec import KernelSpec
+from lowbit.kernels.table import KERNELS
+from lowbit.targets import TARGETS, Target
+
+pytestmark = pytest.mark.skipif(
+    nvidia_file("lib/libnvrtc.so.*") is None or nvidia_file("bin/nvdisasm") is None,
+    reason="NVRTC and nvdisasm are in lowbit[cuda]",
+)
+GPUS = [target for target in TARGETS.values() if target.arch]
+NONE_ON_GPUS = {"winograd", "pack_pairs"}  # rows without a case there
+KINDS = [kind for kind in KERNELS if kind not in ("conv2d", *NONE_ON_GPUS)]
+GPU_FORMS = [form for form in FORMS.values() if any(form.available(target) for target in GPUS)]
+
+_TOGETHER = 64  # kernels of a program
+_REGISTERS = 65536  # of a multiprocessor, of every one since Kepler
+_USED = re.compile(
+    r"Function properties for (\w+)\s+ptxas\s+\.\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads\s+"
+    r"ptxas info\s+: Used (\d+) registers"
+)
+# An instruction is 16 bytes, of which the lowest nine bits say what it does, whatever its operands are; test_opcodes asks
+# nvdisasm, which would take a minute for all kernels.
+_OPCODES = {0x023: "FFMA", 0x02B: "DFMA", 0x026: "IDP", 0x037: "IMMA", 0x03C: "HMMA", 0x03D: "BMMA", 0x14D: "EXIT"}
+# what an instruction may be made of: divisions and roots take it several times
+_FUSED = {
+    "FFMA": ("__fmaf_rn", "__fdiv_rn", "__fsqrt_rn", "__ddiv_rn", "__dsqrt_rn"),
+    "DFMA": ("__fma_rn", "__ddiv_rn", "__dsqrt_rn"),
+}
+_LISTED = re.compile(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+ )?([A-Z]\w*)[^/]*;?\s*/\* 0x([0-9a-f]{16}) \*/", re.M)
+
+
+def specs_of(kind: str, target: Target) -> list[KernelSpec]:
+    return list(dict.fromkeys(case.spec for case in named(KERNELS[kind].cases)(target)))
+
+
+def texts_of(wanted: dict[str, list[KernelSpec]]) -> dict[str, dict[KernelSpec, CudaText]]:
+    """Target -> spec -> text.  A text is printed once: it is the same for all targets but for the name of the kernel, which the
+    first and the last one of each target show."""
+    printed: dict[KernelSpec, tuple[str, CudaText]] = {}
+    found: dict[str, dict[KernelSpec, CudaText]] = {}
+    for name, specs in wanted.items():
+        for spec in specs:
+            if spec not in printed:
+                printed[spec] = spec.symbol(name), cuda_text(spec, TARGETS[name])
+        found[name] = {spec: _renamed(*printed[spec], spec.symbol(name)) for spec in specs}
+        for spec in {specs[0], specs[-1]} if specs else ():
+            assert found[name][spec].text == cuda_text(spec, TARGETS[name]).text
+    return found
+
+
+def _renamed(old: str, text: CudaText, new: str) -> CudaText:
+    return CudaText(new, text.launch, text.text.replace(old, new), "")
+
+
+def _batches(texts: Sequence[CudaText]) -> Iterator[Sequence[CudaText]]:
+    for start in range(0, len(texts), _TOGETHER):
+        yield texts[start : start + _TOGETHER]
+
+
+def instructions(cubin: bytes, symbol: str) -> set[str]:
+    """Those of ``_OPCODES`` that a kernel has."""
+    words = np.frombuffer(section_of(cubin, f".text.{symbol}"), "<u8")[::2]
+    return {_OPCODES[int(code)] for code in np.unique(words & 0x1FF) if int(code) in _OPCODES}
+
+
+def check(texts: Sequence[CudaText], target: Target, multiplies: str = "") -> None:
+    """``multiplies``: the name of an instruction that each kernel has."""
+    wrong: dict[str, str] = {}
+    for some in _batches(texts):
+        made = compile_cuda(PREAMBLE + merged(text.text for text in some), target.arch, ["--ptxas-options=-v"])
+        used = {name: tuple(map(int, rest)) for name, *rest in _USED.findall(made.log)}
+        for text in some:
+            assert text.symbol in used, f"ptxas says nothing about {text.symbol}"
+            _, stores, loads, registers = used[text.symbol]
+            names = instructions(made.cubin, text.symbol)
+            assert "EXIT" in names
+            if stores or loads:
+                wrong[text.symbol] = f"{stores} bytes spilled, {loads} read back"
+            if registers > 255 or -(-registers // 8) * 8 * text.launch.threads > _REGISTERS:
+                wrong[text.symbol] = f"{registers} registers of {text.launch.threads} threads"
+            for fused, reasons in _FUSED.items():
+                if fused in names and not any(reason in text.text for reason in reasons):
+                    wrong[text.symbol] = f"{fused} in a kernel that fuses nothing"
+            if multiplies and multiplies not in names:
+                wrong[text.symbol] = f"no {multiplies}, only {sorted(names)}"
+    assert not wrong, f"{target.name}: {wrong}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows(kind: str) -> None:
+    texts = texts_of({target.name: specs_of(kind, target) for target in GPUS})
+    for target in GPUS:
+        assert texts[target.name]
+        check(list(texts[target.name].values()), target)
+
+
+@pytest.mark.parametrize("form", GPU_FORMS, ids=lambda form: form.name)
+def test_convolutions(form: Form) -> None:
+    """Integers without a fused multiply-add; tensor cores and dp4a where a form is named after them."""
+    tensor = ("BMMA" if form.atom.bits == 1 else "HMMA" if form.atom.floats else "IMMA") if isinstance(form, TensorForm) else ""
+    name = tensor or ("IDP" if form.words.instruction == "dp4a" else "")
+    having = [target for target in GPUS if form.available(target)]
+    cases = {t.name: [case.spec for case in conv_cases(t) if case.spec.form == form.name] for t in having}
+    texts = texts_of({name: list(dict.fromkeys(specs)) for name, specs in cases.items()})
+    for target in having:
+        assert texts[target.name]
+        check(list(texts[target.name].values()), target, name)
+
+
+def test_nothing_is_left_out() -> None:
+    assert set(KINDS) | NONE_ON_GPUS | {"conv2d"} == set(KERNELS)
+    for kind in NONE_ON_GPUS:
+        assert not any(specs_of(kind, target) for target in GPUS)
+    for target in GPUS:
+        used = {case.spec.form for case in conv_cases(target)}
+        assert used == {form.name for form in GPU_FORMS if form.available(target)}
+
+
+def test_opcodes(tmp_path: Path) -> None:
+    """As nvdisasm reads them, on every architecture, of kernels that have all of them between them."""
+    seen = set()
+    for target in GPUS:
+        forms = [
+            form
+            for form in GPU_FORMS
+            if form.available(target) and (isinstance(form, TensorForm) or form.words.instruction == "dp4a")
+        ]
+        specs = [next(case.spec for case in conv_cases(target) if case.spec.form == form.name) for form in forms]
+        specs += [specs_of(kind, target)[0] for kind in ("softmax", "layer_norm", "response_norm")]
+        specs += [next(case.spec for case in conv_cases(target) if case.spec.form == "f32_threads")]
+        texts = list(texts_of({target.name: specs})[target.name].values())
+        path = tmp_path / f"{target.arch}.cubin"
+        path.write_bytes(compile_cuda(PREAMBLE + merged(text.text for text in texts), target.arch).cubin)
+        tool = nvidia_file("bin/nvdisasm")
+        listed = subprocess.run([str(tool), "-c", "-hex", str(path)], capture_output=True, text=True, check=True).stdout
+        found = [(name, int(word, 16) & 0x1FF) for name, word in _LISTED.findall(listed)]
+        assert len(found) > 1000
+        for name, code in found:
+            assert _OPCODES.get(code, "another") == (name if name in _OPCODES.values() else "another"), (
+                target.name,
+                name,
+                hex(code),
+            )
+            seen.add(name)
+    assert seen >= set(_OPCODES.values())

@@ -14,6 +14,7 @@ from lowbit.targets.gpu import driver_name
 __all__ = ["Device", "DriverError"]
 
 _SPARE = 256  # readable bytes behind every buffer
+_MAJOR, _MINOR = 75, 76  # attributes of a device
 
 
 class DriverError(RuntimeError):
@@ -21,14 +22,24 @@ class DriverError(RuntimeError):
 
 
 class Device:
-    """GPU ``number``, its primary context current in this thread."""
+    """GPU ``number``, its primary context current in this thread; of several the one that was made last, or that is entered."""
 
     def __init__(self, number: int = 0) -> None:
         self.cuda = ctypes.CDLL(driver_name())
         self.call("cuInit", 0)
-        context = ctypes.c_void_p()
+        context, major, minor = ctypes.c_void_p(), ctypes.c_int(), ctypes.c_int()
         self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), number)
         self.call("cuCtxPushCurrent_v2", context)
+        self.call("cuDeviceGetAttribute", ctypes.byref(major), _MAJOR, number)
+        self.call("cuDeviceGetAttribute", ctypes.byref(minor), _MINOR, number)
+        self.capability, self.context = (major.value, minor.value), context
+
+    def __enter__(self) -> Device:
+        self.call("cuCtxPushCurrent_v2", self.context)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
 
     def call(self, name: str, *arguments: Any) -> None:
         result = getattr(self.cuda, name)(*arguments)
@@ -47,9 +58,10 @@ class Device:
 
     def put(self, array: np.ndarray) -> int:
         """A copy in the GPU's memory."""
-        array = np.ascontiguousarray(array)
-        address = self.allocate(array.nbytes + _SPARE)
-        size, source = ctypes.c_size_t(array.nbytes), ctypes.c_void_p(array.ctypes.data)
+        behind = np.full(_SPARE, 0xFF, np.uint8)  # NaN, where it is taken for floats
+        held = np.concatenate([np.ascontiguousarray(array).reshape(-1).view(np.uint8), behind])
+        address = self.allocate(held.nbytes)
+        size, source = ctypes.c_size_t(held.nbytes), ctypes.c_void_p(held.ctypes.data)
         self.call("cuMemcpyHtoDAsync_v2", ctypes.c_uint64(address), source, size, None)
         self.wait()
         return address
@@ -62,8 +74,8 @@ class Device:
         self.wait()
         return found
 
-    def wait(self) -> None:
-        self.call("cuStreamSynchronize", None)
+    def wait(self, stream: int = 0) -> None:
+        self.call("cuStreamSynchronize", ctypes.c_void_p(stream))
 
     def stream(self) -> int:
         made = ctypes.c_void_p()
@@ -74,6 +86,9 @@ class Device:
         made = ctypes.c_void_p()
         self.call("cuEventCreate", ctypes.byref(made), 0)
         return made
+
+    def forget(self, event: ctypes.c_void_p) -> None:
+        self.call("cuEventDestroy_v2", event)
 
     def record(self, event: ctypes.c_void_p, stream: int) -> None:
         self.call("cuEventRecord", event, ctypes.c_void_p(stream))
@@ -88,7 +103,10 @@ class Device:
     def run(self, kernel: CudaObject, memory: dict[str, np.ndarray], units: int) -> np.ndarray:
         """One launch on copies of ``memory``; returns ``o`` afterwards."""
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
-        image = ctypes.create_string_buffer(kernel.cubin + kernel.ptx + b"\0" + kernel.text.encode() + b"\0")
+        major, minor = divmod(int(kernel.arch.removeprefix("sm_")), 10)
+        native = self.capability[0] == major and self.capability[1] >= minor  # else the driver compiles the PTX
+        said = kernel.ptx + b"\0" + kernel.text.encode() + b"\0"
+        image = ctypes.create_string_buffer((kernel.cubin if native else b"") + said)
         self.call("cuModuleLoadDataEx", ctypes.byref(module), image, 0, None, None)
         self.call("cuModuleGetFunction", ctypes.byref(function), module, kernel.symbol.encode())
         grid, launch = kernel.launch.blocks(units), kernel.launch

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,7 +137,7 @@ def run_gpu_bench(
                 calls[config] = _call(network, given.inputs[0], on_device)
                 wrong = "  !! differs from the oracle" if exact is False else ""
                 say(f"batch {batch}, {config}: compiled in {seconds:.1f} s{wrong}")
-        for name, call, size, difference in torch_rows(given.model, given.inputs[0]) if peers else ():
+        for name, call, size, difference in torch_rows(given.model, given.inputs[0], say) if peers else ():
             calls[name], found[name] = call, (size, None, difference)
             say(f"batch {batch}, {name}: ready")
         latencies = measure_latency(calls, plan.runs, pause_s=0.0, warmup=3)
@@ -176,9 +179,51 @@ def _call(network: Compiled, x: np.ndarray, on_device: bool) -> Callable[[], obj
     return call
 
 
-def torch_rows(model: Any, x: np.ndarray) -> list[tuple[str, Callable[[], object], int, float]]:
-    """(name, call, bytes of parameters, difference from float32): float32, TF32 and float16 with channels last, each captured
-    in a CUDA graph, and float16 compiled with max-autotune."""
+@dataclass(frozen=True)
+class _Peer:
+    """A way for torch to run a network.  ``compiled``: by torch.compile with max-autotune, which captures graphs of its own; the
+    others are captured in one.  ``change``: what is done to the module first."""
+
+    name: str
+    dtype: str
+    tf32: bool = False
+    compiled: bool = False
+    change: Callable[[Any], Any] = lambda module: module
+
+
+def _torchao(module: Any) -> Any:
+    """Weights and inputs of linear layers in int8, by torchao, which has nothing for convolutions.
+
+    Raises ToolMissing without it, or where the network has no such layer."""
+    import torch
+
+    if find_spec("torchao") is None:
+        raise ToolMissing("torchao is not installed")
+    quantization: Any = import_module("torchao.quantization")
+    if not any(isinstance(layer, torch.nn.Linear) for layer in module.modules()):
+        raise ToolMissing("torchao quantizes linear layers, and the network has none")
+    quantization.quantize_(module, quantization.Int8DynamicActivationInt8WeightConfig())
+    return module
+
+
+_PEERS = (
+    _Peer("torch/fp32", "float32"),
+    _Peer("torch/tf32", "float32", tf32=True),
+    _Peer("torch/fp16", "float16"),
+    _Peer("torch/bf16", "bfloat16"),
+    _Peer("torch/fp16-max-autotune", "float16", compiled=True),
+    _Peer("torchao/int8-linear-max-autotune", "float16", compiled=True, change=_torchao),
+)
+_DEVICE = "cuda"
+
+
+def torch_rows(
+    model: Any, x: np.ndarray, say: Callable[[str], None] = lambda _: None
+) -> list[tuple[str, Callable[[], object], int, float]]:
+    """(name, call, bytes of parameters, difference from float32): float32, TF32, float16 and bfloat16 with channels last, each
+    captured in a CUDA graph; float16 compiled with max-autotune, and the same with torchao's int8 linear layers.
+
+    ``say`` hears of those that this torch cannot run, and why."""
     import copy
 
     import torch
@@ -186,17 +231,31 @@ def torch_rows(model: Any, x: np.ndarray) -> list[tuple[str, Callable[[], object
     with torch.no_grad():
         want = model(torch.from_numpy(x)).numpy()
     rows: list[tuple[str, Callable[[], object], int, float]] = []
-    for name, dtype, tf32, compiled in (
-        ("torch/fp32", torch.float32, False, False),
-        ("torch/tf32", torch.float32, True, False),
-        ("torch/fp16", torch.float16, False, False),
-        ("torch/fp16-max-autotune", torch.float16, False, True),
-    ):
-        own = copy.deepcopy(model).eval().to("cuda", dtype).to(memory_format=torch.channels_last)
-        size = sum(p.numel() * p.element_size() for p in own.parameters())
-        call, result = _captured(own, torch.from_numpy(x).to("cuda", dtype), tf32, compiled)
-        rows.append((name, call, size, _relative(result().float().cpu().numpy(), want)))
+    for peer in _PEERS:
+        dtype = getattr(torch, peer.dtype)
+        try:
+            own = peer.change(copy.deepcopy(model).eval().to(_DEVICE, dtype).to(memory_format=torch.channels_last))
+            size = sum(p.numel() * p.element_size() for p in own.parameters())
+            call, result = _captured(own, torch.from_numpy(x).to(_DEVICE, dtype), peer.tf32, peer.compiled)
+            rows.append((peer.name, call, size, _relative(result().float().cpu().numpy(), want)))
+        except Exception as error:  # torch's compilers and other people's packages: the other peers are measured all the same
+            say(f"{peer.name}: not measured: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
     return rows
+
+
+@contextmanager
+def _precision(tf32: bool) -> Iterator[None]:
+    """torch's choice of algorithms while something is captured; as it was afterwards."""
+    import torch
+
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+    matmul.allow_tf32 = cudnn.allow_tf32 = tf32
+    cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
 
 
 def _captured(model: Any, x: Any, tf32: bool, compiled: bool) -> tuple[Callable[[], object], Callable[[], Any]]:
@@ -204,25 +263,29 @@ def _captured(model: Any, x: Any, tf32: bool, compiled: bool) -> tuple[Callable[
     import torch
 
     x = x.to(memory_format=torch.channels_last) if x.dim() == 4 else x
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-    torch.backends.cudnn.benchmark = True
     run = torch.compile(model, mode=_AUTOTUNED) if compiled else model
-    stream = torch.cuda.Stream()
-    with torch.no_grad(), torch.cuda.stream(stream):
-        for _ in range(5):
-            y = run(x)
-    torch.cuda.synchronize()
-    if compiled:  # it captures graphs of its own
+    with torch.no_grad(), _precision(tf32):
+        if compiled:  # it captures graphs of its own, whose results the next run overwrites
 
-        def again() -> None:
-            with torch.no_grad():
+            def again() -> Any:
+                with torch.no_grad():
+                    y = run(x)
+                torch.cuda.synchronize()
+                return y
+
+            for _ in range(5):
+                again()
+            return again, lambda: again().clone()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(5):
                 run(x)
-            torch.cuda.synchronize()
-
-        return again, lambda: y
-    graph = torch.cuda.CUDAGraph()
-    with torch.no_grad(), torch.cuda.graph(graph):
-        y = run(x)
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            y = run(x)
 
     def replay() -> None:
         graph.replay()

@@ -115,6 +115,8 @@ def compile(  # the name users expect
 
     graph = traced = float_graph(model, example_inputs, name, log)
     floats_of(float, machine, not has_float_layers(graph))
+    if traced.real != "float32":
+        check_half(machine, weights=chosen)
     made: QuantizationPlan | None = None
     if half:
         graph = halve(traced)
@@ -194,13 +196,14 @@ def tune(
     from lowbit.backend.native import thread_count
     from lowbit.backend.table import backend_of
     from lowbit.kernels.conv2d.selection.candidates import LIMIT
-    from lowbit.tuning.session import tune_graph
+    from lowbit.tuning.session import check_runs, tune_graph
 
     machine, chosen = target_of(target), chosen_config(config, weights, activations, layers, options)
     workers = thread_count(threads) or len(os.sched_getaffinity(0))
     floats = floats_of(float, machine, chosen is not None)
     name = name_of(name)
     backend_of(machine).tools(machine)
+    check_runs(machine)
     graph = float_graph(model, example_inputs, name)
     floats_of(float, machine, not has_float_layers(graph))
     if chosen is not None:

@@ -132,7 +132,7 @@ def test_a_target_of_another_machine_is_refused(graph: Graph) -> None:
     from dataclasses import replace
 
     foreign = replace(TARGET, name="elsewhere", features=TARGET.features | {"time-travel"})
-    with pytest.raises(ConfigError, match="cannot run elsewhere; tune on a machine that can"):
+    with pytest.raises(ConfigError, match="cannot run elsewhere.*; tune on a machine that can"):
         tune_graph(graph, foreign, 2, measure=other_heights_are_faster)
 
 

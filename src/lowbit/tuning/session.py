@@ -22,7 +22,7 @@ from lowbit.tuning.measure import Measurer
 from lowbit.tuning.search import Measure, Search
 from lowbit.tuning.trial import Trial
 
-__all__ = ["SECONDS", "Problem", "TuneReport", "TunedLayer", "collect_problems", "tune_graph"]
+__all__ = ["SECONDS", "Problem", "TuneReport", "TunedLayer", "check_runs", "collect_problems", "tune_graph"]
 
 SECONDS = 60.0
 _FIRST = 9  # decisions measured of every problem before more are of any: one program
@@ -107,6 +107,12 @@ def collect_problems(graph: Graph, target: Target, pattern: str = "*", floats: F
     return sorted((Problem(requests[key], tuple(layers[key])) for key in requests), key=lambda problem: -problem.macs)
 
 
+def check_runs(target: Target) -> None:
+    """Raises ConfigError for a target on which nothing can be measured here."""
+    if why := obstacle(target):
+        raise ConfigError(f"tuning measures on this machine, which cannot run {target.name}{why}; tune on a machine that can")
+
+
 def tune_graph(
     graph: Graph,
     target: Target,
@@ -125,8 +131,7 @@ def tune_graph(
     machine cannot run, ``seconds`` <= 0, ``trials`` < 1, a pattern that matches nothing, or a cache that cannot be
     written.
     """
-    if obstacle(target):
-        raise ConfigError(f"tuning measures on this machine, which cannot run {target.name}; tune on a machine that can")
+    check_runs(target)
     numbers = type(seconds) in (int, float) and type(trials) is int
     if not numbers or not seconds > 0 or trials < 1:
         raise ConfigError(f"tuning takes more than 0 seconds and at least 1 trial, got {seconds!r} and {trials!r}")

@@ -209,7 +209,7 @@ def test_streams_that_are_captured(files: dict[str, Path], driver: Path) -> None
         with pytest.raises(LowbitError, match="the stream is being captured into a graph; the network has a graph of its own"):
             native.run_device([memory.value], [memory.value + x.nbytes], stream.value)
         answers: list[np.ndarray] = []
-        callers = [threading.Thread(target=lambda: answers.append(network(x))) for _ in range(3)]
+        callers = [threading.Thread(target=lambda kept=answers: kept.append(network(x))) for _ in range(3)]
         if mode == 0:  # in which nobody else may allocate, unless they say that they know
             assert cuda.cuMemAlloc_v2(ctypes.byref(ctypes.c_uint64()), ctypes.c_size_t(64)) == 900
         for caller in callers:

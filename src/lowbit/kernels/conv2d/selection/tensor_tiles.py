@@ -22,12 +22,12 @@ from lowbit.targets import Target
 if TYPE_CHECKING:
     from lowbit.kernels.conv2d.forms.form import Form
 
-__all__ = ["TensorCost"]
+__all__ = ["MOST_SUMS", "TensorCost"]
 
 _REGISTERS = 65536  # of a multiprocessor
 _MOST_WARPS = 48
 _OTHER_REGISTERS = 40  # of a thread, beside sums and operands
-_MOST_SUMS = 128
+MOST_SUMS = 128  # of a thread
 _CACHE_BYTES = 24.0  # from the level-2 cache to a multiprocessor, a cycle
 _LOADED_BYTES = 64.0, 128.0  # to the registers of its warps: through the level-1 cache, from shared memory
 _WAIT = 700.0  # cycles until what is asked for is there
@@ -94,7 +94,7 @@ def _sizes(form: Any, load: Workload) -> Iterator[tuple[int, int, int, int]]:
             continue
         pixels, blocks = -(-dst.pixels // mr), -(-dst.c // nr)
         wasteful = (tiles > 1 and mr >= 2 * dst.pixels) or (nr > 16 and nr >= 2 * dst.c) or m_tiles > pixels or n_blocks > blocks
-        large = atom.tile_sums(mr, nr) > _MOST_SUMS * WARP
+        large = atom.tile_sums(mr, nr) > MOST_SUMS * WARP
         crowded = form.staged and 3 * stage_bytes(mr, nr, m_tiles, n_blocks, form.k_group, atom) > SHARED_BYTES
         if not (wasteful or large or crowded or (load.window and nr != 16)):
             yield mr, nr, m_tiles, n_blocks

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from lowbit.kernels.case import Case
 from lowbit.kernels.conv2d.cases import Operands, Shape, case_of, operands
-from lowbit.kernels.conv2d.forms.form import Form
 from lowbit.kernels.conv2d.selection.select import describe
+from lowbit.kernels.conv2d.selection.tensor_tiles import MOST_SUMS
+from lowbit.kernels.gpu.conv2d.tiling import WARP
 from lowbit.targets import Target
 
 __all__ = ["SHAPES", "cases"]
@@ -29,7 +31,7 @@ SHAPES: dict[str, tuple[Shape, tuple[int, int], tuple[int, int], int]] = {
 }  # fmt: skip
 
 
-def cases(form: Form, target: Target) -> Iterator[Case]:
+def cases(form: Any, target: Target) -> Iterator[Case]:
     given = [operands(form)]
     if form.wide and form.reads == ("i16",):
         given.append(Operands("i16", "i16", 32767, -32768, 32767, "i16", parts=2))
@@ -37,6 +39,8 @@ def cases(form: Form, target: Target) -> Iterator[Case]:
         problem, w = types.problem(shape), types.weights(shape, "random")
         if channels:
             problem = replace(problem, src=replace(problem.src, stride=channels))
+        while form.atom.tile_sums(*tile) > MOST_SUMS * WARP:  # which no kernel of a network has
+            tile = tile[0] // 2, tile[1]
         if form.fits(problem, w) and not (channels and problem.act == "b1"):
             choice = describe(form, problem, w, tile, unit, parts=types.parts)
             name = f"{form.name}/{name}/{types.weight}"

@@ -197,10 +197,10 @@ template <auto kernel> static void call(void **values) { apply(kernel, values); 
 static inline void __syncthreads() { emu::sync_block(); }
 static inline void __syncwarp() { emu::meet("__syncwarp", nullptr, 0); }
 template <class T> static T __shfl_xor_sync(uint, T value, int mask) {
-    static_assert(sizeof(T) == 4);
-    uint word;
-    memcpy(&word, &value, 4);
-    memcpy(&value, &emu::meet("shfl.xor", &word, 1)[emu::current % 32 ^ mask][0], 4);
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+    uint words[2];
+    memcpy(words, &value, sizeof value);
+    memcpy(&value, emu::meet("shfl.xor", words, sizeof value / 4)[emu::current % 32 ^ mask], sizeof value);
     return value;
 }
 static inline int min(int a, int b) { return a < b ? a : b; }

@@ -19,8 +19,10 @@ GPU_KERNELS: dict[str, str] = {
     "copy": "lowbit.kernels.gpu.moves:copy",
     "depthwise": "lowbit.kernels.gpu.depthwise:build",
     "input": "lowbit.kernels.gpu.moves:stored_input",
+    "layer_norm": "lowbit.kernels.gpu.layer_norm:build",
     "lut": "lowbit.kernels.gpu.lut:build",
     "output": "lowbit.kernels.gpu.moves:output",
+    "softmax": "lowbit.kernels.gpu.softmax:build",
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lowbit.errors import LowbitError, ToolMissing
 
-__all__ = ["INSTALL", "Compiled", "compile_cuda", "nvidia_file", "nvrtc_version"]
+__all__ = ["INSTALL", "Compiled", "compile_cuda", "compile_kernel", "nvidia_file", "nvrtc_version"]
 
 INSTALL = "pip install 'lowbit[cuda]' (or nvidia-cuda-nvrtc; nvidia-cuda-nvrtc-cu12 for drivers of CUDA 12)"
 
@@ -81,3 +81,23 @@ def compile_cuda(text: str, arch: str, options: Sequence[str] = ()) -> Compiled:
         return Compiled(_taken(library, program, "CUBIN"), _taken(library, program, "PTX"), said)
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+_SAID = "--ptxas-options=-v"
+_LEVELS = ("0", "10")  # of how much ptxas does to save registers; its own choice is 5
+
+
+def compile_kernel(text: str, arch: str) -> Compiled:
+    """As :func:`compile_cuda`, of one kernel.  Where ptxas keeps registers in memory, to have more threads, it is asked again to
+    save them less, and more: the one with the fewest bytes in memory is taken."""
+    best = compile_cuda(text, arch, [_SAID])
+    for level in _LEVELS:
+        if _spilled(best):
+            other = compile_cuda(text, arch, [_SAID, f"--ptxas-options=--register-usage-level={level}"])
+            best = min(best, other, key=_spilled)
+    return best
+
+
+def _spilled(made: Compiled) -> int:
+    """Bytes that are stored and loaded in place of registers."""
+    return sum(map(int, re.findall(r"(\d+) bytes spill", made.log)))

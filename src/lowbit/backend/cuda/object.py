@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from lowbit.backend.cache import cached_objects, entry_path
-from lowbit.backend.cuda.nvrtc import compile_cuda, nvrtc_version
+from lowbit.backend.cuda.nvrtc import compile_kernel, nvrtc_version
 from lowbit.errors import ArtifactError
 from lowbit.kernels.gpu.launch import Launch
 from lowbit.kernels.spec import KernelSpec
@@ -83,7 +83,7 @@ def compile_cuda_kernels(
         from lowbit.backend.cuda.text import PREAMBLE, cuda_text
 
         made = cuda_text(spec, target)
-        compiled = compile_cuda(PREAMBLE + made.text, target.arch)
+        compiled = compile_kernel(PREAMBLE + made.text, target.arch)
         parts = (made.symbol, target.arch, nvrtc_version(), made.launch, made.text, compiled.cubin, compiled.ptx.rstrip(b"\0"))
         return CudaObject(*parts).to_bytes()
 

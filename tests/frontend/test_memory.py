@@ -260,6 +260,7 @@ def _foreach(x: Tensor) -> Tensor:
         (_diagonal, "aten.diagonal"),
         (_foreach, r"aten._foreach_add_.*it writes to its operands self"),
         (lambda x: x.__setitem__((slice(None), [2, 0]), 0.0) or x * 2, "aten.index_put_"),
+        (lambda x: x.unfold(1, 2, 1).sub_(1.0), "it writes into windows that overlap, where an element has several values"),
     ],
 )
 def test_writes_that_cannot_be_followed_are_refused(function: Callable[[Tensor], Tensor], message: str) -> None:

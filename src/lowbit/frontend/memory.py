@@ -118,6 +118,19 @@ class Memory:
                 new[member] = _Later(partial(self._taken, member, base, new.get(base, self._values[base])))
         self._values.update(new)
 
+    def shows_twice(self, node: fx.Node) -> bool:
+        """Whether two elements of a node are one place in memory, as in windows that overlap."""
+        region = self._region(node)
+        if region is None:
+            return False
+        reach = 0  # of the axes with smaller strides
+        for stride, extent in sorted(zip(region[2], region[1], strict=True)):
+            if extent > 1 and stride <= reach:
+                elements = _elements(region)
+                return len(np.unique(elements)) < len(elements)
+            reach += (extent - 1) * stride
+        return False
+
     def _taken(self, node: fx.Node, base: fx.Node, value: Any) -> Any:
         return _now(value) if node in self._written else self._again(node, base, _now(value))
 

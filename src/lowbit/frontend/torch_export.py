@@ -222,6 +222,8 @@ class _Walk:
             call.refuse(f"it writes to its operands {', '.join(written)}, which is not supported")
         if tuple(target.meta["val"].shape) != call.shape:
             call.refuse(f"it changes the shape of what it writes to, {tuple(target.meta['val'].shape)}, to {call.shape}")
+        if self.memory.shows_twice(target):
+            call.refuse("it writes into windows that overlap, where an element has several values; write to a copy, x.clone()")
         root = self.memory.root(target)
         if root.op == "get_attr" or (root.op == "placeholder" and self.kinds[root.name].kind != InputKind.USER_INPUT):
             name = _path(self.kinds[root.name].target if root.name in self.kinds else str(root.target))

@@ -77,7 +77,7 @@ class BenchPlan:
 
         if not self.configs:
             raise ConfigError("no configuration to measure; write for example fp32,8/int8,4/int4")
-        for _name in filter(asks_for_half, self.configs):
+        if any(map(asks_for_half, self.configs)):
             check_half(find_target(self.target))
         parsed = {name: None if asks_for_half(name) else parse_config(name) for name in self.configs}
         object.__setattr__(self, "quantizations", MappingProxyType(parsed))

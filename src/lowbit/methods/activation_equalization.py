@@ -7,7 +7,7 @@ ICML 2023, section 4, here between convolutions and through their clamps; Nagel 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +20,6 @@ from lowbit.methods.equalization import pairs_of, scaled
 from lowbit.methods.task import Step, Task
 from lowbit.methods.walk import by_channel, check_rows, float_values
 from lowbit.numerics import QParams
-from lowbit.quantization import calibrate, choose
 
 __all__ = ["ActivationEqualization"]
 
@@ -57,11 +56,9 @@ class ActivationEqualization:
         graph = task.graph
         for first, second in pairs:
             graph = scaled(graph, first, second, self.factors(graph, first, second, reach))
-        calibration = calibrate(graph, [tuple(samples)], keep=0)
-        choice = choose(graph, calibration, task.config)
-        calibration = replace(calibration, samples=task.calibration.samples)
+        done = task.with_graph(graph, samples)
         step = Step("activation equalisation", f"{len(pairs)} pairs of layers", time.monotonic() - began)
-        return replace(task, graph=graph, shifted=None, calibration=calibration, choice=choice, log=(*task.log, step))
+        return done.with_choice(done.choice, step)
 
     def factors(self, graph: Graph, first: Node, second: Node, reach: dict[str, np.ndarray]) -> np.ndarray:
         """f of one pair."""

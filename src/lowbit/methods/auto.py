@@ -85,8 +85,7 @@ def best_of(task: Task, candidates: Sequence[Method], name: str) -> tuple[Task, 
     began, judge = time.monotonic(), Judge.of(task.graph, task.held)
     first = error = error_of(task, judge)
     assert error is not None  # there are rows that judge
-    names: list[str] = []
-    kept: list[Method] = []
+    kept: list[tuple[str, Method]] = []
     for candidate in candidates:
         left = task.seconds_left()
         if left is not None and left <= 0:
@@ -97,9 +96,11 @@ def best_of(task: Task, candidates: Sequence[Method], name: str) -> tuple[Task, 
         line = tried.log[-1]
         if line.after is not None and line.after < error:
             task, error = tried, line.after
-            names.append(line.method)
-            kept.append(candidate)
+            kept.append((line.method, candidate))
         else:
             task = replace(task, log=(*task.log, replace(line, what=f"tried and dropped, {line.what}")))
-    what = f"{' + '.join(names) or 'nearest'} ({judge.what} on {len(task.held[0])} rows)"
-    return task.with_choice(task.choice, Step(name, what, time.monotonic() - began, first, error)), kept
+    names = " + ".join(method for method, _ in kept)
+    summary = Step(
+        name, f"{names or 'nearest'} ({judge.what} on {len(task.held[0])} rows)", time.monotonic() - began, first, error
+    )
+    return task.with_choice(task.choice, summary), [candidate for _, candidate in kept]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -21,8 +21,7 @@ from lowbit.methods.equalization import pairs_of
 from lowbit.methods.simulate import grid_of
 from lowbit.methods.task import Step, Task
 from lowbit.methods.walk import by_channel, check_rows, float_values
-from lowbit.numerics import QParams
-from lowbit.quantization import Choice, calibrate, choose
+from lowbit.quantization import Choice
 from lowbit.quantization.plan import value_grids
 
 __all__ = ["ChannelSplitting", "rows_with_dead_channels"]
@@ -61,13 +60,12 @@ class ChannelSplitting:
     changes_network: ClassVar[bool] = True  # its task has another float graph
 
     def __call__(self, task: Task) -> Task:
-        samples = [value[: self.rows] for value in task.samples_for("channel splitting")]
-        began = time.monotonic()
+        samples, began = task.samples_for("channel splitting"), time.monotonic()
         found = rows_with_dead_channels(task)
         if not found:
             return task.with_choice(task.choice, Step("channel splitting", "no dead channels"))
         check_rows(task.graph)
-        noise = _noise(task.graph, task.choice, [row for row, _ in found], samples)
+        noise = _noise(task.graph, task.choice, [row for row, _ in found], [value[: self.rows] for value in samples])
         graph, shifts, means, split = task.graph, {}, {}, 0
         for row, dead in found:
             copies = _copies(graph, row, dead, noise)
@@ -75,15 +73,12 @@ class ChannelSplitting:
             for node, shift, mean in _shifts(graph, row, copies, noise):
                 shifts[node], means[node] = shift, mean
             split += len(copies)
-        rows = [tuple(value[: 8 * self.rows] for value in task.samples_for("channel splitting"))]
-        calibration = calibrate(graph, rows, keep=0)
-        choice = choose(_with_biases(graph, {name: shifts[name] - means[name] for name in shifts}), calibration, task.config)
-        calibration = replace(calibration, samples=task.calibration.samples)
+        rounded = _with_biases(graph, {name: shifts[name] - means[name] for name in shifts})
+        rows = [value[: 8 * self.rows] for value in samples]
+        done = task.with_graph(graph, rows, rounded=rounded, shifted=_with_biases(graph, shifts))
         slots = sum(len(dead) for _, dead in found)
         what = f"{slots} dead channels of {len(found)} layers became copies of {split} others"
-        step = Step("channel splitting", what, time.monotonic() - began)
-        shifted = _with_biases(graph, shifts)
-        return replace(task, graph=graph, shifted=shifted, calibration=calibration, choice=choice, log=(*task.log, step))
+        return done.with_choice(done.choice, Step("channel splitting", what, time.monotonic() - began))
 
 
 def rows_of(graph: Graph) -> Iterator[Row]:
@@ -170,13 +165,9 @@ def _noise(graph: Graph, choice: Choice, rows: Sequence[Row], samples: Sequence[
         lo, hi = node.attrs.get("lo"), node.attrs.get("hi")
         inside = (channels > (-torch.inf if lo is None else lo)) & (channels < (torch.inf if hi is None else hi))
         error = (grid_of(grid)(channels) - channels).square().mean(1, dtype=torch.float64)
-        return _Noise(error.numpy(), inside.double().mean(1).numpy(), _step(grid))
+        return _Noise(error.numpy(), inside.double().mean(1).numpy(), float(grid.scale))
 
     return float_values(graph, samples, {node.name for row in rows for node in row.layers}, visit)
-
-
-def _step(grid: QParams) -> float:
-    return float(grid.scale)
 
 
 def _copies(graph: Graph, row: Row, dead: dict[int, float], noise: dict[str, _Noise]) -> dict[int, list[int]]:

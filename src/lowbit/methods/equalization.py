@@ -7,7 +7,7 @@ section 4.1; Meller, Finkelstein, Almog, Grobman: Same, Same But Different, ICML
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +15,6 @@ import numpy as np
 from lowbit.graph import Graph, Node
 from lowbit.graph.ops import LAYERS
 from lowbit.methods.task import Step, Task
-from lowbit.quantization import calibrate, choose
 
 __all__ = ["Equalization", "equalize", "pairs_of"]
 
@@ -45,11 +44,9 @@ class Equalization:
         if not pairs:
             return task.with_choice(task.choice, Step("cross-layer equalisation", "no pair of layers that allows it"))
         graph = equalize(task.graph, self.passes)
-        calibration = calibrate(graph, [tuple(value[: self.rows] for value in task.calibration.samples or samples)], keep=0)
-        choice = choose(graph, calibration, task.config)
-        calibration = replace(calibration, samples=task.calibration.samples)
+        done = task.with_graph(graph, [value[: self.rows] for value in task.calibration.samples or samples])
         step = Step("cross-layer equalisation", f"{len(pairs)} pairs of layers", time.monotonic() - began)
-        return replace(task, graph=graph, shifted=None, calibration=calibration, choice=choice, log=(*task.log, step))
+        return done.with_choice(done.choice, step)
 
 
 def pairs_of(graph: Graph, clamped: bool = False) -> list[tuple[Node, Node]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lowbit.errors import CalibrationError
 from lowbit.graph import Graph
-from lowbit.quantization import Calibration, Choice, QuantizationConfig, choose
+from lowbit.quantization import Calibration, Choice, QuantizationConfig, calibrate, choose
 
 __all__ = ["Method", "Step", "Task", "begin", "split_rows"]
 
@@ -69,6 +69,16 @@ class Task:
 
     def with_choice(self, choice: Choice, *steps: Step) -> Task:
         return replace(self, choice=choice, log=(*self.log, *steps))
+
+    def with_graph(
+        self, graph: Graph, rows: Sequence[np.ndarray], *, rounded: Graph | None = None, shifted: Graph | None = None
+    ) -> Task:
+        """The task of another float graph that computes the same: ranges are observed again on ``rows``, weights rounded to
+        nearest, those of ``rounded`` where that is given."""
+        seen = calibrate(graph, [tuple(rows)], keep=0)
+        choice = choose(graph if rounded is None else rounded, seen, self.config)
+        seen = replace(seen, samples=self.calibration.samples)
+        return replace(self, graph=graph, shifted=shifted, calibration=seen, choice=choice)
 
     @property
     def targets(self) -> Graph:

@@ -85,16 +85,15 @@ def walk(
             values[name] = given, given if params is None else grid_of(params)(given)
     for index, node in enumerate(graph.nodes):
         reads = [name for name in node.inputs if name not in graph.constants]
+        given = [values[name][0] for name in reads]
         with torch.no_grad():
-            exact = _run(graph, choice, node, reads, [values[name][0] for name in reads], False)
+            exact = target = _run(graph, node, reads, given)
+            if targets is not None and any(targets.constants[n] is not graph.constants[n] for n in node.inputs if n not in reads):
+                target = _run(targets, node, reads, given)
         if node.op in LAYERS:
-            target = exact
-            if targets is not None and targets is not graph:
-                with torch.no_grad():
-                    target = _run(targets, choice, node, reads, [values[name][0] for name in reads], False)
             choice = visit(node, values, target) or choice
         with torch.no_grad():
-            values[node.name] = exact, _run(graph, choice, node, reads, [values[name][1] for name in reads], True)
+            values[node.name] = exact, _run(graph, node, reads, [values[name][1] for name in reads], choice)
         for name in reads:
             if last[name] == index and name not in graph.outputs:
                 values.pop(name, None)
@@ -112,12 +111,7 @@ def float_values(
     values = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in zip(graph.inputs, samples, strict=True)}
     for index, node in enumerate(graph.nodes[: end + 1]):
         reads = [name for name in node.inputs if name not in graph.constants]
-
-        def one(*given: Tensor, node: Node = node, reads: list[str] = reads) -> Tensor:
-            return run_node(graph, node, dict(zip(reads, given, strict=True)))
-
-        y = in_chunks(one, graph.types[node.name].shape[1:], *(values[name] for name in reads))
-        values[node.name] = y
+        y = values[node.name] = _run(graph, node, reads, [values[name] for name in reads])
         if node.name in wanted:
             found[node.name] = visit(node, y)
         for name in reads:
@@ -126,12 +120,13 @@ def float_values(
     return found
 
 
-def _run(graph: Graph, choice: Choice, node: Node, reads: list[str], given: list[Tensor], quantized: bool) -> Tensor:
-    layers = {node.name: parameters_of(choice, node)} if quantized and node.op in LAYERS else None
-    params = choice.values[node.name] if quantized else None
+def _run(graph: Graph, node: Node, reads: list[str], given: list[Tensor], choice: Choice | None = None) -> Tensor:
+    """What a node gives for all rows of what it reads; in the float network without ``choice``."""
+    layers = {node.name: parameters_of(choice, node)} if choice is not None and node.op in LAYERS else None
+    params = None if choice is None else choice.values[node.name]
 
     def scale(name: str) -> Tensor | None:
-        held = choice.values.get(name) if quantized else None
+        held = None if choice is None else choice.values.get(name)
         return torch.tensor(float(held.scale)) if held is not None and held.qtype.bipolar else None
 
     def one(*rows: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE
 from lowbit.kernels.gpu.function import gpu_kernel
 from lowbit.kernels.gpu.warp import each_element, one_row, reduced, rows_of
-from lowbit.kernels.gpu.words import added, multiplied, stored_result
+from lowbit.kernels.gpu.words import added, multiplied, stored_result, subtracted
 from lowbit.kernels.normalize import layer_norm
 from lowbit.kernels.normalize.spec import LayerNormSpec
 from lowbit.kernels.rows import divided
@@ -55,14 +55,10 @@ def build(spec: LayerNormSpec, target: Target) -> Any:
         whole, part, inverse = _worked_out(s1, s2, src.c, k.r, spec.centred, spec.mean)
         zero = TB.Bind(T.cast(k.s[4], "int32"))
         with each_element(lane, dst.c) as c:
-            moved = _float("sub", _float("sub", T.cast(value_of(c), "float32"), whole), part)
+            moved = subtracted(subtracted(T.cast(value_of(c), "float32"), whole), part)
             f = TB.Bind(added(multiplied(moved, multiplied(inverse, k.w[c])), k.b[c]))
             TB.buffer_store(k.o, stored_result(f, k.s[2], k.s[3], zero, TIR_DTYPE[dst.dtype], spec.sign), [at_o + c])
     return k.func
-
-
-def _float(name: str, *operands: Any) -> Any:
-    return T.call_pure_extern("float32", f"__f{name}_rn", *operands)
 
 
 def _double(name: str, *operands: Any) -> Any:

@@ -9,13 +9,14 @@ from typing import Any
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
-from lowbit.graph.logarithm import FRACTION_BITS, LN2, MANTISSA, STEP_BITS, logarithms
+from lowbit.graph.logarithm import FRACTION_BITS, logarithms
 from lowbit.kernels.abi import TIR_DTYPE
 from lowbit.kernels.gpu.function import gpu_kernel
 from lowbit.kernels.gpu.warp import each_element, one_row, reduced, rows_of
-from lowbit.kernels.gpu.words import added, divided_by, multiplied, stored_result
+from lowbit.kernels.gpu.words import added, divided_by, multiplied, stored_result, subtracted
 from lowbit.kernels.rows import divided
 from lowbit.kernels.softmax import schedule
+from lowbit.kernels.softmax.logarithm import fixed_logarithm
 from lowbit.kernels.softmax.spec import SoftmaxSpec
 from lowbit.targets import Target
 
@@ -50,13 +51,16 @@ def build(spec: SoftmaxSpec, target: Target) -> Any:
         with each_element(lane, src.c) as c:
             TB.buffer_store(found, found[1] + k.w[top - T.cast(k.x[at_x + c], "int32")], [1])
         total = TB.Bind(T.cast(reduced(found[1], lambda a, b: a + b), "float32"))
-        behind = _logarithm(k, total) if log else None
+        behind = None
+        if log:
+            fixed = T.cast(fixed_logarithm(k.t, total), "float32")
+            behind = TB.Bind(multiplied(fixed, T.float32(2.0**-FRACTION_BITS)))
         with each_element(lane, dst.stride) as c, TB.If(c < dst.c):
             with TB.Then():
                 distance = TB.Bind(top - T.cast(k.x[at_x + c], "int32"))
                 if behind is not None:
                     f = multiplied(T.cast(distance, "float32"), k.s[4])
-                    f = T.call_pure_extern("float32", "__fsub_rn", T.float32(0), added(f, behind))
+                    f = subtracted(T.float32(0), added(f, behind))
                 else:
                     f = divided_by(T.cast(k.w[distance], "float32"), total)
                 f = TB.Bind(f)
@@ -67,14 +71,3 @@ def build(spec: SoftmaxSpec, target: Target) -> Any:
             with TB.Else():
                 TB.buffer_store(k.o, getattr(T, element)(0), [at_o + c])
     return k.func
-
-
-def _logarithm(k: Any, total: Any) -> Any:
-    """As on CPUs (kernels/softmax/schedule.py)."""
-    rest, last = MANTISSA - STEP_BITS, len(logarithms())
-    bits = TB.Bind(T.reinterpret("int32", total))
-    index = TB.Bind((bits >> rest) & ((1 << STEP_BITS) - 1))
-    part = bits & ((1 << rest) - 1)
-    fraction = k.t[index] + (((k.t[index + 1] - k.t[index]) * part) >> rest)
-    fixed = ((bits >> MANTISSA) - 127) * LN2 + fraction - k.t[last]
-    return TB.Bind(multiplied(T.cast(fixed, "float32"), T.float32(2.0**-FRACTION_BITS)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from tvm.script import tirx as T
 
-__all__ = ["added", "clamped", "divided_by", "multiplied", "rounded", "stored_result"]
+__all__ = ["added", "clamped", "divided_by", "multiplied", "rounded", "stored_result", "subtracted"]
 
 
 def _call(name: str, *args: Any, result: str = "float32") -> Any:
@@ -21,6 +21,11 @@ def multiplied(a: Any, b: Any) -> Any:
 def added(a: Any, b: Any) -> Any:
     """a + b"""
     return _call("__fadd_rn", a, b)
+
+
+def subtracted(a: Any, b: Any) -> Any:
+    """a - b"""
+    return _call("__fsub_rn", a, b)
 
 
 def divided_by(a: Any, b: Any) -> Any:

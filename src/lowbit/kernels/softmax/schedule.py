@@ -9,10 +9,11 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.errors import UnsupportedOperation
-from lowbit.graph.logarithm import FRACTION_BITS, LN2, MANTISSA, STEP_BITS, logarithms
+from lowbit.graph.logarithm import FRACTION_BITS, logarithms
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
 from lowbit.kernels.elementwise.transcendental import exp, log
 from lowbit.kernels.rows import row_position
+from lowbit.kernels.softmax.logarithm import fixed_logarithm
 from lowbit.kernels.softmax.spec import SoftmaxSpec
 from lowbit.kernels.vectors import LANES, convert, fence, integer_result, load, load_channels, splat, store
 from lowbit.targets import Target
@@ -133,14 +134,8 @@ def _float_exponentials(k: KernelFrame, at_x: Any, at_o: Any, count: int, top: A
 
 
 def _logarithm(k: KernelFrame, total: Any) -> Any:
-    """f32(2^24 ln total - t[last]) 2^-24: see graph/logarithm.py."""
-    rest, last = MANTISSA - STEP_BITS, len(logarithms())
-    bits = TB.Bind(T.reinterpret("int32", total))
-    index = TB.Bind((bits >> rest) & ((1 << STEP_BITS) - 1))
-    part = bits & ((1 << rest) - 1)
-    fraction = k.t[index] + (((k.t[index + 1] - k.t[index]) * part) >> rest)
-    fixed = ((bits >> MANTISSA) - 127) * LN2 + fraction - k.t[last]
-    return TB.Bind(T.cast(fixed, "float32") * T.float32(2.0**-FRACTION_BITS))
+    """f32(2^24 ln total - t[last]) 2^-24"""
+    return TB.Bind(T.cast(fixed_logarithm(k.t, total), "float32") * T.float32(2.0**-FRACTION_BITS))
 
 
 def _subtract(k: KernelFrame, at_x: Any, at_o: Any, count: int, top: Any, total: Any) -> None:

@@ -162,11 +162,13 @@ class _Halves(_Tiles):
         return bf16x3_relative(runs.count * runs.steps(self.k_group))
 
 
+_EXACT = "tdpbusd sums products of bytes into int32 without saturation"
+
 FORMS: tuple[Form, ...] = (
     _Tiles(
         name="u8_amx",
         reads=("u8",),
-        exact="tdpbusd sums products of bytes into int32 without saturation",
+        exact=_EXACT,
         words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, whatever their values, into 32 bits", True),
         x86=MatrixCost(),
     ),
@@ -174,7 +176,7 @@ FORMS: tuple[Form, ...] = (
         name="u8_amx_i4",
         element="i4",
         reads=("u8",),
-        exact="tdpbusd sums products of bytes into int32 without saturation",
+        exact=_EXACT,
         words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, made of weights of 4 bits, into 32 bits"),
         x86=MatrixCost(narrow=4),
     ),
@@ -182,14 +184,14 @@ FORMS: tuple[Form, ...] = (
         name="u8_amx_i2",
         element="i2",
         reads=("u8",),
-        exact="tdpbusd sums products of bytes into int32 without saturation",
+        exact=_EXACT,
         words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, made of weights of 2 bits, into 32 bits"),
         x86=MatrixCost(narrow=2),
     ),
     _Gathered(
         name="u8_amx_gathered",
         reads=("u8",),
-        exact="tdpbusd sums products of bytes into int32 without saturation",
+        exact=_EXACT,
         words=Words("tdpbusd", "bytes", "multiplies tiles of 16 x 64 bytes, gathered before, into 32 bits"),
         x86=MatrixCost(),
     ),

@@ -14,12 +14,13 @@ REPORT   ?= report
 # Compiling is the slow part of the tests and uses every core by itself, so few workers do.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: demo test check bench accuracy search coverage docs fuzz tools emulators browser database clean help
+.PHONY: demo test test-all check bench accuracy search coverage docs fuzz tools emulators browser database clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   ResNet-50, float32 and 16/8/4/2/1 bits: compiled, checked, timed; table and $(REPORT)/"
 	@echo "make test   the tests"
+	@echo "make test-all  and those that take many minutes: every kernel of a GPU through NVRTC, every case of every table"
 	@echo "make check  ruff and mypy"
 	@echo "make bench  five networks beside onnxruntime and openvino, and what each technique gives, into docs/benchmarks.md;"
 	@echo "            BENCH=--quick for a smoke run, BENCH=--resume to go on, BENCH='--only resnet50' for a part"
@@ -35,6 +36,9 @@ demo: tools $(VENV)/.installed
 
 test: browser database tools emulators $(VENV)/.installed
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-all: export LOWBIT_TESTS = all
+test-all: test
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -196,6 +196,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if not given.page:
         networks = tuple(name for name in given.networks.split(",") if name)
+        if unknown := set(networks) - {grid.network for grid in GRIDS}:
+            parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(grid.network for grid in GRIDS)}")
         run(given.methods.split(","), networks, given.images, given.threads, given.minutes)
     write_page()
 

@@ -105,7 +105,11 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     if not given.page:
-        networks, configs = (tuple(n for n in text.split(",") if n) for text in (given.networks, given.configs))
+        networks, configs = (tuple(n for n in text.lower().split(",") if n) for text in (given.networks, given.configs))
+        known = ({floors.network for floors in FLOORS}, {config for floors in FLOORS for config in floors.limits})
+        for names, allowed in zip((networks, configs), known, strict=True):
+            if unknown := set(names) - allowed:
+                parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(sorted(allowed))}")
         run(networks, configs, given.threads, given.again)
     write_page()
 

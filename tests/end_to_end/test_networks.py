@@ -22,6 +22,7 @@ from lowbit.graph import Graph
 from lowbit.tracer import trace
 from lowbit.zoo.samples import smooth_samples
 from tests.end_to_end.check import agrees, build
+from tests.share import ALL
 
 SHAPES = {
     "cifar_resnet20": (3, 3, 32, 32),
@@ -37,7 +38,12 @@ SHAPES = {
 }
 FEW = ("fp32", "8/int8", "4/int4", "1/int1")
 EVERY = (*FEW, "2/int2", "3/int3", "5/int5", "6/int6", "7/int7", "16/int16", "w4a8", "w1a4", "all b1")
-RUNS = [(name, config) for name in SHAPES for config in (EVERY if name in ("cifar_resnet20", "lenet5", "mlp_jsc") else FEW)]
+CONFIGS = {
+    **dict.fromkeys(SHAPES, FEW),
+    **dict.fromkeys(("cifar_resnet20", "lenet5", "mlp_jsc"), EVERY),
+    "vgg11_bn": FEW if ALL else ("8/int8",),  # 130 million weights
+}
+RUNS = [(name, config) for name in SHAPES for config in CONFIGS[name]]
 U = 2.0**-24
 
 

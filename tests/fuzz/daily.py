@@ -10,7 +10,7 @@ from tests.fuzz.runner import run_batch
 
 __all__ = ["SECONDS", "fuzz_today"]
 
-SECONDS = float(os.environ.get("LOWBIT_FUZZ_SECONDS", "40"))
+SECONDS = float(os.environ.get("LOWBIT_FUZZ_SECONDS", "20"))
 """Of each kind of case."""
 
 

@@ -34,16 +34,22 @@ def use(network: Compiled, x: np.ndarray, runs: int) -> None:
 
 
 def soak(network: Compiled, runs: int) -> int:
-    """Bytes by which ``runs`` runs by two threads make the process grow, after some to warm up."""
+    """Bytes by which ``runs`` runs by two threads make the process grow, after some by as many to warm up: the allocator keeps
+    an area for each thread, the network one for each run at once."""
     x = np.ones(network.input_shapes[0], np.float32)
-    use(network, x, 1000)
+    both(network, x, 1000)
     before = resident()
-    threads = [threading.Thread(target=use, args=(network, x, runs // 2)) for _ in range(2)]
+    both(network, x, runs // 2)
+    return resident() - before
+
+
+def both(network: Compiled, x: np.ndarray, runs: int) -> None:
+    """So many runs by each of two threads."""
+    threads = [threading.Thread(target=use, args=(network, x, runs)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return resident() - before
 
 
 @pytest.mark.parametrize("threads", [1, 2])

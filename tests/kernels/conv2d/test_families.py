@@ -20,8 +20,9 @@ from lowbit.numerics import QType
 from lowbit.targets import TARGETS, Target
 from lowbit.targets.costs import costs_names, read_costs
 from lowbit.zoo.building import load_network
+from tests.share import share
 
-NETWORKS = ("resnet18", "resnet50", "mobilenet_v1", "mobilenet_v2", "squeezenet1_1")
+NETWORKS = share(("resnet18", "resnet50", "mobilenet_v1", "mobilenet_v2", "squeezenet1_1"), 2)
 FAMILIES = {
     **{name: replace(TARGETS[read_costs(name).target], costs=name) for name in costs_names()},
     "intel-6-207 with AMX": replace(TARGETS["x86-64-v4-amx-bf16"], costs="intel-6-207"),

@@ -1,5 +1,6 @@
-"""Every case of every row, and of every form of convolutions, through NVRTC for every architecture that has it: registers are not
-spilled, threads of a block fit a multiprocessor, and the machine code multiplies as it is said to.
+"""Cases of every row, and of every form of convolutions, through NVRTC for every architecture that has it: registers are not
+spilled, threads of a block fit a multiprocessor, and the machine code multiplies as it is said to.  `make test-all` takes every
+case, some 4,400 kernels.
 
 A register is spilled where an innermost loop stores or loads it.  What waits in local memory from before such a loop until after
 it, a number or two of a few kernels, costs an instruction each time; ptxas trades it for more threads."""
@@ -28,6 +29,7 @@ from lowbit.kernels.spec import KernelSpec
 from lowbit.kernels.table import KERNELS
 from lowbit.reporting.gpu_code import sass_of
 from lowbit.targets import TARGETS, Target
+from tests.share import share
 
 pytestmark = pytest.mark.skipif(
     nvidia_file("lib/libnvrtc.so.*") is None or nvidia_file("bin/nvdisasm") is None,
@@ -38,6 +40,7 @@ NONE_ON_GPUS = {"winograd", "pack_pairs"}  # rows without a case there
 KINDS = [kind for kind in KERNELS if kind not in ("conv2d", *NONE_ON_GPUS)]
 GPU_FORMS = [form for form in FORMS.values() if any(form.available(target) for target in GPUS)]
 
+_EVERY = 12
 _TOGETHER = 64  # kernels of a program
 _REGISTERS = 65536  # of a multiprocessor, of every one since Kepler
 _WAITING = 32  # bytes that may wait beside loops
@@ -139,7 +142,7 @@ def check(texts: Sequence[CudaText], target: Target, multiplies: str = "", plain
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows(kind: str) -> None:
-    texts = texts_of({target.name: specs_of(kind, target) for target in GPUS})
+    texts = texts_of({target.name: share(specs_of(kind, target), _EVERY) for target in GPUS})
     for target in GPUS:
         assert texts[target.name]
         check(list(texts[target.name].values()), target)
@@ -153,7 +156,7 @@ def test_convolutions(form: Form) -> None:
     having = [target for target in GPUS if form.available(target)]
     cases = {t.name: [case.spec for case in conv_cases(t) if case.spec.form == form.name] for t in having}
     shared = form.builder != FLOAT32.builder  # in which order that one loops depends on the size of a cache
-    texts = texts_of({name: list(dict.fromkeys(specs)) for name, specs in cases.items()}, shared)
+    texts = texts_of({name: share(list(dict.fromkeys(specs)), _EVERY) for name, specs in cases.items()}, shared)
     for target in having:
         assert texts[target.name]
         check(list(texts[target.name].values()), target, name, not shared)

@@ -18,6 +18,7 @@ from lowbit.kernels.conv2d.selection.select import describe
 from lowbit.kernels.gpu.conv2d.tiling import shares_of
 from lowbit.reporting.gpu_code import resources_of, sass_of
 from lowbit.targets import TARGETS, Target
+from tests.share import share
 
 pytestmark = pytest.mark.skipif(
     nvidia_file("lib/libnvrtc.so.*") is None or nvidia_file("bin/nvdisasm") is None,
@@ -61,7 +62,7 @@ def loop_of(sass: str, name: str) -> Counter[str]:
     return counts[max(inside, key=lambda i: (multiplied[i], -counts[i].total()))]
 
 
-@pytest.mark.parametrize(("form", "target", "tile"), RUNS)
+@pytest.mark.parametrize(("form", "target", "tile"), share(RUNS, 2))
 def test_machine_code(form: TensorForm, target: Target, tile: str) -> None:
     types = operands(form)
     problem = types.problem(replace(SHAPE, batch=BATCH[tile]))

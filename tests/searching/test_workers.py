@@ -183,7 +183,7 @@ def test_a_proxy_serves_a_storage(tmp_path: Path, data: Path) -> None:
     )
     server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             with socket.socket() as held:
                 if held.connect_ex(("127.0.0.1", port)) == 0:

@@ -19,7 +19,7 @@ import sysconfig
 import time
 import venv
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,16 +135,23 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many")
     parser.add_argument("--fresh", action="store_true", help="measure again what is finished")
     parser.add_argument("--failed", action="store_true", help="measure again what failed")
+    parser.add_argument("--untimed", action="store_true", help="measure again what is exact, but whose time is not known")
     parser.add_argument("--page", action="store_true", help="only write docs/networks.md")
     given = parser.parse_args()
     results = Results(RESULTS)
+
+    def again(part: Mapping[str, Any]) -> bool:
+        return (given.failed and "error" in part) or (given.untimed and bool(part.get("exact")) and "ms" not in part)
+
     if not given.page:
         results.begin({"machine": machine(), "versions": versions(), "commit": commit()}, resume=not given.fresh)
-        _measure_all(results, environment(), given.steps.split(","), given.only, given.minutes, given.failed)
+        _measure_all(results, environment(), given.steps.split(","), given.only, given.minutes, again)
     write_between(PAGE, "networks", page_of(results.parts))
 
 
-def _measure_all(results: Results, python: Path, steps: Iterable[str], only: str, minutes: float, failed: bool) -> None:
+def _measure_all(
+    results: Results, python: Path, steps: Iterable[str], only: str, minutes: float, again: Callable[[Mapping[str, Any]], bool]
+) -> None:
     end = time.monotonic() + 60 * minutes
     for step in steps:
         if step not in STEPS:
@@ -152,7 +159,7 @@ def _measure_all(results: Results, python: Path, steps: Iterable[str], only: str
         for name in NETWORKS:
             key = f"{name} | {step}"
             known = results.parts.get(key, {})
-            if not fnmatch.fnmatch(name, only) or (results.done(key) and not (failed and "error" in known)):
+            if not fnmatch.fnmatch(name, only) or (results.done(key) and not again(known)):
                 continue
             if "error" in results.parts.get(f"{name} | import", {}) and step != "import":
                 continue

@@ -84,8 +84,8 @@ def _confirmed(settings: SearchSettings, result: Any, found: Mapping[str, Any]) 
         label: Candidate(evaluator, plan),
     }
     rest = _rest(settings)
-    networks = {label: candidate.network for label, candidate in candidates.items()}
-    networks["fp32"] = evaluator.compiled(evaluator.graph, evaluator.host)
+    networks = {label: candidate.opened for label, candidate in candidates.items()}
+    networks["fp32"] = evaluator.opened(evaluator.graph)
     others: dict[str, Outcomes] = {}
     for label, network in networks.items() if rest else ():
         runner = CompiledRunner(network)

@@ -6,6 +6,7 @@ import pytest
 
 from lowbit.evaluation.plan import EvalPlan
 from lowbit.evaluation.run import run_eval
+from tests.share import share
 
 # network: float top-1 that its data set states, largest loss allowed at 8 bits, both in points
 NETWORKS = {
@@ -18,7 +19,7 @@ NETWORKS = {
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", share([*reversed(NETWORKS)], 3))
 def test_top1_of_float_and_8_bits(network: str) -> None:
     stated, loss = NETWORKS[network]
     (row,) = run_eval(EvalPlan(network, ("8/int8",), method="nearest"))

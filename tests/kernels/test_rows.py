@@ -10,6 +10,7 @@ from lowbit.kernels.table import KERNELS
 from lowbit.targets import Target
 from tests.kernels.distinct_targets import distinct_targets
 from tests.kernels.harness import check_case, load_kernels, runnable_targets
+from tests.share import share
 
 # which convolutions there are depends on many features; of the other kernels the code does on vectors, and on these
 FEATURES = {"depthwise": ("avx512vnni",), "pack_pairs": ("avx512vnni", "avx2", "avxvnni")}
@@ -43,6 +44,7 @@ def test_cases(kind: str, target: Target) -> None:
     if not cases:
         pytest.skip(f"{target.name} has no {kind}")
     assert len({case.name for case in cases}) == len(cases)
+    cases = share(cases, 3) if target.emulated else cases
     load_kernels([case.spec for case in cases], target)
     for case in cases:
         assert case.spec.kind == kind

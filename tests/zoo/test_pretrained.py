@@ -13,6 +13,7 @@ from lowbit.errors import ConfigError
 from lowbit.frontend import evaluate, import_model
 from lowbit.passes import canonicalize
 from lowbit.zoo.pretrained import PRETRAINED
+from tests.share import share
 
 CIFAR = [name for name, entry in PRETRAINED.items() if entry.images == "cifar10"]
 
@@ -32,7 +33,7 @@ def test_logits_equal_the_reference(name: str, data_root: Path) -> None:
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, entry in PRETRAINED.items() if entry.top1 is not None])
+@pytest.mark.parametrize("name", share([name for name, entry in PRETRAINED.items() if entry.top1 is not None], 2))
 def test_accuracy(name: str) -> None:
     """Top-1 on all images marked eval, in percent, to the last digit given."""
     model, _ = zoo.load_pretrained(name)

@@ -12,6 +12,7 @@ from lowbit.errors import ConfigError
 from lowbit.frontend import evaluate, import_model
 from lowbit.graph.verify import verify
 from lowbit.passes import canonicalize
+from tests.share import ALL
 
 PARAMETERS = {
     "cifar_resnet8": 77_706, "cifar_resnet20": 269_722, "cifar_resnet32": 464_154, "cifar_resnet56": 853_018,
@@ -20,7 +21,12 @@ PARAMETERS = {
     "squeezenet1_1": 1_235_496, "vgg11": 132_863_336, "vgg11_bn": 132_868_840,
 }  # fmt: skip
 LARGE = {"densenet121", "mobilenet_v1", "mobilenet_v2", "resnet18", "resnet34", "resnet50", "vgg11", "vgg11_bn"}
-NAMES = [pytest.param(name, marks=pytest.mark.slow if name in LARGE - {"resnet18"} else ()) for name in zoo.NETWORKS]
+HEAVY = set() if ALL else {"vgg11", "vgg11_bn"}  # 130 million weights
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow if name in LARGE - {"resnet18"} else ())
+    for name in zoo.NETWORKS
+    if name not in HEAVY
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ from lowbit.errors import DataError
 from lowbit.evaluation.networks import CompiledRunner, Runner
 from lowbit.measure.scores import Outcomes
 from lowbit.measure.signal import input_ranges as graph_ranges
+from lowbit.runtime import Compiled
 
 __all__ = ["calibration_notes", "check_batch", "check_labels", "input_ranges", "range_notes", "suspicions"]
 
@@ -65,7 +66,7 @@ def check_labels(logits: np.ndarray, batch: Batch, data: Dataset) -> None:
 
 def input_ranges(runner: Runner) -> list[tuple[str, tuple[float, float] | None]]:
     """(name, smallest and largest number its integers stand for) of each input; None where it is not rounded."""
-    if not isinstance(runner, CompiledRunner):
+    if not isinstance(runner, CompiledRunner) or not isinstance(runner.network, Compiled):
         return []
     graph = runner.network.graph()
     ranges: Mapping[str, tuple[float, float]] = graph_ranges(graph)

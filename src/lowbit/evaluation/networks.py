@@ -14,7 +14,7 @@ from lowbit.errors import ConfigError, DataError
 from lowbit.graph.structure import flattened
 from lowbit.runtime.compiled import Compiled
 
-__all__ = ["CompiledRunner", "ModuleRunner", "Runner", "open_runner"]
+__all__ = ["CompiledRunner", "FixedNetwork", "ModuleRunner", "Runner", "open_runner"]
 
 
 class Runner(Protocol):
@@ -33,11 +33,21 @@ class Runner(Protocol):
         ...
 
 
+class FixedNetwork(Protocol):
+    """What a compiled network has that is asked here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def input_shapes(self) -> Sequence[tuple[int, ...]]: ...
+    def outputs(self, *inputs: Any) -> tuple[Any, ...]: ...
+
+
 @dataclass
 class CompiledRunner:
     """A compiled network: batches are cut to its own, the last filled up by repeating its first row."""
 
-    network: Compiled
+    network: FixedNetwork
     name: str = field(init=False)
     seconds: float = 0.0
 
@@ -52,7 +62,7 @@ class CompiledRunner:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        return self.network.input_shapes
+        return tuple(self.network.input_shapes)
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         count, results = len(inputs[0]), []

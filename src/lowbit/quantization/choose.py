@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
@@ -23,6 +24,9 @@ __all__ = ["choose"]
 
 _I16 = QType(16, True)
 
+Rounding: TypeAlias = Callable[..., tuple[np.ndarray, QParams, np.ndarray]]
+"""Of quantize_parameters' arguments and result."""
+
 
 def choose(
     graph: Graph,
@@ -31,11 +35,13 @@ def choose(
     plan: Plan | None = None,
     values: Mapping[str, QParams] = MappingProxyType({}),
     weights: Mapping[str, QParams] = MappingProxyType({}),
+    rounding: Rounding = quantize_parameters,
 ) -> Choice:
     """Scales and zero points from the ranges seen, weights rounded to nearest, biases that take up their mean error.
 
     ``plan``: who computes in how many bits, in place of what follows from ``config``.  ``values``, ``weights``: value that gives
-    its grid to others, layer -> QParams to take as they are.
+    its grid to others, layer -> QParams to take as they are.  ``rounding``: what makes a layer's integers, for whoever remembers
+    them.
 
     Raises CalibrationError for a calibration of another graph, UnsupportedOperation for a value that has no integer form,
     ConfigError and UnsupportedPrecision for an impossible configuration, NumericsError for non-finite weights and for
@@ -51,7 +57,7 @@ def choose(
         if node.op in LAYERS:
             x = operand_params(held, node, 0)
             means = calibration.input_means.get(node.name) if config.bias_correction else None
-            layers[node.name] = _layer(graph, node, x, plan.layers[node.name], config, means, weights.get(node.name))
+            layers[node.name] = _layer(graph, node, x, plan.layers[node.name], config, means, weights.get(node.name), rounding)
         for index in constant_operands(graph, node):
             operands[node.name, index] = _operand(graph.constants[node.inputs[index]], node, held)
     return Choice(held, layers, operands)
@@ -75,7 +81,8 @@ def _layer(
     precision: LayerPrecision,
     config: QuantizationConfig,
     means: np.ndarray | None,
-    given: QParams | None = None,
+    given: QParams | None,
+    rounding: Rounding,
 ) -> LayerNumbers:
     w = graph.constants[node.inputs[1]]
     has_bias = len(node.inputs) > 2 + bool(node.attrs.get("residual"))
@@ -84,7 +91,7 @@ def _layer(
     try:
         if given is not None:
             return LayerNumbers.round_bias(Quantized(round_weights(w, given), given), bias, x)
-        q, params, q_bias = quantize_parameters(config, w, bias, x, qtype, precision.container, means)
+        q, params, q_bias = rounding(config, w, bias, x, qtype, precision.container, means)
     except NumericsError as error:
         raise NumericsError(f"{node.name} ({node.op}): {error}") from None
     return LayerNumbers(Quantized(q, params), q_bias)

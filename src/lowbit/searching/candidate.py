@@ -1,4 +1,4 @@
-"""A plan made real: its integer graph, its compiled network, and what they cost."""
+"""A plan made real: its integer graph, its network, and what they cost."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lowbit.quantization.statistics import average_bits, layer_statistics
 from lowbit.runtime import Compiled
 from lowbit.searching.clock import Reading
 from lowbit.searching.energy import network_energy_uj
+from lowbit.searching.opened import Opened
 
 if TYPE_CHECKING:
     from lowbit.searching.evaluator import Evaluator
@@ -40,14 +41,14 @@ class Candidate:
         return self.plan.integer_graph()
 
     @cached_property
-    def network(self) -> Compiled:
-        """For this machine, of the batch that judges."""
-        return self.evaluator.compiled(self.graph, self.evaluator.host)
+    def opened(self) -> Opened:
+        """The network for this machine, of the batch that judges."""
+        return self.evaluator.opened(self.graph)
 
     @cached_property
     def outcomes(self) -> Outcomes:
         """The compiled network on the images."""
-        return self.evaluator.outcomes(self.network)
+        return self.evaluator.outcomes(self.opened)
 
     @cached_property
     def deployed(self) -> Graph:
@@ -62,8 +63,7 @@ class Candidate:
     @cached_property
     def timed(self) -> Compiled:
         """The network that is timed, for the target."""
-        same = self.evaluator.host == self.evaluator.target and self.deployed is self.graph
-        return self.network if same else self.evaluator.compiled(self.deployed, self.evaluator.target)
+        return self.evaluator.compiled(self.deployed, self.evaluator.target, self.program)
 
     @cached_property
     def reading(self) -> Reading:

@@ -24,6 +24,7 @@ from lowbit.searching.candidate import Candidate
 from lowbit.searching.clock import Clock, Reading
 from lowbit.searching.metrics import METRICS, Metric, Value, find_metric
 from lowbit.searching.numbers import Numbers
+from lowbit.searching.opened import Opened, open_program
 from lowbit.searching.quiet import busy
 from lowbit.searching.remembered import Remembered
 from lowbit.searching.space import Space
@@ -88,6 +89,12 @@ class Evaluator:
         with busy():
             return build(graph, program, target, self.threads, progress=False)
 
+    def opened(self, graph: Graph) -> Opened:
+        """For this machine, only to be run."""
+        program = self.lowered(graph, self.host)
+        with busy():
+            return open_program(program, self.host, self.threads)
+
     # ---- judging them
 
     def _batches(self, rows: int) -> Sequence[Batch]:
@@ -109,8 +116,8 @@ class Evaluator:
                 self._held = batches
             return self._held
 
-    def outcomes(self, network: Compiled) -> Outcomes:
-        """A compiled network on all images."""
+    def outcomes(self, network: Opened) -> Outcomes:
+        """A network on all images."""
         runner = CompiledRunner(network)
         found = []
         batches = self._batches(runner.rows)
@@ -125,7 +132,7 @@ class Evaluator:
     @cached_property
     def floats(self) -> Outcomes:
         """The float network, compiled, on the same images."""
-        return self.outcomes(self.compiled(self.graph, self.host))
+        return self.outcomes(self.opened(self.graph))
 
     @cached_property
     def _judge(self) -> Judge:
@@ -143,14 +150,14 @@ class Evaluator:
         seen."""
         with self._once:
             judge = self._judge
-        runner = CompiledRunner(candidate.network)
+        runner = CompiledRunner(candidate.opened)
         with busy():
             if judge.logits:
                 return judge.distance([runner(judge.samples)])
             rows = len(judge.samples[0]) // runner.rows * runner.rows
             parts = []
             for start in range(0, rows, runner.rows):
-                parts.append(candidate.network.outputs(*(value[start : start + runner.rows] for value in judge.samples)))
+                parts.append(candidate.opened.outputs(*(value[start : start + runner.rows] for value in judge.samples)))
             if not parts:
                 raise ConfigError(
                     f"{self.graph.name}: {len(judge.samples[0])} calibration rows are fewer than a batch of {runner.rows}"

@@ -19,6 +19,7 @@ from lowbit.numerics import QParams, QType
 from lowbit.quantization import Calibration, LayerNumbers, QuantizationConfig, choose
 from lowbit.quantization.choice import Quantized
 from lowbit.quantization.plan import Plan, make_plan
+from lowbit.searching.remembered_rounding import RememberedRounding
 from lowbit.searching.space import Choice, FixedPoint, Kind, Space
 
 __all__ = ["Numbers"]
@@ -57,6 +58,7 @@ class Numbers:
     _shared: Task | None = None
     _methods: Sequence[Method] = ()
     _found: dict[int, dict[str, _Weights]] = field(default_factory=dict)
+    _rounding: RememberedRounding = field(default_factory=RememberedRounding)
 
     @property
     def fitted(self) -> bool:
@@ -159,7 +161,7 @@ class Numbers:
         shared = self._shared
         assert shared is not None
         asked, values, weights = _formats(shared.graph, self.space, chosen, config)
-        choice = choose(shared.graph, shared.calibration, config, asked, values, weights)
+        choice = choose(shared.graph, shared.calibration, config, asked, values, weights, self._rounding)
         layers: dict[str, LayerNumbers] = {}
         biases = _biases(self.space, chosen)
         for node in shared.graph.nodes:

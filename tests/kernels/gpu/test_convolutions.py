@@ -45,7 +45,7 @@ def _first(form: Form) -> Target:
 @pytest.mark.parametrize("form", [*TENSOR_FORMS, DOTS, FLOATS, FORMS["f16"]], ids=lambda form: form.name)
 def test_cases(form: Form) -> None:
     target = _first(form)
-    check_cases(share([case for case in all_cases(target) if case.spec.form == form.name], 3), target, "-O0")
+    check_cases(share([case for case in all_cases(target) if case.spec.form == form.name], 5), target, "-O0")
 
 
 def test_every_gpu_has_forms_for_bytes_nibbles_and_bits() -> None:

@@ -40,7 +40,7 @@ NONE_ON_GPUS = {"winograd", "pack_pairs"}  # rows without a case there
 KINDS = [kind for kind in KERNELS if kind not in ("conv2d", *NONE_ON_GPUS)]
 GPU_FORMS = [form for form in FORMS.values() if any(form.available(target) for target in GPUS)]
 
-_EVERY = 12
+_EVERY = 24
 _TOGETHER = 64  # kernels of a program
 _REGISTERS = 65536  # of a multiprocessor, of every one since Kepler
 _WAITING = 32  # bytes that may wait beside loops

@@ -46,7 +46,7 @@ class Training:
 
 
 TRAININGS = (
-    Training("cifar10_resnet20", "ResNet-20", "w2a4", 5.0, 60, 64, 0.01, 0.7),
+    Training("cifar10_resnet20", "ResNet-20", "w2a4", 5.0, 60, 64, 0.01, 0.7, 0.5),
     Training("cifar10_resnet20", "ResNet-20", "w1a8", 9.0, 80, 64, 0.01, 0.7, 0.5),
 )
 

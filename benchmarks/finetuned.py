@@ -28,7 +28,7 @@ _SHIFT = 4  # pixels, to every side
 
 @dataclass(frozen=True)
 class Training:
-    """``limit``: points that may be lost."""
+    """``limit``: points that may be lost.  ``mixed``: share of the batches that are mixed images, without labels."""
 
     network: str
     words: str
@@ -38,6 +38,7 @@ class Training:
     batch: int
     lr: float
     soften: float
+    mixed: float = 0.0
 
     @property
     def key(self) -> str:
@@ -45,24 +46,26 @@ class Training:
 
 
 TRAININGS = (
-    Training("cifar10_resnet20", "ResNet-20", "w2a4", 5.0, 60, 64, 0.01, 0.7),
-    Training("cifar10_resnet20", "ResNet-20", "w1a8", 9.0, 60, 64, 0.01, 0.7),
+    Training("cifar10_resnet20", "ResNet-20", "w2a4", 5.0, 60, 64, 0.01, 0.7, 0.5),
+    Training("cifar10_resnet20", "ResNet-20", "w1a8", 9.0, 80, 64, 0.01, 0.7, 0.5),
 )
 
 
 class Augmented:
-    """Batches of images, half of them flipped, all shifted by up to four pixels; another draw every epoch."""
+    """Batches of images, half of them flipped, all shifted by up to four pixels; another draw every epoch.  The share ``mixed``
+    of them are weighted means of two images each, which no label fits: there the teacher alone says what is right (Beyer et al.
+    2022: Knowledge Distillation: a Good Teacher is Patient and Consistent, section 3)."""
 
-    def __init__(self, images: Tensor, labels: Tensor, batch: int) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, batch: int, mixed: float) -> None:
         import torch
 
-        self._images, self._labels, self._batch = images, labels, batch
+        self._images, self._labels, self._batch, self._mixed = images, labels, batch, mixed
         self._generator = torch.Generator().manual_seed(0)
 
     def __len__(self) -> int:
         return len(self._images) // self._batch
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         import torch
         import torch.nn.functional as F
 
@@ -75,7 +78,12 @@ class Augmented:
             padded = F.pad(x, (_SHIFT,) * 4)
             corners = torch.randint(0, 2 * _SHIFT + 1, (len(x), 2), generator=self._generator).tolist()
             shifted = [one[:, top : top + height, left : left + width] for one, (top, left) in zip(padded, corners, strict=True)]
-            yield torch.stack(shifted), self._labels[chosen]
+            x = torch.stack(shifted)
+            if self._mixed and float(torch.rand((), generator=self._generator)) < self._mixed:
+                share = torch.rand((len(x), 1, 1, 1), generator=self._generator)
+                yield (torch.lerp(x, x.flip(0), share),)
+            else:
+                yield x, self._labels[chosen]
 
 
 def measure(training: Training, threads: int | None) -> dict[str, Any]:
@@ -98,7 +106,7 @@ def measure(training: Training, threads: int | None) -> dict[str, Any]:
     began = time.process_time()
     lowbit.finetune(
         fake,
-        Augmented(images, labels, training.batch),
+        Augmented(images, labels, training.batch, training.mixed),
         training.epochs,
         lr=training.lr,
         soften=training.soften,
@@ -123,11 +131,12 @@ def measure(training: Training, threads: int | None) -> dict[str, Any]:
         "batch": training.batch,
         "lr": training.lr,
         "soften": training.soften,
+        "mixed": training.mixed,
     }
 
 
 def table(parts: Mapping[str, Any]) -> str:
-    lines = ["| network | config | epochs, batch, `lr`, `soften` | drop in points | at most | commit |"]
+    lines = ["| network | config | epochs, batch, `lr`, `soften`, `mixed` | drop in points | at most | commit |"]
     lines.append("| --- | --- | --- | ---: | ---: | --- |")
     for training in TRAININGS:
         part = parts.get(training.key)
@@ -135,7 +144,7 @@ def table(parts: Mapping[str, Any]) -> str:
         if part is None:
             lines.append(f"{first} | - | {training.limit:g} | |")
             continue
-        how = ", ".join(f"{part[name]:g}" for name in ("epochs", "batch", "lr", "soften"))
+        how = ", ".join(f"{part[name]:g}" for name in ("epochs", "batch", "lr", "soften", "mixed"))
         drop = f"{100 * part['drop']:.2f} ± {100 * part['error']:.2f}"
         lines.append(f"{first} {how} | {drop} | {training.limit:g} | {part['commit'][:7]} |")
     return "\n".join(lines)

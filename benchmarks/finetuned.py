@@ -28,7 +28,7 @@ _SHIFT = 4  # pixels, to every side
 
 @dataclass(frozen=True)
 class Training:
-    """``limit``: points that may be lost.  ``mixed``: share of the batches that are mixed images, without labels."""
+    """``limit``: points that may be lost.  The others: of lowbit.finetune."""
 
     network: str
     words: str
@@ -52,20 +52,18 @@ TRAININGS = (
 
 
 class Augmented:
-    """Batches of images, half of them flipped, all shifted by up to four pixels; another draw every epoch.  The share ``mixed``
-    of them are weighted means of two images each, which no label fits: there the teacher alone says what is right (Beyer et al.
-    2022: Knowledge Distillation: a Good Teacher is Patient and Consistent, section 3)."""
+    """Batches of images, half of them flipped, all shifted by up to four pixels; another draw every epoch."""
 
-    def __init__(self, images: Tensor, labels: Tensor, batch: int, mixed: float) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, batch: int) -> None:
         import torch
 
-        self._images, self._labels, self._batch, self._mixed = images, labels, batch, mixed
+        self._images, self._labels, self._batch = images, labels, batch
         self._generator = torch.Generator().manual_seed(0)
 
     def __len__(self) -> int:
         return len(self._images) // self._batch
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         import torch
         import torch.nn.functional as F
 
@@ -78,12 +76,7 @@ class Augmented:
             padded = F.pad(x, (_SHIFT,) * 4)
             corners = torch.randint(0, 2 * _SHIFT + 1, (len(x), 2), generator=self._generator).tolist()
             shifted = [one[:, top : top + height, left : left + width] for one, (top, left) in zip(padded, corners, strict=True)]
-            x = torch.stack(shifted)
-            if self._mixed and float(torch.rand((), generator=self._generator)) < self._mixed:
-                share = torch.rand((len(x), 1, 1, 1), generator=self._generator)
-                yield (torch.lerp(x, x.flip(0), share),)
-            else:
-                yield x, self._labels[chosen]
+            yield torch.stack(shifted), self._labels[chosen]
 
 
 def measure(training: Training, threads: int | None) -> dict[str, Any]:
@@ -106,10 +99,11 @@ def measure(training: Training, threads: int | None) -> dict[str, Any]:
     began = time.process_time()
     lowbit.finetune(
         fake,
-        Augmented(images, labels, training.batch, training.mixed),
+        Augmented(images, labels, training.batch),
         training.epochs,
         lr=training.lr,
         soften=training.soften,
+        mixed=training.mixed,
         state=state,
         progress=True,
     )

@@ -12,6 +12,7 @@ import torch
 import lowbit
 from lowbit.errors import CalibrationError, ConfigError, InputError
 from lowbit.fake import FakeQuantized
+from lowbit.fake.finetune import _mixed
 from tests.tiny import module
 
 X = torch.randn((32, 3, 8, 8), generator=torch.Generator().manual_seed(3))
@@ -69,19 +70,54 @@ class Interrupted:
             yield batch
 
 
-def test_interrupted_it_keeps_whole_epochs_and_goes_on(tmp_path: Path) -> None:
+def test_mixed_rows_are_means_that_labels_do_not_fit() -> None:
+    seen: list[torch.Tensor] = []
+
+    def loss(output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append(labels)
+        return torch.nn.functional.cross_entropy(output, labels)
+
+    pairs = list(zip(X.split(8), (torch.arange(32) % 10).split(8), strict=True))
+    report = lowbit.finetune(fake(), pairs, epochs=10, lr=0.02, mixed=0.5, loss=loss)
+    assert 10 <= len(seen) <= 30  # of 40 batches
+    assert report.losses[-1] < report.losses[0]
+    always, without = (lowbit.finetune(fake(), given, epochs=2, mixed=1.0).losses for given in (pairs, batches()))
+    assert always == without
+    assert always != lowbit.finetune(fake(), batches(), epochs=2).losses
+    labels = torch.arange(8)
+    x, y = X[:8], torch.arange(8.0).view(8, 1)
+    (mean, number), none = _mixed([x, y], labels, 1.0, torch.Generator().manual_seed(0))
+    assert none is None
+    for row, place in zip(mean, number.flatten().tolist(), strict=True):  # each lies between two rows of the batch
+        assert any(
+            torch.allclose(row, torch.lerp(x[a], x[b], (place - a) / (b - a)), atol=1e-5)
+            for a in range(8)
+            for b in range(a + 1, 8)
+            if a <= place <= b
+        ) or torch.equal(row, x[round(place)])
+    kept, same = _mixed([x], labels, 0.0, torch.Generator().manual_seed(0))
+    assert kept[0] is x
+    assert same is labels
+    with pytest.raises(ConfigError, match="only the teacher can say"):
+        lowbit.finetune(fake(), pairs, mixed=0.5, distill=0.0)
+    with pytest.raises(ConfigError, match=r"mixed 1\.5"):
+        lowbit.finetune(fake(), pairs, mixed=1.5)
+
+
+@pytest.mark.parametrize("mixed", [0.0, 0.5])
+def test_interrupted_it_keeps_whole_epochs_and_goes_on(tmp_path: Path, mixed: float) -> None:
     straight = fake()
-    lowbit.finetune(straight, batches(), epochs=4)
+    lowbit.finetune(straight, batches(), epochs=4, mixed=mixed)
     state, network = tmp_path / "state.pt", fake()
-    report = lowbit.finetune(network, Interrupted(9), epochs=4, state=state)
+    report = lowbit.finetune(network, Interrupted(9), epochs=4, mixed=mixed, state=state)
     assert report.interrupted
     assert len(report.losses) == 2
     after_two = fake()
-    stopped = lowbit.finetune(after_two, Interrupted(8), epochs=4)
+    stopped = lowbit.finetune(after_two, Interrupted(8), epochs=4, mixed=mixed)
     assert stopped.interrupted
     assert torch.equal(network(X), after_two(X))
     resumed = fake()
-    report = lowbit.finetune(resumed, batches(), epochs=4, state=state)
+    report = lowbit.finetune(resumed, batches(), epochs=4, mixed=mixed, state=state)
     assert not report.interrupted
     assert len(report.losses) == 4
     assert torch.equal(resumed(X), straight(X))

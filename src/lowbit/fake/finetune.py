@@ -43,6 +43,7 @@ def finetune(
     distill: float = 1.0,
     hints: float = 1.0,
     soften: float = 0.7,
+    mixed: float = 0.0,
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     state: str | Path | None = None,
     progress: bool | None = None,
@@ -61,19 +62,25 @@ def finetune(
     ones, with h from 0 to 1 in a straight line (Yin et al. 2018, BinaryRelax: there h = lambda / (1 + lambda), lambda growing
     geometrically): the network starts as the float one and hardens while it learns.  The integers that it would compile to are
     worth little before that share is over.
+    ``mixed``: share of the batches whose rows become weighted means of two of them, weights drawn from 0..1; their labels are
+    not used, the teacher says what such rows are (Beyer et al. 2022, section 3: many more inputs than there are images).
     ``state``: file that keeps the state after every epoch; a later call with the same file goes on from there.
 
     Ctrl-C ends the training after the epochs that are complete and leaves the network as it was after the last of them.
     Raises ConfigError for wrong numbers, CalibrationError for a loader that yields nothing, InputError for batches that are
     not of the network's shapes.
     """
-    if epochs < 1 or not 0 < lr < 1 or min(distill, hints) < 0 or not 0 <= soften < 1:
-        given = f"epochs {epochs}, lr {lr}, distill {distill}, hints {hints}, soften {soften}"
-        raise ConfigError(f"{given}; write at least 1, a rate between 0 and 1, weights of 0 or more, a share below 1")
+    if epochs < 1 or not 0 < lr < 1 or min(distill, hints) < 0 or not 0 <= soften < 1 or not 0 <= mixed <= 1:
+        given = f"epochs {epochs}, lr {lr}, distill {distill}, hints {hints}, soften {soften}, mixed {mixed}"
+        raise ConfigError(
+            f"{given}; write at least 1, a rate between 0 and 1, weights of 0 or more, a share below 1, one up to 1"
+        )
+    if mixed and not distill:
+        raise ConfigError(f"mixed {mixed} with distill {distill}: only the teacher can say what mixed rows are; give it a weight")
     path = None if state is None else Path(state)
     if path is not None:
         check_writable(path)
-    trainer = _Trainer(fake, lr, epochs, distill, hints, soften, loss or F.cross_entropy)
+    trainer = _Trainer(fake, lr, epochs, distill, hints, soften, mixed, loss or F.cross_entropy)
     if path is not None and path.exists():
         trainer.load(path)
     report = FinetuneReport(list(trainer.losses))
@@ -108,12 +115,13 @@ class _Trainer:
         distill: float,
         hints: float,
         soften: float,
+        mixed: float,
         loss: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
         fake.train()
         fake.choice()  # numbers asked for are settled before parameters are collected
         self.fake, self.lr, self.epochs, self.distill, self.hints, self.loss = fake, lr, epochs, distill, hints, loss
-        self.softened = soften
+        self.softened, self.mixed = soften, mixed
         self.narrow = [q for q in fake.quantizers.values() if q.weights and q.enabled and q.bits <= _SOFTENED]
         self.teacher = copy.deepcopy(fake).eval()
         self.teacher.disable()
@@ -135,6 +143,8 @@ class _Trainer:
         total, rows = 0.0, 0
         for index, batch in enumerate(loader):
             inputs, labels = _batch(batch, self.fake, index)
+            if self.mixed:  # the same draw where a training goes on
+                inputs, labels = _mixed(inputs, labels, self.mixed, torch.Generator().manual_seed((epoch << 32) + index))
             done = (epoch + (0.0 if not length else index / length)) / self.epochs
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr * group["size"] * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
@@ -213,6 +223,17 @@ class _Trainer:
         self.restore(kept)
         self.optimizer.load_state_dict(kept["optimizer"])
         self.losses = list(kept["losses"])
+
+
+def _mixed(
+    inputs: list[Tensor], labels: Tensor | None, share: float, generator: torch.Generator
+) -> tuple[list[Tensor], Tensor | None]:
+    """A batch, or with probability ``share`` means of its rows without labels."""
+    rows = len(inputs[0])
+    if float(torch.rand((), generator=generator)) >= share:
+        return inputs, labels
+    order, weight = torch.randperm(rows, generator=generator), torch.rand(rows, generator=generator)
+    return [torch.lerp(x, x[order], weight.view(-1, *(1,) * (x.ndim - 1))) for x in inputs], None
 
 
 def _divergence(output: Tensor, wanted: Tensor) -> Tensor:

@@ -34,14 +34,11 @@ _PATCH_BYTES = 192 << 20
 class AdaRound:
     """Minimises, for one layer after the other, eq. 25 of the paper,
 
-        E |f(W x + b + r) - f(W' x' + b' + r')|^2 + prior / rows * sum_k E[x'_k^2] |W'_k - W_k|^2
-            + lambda * sum(1 - |2 h - 1|^beta),   W' = s clip(floor(W / s) + h, n, p)
+        E |f(W x + b + r) - f(W' x' + b' + r')|^2 + lambda * sum(1 - |2 h - 1|^beta),   W' = s clip(floor(W / s) + h, n, p)
 
     with h(V) = clip(1.2 sigmoid(V) - 0.1, 0, 1) (eq. 23), x' and the residual r' from the network quantized so far, f the layer's
-    fused clamp.  Unlike there, b' is learned too (a bias has 32 bits), and the first two terms are divided by their value for the
-    nearest integers, so that ``regularization`` = lambda * (number of weights) means the same for every layer.  The second term
-    is what ``prior`` further rows would add, with independent inputs as large as those of the layer: few rows do not determine
-    all weights, and these then stay near their own values instead of making up for the errors of these very rows.
+    fused clamp.  Unlike there, b' is learned too (a bias has 32 bits), and the first term is divided by its value for the nearest
+    integers, so that ``regularization`` = lambda * (number of weights) means the same for every layer.
 
     ``iterations`` of Adam at ``rate``, each on ``batch`` of at most ``positions`` output positions, drawn over all rows.  beta
     falls from ``beta[0]`` to ``beta[1]`` along a cosine after the share ``warm`` of the iterations, during which lambda is 0.
@@ -53,7 +50,6 @@ class AdaRound:
     batch: int = 1024
     positions: int = 32768
     regularization: float = 1.0
-    prior: float = 8.0
     beta: tuple[float, float] = (20.0, 2.0)
     warm: float = 0.2
     spared: tuple[str, ...] = ()
@@ -120,15 +116,8 @@ class AdaRound:
             y = y if lo is None and hi is None else y.clamp(lo, hi)
             return (y - wanted[rows]).square().mean()
 
-        exact = torch.from_numpy(graph.constants[node.inputs[1]])
-        power = patches.square().mean((0, 2)).repeat_interleave(len(exact) // patches.shape[1])  # of the inputs, for each output
-        weighing = self.prior / len(x) / len(exact) * power.view(-1, *(1,) * (exact.ndim - 1))
-
-        def moved(weight: Tensor) -> Tensor:
-            return (weighing * (weight - exact).square()).sum()
-
         with torch.no_grad():
-            nearest = float(error(params.weight, params.bias) + moved(params.weight))
+            nearest = float(error(params.weight, params.bias))
         if nearest <= 0.0:
             return had, 1.0
         unit = nearest**0.5
@@ -144,7 +133,7 @@ class AdaRound:
             rows = torch.randint(len(patches), (min(self.batch, len(patches)),), generator=generator)
             optimizer.zero_grad()
             weight = params.weight if soft is None else soft.weight()
-            loss = (error(weight, params.bias + unit * shift, rows) + moved(weight)) / nearest
+            loss = error(weight, params.bias + unit * shift, rows) / nearest
             if soft is not None and done > self.warm:
                 loss = loss + self.regularization * soft.unsettled(self.exponent(done))
             loss.backward()
@@ -156,7 +145,7 @@ class AdaRound:
             integers = had.weights.integers if soft is None else soft.integers(had.weights.params.qtype.dtype)
             real = params.weight if soft is None else soft.hard()
             bias = params.bias + unit * shift
-            after = float(error(real, bias) + moved(real))
+            after = float(error(real, bias))
         numbers = layer_numbers(Quantized(integers, had.weights.params), bias.numpy(), held)
         if numbers is None or after >= nearest:
             return had, 1.0

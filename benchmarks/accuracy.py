@@ -184,6 +184,14 @@ def write_page() -> None:
     write_between(PAGE, "grid", "\n\n".join(texts))
 
 
+def names_of(parser: argparse.ArgumentParser, text: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    """The names in a text, between commas; an unknown one ends the program with those that are allowed."""
+    names = tuple(name for name in text.split(",") if name)
+    if unknown := set(names) - set(allowed):
+        parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(allowed)}")
+    return names
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", default=",".join(METHODS))
@@ -195,9 +203,7 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     if not given.page:
-        networks = tuple(name for name in given.networks.split(",") if name)
-        if unknown := set(networks) - {grid.network for grid in GRIDS}:
-            parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(grid.network for grid in GRIDS)}")
+        networks = names_of(parser, given.networks, [grid.network for grid in GRIDS])
         run(given.methods.split(","), networks, given.images, given.threads, given.minutes)
     write_page()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from benchmarks.accuracy import PAGE
+from benchmarks.accuracy import PAGE, names_of
 from benchmarks.floors import RESULTS
 from benchmarks.results_file import ROOT, Results, write_between
 
@@ -38,7 +38,7 @@ class Training:
     batch: int
     lr: float
     soften: float
-    mixed: float = 0.0
+    mixed: float
 
     @property
     def key(self) -> str:
@@ -95,7 +95,7 @@ def measure(training: Training, threads: int | None) -> dict[str, Any]:
     calibration = lowbit.calibrate(model, images[:50], samples=dataset(training.network, "calib"))
     fake = lowbit.fake_quantize(model, images[:50], calibration=calibration, config=training.config, method="nearest")
     STATES.mkdir(exist_ok=True)
-    state = STATES / f"{training.key.replace(' ', '-')}-{training.epochs}.state"
+    state = STATES / f"{training.key.replace(' ', '-')}-{training.epochs}-{training.mixed:g}.state"
     began = time.process_time()
     lowbit.finetune(
         fake,
@@ -157,9 +157,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     results = Results(RESULTS)
     if not given.page:
+        configs = names_of(parser, given.configs.lower(), [training.config for training in TRAININGS])
         results.begin({"machine": machine(), "versions": versions(), "commit": commit()}, resume=True)
         for training in TRAININGS:
-            if results.done(training.key) or (given.configs and training.config not in given.configs.split(",")):
+            if results.done(training.key) or (configs and training.config not in configs):
                 continue
             part = measure(training, given.threads)
             results.put(training.key, part)

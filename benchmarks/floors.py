@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.accuracy import PAGE, Grid, Network
+from benchmarks.accuracy import PAGE, Grid, Network, names_of
 from benchmarks.results_file import ROOT, Results, write_between
 
 from lowbit.measure.machine import commit, machine, versions
@@ -105,11 +105,8 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     if not given.page:
-        networks, configs = (tuple(n for n in text.lower().split(",") if n) for text in (given.networks, given.configs))
-        known = ({floors.network for floors in FLOORS}, {config for floors in FLOORS for config in floors.limits})
-        for names, allowed in zip((networks, configs), known, strict=True):
-            if unknown := set(names) - allowed:
-                parser.error(f"no {', '.join(sorted(unknown))}; there are {', '.join(sorted(allowed))}")
+        networks = names_of(parser, given.networks.lower(), [floors.network for floors in FLOORS])
+        configs = names_of(parser, given.configs.lower(), sorted({config for floors in FLOORS for config in floors.limits}))
         run(networks, configs, given.threads, given.again)
     write_page()
 

@@ -39,7 +39,7 @@ class FixedNetwork(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def input_shapes(self) -> Sequence[tuple[int, ...]]: ...
+    def input_shapes(self) -> tuple[tuple[int, ...], ...]: ...
     def outputs(self, *inputs: Any) -> tuple[Any, ...]: ...
 
 
@@ -62,7 +62,7 @@ class CompiledRunner:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(self.network.input_shapes)
+        return self.network.input_shapes
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         count, results = len(inputs[0]), []

@@ -84,8 +84,7 @@ class Evaluator:
                 self._lookups[target.name] = make_lookup(target, self.threads)
             return lower(graph, target, self._lookups.get(target.name), self._decider)
 
-    def compiled(self, graph: Graph, target: Target, program: Program | None = None) -> Compiled:
-        program = program or self.lowered(graph, target)
+    def compiled(self, graph: Graph, target: Target, program: Program) -> Compiled:
         with busy():
             return build(graph, program, target, self.threads, progress=False)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,7 @@ class Opened:
     """``outputs`` as of lowbit's compiled networks, of arrays that fit."""
 
     name: str
-    input_shapes: Sequence[tuple[int, ...]]
+    input_shapes: tuple[tuple[int, ...], ...]
     native: OpenNetwork
 
     def outputs(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:

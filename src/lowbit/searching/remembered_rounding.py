@@ -3,54 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 
-from lowbit.numerics import QParams, QType
+from lowbit.numerics import QParams
 from lowbit.quantization import QuantizationConfig
 from lowbit.quantization.layer_numbers import quantize_parameters
+from lowbit.searching.memory import BYTES, Memory
 
 __all__ = ["RememberedRounding"]
 
-_BYTES = 256 << 20
 
-
-@dataclass(eq=False)
 class RememberedRounding:
     """``quantize_parameters`` for plans of a search, which share most of their layers.
 
-    ``limit``: bytes of integers that are remembered; those asked for longest ago are forgotten first."""
+    ``limit``: bytes of integers that are remembered."""
 
-    limit: int = _BYTES
-    _known: OrderedDict[tuple[Any, ...], tuple[np.ndarray, QParams, np.ndarray]] = field(default_factory=OrderedDict)
-    _held: int = 0
+    def __init__(self, limit: int = BYTES) -> None:
+        self._memory: Memory[tuple[np.ndarray, QParams, np.ndarray]] = Memory(limit)
 
     def __call__(
-        self,
-        config: QuantizationConfig,
-        w: np.ndarray,
-        bias: np.ndarray,
-        x: QParams,
-        qtype: QType,
-        container: int | None,
-        means: np.ndarray | None = None,
+        self, config: QuantizationConfig, w: np.ndarray, bias: np.ndarray, x: QParams, *more: Any
     ) -> tuple[np.ndarray, QParams, np.ndarray]:
-        read = (_digest(w), _digest(bias), _digest(x.scale), b"" if means is None else _digest(means))
-        key = (read, x.qtype, x.zero_point, x.container, qtype, container, config.scale, config.granularity)
-        if key in self._known:
-            self._known.move_to_end(key)
-            return self._known[key]
-        found = quantize_parameters(config, w, bias, x, qtype, container, means)
-        self._known[key] = found
-        self._held += found[0].nbytes
-        while self._held > self.limit:
-            self._held -= self._known.popitem(last=False)[1][0].nbytes
-        return found
+        read = tuple(map(_key, (w, bias, x.scale, *more)))
+        key = (read, x.qtype, x.zero_point, x.container, config.scale, config.granularity)
+        return self._memory.get(key, lambda: quantize_parameters(config, w, bias, x, *more), lambda made: made[0].nbytes)
 
 
-def _digest(values: np.ndarray) -> bytes:
-    values = np.ascontiguousarray(values)
-    return hashlib.blake2b(values.data).digest() + f"{values.dtype}{values.shape}".encode()
+def _key(value: Any) -> Hashable:
+    if not isinstance(value, np.ndarray):
+        return value  # type: ignore[no-any-return]
+    return value.dtype.str, value.shape, hashlib.blake2b(np.ascontiguousarray(value).data).digest()

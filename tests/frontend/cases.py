@@ -294,6 +294,36 @@ _function(
     ),
     (2, 3, 5, 8), (2, 3, 9, 8), (2, 3, 9, 7),
 )  # fmt: skip
+_function(
+    "attention_masked",
+    lambda q, k, v: (
+        F.scaled_dot_product_attention(q, k, v, is_causal=True), F.scaled_dot_product_attention(q, k, v, _shown(5, 9)),
+        F.scaled_dot_product_attention(q, k, v, _hiding(_shown(5, 9), -torch.inf).to(q.dtype)),
+        F.scaled_dot_product_attention(q, k, v, _hiding(_shown(2, 1, 5, 9), -3e38) + _ramp(q, 5, 9)),
+    ),
+    (2, 3, 5, 8), (2, 3, 9, 8), (2, 3, 9, 7),
+)  # fmt: skip
+_function(
+    "attention_grouped",
+    lambda q, k, v: F.scaled_dot_product_attention(q, k, v, _shown(5, 9), enable_gqa=True),
+    (2, 6, 5, 8), (2, 3, 9, 8), (2, 2, 9, 7),
+)  # fmt: skip
+_function(
+    "softmax_of_chosen",
+    lambda x: (
+        x.masked_fill(~_shown(11, 12), -torch.inf).softmax(-1), torch.where(_shown(12, 11).mT, x, -1e9).softmax(1),
+        torch.where(_shown(11, 12), -torch.inf, 0).softmax(-1) * x,
+    ),
+    TOKENS,
+)  # fmt: skip
+_case(
+    "attention_of_heads_masked",
+    lambda: Lambda(
+        lambda self, x: self.a(x, x, x, attn_mask=_hiding(_shown(11, 11), -torch.inf).to(x.dtype), need_weights=False)[0],
+        a=nn.MultiheadAttention(12, 3, batch_first=True),
+    ),
+    TOKENS,
+)
 _case(
     "attention_of_heads",
     lambda: Lambda(lambda self, x: self.a(x, x, x), a=nn.MultiheadAttention(12, 3, batch_first=True)),
@@ -317,6 +347,15 @@ _case(
 def _ramp(like: Tensor, *shape: int) -> Tensor:
     """Numbers from -1 up in steps of 2^-7."""
     return (torch.arange(prod(shape), dtype=like.dtype) / 128 - 1).reshape(shape)
+
+
+def _shown(*shape: int) -> Tensor:
+    """True for one in three, the first of each row among them."""
+    return (torch.arange(prod(shape)) % 3 * (torch.arange(prod(shape)) % shape[-1]) == 0).reshape(shape)
+
+
+def _hiding(shown: Tensor, depth: float) -> Tensor:
+    return torch.zeros(shown.shape).masked_fill(~shown, depth)
 
 
 def _by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

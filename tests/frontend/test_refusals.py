@@ -104,12 +104,6 @@ WORDS: dict[str, Callable[[Tensor], Any]] = {
     r"result 1 of .* leave positions to the caller, and for unpooling write": lambda x: F.max_unpool2d(
         *F.max_pool2d(x, 2, return_indices=True), 2
     ),
-    r"scaled_dot_product_attention .* is_causal and enable_gqa": lambda x: F.scaled_dot_product_attention(
-        x, x, x, is_causal=True
-    ),
-    r"scaled_dot_product_attention .* masks of bool or of -inf": lambda x: F.scaled_dot_product_attention(
-        x, x, x, torch.ones(6, 6).tril() > 0
-    ),
     r"einsum 'abcd->acbd': supported are two operands": lambda x: torch.einsum("abcd->acbd", x),
     r"einsum 'abcd,abcd->abcd' is no matrix product; write it with mul and sum": lambda x: torch.einsum("abcd,abcd->abcd", x, x),
     r"linear .*second factor must be a constant matrix; .* write torch.matmul": lambda x: F.linear(x, x[0, 0]),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.fuzz.draws import Draws, Rejected, broadcasts
-from tests.fuzz.tensors import Mask, Positions, Recipe, draw_recipe
+from tests.fuzz.tensors import Hiding, Mask, Positions, Recipe, Shown, draw_recipe
 
 if TYPE_CHECKING:
     from tests.fuzz.modules import Generator
@@ -134,12 +134,24 @@ def _query(u: Unbound, argument: Any) -> Any:
     *lead, rows, depth = u.shape
     other = u.draws.integer(1, 9)
     alike = u.draws.chance(50)
+    grouped = not alike and len(lead) == 2
+    if grouped:
+        lead[-1] = u.draws.choose([heads for heads in range(1, lead[-1] + 1) if lead[-1] % heads == 0])
     u.planned = {"key": ref, "value": ref} if alike else {
         "key": draw_recipe(u.draws, (*lead, other, depth)), "value": draw_recipe(u.draws, (*lead, other, u.draws.integer(1, 9)))
     }  # fmt: skip
-    columns = rows if alike else other
-    u.planned["attn_mask"] = draw_recipe(u.draws, (rows, columns), ("normal", "steps")) if u.draws.chance(30) else None
+    shape = (rows, rows if alike else other)
+    kind = u.draws.choose(("none", "none", "causal", "real", "bool", "hiding"))
+    u.planned["enable_gqa"], u.planned["is_causal"] = grouped, kind == "causal"
+    u.planned["attn_mask"] = _ATTENTION_MASKS[kind](u.draws, shape) if kind in _ATTENTION_MASKS else None
     return ref
+
+
+_ATTENTION_MASKS: dict[str, Callable[[Draws, tuple[int, int]], Recipe]] = {
+    "real": lambda draws, shape: draw_recipe(draws, shape, ("normal", "steps")),
+    "bool": lambda draws, shape: Shown("shown", shape, draws.integer(0, 31)),
+    "hiding": lambda draws, shape: Hiding("hiding", shape, draws.integer(0, 31)),
+}
 
 
 def _equation(u: Unbound, argument: Any) -> Any:
@@ -530,7 +542,7 @@ RULES: dict[str, Rule] = {
     "start_dim": _another_axis, "end_dim": _end_dim, "dims": _permutation, "source": _moved, "destination": _moved,
     "size": _size, "shape": _size, "sizes": _sizes, "pad": _pad, "value": _value,
     "query": _query, "key": _planned,
-    "attn_mask": _planned, "dropout_p": _always(0.0), "is_causal": _always(False), "enable_gqa": _always(False),
+    "attn_mask": _planned, "dropout_p": _always(0.0), "is_causal": _planned, "enable_gqa": _planned,
     "batch1": _planned,
     "batch2": _planned, "equation": _equation, "path": _always(None),
     "kernel_size": _window((1, 2, 3, 2)), "stride": _window((1, 2, 3, 1), empty=True), "padding": _padding,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.fuzz.draws import Draws
 
-__all__ = ["Mask", "Positions", "Recipe", "draw_inputs", "draw_recipe"]
+__all__ = ["Hiding", "Mask", "Positions", "Recipe", "Shown", "draw_inputs", "draw_recipe"]
 
 _NORMAL = "torch.randn({shape}, generator=torch.Generator().manual_seed({seed}))"
 
@@ -50,7 +50,7 @@ class Recipe:
         return KINDS[kind].format(shape=self.shape, seed=self.seed, first=self.shape[0] if self.shape else 1)
 
     def make(self) -> Tensor:
-        made: Tensor = eval(self.text, {"torch": torch})  # our own words
+        made: Tensor = eval(self.text, {"torch": torch, "float": float})  # our own words
         return made.to(torch.float32)
 
     def __repr__(self) -> str:
@@ -82,6 +82,25 @@ class Mask(Recipe):
     def make(self) -> Tensor:
         made: Tensor = eval(self.text, {"torch": torch})  # our own words
         return made
+
+
+@dataclass(frozen=True, repr=False)
+class Shown(Mask):
+    """A bool tensor, true in the first column."""
+
+    @property
+    def text(self) -> str:
+        return super().text + ".index_fill(-1, torch.tensor(0), True)"
+
+
+@dataclass(frozen=True, repr=False)
+class Hiding(Recipe):
+    """0 where :class:`Shown` is true, else -inf or a number that hides as well."""
+
+    @property
+    def text(self) -> str:
+        depth = ('-float("inf")', "-3.4e38", "-1e4")[self.seed % 3]
+        return f"torch.zeros({self.shape}).masked_fill(~{Shown('shown', self.shape, self.seed).text}, {depth})"
 
 
 def draw_recipe(draws: Draws, shape: Any, kinds: tuple[str, ...] = COMMON) -> Recipe:

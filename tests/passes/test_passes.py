@@ -342,3 +342,46 @@ def test_a_pool_between_two_negations_takes_the_smallest() -> None:
     assert "max_pool2d" in _ops(lambda self, x: -F.max_pool2d(-2 * x, 3))
     assert "max_pool2d" in _ops(lambda self, x: (y := F.max_pool2d(-x, 3), -y))
     assert "max_pool2d" in _ops(lambda self, x: F.max_pool2d(-x, 3) * torch.linspace(-1, 0, 6).reshape(6, 1, 1))
+
+
+def _masked(mask: torch.Tensor) -> Callable:
+    return lambda self, x: (x * 4 + mask).softmax(-1)
+
+
+@pytest.mark.parametrize("depth", [-torch.inf, -3.4e38, -1e9])
+def test_masks_reach_a_thousand_below_what_is_shown(depth: float) -> None:
+    mask = torch.tensor([[0.0, depth, 0.5], [depth, -2.0, depth]])
+    graph = _canonical(_masked(mask), (4, 2, 3))
+    (bounded,) = (graph.constants[name] for node in graph.nodes for name in node.inputs if node.op == "add" and "mask" in name)
+    assert np.array_equal(bounded, [[0, -999.5, 0.5], [-1002, -2, -1002]])
+
+
+@pytest.mark.parametrize("depth", [-3.4e38, -1e9])
+def test_rows_that_are_all_hidden_stay_as_they_are(depth: float) -> None:
+    """Added to such numbers, scores of a row are all the same."""
+    x, mask = torch.randn(4, 2, 3), torch.tensor([[0.0] * 3, [depth] * 3])
+    (y,) = evaluate(_canonical(_masked(mask), (4, 2, 3)), [x])
+    assert torch.allclose(y, (x * 4 + mask).softmax(-1), atol=1e-6)
+
+
+def test_choosing_between_scores_and_nothing_is_a_mask_alone() -> None:
+    shown = torch.eye(3, dtype=torch.bool)
+    graph = _canonical(lambda self, x: torch.where(shown, x, -torch.inf).softmax(-1), (2, 3, 3))
+    assert [node.op for node in graph.nodes] == ["add", "softmax"]
+    graph = _canonical(lambda self, x: torch.where(shown, x, -5.0).softmax(-1), (2, 3, 3))
+    assert [node.op for node in graph.nodes] != ["add", "softmax"]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + torch.tensor([0.0, -torch.inf, 0.0]),
+        lambda x: (x + torch.full((3,), -torch.inf)).softmax(-1),
+        lambda x: (x + torch.tensor([0.0, -torch.inf, 0.0])).softmax(0),
+        lambda x: (x + torch.tensor([0.0, -torch.inf, 0.0])).log_softmax(-1),
+        lambda x: (lambda s: s.softmax(-1) + s.relu())(x + torch.tensor([0.0, -torch.inf, 0.0])),
+    ],
+)
+def test_minus_infinity_hides_some_scores_of_a_softmax_or_is_refused(function: Callable) -> None:
+    with pytest.raises(NumericsError, match=r"holds -inf; it may only hide some of the scores of a softmax"):
+        _canonical(lambda self, x: function(x), (2, 3, 3))

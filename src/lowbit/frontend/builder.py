@@ -56,12 +56,12 @@ class Builder:
     def emit(self, call: Call, op: str, inputs: Sequence[Value], shape: Sequence[int], /, **attrs: Any) -> str:
         """Appends a node; tensors among ``inputs`` become constants.  Returns the node's name.
 
-        Raises NumericsError where a constant is not finite.
+        Raises NumericsError where a constant is not finite; what is added may be -inf (passes/bound_masks.py).
         """
         name = self._unique(_base_name(call, op))
         given = self.types[inputs[0]].dtype if isinstance(inputs[0], str) else "float32"
         self.types[name] = TensorType(tuple(int(size) for size in shape), "int64" if op in POSITIONS else given)
-        names = [value if isinstance(value, str) else self._constant(value, name, call) for value in inputs]
+        names = [value if isinstance(value, str) else self._constant(value, name, call, masks=op == "add") for value in inputs]
         self.nodes.append(Node(name, op, tuple(names), attrs, call.source))
         return name
 
@@ -128,7 +128,7 @@ class Builder:
             name = f"{base}_{count}"
         return name
 
-    def _constant(self, tensor: torch.Tensor, reader: str, call: Call) -> str:
+    def _constant(self, tensor: torch.Tensor, reader: str, call: Call, masks: bool) -> str:
         if id(tensor) in self._emitted:
             return self._emitted[id(tensor)][0]
         path = self._parameters.get(id(tensor))
@@ -136,9 +136,10 @@ class Builder:
             what = f"parameter {path}" if path else "a constant"
             call.refuse(f"{what} it reads is {tensor.dtype}, {tensor.layout} on {tensor.device}; it must hold plain real numbers")
         array = np.array(tensor.detach().cpu().to(torch.float32).numpy(), order="C")
-        if not np.isfinite(array).all():
+        allowed = np.isfinite(array) | np.isneginf(array) if masks else np.isfinite(array)
+        if not allowed.all():
             what = f"parameter {path}" if path else "a constant"
-            bad = int(array.size - np.isfinite(array).sum())
+            bad = int(array.size - allowed.sum())
             raise NumericsError(f"{what} read by {call.target} in {call.where} holds {bad} NaN or Inf of {array.size} values")
         name = self._unique(path or f"{reader}.constant")
         self.types[name] = TensorType(array.shape)

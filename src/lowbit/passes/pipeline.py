@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lowbit.graph import Graph
 from lowbit.passes.batch_norm_to_affine import batch_norm_to_affine
+from lowbit.passes.bound_masks import bound_masks
 from lowbit.passes.canonical_form import canonical_form
 from lowbit.passes.constants_to_affine import constants_to_affine
 from lowbit.passes.drop_expand import drop_expand
@@ -31,6 +32,7 @@ Pass = Callable[[Graph], Graph]
 
 PASSES: tuple[Pass, ...] = (
     remove_dead,
+    bound_masks,
     find_min_pools,
     find_norms,
     find_response_norms,

@@ -20,7 +20,7 @@ from tests.frontend.onnx.exported import exported
 EXPORTER_REFUSES = (
     "channel_shuffle_layer", "pixel_shuffle_rank_3", "pixel_unshuffle_rank_5", "pool_1d", "pool_adaptive_max_1d",
     "pool_avg_larger_than_input", "pool_avg_uneven", "pool_max_uneven", "scalars", "norm_layer_last", "attention_encoder",
-    "flip_spellings", "roll_flat", "rot90", "up_nearest_exact", "addcdiv",
+    "attention_grouped", "flip_spellings", "roll_flat", "rot90", "up_nearest_exact", "addcdiv",
 )  # fmt: skip
 EXPORTER_CHANGES = {
     "act_softplus_threshold": "the threshold is left out",

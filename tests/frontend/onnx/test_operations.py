@@ -266,7 +266,7 @@ ON_CONSTANTS = {
 
 
 NO_FLOAT_RESULT = {"ArgMax", "ArgMin", "TopK"}
-OTHERWISE = {"Einsum", "LogSoftmax", "Swish"}
+OTHERWISE = {"Einsum", "IsNaN", "LogSoftmax", "Swish"}
 
 
 def test_every_row_is_tried() -> None:
@@ -304,6 +304,7 @@ def test_a_condition_chooses_a_sign() -> None:
     [
         ([("GreaterOrEqual", "x zero", "b"), ("Where", "b c zero", "y")], "it may choose between c and -c"),
         ([("GreaterOrEqual", "x zero", "b"), ("Not", "b", "y")], "it reads a condition"),
+        ([("IsNaN", "x", "b"), ("Where", "b x c", "y")], "may only replace x itself"),
         ([("GreaterOrEqual", "x zero", "b"), ("Where", "b x c", "y")], "what is chosen .* must be a constant"),
     ],
 )

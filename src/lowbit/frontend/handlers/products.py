@@ -89,23 +89,38 @@ def baddbmm(b: Builder, call: Call) -> Value:
 
 
 def attention(b: Builder, call: Call) -> Value:
-    """softmax(scale * q k^T + mask) v; scale is 1 / sqrt(E) without one."""
+    """softmax(scale * q k^T + mask) v; scale is 1 / sqrt(E) without one.  A mask of bool is 0 where it is true, else -inf; a causal
+    one hides the keys j > i from query i.  Grouped, each head of k and v serves as many heads of q as there are for one."""
     args = call.args
-    if args["is_causal"] or args["enable_gqa"]:
-        call.refuse("is_causal and enable_gqa are not supported; give a mask of finite numbers, such as -100 for what is hidden")
     if args["dropout_p"]:
         call.refuse("dropout is active although the model is in evaluation mode; leave it out")
     q, k, v, mask = args["query"], args["key"], args["value"], args["attn_mask"]
+    if args["enable_gqa"]:
+        k, v = (_repeated_heads(b, call, x, b.shape(q)[-3]) for x in (k, v))
     scale = 1 / math.sqrt(b.shape(q)[-1]) if args["scale"] is None else b.number(call, "scale", args["scale"])
     scores = product(b, call, q, k, transposed=True, factor=scale)
+    if args["is_causal"]:
+        mask = torch.ones(b.shape(scores)[-2:], dtype=torch.bool).tril()
+    if isinstance(mask, torch.Tensor) and mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
     if mask is not None:
-        if isinstance(mask, torch.Tensor) and (mask.dtype == torch.bool or not bool(mask.isfinite().all())):
-            call.refuse("masks of bool or of -inf are not supported; give one of finite numbers, such as -100 for what is hidden")
         scores = b.emit(call, "add", [scores, mask], torch.broadcast_shapes(b.shape(scores), b.shape(mask)))
     shape = b.shape(scores)
     flat = b.reshape(call, scores, (math.prod(shape[:-2]), *shape[-2:]))
     p = b.emit(call, "softmax", [flat], b.shape(flat), axis=2)
     return product(b, call, b.reshape(call, p, shape), v)
+
+
+def _repeated_heads(b: Builder, call: Call, x: Value, heads: int) -> Value:
+    """(..., H, L, E) -> (..., heads, L, E), each head heads / H times in a row."""
+    *lead, own, places, size = b.shape(x)
+    if own == heads:
+        return x
+    if isinstance(x, torch.Tensor):
+        return x.repeat_interleave(heads // own, -3)
+    apart = b.reshape(call, x, (*lead, own, 1, places, size))
+    repeated = expand_to(b, call, apart, (*lead, own, heads // own, places, size))
+    return b.reshape(call, repeated, (*lead, heads, places, size))
 
 
 def einsum(b: Builder, call: Call) -> Value:

@@ -21,9 +21,10 @@ IMPLIED = frozenset({"kernel_shape", "momentum", "ratio", "seed"})
 
 @dataclass(frozen=True)
 class Condition:
-    """What GreaterOrEqual of an activation and 0 gives: x >= 0."""
+    """Of an activation x: whether x >= 0; with ``nan`` whether x is NaN."""
 
     value: str
+    nan: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class OnnxNode:
         """An input that must be there."""
         value = self.get(index)
         if isinstance(value, Condition):
-            self.refuse("it reads a condition (x >= 0), which is supported only where Where chooses between c and -c by it")
+            self.refuse("it reads a condition (x >= 0, x is NaN), which is supported only where Where chooses between c and -c, or c and x, by it")
         if value is None:
             self.refuse(f"input {index} is missing")
         return value

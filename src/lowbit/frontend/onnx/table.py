@@ -93,6 +93,7 @@ ROWS: dict[str, Row] = {
     "Equal": pointwise.binary("eq.Tensor"),
     "Greater": pointwise.binary("gt.Tensor"),
     "GreaterOrEqual": quantized.at_least,
+    "IsNaN": quantized.is_nan,
     "Less": pointwise.binary("lt.Tensor"),
     "LessOrEqual": pointwise.binary("le.Tensor"),
     "And": pointwise.binary("logical_and"),

@@ -87,11 +87,21 @@ def at_least(n: OnnxNode) -> Value | Condition:
     return n.aten("ge.Tensor", x, y)
 
 
+def is_nan(n: OnnxNode) -> Value | Condition:
+    """Whether x is NaN; of an activation a condition for :func:`choose`."""
+    x = n.value(0)
+    return Condition(x, nan=True) if isinstance(x, str) else n.aten("isnan", x)
+
+
 def choose(n: OnnxNode) -> Value:
-    """Where; x >= 0 ? c : -c is a rounding to two values."""
+    """Where; x >= 0 ? c : -c is a rounding to two values, and x is NaN ? c : x is x: here NaN stays NaN (:func:`lowbit.compile`)."""
     condition = n.get(0)
     if not isinstance(condition, Condition):
         return pointwise.where(n)
+    if condition.nan:
+        if condition.value != n.value(2):
+            n.refuse("whether x is NaN may only replace x itself, which is then left as it is")
+        return condition.value
     high, low = (n.constant(index, "what is chosen").to(torch.float32) for index in (1, 2))
     if high.numel() != 1 or low.numel() != 1 or float(high) != -float(low) or not float(high) > 0:
         n.refuse("by x >= 0 it may choose between c and -c, one positive number c; that is a rounding to 1 bit")

@@ -50,27 +50,15 @@ def test_nothing_is_both_compiled_and_refused() -> None:
 # What to write instead: refused and accepted spelling, with the same values
 
 
-def _variance_by_hand(x: Tensor) -> Tensor:
-    return ((x - x.mean((2, 3), keepdim=True)) ** 2).mean((2, 3))
-
-
 _POWERS = torch.linspace(2.5, 3.5, 24).reshape(4, 6, 1)
 
 REWRITTEN: dict[str, tuple[Function, Function]] = {
-    r"\*\* 2\).mean\(axes\) is the variance": (lambda x: x.var((2, 3), unbiased=False), _variance_by_hand),
     r"write torch.maximum\(a, b\)": (lambda x: torch.fmax(x, 2 * x), lambda x: torch.maximum(x, 2 * x)),
     r"write torch.minimum\(a, b\)": (lambda x: torch.fmin(x, 2 * x), lambda x: torch.minimum(x, 2 * x)),
     r"exponents of 24 values.*for positive x write \(x.log\(\) \* p\).exp\(\)": (
         lambda x: x.clamp(min=1e-6) ** _POWERS,
         lambda x: (x.clamp(min=1e-6).log() * _POWERS).exp(),
     ),
-    r"a \* b.sigmoid\(\) with a, b = x.chunk": (lambda x: F.glu(x, 1), lambda x: x.chunk(2, 1)[0] * x.chunk(2, 1)[1].sigmoid()),
-    r"alpha \* F.elu\(x / alpha\)": (lambda x: F.celu(x, 0.5), lambda x: 0.5 * F.elu(x / 0.5)),
-    r"x - x.clamp\(-lambd, lambd\)": (lambda x: F.softshrink(x, 0.3), lambda x: x - x.clamp(-0.3, 0.3)),
-    r"x.exp\(\) - 1": (torch.expm1, lambda x: x.exp() - 1),
-    r"\(x \* 0.6931471805599453\).exp\(\)": (torch.exp2, lambda x: (x * 0.6931471805599453).exp()),
-    r"x.log\(\) \* 1.4426950408889634": (lambda x: torch.log2(x.abs() + 1), lambda x: (x.abs() + 1).log() * 1.4426950408889634),
-    r"x.log\(\) \* 0.4342944819032518": (lambda x: torch.log10(x.abs() + 1), lambda x: (x.abs() + 1).log() * 0.4342944819032518),
 }
 
 
@@ -107,7 +95,6 @@ WORDS: dict[str, Callable[[Tensor], Any]] = {
     r"einsum 'abcd->acbd': supported are two operands": lambda x: torch.einsum("abcd->acbd", x),
     r"einsum 'abcd,abcd->abcd' is no matrix product; write it with mul and sum": lambda x: torch.einsum("abcd,abcd->abcd", x, x),
     r"linear .*second factor must be a constant matrix; .* write torch.matmul": lambda x: F.linear(x, x[0, 0]),
-    r"outer .*write it with torch.matmul": lambda x: torch.outer(x[0, 0, 0], x[0, 0, 1]),
     r"writing into a part of a tensor": _write,
     r"gt .* condition \(torch.bool\)": lambda x: (x > 0).float() * x,
     r"item .* known only at run time; keep it a tensor": lambda x: x + x.mean().item(),

@@ -154,6 +154,32 @@ _ATTENTION_MASKS: dict[str, Callable[[Draws, tuple[int, int]], Recipe]] = {
 }
 
 
+def _bilinear(u: Unbound, argument: Any) -> Any:
+    """The second input: a constant or the first itself; weights come with it."""
+    ref = u.generator.operand("linear")
+    u.first = u.generator.value(ref)
+    *lead, width = u.shape or (1,)
+    alike = u.draws.chance(50)
+    other = width if alike else u.draws.integer(1, 9)
+    u.planned = {
+        "input2": ref if alike else draw_recipe(u.draws, (*lead, other)),
+        "weight": draw_recipe(u.draws, (u.draws.integer(1, 6), width, other)),
+    }
+    return ref
+
+
+def _folded(u: Unbound, argument: Any) -> Any:
+    """The size of what windows come from; the other numbers come with it.  The windows stand in one column."""
+    channels, places = u.shape[-2:]
+    taps, stride, padding = u.draws.choose([n for n in (1, 2, 3) if channels % n == 0]), u.draws.integer(1, 3), 0
+    dilation = u.draws.integer(1, 2)
+    rows = (places - 1) * stride + dilation * (taps - 1) + 1 + u.draws.integer(0, stride - 1)
+    if rows > 2 and u.draws.chance(40):
+        padding = 1
+    u.planned = {"kernel_size": [taps, 1], "stride": [stride, 1], "dilation": [dilation, 1], "padding": [padding, 0]}
+    return [rows - 2 * padding, 1]
+
+
 def _equation(u: Unbound, argument: Any) -> Any:
     """A value with itself or a constant, as a matrix product in some order of letters."""
     ref = u.generator.operand(u.operation)
@@ -189,8 +215,12 @@ def _other(u: Unbound, argument: Any) -> Any:
 
 
 def _weight(u: Unbound, argument: Any) -> Any:
-    """Of convolutions, matrix products, batch norms and prelu."""
+    """Of convolutions, matrix products, batch norms, prelu and what lies between two values."""
     draws, shape = u.draws, u.shape
+    if argument.name in u.planned:
+        return u.planned[argument.name]
+    if u.operation == "lerp":
+        return _other(u, argument) if "Tensor" in str(argument.type) else draws.choose((0.25, 0, 1, -0.5, 0.75))
     if "conv" in u.operation:
         channels = shape[1] if u.rank > 1 else 1
         groups = draws.choose([g for g in range(1, channels + 1) if channels % g == 0])
@@ -223,6 +253,8 @@ def _of_channels(u: Unbound, argument: Any) -> Any:
 
 def _bias(u: Unbound, argument: Any) -> Any:
     weight = u.values.get("weight")
+    if u.operation == "bilinear":
+        return None if u.draws.chance(40) else draw_recipe(u.draws, u.planned["weight"].shape[:1])
     if u.planned.get("transposed") and isinstance(weight, Recipe):
         return None if u.draws.chance(40) else draw_recipe(u.draws, (weight.shape[1] * u.values["groups"],))
     if "norm" in u.operation or not isinstance(weight, Recipe):
@@ -231,8 +263,8 @@ def _bias(u: Unbound, argument: Any) -> Any:
 
 
 def _training(u: Unbound, argument: Any) -> Any:
-    """False; a spelling without statistics knows nothing else than to compute them."""
-    return "running_mean" not in u.values
+    """False; a batch norm without statistics knows nothing else than to compute them."""
+    return "norm" in u.operation and "running_mean" not in u.values
 
 
 def _mean(u: Unbound, argument: Any) -> Any:
@@ -317,6 +349,8 @@ def _end_dim(u: Unbound, argument: Any) -> Any:
 
 def _window(options: tuple[int, ...], empty: bool = False) -> Rule:
     def draw(u: Unbound, argument: Any) -> Any:
+        if argument.name in u.planned:
+            return u.planned[argument.name]
         if empty and argument.has_default_value() and u.draws.chance(30):
             return []
         several = u.spatial if u.draws.chance(60) or "convolution" in u.operation else 1
@@ -326,6 +360,8 @@ def _window(options: tuple[int, ...], empty: bool = False) -> Rule:
 
 
 def _padding(u: Unbound, argument: Any) -> Any:
+    if argument.name in u.planned:
+        return u.planned[argument.name]
     if "_pad" in u.operation:
         return [u.draws.choose((0, 1, 2, 0, -1)) for _ in range(2 * u.spatial)]
     if str(argument.type) == "str":
@@ -345,6 +381,8 @@ def _repeats(u: Unbound, argument: Any) -> Any:
 
 
 def _output_size(u: Unbound, argument: Any) -> Any:
+    if u.operation == "col2im":
+        return _folded(u, argument)
     if "upsample" in u.operation:
         if "Optional" in str(argument.type) and u.draws.chance(50):
             u.planned["scale_factors"] = [u.draws.choose((2.0, 3.0, 0.5, 1.0, 1.5, 0.7, 2.3)) for _ in range(u.spatial)]
@@ -370,6 +408,8 @@ def _output_padding(u: Unbound, argument: Any) -> Any:
 
 
 def _dilation(u: Unbound, argument: Any) -> Any:
+    if argument.name in u.planned:
+        return u.planned[argument.name]
     return [u.draws.choose((1, 1, 1, 2)) for _ in range(u.spatial)]
 
 
@@ -421,6 +461,8 @@ def _start(u: Unbound, argument: Any) -> Any:
 
 
 def _end(u: Unbound, argument: Any) -> Any:
+    if u.operation == "lerp":
+        return _other(u, argument)
     size = u.extent(u.axis)
     return None if u.draws.chance(30) else u.draws.choose((size, -1, size // 2 + 1, 2**63 - 1, 1))
 
@@ -523,7 +565,8 @@ def _k(u: Unbound, argument: Any) -> Any:
 
 def _p(u: Unbound, argument: Any) -> Any:
     """A probability, or the order of a norm."""
-    return u.draws.choose((2, 2.0, 1, float("inf"), float("-inf"))) if "norm" in u.operation else u.draws.choose((0.5, 0.0))
+    lengths = "norm" in u.operation or "dist" in u.operation
+    return u.draws.choose((2, 2.0, 1, float("inf"), float("-inf"))) if lengths else u.draws.choose((0.5, 0.0))
 
 
 def _bound(u: Unbound, argument: Any) -> Any:
@@ -544,7 +587,7 @@ RULES: dict[str, Rule] = {
     "query": _query, "key": _planned,
     "attn_mask": _planned, "dropout_p": _always(0.0), "is_causal": _planned, "enable_gqa": _planned,
     "batch1": _planned,
-    "batch2": _planned, "equation": _equation, "path": _always(None),
+    "batch2": _planned, "equation": _equation, "input1": _bilinear, "input2": _planned, "path": _always(None),
     "kernel_size": _window((1, 2, 3, 2)), "stride": _window((1, 2, 3, 1), empty=True), "padding": _padding,
     "repeats": _repeats, "dilation": _dilation, "output_padding": _output_padding, "output_size": _output_size,
     "groups": _groups,

@@ -34,6 +34,7 @@ RANKS: dict[str, tuple[int, int]] = {
     "matmul": (1, 4),
     "attention": (3, 4),
     "einsum": (2, 4),
+    "col2im": (2, 3), "im2col": (3, 4),
     "linear": (1, 4), "shuffle": (4, 5), "unshuffle": (4, 5), "prelu": (1, 5),
 }  # fmt: skip
 """Part of an operation's name -> least and most axes of its first operand; anything else takes any rank."""

@@ -13,7 +13,6 @@ _ROWS = (
         "recurrent layers are not supported; compile the layers before it as a network of their own and run it outside",
         "LSTM GRU RNN LSTMCell GRUCell RNNCell lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell",
     ),
-    ("write it with torch.matmul", "outer mv dot bilinear"),
     (
         "3 spatial axes (video, volumes); supported are 1 and 2: fold one axis into the batch or the channels",
         "conv3d conv_transpose3d max_pool3d max_pool3d_with_indices adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d",
@@ -28,8 +27,8 @@ _ROWS = (
     ),
     ("unpooling by indices is not supported; " + _ENLARGE, "max_unpool1d max_unpool2d max_unpool3d"),
     (
-        "it divides by a length taken from the input; return the values before it and normalise outside the network",
-        "cosine_similarity pairwise_distance cdist dist",
+        "the distances of all pairs are not supported; return the values before it and compare outside the network",
+        "cdist",
     ),
     (
         "its result are positions (torch.int64), not activations; return the values before it (logits) and do this outside",
@@ -48,8 +47,7 @@ _ROWS = (
     (
         "writing into a part of a tensor (y[...] = value, or an in-place operation on a slice) is not supported; "
         "join the changed and the unchanged parts with torch.cat, or multiply by a constant mask",
-        "slice_scatter select_scatter diagonal_scatter index_put index_fill masked_scatter scatter scatter_add "
-        "index_add index_copy",
+        "diagonal_scatter index_put index_fill masked_scatter scatter scatter_add index_add index_copy",
     ),
     (
         "its result is a condition (torch.bool), not an activation; decide outside the network",
@@ -59,10 +57,6 @@ _ROWS = (
     (
         "rounding inside the network is not supported; quantization rounds: leave it out, or do it outside",
         "round floor ceil trunc fix frac fmod remainder floor_divide",
-    ),
-    (
-        "write it out: ((x - x.mean(axes, keepdim=True)) ** 2).mean(axes) is the variance, torch.sqrt of it the deviation",
-        "var std var_mean std_mean",
     ),
     (
         "reading at positions computed at run time is not supported; do it outside the network",
@@ -78,15 +72,6 @@ _ROWS = (
         "quantize_per_tensor quantize_per_channel fake_quantize_per_tensor_affine fake_quantize_per_channel_affine "
         "_fused_moving_avg_obs_fq_helper",
     ),
-    ("write a * b.sigmoid() with a, b = x.chunk(2, axis)", "glu"),
-    ("write alpha * F.elu(x / alpha)", "celu"),
-    ("write x - x.clamp(-lambd, lambd)", "softshrink"),
-    ("write x - torch.tanh(x)", "tanhshrink"),
-    ("write (-x).softmax(axis)", "softmin"),
-    ("write x.exp() - 1", "expm1"),
-    ("write (x * 0.6931471805599453).exp()", "exp2"),
-    ("write x.log() * 1.4426950408889634", "log2"),
-    ("write x.log() * 0.4342944819032518", "log10"),
 )
 
 INSTEAD = {name: text for text, names in _ROWS for name in names.split()}

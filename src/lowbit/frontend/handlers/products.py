@@ -89,8 +89,8 @@ def baddbmm(b: Builder, call: Call) -> Value:
 
 
 def attention(b: Builder, call: Call) -> Value:
-    """softmax(scale * q k^T + mask) v; scale is 1 / sqrt(E) without one.  A mask of bool is 0 where it is true, else -inf; a causal
-    one hides the keys j > i from query i.  Grouped, each head of k and v serves as many heads of q as there are for one."""
+    """softmax(scale * q k^T + mask) v; scale is 1 / sqrt(E) without one.  A mask of bool is 0 where it is true, else -inf; a
+    causal one hides the keys j > i from query i.  Grouped, each head of k and v serves as many of q as there are for one."""
     args = call.args
     if args["dropout_p"]:
         call.refuse("dropout is active although the model is in evaluation mode; leave it out")

@@ -25,6 +25,8 @@ from lowbit.frontend.handlers import (
     shape,
     slicing,
 )
+from lowbit.frontend.handlers.composed import composed
+from lowbit.frontend.handlers.definitions import DEFINITIONS
 
 __all__ = ["HANDLERS", "MOVED", "POSITIONS", "Handler"]
 
@@ -219,6 +221,7 @@ HANDLERS: dict[str, Handler] = {
     "upsample_bicubic2d": resizing.resized(2, resizing.one_axis(torch.ops.aten.upsample_bicubic2d)),
     "pad": slicing.pad,
     "constant_pad_nd": slicing.pad,
+    **{name: composed(definition) for name, definition in DEFINITIONS.items()},
 }
 
 POSITIONS = frozenset({"argmax", "argmin"})

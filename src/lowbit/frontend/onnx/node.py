@@ -52,7 +52,9 @@ class OnnxNode:
         """An input that must be there."""
         value = self.get(index)
         if isinstance(value, Condition):
-            self.refuse("it reads a condition (x >= 0, x is NaN), which is supported only where Where chooses between c and -c, or c and x, by it")
+            self.refuse(
+                "it reads a condition, which is supported only where Where chooses by it: x >= 0 ? c : -c, and x is NaN ? c : x"
+            )
         if value is None:
             self.refuse(f"input {index} is missing")
         return value

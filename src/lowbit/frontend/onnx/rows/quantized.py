@@ -94,7 +94,7 @@ def is_nan(n: OnnxNode) -> Value | Condition:
 
 
 def choose(n: OnnxNode) -> Value:
-    """Where; x >= 0 ? c : -c is a rounding to two values, and x is NaN ? c : x is x: here NaN stays NaN (:func:`lowbit.compile`)."""
+    """Where; x >= 0 ? c : -c is a rounding to two values, and x is NaN ? c : x is x: NaN stays NaN in :func:`lowbit.compile`."""
     condition = n.get(0)
     if not isinstance(condition, Condition):
         return pointwise.where(n)

@@ -188,6 +188,25 @@ CASES: dict[str, Case] = {
         opset=23,
         shape=(2, 5, 12),
     ),
+    **{name: _one(name) for name in ("Sinh", "Cosh", "Tan", "ThresholdedRelu", "Shrink")},
+    "Shrink_soft": _one("Shrink", bias=0.3, lambd=0.3),
+    "Shrink_other": _one("Shrink", bias=0.2, lambd=0.4),
+    "MeanVarianceNormalization": _one("MeanVarianceNormalization", axes=[0, 2]),
+    "CumSum": _one("CumSum", "x a", constants={"a": np.array(2, np.int64)}),
+    "CumSum_back": _one("CumSum", "x a", constants={"a": np.array(-1, np.int64)}, exclusive=1, reverse=1),
+    "Trilu": _one("Trilu", "x k", opset=14, constants={"k": np.array(-1, np.int64)}),
+    "Trilu_lower": _one("Trilu", opset=14, upper=0),
+    "Col2Im": _one(
+        "Col2Im",
+        "x i k",
+        opset=18,
+        shape=(2, 12, 6),
+        strides=[2, 1],
+        constants={"i": np.array([5, 4], np.int64), "k": np.array([2, 2], np.int64)},
+    ),
+    "ReduceProd": _one("ReduceProd", axes=[1, 3]),
+    "ReduceLogSum": _chain(("Exp", "x", "e"), ("ReduceLogSum", "e", "y", {"axes": [2], "keepdims": 0})),
+    "ReduceLogSumExp": _one("ReduceLogSumExp", axes=[-1, 1]),
     "ReduceSumSquare": _one("ReduceSumSquare", axes=[2]),
     "AveragePool_along_channels": _one("AveragePool", shape=(2, 1, 9, 4, 5), kernel_shape=[3, 1, 1], strides=[1, 1, 1]),
     "ReduceL1": _one("ReduceL1", axes=[1]),
@@ -261,6 +280,7 @@ ON_CONSTANTS = {
     "And",
     "Or",
     "Where",
+    "Xor",
 }
 """Rows that only compute constants: comparisons and roundings have no integer form."""
 

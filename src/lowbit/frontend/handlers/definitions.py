@@ -155,6 +155,10 @@ def _sum_of_windows(self: Tensor, output_size: Any, kernel_size: Any, dilation: 
     return F.conv_transpose2d(x, weight, None, stride, padding, more, channels, dilation)
 
 
+def _transposed(self: Tensor) -> Tensor:
+    return self.transpose(-1, -2) if self.dim() > 1 else self
+
+
 def _outer(self: Tensor, vec2: Tensor) -> Tensor:
     return self[:, None] * vec2
 
@@ -268,11 +272,11 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "l1_loss": lambda self, target, reduction: _reduced((self - target).abs(), reduction),
     "linalg_norm": torch.ops.aten.linalg_norm,
     "linalg_matrix_norm": torch.ops.aten.linalg_matrix_norm,
-    "numpy_T": lambda self: self.permute(*range(self.dim())[::-1]),
-    "mT": lambda self: self.transpose(-1, -2),
-    "mH": lambda self: self.transpose(-1, -2),
-    "matrix_H": lambda self: self.t(),
-    "adjoint": lambda self: self.transpose(-1, -2),
+    "numpy_T": lambda self: self.permute([*range(self.dim())][::-1]),
+    "mT": _transposed,
+    "mH": _transposed,
+    "matrix_H": _transposed,
+    "adjoint": _transposed,
     "ravel": lambda self: self.flatten(),
     "vstack": torch.vstack,
     "row_stack": torch.vstack,

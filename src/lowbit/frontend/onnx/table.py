@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lowbit.frontend.onnx.node import OnnxNode
-from lowbit.frontend.onnx.rows import layers, moves, pointwise, pools, quantized
+from lowbit.frontend.onnx.rows import definitions, layers, moves, pointwise, pools, quantized
 
 __all__ = ["GIVE_INTEGERS", "MOVES", "READ_INTEGERS", "ROWS", "Row"]
 
@@ -99,6 +99,12 @@ ROWS: dict[str, Row] = {
     "And": pointwise.binary("logical_and"),
     "Or": pointwise.binary("logical_or"),
     "Where": quantized.choose,
+    "Xor": definitions.xor,
+    "Sinh": pointwise.direct("sinh"),
+    "Cosh": pointwise.direct("cosh"),
+    "Tan": pointwise.direct("tan"),
+    "Shrink": definitions.shrink,
+    "ThresholdedRelu": definitions.thresholded,
     "Identity": pointwise.identity,
     "Dropout": pointwise.identity,
     "Cast": pointwise.cast,
@@ -113,6 +119,13 @@ ROWS: dict[str, Row] = {
     "ReduceSumSquare": pools.squares,
     "ReduceL1": pools.length(1),
     "ReduceL2": pools.length(2),
+    "ReduceProd": definitions.product,
+    "ReduceLogSum": definitions.log_sum,
+    "ReduceLogSumExp": definitions.soft_maximum,
+    "MeanVarianceNormalization": definitions.mean_variance,
+    "CumSum": definitions.cum_sum,
+    "Trilu": definitions.triangle,
+    "Col2Im": definitions.folded,
     "ArgMax": pools.arg("argmax"),
     "ArgMin": pools.arg("argmin"),
     "TopK": pools.top,

@@ -96,7 +96,11 @@ WORDS: dict[str, Callable[[Tensor], Any]] = {
     r"einsum 'abcd,abcd->abcd' is no matrix product; write it with mul and sum": lambda x: torch.einsum("abcd,abcd->abcd", x, x),
     r"linear .*second factor must be a constant matrix; .* write torch.matmul": lambda x: F.linear(x, x[0, 0]),
     r"writing into a part of a tensor": _write,
-    r"gt .* condition \(torch.bool\)": lambda x: (x > 0).float() * x,
+    r"isnan .* condition \(torch.bool\)": lambda x: x.isnan().float() * x,
+    r"output 0 of .* is torch.bool; outputs are torch.float32": lambda x: x > 0,
+    r"logical_not .* must be conditions, such as x > 0; of numbers write x != 0": lambda x: torch.logical_not(x).float(),
+    r"sum .*it gives torch.int64": lambda x: (x > 0).sum(1).float(),
+    r"bool .*it gives torch.bool": lambda x: x.bool().float(),
     r"item .* known only at run time; keep it a tensor": lambda x: x + x.mean().item(),
     r"round .* quantization rounds": lambda x: torch.round(x),
     r"grid_sample.* positions computed at run time": lambda x: F.grid_sample(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lowbit.frontend.handlers.conditions import CONNECTIVES
 from tests.fuzz.draws import Draws, Rejected, broadcasts
 from tests.fuzz.tensors import Hiding, Mask, Positions, Recipe, Shown, draw_recipe
 
@@ -26,8 +27,8 @@ class Unbound:
 
     def __init__(self, generator: Generator, operation: str) -> None:
         self.generator = generator
-        self.operation = operation.rstrip("_") if operation.endswith("_") else operation
-        self.in_place = operation.endswith("_")
+        self.in_place = operation.endswith("_") and not operation.startswith("__")
+        self.operation = operation.rstrip("_") if self.in_place else operation
         self.values: dict[str, Any] = {}
         self.first: Tensor | None = None
         self.planned: dict[str, Any] = {}  # arguments that were drawn together with an earlier one
@@ -62,11 +63,15 @@ Rule = Callable[[Unbound, Any], Any]
 
 
 def _operand(u: Unbound, argument: Any) -> Any:
-    """The first tensor, a value; later ones by broadcasting."""
+    """The first tensor, a value; later ones by broadcasting; conditions for connectives."""
     if "Tensor" not in str(argument.type):
         return u.draws.choose(NUMBERS)
     if argument.name in u.planned:
         return u.planned[argument.name]
+    if u.operation in CONNECTIVES and u.first is None:
+        ref = u.generator.condition()
+        u.first = u.generator.value(ref)
+        return ref
     if u.operation == "addmm" and u.first is None:
         return _addmm(u)
     if u.operation == "baddbmm" and u.first is None:
@@ -205,6 +210,9 @@ def _other(u: Unbound, argument: Any) -> Any:
         return u.draws.choose(NUMBERS)
     if argument.name in u.planned:
         return u.planned[argument.name]
+    if u.operation in CONNECTIVES:
+        constant = Mask("mask", u.draws.broadcastable(u.shape, grows=not u.in_place), u.draws.integer(0, 31))
+        return u.generator.condition(u.shape) if u.draws.chance(50) else constant
     if "Optional" in str(argument.type) and u.draws.chance(40):
         return None
     if u.operation in ("matmul", "mm", "bmm"):
@@ -395,7 +403,12 @@ def _output_size(u: Unbound, argument: Any) -> Any:
 
 
 def _mask(u: Unbound, argument: Any) -> Any:
-    """A constant condition; of masked_fill behind what it is for, of where in front of it."""
+    """A condition, constant or computed; of masked_fill behind what it is for, of where in front of it."""
+    if u.draws.chance(40):
+        if u.operation == "masked_fill":
+            return u.generator.condition(u.shape)
+        u.planned["condition"] = True
+        return u.generator.condition()
     if u.operation == "masked_fill":
         return Mask("mask", u.draws.broadcastable(u.shape, grows=False), u.draws.integer(0, 31))
     u.planned["condition"] = True

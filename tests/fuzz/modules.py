@@ -18,7 +18,7 @@ from torch import Tensor
 from lowbit.frontend.handlers.table import HANDLERS
 from tests.fuzz.arguments import RULES, Unbound, by_type
 from tests.fuzz.coverage import Coverage, axis_kind
-from tests.fuzz.draws import Draws, Rejected
+from tests.fuzz.draws import Draws, Rejected, broadcasts
 from tests.fuzz.program import Program, Ref, Statement
 from tests.fuzz.tensors import Recipe, draw_inputs
 
@@ -107,6 +107,19 @@ class Generator:
             raise Rejected("no operand fits")
         return fitting[0] if not self.draws.chance(40) else self.draws.choose(fitting)
 
+    def condition(self, shape: tuple[int, ...] | None = None) -> Ref:
+        """A computed bool value, that broadcasts with ``shape`` where it is given."""
+        found = [ref for name, value in self.values.items() for ref in _parts(name, value) if ref.name in self.live]
+        found = [ref for ref in found if self.value(ref).dtype == torch.bool]
+        if shape is not None:
+            found = [ref for ref in found if broadcasts(tuple(self.value(ref).shape), shape)]
+        if found and self.draws.chance(60):
+            return self.draws.choose(found)
+        value = self.pick(lambda value: shape is None or broadcasts(tuple(value.shape), shape))
+        return self.append(
+            f"{self.draws.choose(('gt', 'lt', 'ge', 'le'))}.Scalar", (value, self.draws.choose((0, 0.25, -0.5))), {}
+        )
+
     def operand(self, name: str) -> Ref:
         """The first operand of an operation: of a rank it may take, reshaped if need be."""
         wanted = next((ranks for part, ranks in RANKS.items() if part in name), (0, 6))
@@ -139,7 +152,9 @@ class Generator:
             raise Rejected(f"{operation}: torch refuses: {str(error)[:60]}") from None
         self.program.statements.append(Statement(name, operation, args, kwargs))
         self.read |= {ref.name for ref in used}
-        if packet.endswith("_") and used:  # what shares the memory has a new value, which nobody has read
+        if (
+            packet.endswith("_") and not packet.startswith("__") and used
+        ):  # what shares the memory has a new value, which nobody has read
             self.read -= self._sharing(self.value(used[0]))
         if alive:
             self.live.add(name)
@@ -179,7 +194,9 @@ class Generator:
                 args.append(value)
         optional = {argument.name for argument in schema.arguments if argument.has_default_value()}
         kwargs = {name: value for name, value in kwargs.items() if value is not None or name not in optional}
-        self.append(operation, tuple(args), kwargs)
+        made = self.append(operation, tuple(args), kwargs)
+        if self.value(made).dtype == torch.bool and made.name in self.live:  # an output is a number
+            self.append("_to_copy.default", (made,), {"dtype": torch.float32})
         axes = [
             v for k, v in bound.values.items() if k in ("dim", "dims", "axis0", "axis1", "dim0", "dim1", "source", "start_dim")
         ]

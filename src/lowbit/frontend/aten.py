@@ -12,8 +12,8 @@ import torch
 from lowbit.frontend.arguments import Arguments
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call
-from lowbit.frontend.handlers.dispatch import handled
-from lowbit.frontend.handlers.table import HANDLERS, POSITIONS
+from lowbit.frontend.handlers.dispatch import handled, is_held
+from lowbit.frontend.handlers.table import HANDLERS
 from lowbit.frontend.refusals import instead
 
 __all__ = ["Aten", "Place"]
@@ -41,11 +41,13 @@ class Aten:
     """``aten("conv2d", x, weight, padding=(1, 1))`` as if a traced program held that call.
 
     Operands are names of graph values, or tensors: constants.  Torch computes the shapes of the result on tensors without
-    memory, or, where all operands are constants, the result itself, once.  Raises UnsupportedOperation.
+    memory, or, where all operands are constants, the result itself, once.  ``real``: a condition is a
+    number, 0 or 1, not bool.  Raises UnsupportedOperation.
     """
 
     builder: Builder
     place: Place
+    real: bool = False
 
     def __call__(self, op: str, *args: Any, **kwargs: Any) -> Any:
         """``op``: name of an aten operation, ``name.overload`` where its default overload is not meant."""
@@ -63,8 +65,7 @@ class Aten:
         call = self.call(name, [tuple(each.shape) for each in results], Arguments(values, defaults), results[0].dtype)
         if name not in HANDLERS:
             call.refuse(instead(call) or "lowbit cannot compile this operation")
-        positions = name in POSITIONS or any(map(self.builder.positions, call.args.peek()))
-        if results[0].dtype != torch.float32 and not (positions and results[0].dtype == torch.int64):
+        if not is_held(self.builder, call):
             call.refuse(f"it gives {results[0].dtype}; activations are float32 until lowbit quantizes them")
         result = handled(self.builder, call)
         return result[0] if isinstance(result, tuple) and not isinstance(empty, (list, tuple)) else result
@@ -115,7 +116,8 @@ class Aten:
         if isinstance(value, (list, tuple)):
             return [self._empty(each) for each in value]
         if isinstance(value, str):
-            dtype = torch.int64 if self.builder.positions(value) else torch.float32
+            condition = value in self.builder.conditions and not self.real
+            dtype = torch.int64 if self.builder.positions(value) else torch.bool if condition else torch.float32
             return torch.empty(self.builder.shape(value), dtype=dtype, device="meta")
         return value.to("meta") if isinstance(value, torch.Tensor) else value
 

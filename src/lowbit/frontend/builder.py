@@ -32,6 +32,7 @@ class Builder:
         self.constants: dict[str, np.ndarray] = {}
         self._parameters = parameters or {}
         self._emitted: dict[int, tuple[str, torch.Tensor]] = {}
+        self.conditions: set[str] = set()  # values that are 1 for true and 0 for false, bool in the user's network
         self.grids: dict[str, QParams] = {}  # values of networks that are quantized already -> their grid
         self._made_of: dict[int, tuple[Integers, torch.Tensor]] = {}
         self._integers: dict[str, Integers] = {}
@@ -42,6 +43,10 @@ class Builder:
     def positions(self, value: Value) -> bool:
         """Whether ``value`` holds positions (int64) instead of real numbers."""
         return isinstance(value, str) and value in self.types and self.types[value].dtype == "int64"
+
+    def is_condition(self, value: Value) -> bool:
+        """Whether ``value`` is a condition, or nothing computed."""
+        return not (isinstance(value, str) and value in self.types) or value in self.conditions
 
     def producer(self, value: str) -> Node | None:
         """The node that computes ``value``; None of an input."""

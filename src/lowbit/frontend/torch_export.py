@@ -18,8 +18,8 @@ from lowbit.frontend.arguments import Arguments
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, bind, operation, schema_of, source_line
 from lowbit.frontend.decomposed import NAMESPACE, rounding
-from lowbit.frontend.handlers.dispatch import handled
-from lowbit.frontend.handlers.table import HANDLERS, POSITIONS
+from lowbit.frontend.handlers.dispatch import handled, is_held
+from lowbit.frontend.handlers.table import HANDLERS
 from lowbit.frontend.inlined import inlined
 from lowbit.frontend.memory import Memory, shares_memory
 from lowbit.frontend.parameters import as_float32, check_parameters
@@ -262,7 +262,7 @@ class _Walk:
             result = node.target(*fx.map_arg(node.args, copy), **fx.map_arg(node.kwargs, copy))
         elif call.op not in HANDLERS:
             call.refuse(instead(call) or _UNKNOWN)
-        elif not self._gives_what_is_held(call):
+        elif not (is_held(self.builder, call) or (call.dtype == torch.float64 and call.op in _WIDENED)):
             call.refuse(
                 f"it gives {call.dtype}; activations are torch.float32 until lowbit quantizes them: leave the conversion out, "
                 "and make buffers and parameters float32 (model.float())"
@@ -272,12 +272,6 @@ class _Walk:
         if isinstance(result, tuple) and not isinstance(node.meta["val"], (list, tuple)):
             (result,) = result
         return result
-
-    def _gives_what_is_held(self, call: Call) -> bool:
-        """float32; positions; or float64 that float32 stands for."""
-        if call.dtype == torch.int64:
-            return call.op in POSITIONS or any(map(self.builder.positions, call.args.peek()))  # which is refused where it must
-        return call.dtype == torch.float32 or (call.dtype == torch.float64 and call.op in _WIDENED)
 
     def _reader(self, other: dict[fx.Node, Any]) -> Callable[[fx.Node], Any]:
         return lambda node: other[node] if node in other else self.memory[node]

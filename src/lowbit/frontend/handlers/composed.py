@@ -43,7 +43,7 @@ def composed(function: Callable[..., Any]) -> Callable[[Builder, Call], Any]:
 def _rebuilt(b: Builder, call: Call, traced: torch.fx.GraphModule, names: Iterable[str]) -> Any:
     from lowbit.frontend.aten import Aten, Place  # which reads the table that these handlers are in
 
-    aten = Aten(b, Place(call.word, call.target, call.module, call.source, call.layer))
+    aten = Aten(b, Place(call.word, call.target, call.module, call.source, call.layer), real=True)
     inputs, result = iter(names), None
     memory: dict[torch.fx.Node, Any] = {}
     for node in traced.graph.nodes:

@@ -179,8 +179,8 @@ def _distance(self: Tensor, other: Tensor, p: float) -> Tensor:
 
 
 def _reduced(errors: Tensor, reduction: int) -> Tensor:
-    """As torch numbers them: each error, their mean, their sum."""
-    return (errors, errors.mean(), errors.sum())[reduction]
+    """As torch numbers them: 1 their mean, 2 their sum, else each error."""
+    return errors.mean() if reduction == 1 else errors.sum() if reduction == 2 else errors
 
 
 def _sums_so_far(self: Tensor, dim: int) -> Tensor:

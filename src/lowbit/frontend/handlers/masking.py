@@ -1,4 +1,4 @@
-"""Choosing by constant masks."""
+"""Choosing by masks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
+from lowbit.frontend.handlers.operands import constant
 from lowbit.frontend.handlers.shape import expand_to
 
 __all__ = ["masked_fill", "where"]
@@ -24,8 +25,8 @@ def masked_fill(b: Builder, call: Call) -> Value:
 
 
 def _chosen(b: Builder, call: Call, mask: Value, chosen: Any, other: Any) -> Value:
-    if not isinstance(mask, torch.Tensor):
-        call.refuse("the condition must be a constant mask, not computed from the input")
+    if isinstance(mask, str):
+        return _weighted(b, call, mask, chosen, other)
     keep = mask.to(torch.bool)
     parts = [_part(b, call, chosen, keep), _part(b, call, other, ~keep)]
     names = [part for part in parts if isinstance(part, str)]
@@ -37,6 +38,21 @@ def _chosen(b: Builder, call: Call, mask: Value, chosen: Any, other: Any) -> Val
     if not any(bool(constant.any()) for constant in constants):
         return expand_to(b, call, names[0], call.shape)
     return b.emit(call, "add", [names[0], constants[0]], call.shape)
+
+
+def _weighted(b: Builder, call: Call, mask: str, chosen: Any, other: Any) -> Value:
+    """The same for a computed condition."""
+    if mask not in b.conditions:
+        call.refuse("the mask must be a condition, such as x > 0")
+    shape, terms = b.shape(mask), []
+    against = b.emit(call, "add", [b.emit(call, "mul", [mask, constant(-1.0)], shape), constant(1.0)], shape)
+    for weight, side in ((mask, chosen), (against, other)):
+        value = side if isinstance(side, str) else constant(side)
+        if isinstance(value, str) or bool(value.any()):
+            terms.append(b.emit(call, "mul", [weight, value], torch.broadcast_shapes(shape, b.shape(value))))
+    if not terms:
+        return torch.zeros(call.shape)
+    return expand_to(b, call, terms[0] if len(terms) == 1 else b.emit(call, "add", terms, call.shape), call.shape)
 
 
 def _part(b: Builder, call: Call, value: Any, keep: torch.Tensor) -> Value:

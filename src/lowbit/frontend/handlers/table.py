@@ -26,9 +26,10 @@ from lowbit.frontend.handlers import (
     slicing,
 )
 from lowbit.frontend.handlers.composed import composed
+from lowbit.frontend.handlers.conditions import COMPARISONS, CONNECTIVES, connective
 from lowbit.frontend.handlers.definitions import DEFINITIONS
 
-__all__ = ["HANDLERS", "MOVED", "POSITIONS", "Handler"]
+__all__ = ["COMPARISONS", "CONDITIONS_MOVED", "CONNECTIVES", "HANDLERS", "MOVED", "POSITIONS", "Handler"]
 
 Handler = Callable[[Builder, Call], Any]
 """(builder, call) -> the value, or a tuple of values for operations with several results."""
@@ -222,6 +223,8 @@ HANDLERS: dict[str, Handler] = {
     "pad": slicing.pad,
     "constant_pad_nd": slicing.pad,
     **{name: composed(definition) for name, definition in DEFINITIONS.items()},
+    **{name: composed(comparison) for name, comparison in COMPARISONS.items()},
+    **{name: connective(definition) for name, definition in CONNECTIVES.items()},
 }
 
 POSITIONS = frozenset({"argmax", "argmin"})
@@ -233,3 +236,11 @@ MOVED = frozenset(
     if handler in (shape.reshape, shape.permute, shape.transpose, shape.move, shape.identity)
 )
 """Operations that take positions, too."""
+
+CONDITIONS_MOVED = MOVED | frozenset(
+    name
+    for name, handler in HANDLERS.items()
+    if handler
+    in (concat.cat, concat.stack, shape.expand, slicing.slice_axis, slicing.narrow, slicing.select, slicing.unbind, slicing.split)
+)
+"""Operations of conditions that give conditions, besides comparisons and connectives."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 
@@ -52,9 +52,9 @@ class OnnxNode:
         """An input that must be there."""
         value = self.get(index)
         if isinstance(value, Condition):
-            self.refuse(
-                "it reads a condition, which is supported only where Where chooses by it: x >= 0 ? c : -c, and x is NaN ? c : x"
-            )
+            if value.nan:
+                self.refuse("whether x is NaN is supported only where Where chooses by it: x is NaN ? c : x")
+            return cast("Value", self.aten("ge.Scalar", value.value, 0.0))
         if value is None:
             self.refuse(f"input {index} is missing")
         return value

@@ -80,9 +80,9 @@ def quantize_linear(n: OnnxNode) -> Value:
 
 
 def at_least(n: OnnxNode) -> Value | Condition:
-    """x >= y; of an activation and 0 a condition for :func:`choose`."""
+    """x >= y; of an activation and 0 a condition that :func:`choose` may round by."""
     x, y = n.value(0), n.value(1)
-    if isinstance(x, str) and isinstance(y, torch.Tensor) and not y.any():
+    if isinstance(x, str) and isinstance(y, torch.Tensor) and y.numel() == 1 and not y.any():
         return Condition(x)
     return n.aten("ge.Tensor", x, y)
 
@@ -102,9 +102,11 @@ def choose(n: OnnxNode) -> Value:
         if condition.value != n.value(2):
             n.refuse("whether x is NaN may only replace x itself, which is then left as it is")
         return condition.value
-    high, low = (n.constant(index, "what is chosen").to(torch.float32) for index in (1, 2))
-    if high.numel() != 1 or low.numel() != 1 or float(high) != -float(low) or not float(high) > 0:
-        n.refuse("by x >= 0 it may choose between c and -c, one positive number c; that is a rounding to 1 bit")
+    high, low = n.get(1), n.get(2)
+    if not (isinstance(high, torch.Tensor) and isinstance(low, torch.Tensor) and high.numel() == low.numel() == 1):
+        return pointwise.where(n)
+    if float(high) != -float(low) or not float(high) > 0:
+        return pointwise.where(n)
     scale = np.asarray(float(high), np.float32)
     return _rounded(n, condition.value, Grid(scale, np.asarray(0), -1, 1, 1, True, bipolar=True))
 

@@ -82,9 +82,7 @@ CASES: dict[str, tuple[Callable[[Tensor], Any], ...]] = {
     "ravel": (lambda x: x.ravel(),),
     "row_stack": (lambda x: torch.row_stack([x, x * 2]),),
     "rrelu": (F.rrelu, lambda x: F.rrelu(x, 0.5, 1.0)),
-    "select_scatter": (lambda x: x.select_scatter(x[:, 0] * 2, 1, -2),),
     "sinh": (torch.sinh,),
-    "slice_scatter": (lambda x: x.slice_scatter(x[:, :2] * 2, 1, 1, 3), lambda x: x.slice_scatter(X[..., :1], -1, -1)),
     "softshrink": (F.softshrink, lambda x: F.softshrink(x, 0.1)),
     "special_logit": (lambda x: torch.special.logit(x.sigmoid()),),
     "std": (lambda x: x.std(1), lambda x: x.std(), lambda x: torch.std(x, (2, 3), correction=0, keepdim=True)),
@@ -134,7 +132,6 @@ def test_what_torch_gives(name: str) -> None:
         (lambda x: F.celu(x, -1.0), "must be positive"),
         (lambda x: x[:1].var(0), "of 1 elements, 1 of which are lost to the mean"),
         (lambda x: x.flatten().prod(), "a product of 288 factors; supported are up to 16"),
-        (lambda x: x.slice_scatter(x[:, :2], 1, 0, 4, 2), "writes into every 2-th element"),
         (lambda x: torch.linalg.matrix_norm(x, 2), "linalg_matrix_norm"),
     ],
 )

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from lowbit.frontend.handlers.conditions import CONNECTIVES
+from lowbit.frontend.handlers.rearranged import REARRANGED
 from tests.fuzz.draws import Draws, Rejected, broadcasts
+from tests.fuzz.rearranged import plan
 from tests.fuzz.tensors import Hiding, Mask, Positions, Recipe, Shown, draw_recipe
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ def _operand(u: Unbound, argument: Any) -> Any:
         u.first = u.generator.value(ref)
         if u.rank and not u.operation.startswith("view"):
             u.axis = u.draw_axis()
+        if u.operation in REARRANGED:
+            u.planned = plan(u)
         return ref
     return _other(u, argument)
 

@@ -185,8 +185,8 @@ class Generator:
         bound = Unbound(self, packet)
         args, kwargs = [], {}
         for argument in schema.arguments:
-            rule = RULES.get(argument.name)
-            value = rule(bound, argument) if rule is not None else by_type(bound, argument)
+            rule = RULES.get(argument.name, by_type)
+            value = bound.planned[argument.name] if argument.name in bound.planned else rule(bound, argument)
             bound.values[argument.name] = value
             if argument.kwarg_only:
                 kwargs[argument.name] = value

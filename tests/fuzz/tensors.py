@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.fuzz.draws import Draws
 
-__all__ = ["Hiding", "Mask", "Positions", "Recipe", "Shown", "draw_inputs", "draw_recipe"]
+__all__ = ["Hiding", "Mask", "Places", "Positions", "Recipe", "Shown", "draw_inputs", "draw_recipe"]
 
 _NORMAL = "torch.randn({shape}, generator=torch.Generator().manual_seed({seed}))"
 
@@ -69,6 +69,21 @@ class Positions(Recipe):
 
     def make(self) -> Tensor:
         return torch.tensor(self.values).reshape(self.shape)
+
+
+@dataclass(frozen=True, repr=False)
+class Places(Recipe):
+    """An int64 tensor of positions below ``size``."""
+
+    size: int = 1
+
+    @property
+    def text(self) -> str:
+        return f"torch.randint({max(self.size, 1)}, {self.shape}, generator=torch.Generator().manual_seed({self.seed}))"
+
+    def make(self) -> Tensor:
+        made: Tensor = eval(self.text, {"torch": torch})  # our own words
+        return made
 
 
 @dataclass(frozen=True, repr=False)

@@ -40,14 +40,10 @@ _ROWS = (
     ),
     ("write torch.maximum(a, b)", "fmax"),
     ("write torch.minimum(a, b)", "fmin"),
+    ("the shape of its result depends on values", "masked_select"),
     (
-        "reading at positions that are computed is not supported; compute them outside, or make them constants",
-        "gather take take_along_dim masked_select",
-    ),
-    (
-        "writing into a part of a tensor (y[...] = value, or an in-place operation on a slice) is not supported; "
-        "join the changed and the unchanged parts with torch.cat, or multiply by a constant mask",
-        "diagonal_scatter index_put index_fill masked_scatter scatter scatter_add index_add index_copy",
+        "adding into a part of a tensor is not supported; join the changed and the unchanged parts with torch.cat",
+        "scatter_add scatter_reduce index_add index_reduce",
     ),
     (
         "its result is a condition (torch.bool), not an activation; decide outside the network",

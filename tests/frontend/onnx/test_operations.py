@@ -204,6 +204,17 @@ CASES: dict[str, Case] = {
         strides=[2, 1],
         constants={"i": np.array([5, 4], np.int64), "k": np.array([2, 2], np.int64)},
     ),
+    "GatherElements": _one("GatherElements", "x i", axis=-1, constants={"i": (np.arange(160) % 9 - 4).reshape(2, 4, 5, 4)}),
+    "GatherND": _one("GatherND", "x i", constants={"i": np.array([[1, -1], [0, 2]], np.int64)}),
+    "Scatter": _one("Scatter", "x i x", opset=9, axis=1, constants={"i": (np.arange(504) % 4).reshape(2, 4, 7, 9)}),
+    "ScatterElements": _chain(
+        ("Abs", "x", "a"),
+        ("ScatterElements", "x i a", "y", {"axis": 2}),
+        constants={"i": -1 - np.arange(504).reshape(2, 4, 7, 9) // 9 % 7},
+    ),
+    "ScatterND": _one(
+        "ScatterND", "x i u", constants={"i": np.array([[1, -1], [0, 2]], np.int64), "u": np.full((2, 7, 9), 7, np.float32)}
+    ),
     "ReduceProd": _one("ReduceProd", axes=[1, 3]),
     "ReduceLogSum": _chain(("Exp", "x", "e"), ("ReduceLogSum", "e", "y", {"axes": [2], "keepdims": 0})),
     "ReduceLogSumExp": _one("ReduceLogSumExp", axes=[-1, 1]),

@@ -206,19 +206,6 @@ def _cross(self: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     return x.roll(-1, axis) * y.roll(-2, axis) - x.roll(-2, axis) * y.roll(-1, axis)
 
 
-def _with_one_exchanged(self: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
-    index = index % self.shape[dim]
-    return _with_some_exchanged(self, src.unsqueeze(dim), dim, index, index + 1, 1)
-
-
-def _with_some_exchanged(self: Tensor, src: Tensor, dim: int, start: int | None, end: int | None, step: int) -> Tensor:
-    first, last, _ = slice(start, end).indices(self.shape[dim])
-    if step != 1 and src.shape[dim] > 1:
-        raise ValueError(f"it writes into every {step}-th element; supported are elements side by side")
-    kept = (self.narrow(dim, 0, first), self.narrow(dim, min(last, first + src.shape[dim]), self.shape[dim] - last))
-    return torch.cat([kept[0], src, kept[1]], dim)
-
-
 DEFINITIONS: dict[str, Callable[..., Any]] = {
     "celu": _celu,
     "glu": _glu,
@@ -287,6 +274,4 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "vsplit": torch.ops.aten.vsplit,
     "dsplit": torch.ops.aten.dsplit,
     "broadcast_tensors": lambda tensors: torch.broadcast_tensors(*tensors),
-    "select_scatter": _with_one_exchanged,
-    "slice_scatter": _with_some_exchanged,
 }

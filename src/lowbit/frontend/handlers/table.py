@@ -28,6 +28,7 @@ from lowbit.frontend.handlers import (
 from lowbit.frontend.handlers.composed import composed
 from lowbit.frontend.handlers.conditions import COMPARISONS, CONNECTIVES, connective
 from lowbit.frontend.handlers.definitions import DEFINITIONS
+from lowbit.frontend.handlers.rearranged import REARRANGED, rearranged
 
 __all__ = ["COMPARISONS", "CONDITIONS_MOVED", "CONNECTIVES", "HANDLERS", "MOVED", "POSITIONS", "Handler"]
 
@@ -223,6 +224,7 @@ HANDLERS: dict[str, Handler] = {
     "pad": slicing.pad,
     "constant_pad_nd": slicing.pad,
     **{name: composed(definition) for name, definition in DEFINITIONS.items()},
+    **{name: rearranged(name) for name in REARRANGED},
     **{name: composed(comparison) for name, comparison in COMPARISONS.items()},
     **{name: connective(definition) for name, definition in CONNECTIVES.items()},
 }

@@ -13,8 +13,9 @@ from lowbit.frontend.call import Value
 from lowbit.frontend.onnx.node import OnnxNode
 
 __all__ = [
-    "concat", "constant", "constant_of_shape", "depth_to_space", "expand", "flatten", "gather", "pad", "range_", "reshape",
-    "resize", "shape", "size", "slice_", "space_to_depth", "split", "squeeze", "tile", "transpose", "unsqueeze",
+    "concat", "constant", "constant_of_shape", "depth_to_space", "expand", "flatten", "gather", "gather_elements", "gather_nd",
+    "pad", "range_", "reshape", "resize", "scatter_elements", "scatter_nd", "shape", "size", "slice_", "space_to_depth", "split",
+    "squeeze", "tile", "transpose", "unsqueeze",
 ]  # fmt: skip
 
 
@@ -173,6 +174,45 @@ def gather(n: OnnxNode) -> Value:
         rows = n.aten("index_select", x, axis, flat)
     old = n.shape()
     return rows if index.dim() == 1 else n.aten("reshape", rows, [*old[:axis], *index.shape, *old[axis + 1 :]])
+
+
+def gather_elements(n: OnnxNode) -> Value:
+    """y[.., k, ..] = x[.., index[.., k, ..], ..] along an axis."""
+    axis = n.axis()
+    return n.aten("gather", n.value(0), axis, _positions(n, n.shape()[axis]))
+
+
+def gather_nd(n: OnnxNode) -> Value:
+    """Parts of x at tuples of positions."""
+    if n.attribute("batch_dims", 0):
+        n.refuse("batch_dims above 0 is not supported")
+    return n.aten("index.Tensor", n.value(0), _tuples(n))
+
+
+def scatter_elements(n: OnnxNode) -> Value:
+    """x with updates at y[.., index[.., k, ..], ..] along an axis."""
+    if n.attribute("reduction", "none") != "none":
+        n.refuse(f"reduction {n.attribute('reduction')!r} is not supported, only to overwrite")
+    axis = n.axis()
+    return n.aten("scatter.src", n.value(0), axis, _positions(n, n.shape()[axis]), n.value(2))
+
+
+def scatter_nd(n: OnnxNode) -> Value:
+    """x with parts overwritten at tuples of positions."""
+    if n.attribute("reduction", "none") != "none":
+        n.refuse(f"reduction {n.attribute('reduction')!r} is not supported, only to overwrite")
+    return n.aten("index_put", n.value(0), _tuples(n), n.value(2))
+
+
+def _positions(n: OnnxNode, size: int) -> torch.Tensor:
+    """Constant, those below 0 counted from the end."""
+    return n.constant(1, "positions").to(torch.int64) % max(size, 1)
+
+
+def _tuples(n: OnnxNode) -> list[torch.Tensor]:
+    """A tensor of positions for each of the leading axes that they name."""
+    positions = n.constant(1, "positions").to(torch.int64)
+    return [part % max(size, 1) for part, size in zip(positions.unbind(-1), n.shape(), strict=False)]
 
 
 def depth_to_space(n: OnnxNode) -> Value:

@@ -23,6 +23,7 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "and": lambda x: torch.where((x > -1) & (x < 1), x, 0.0),
     "and_constant": lambda x: ((x > 0) & SHOWN).float(),
     "any": lambda x: (x > 2).any(1, keepdim=True).float() + (x > 9).any().float(),
+    "any_of_no_axes": lambda x: torch.ops.aten.any.dims(x > 1, [], True).float(),
     "any_of_axes": lambda x: torch.any(x > 1, (1, -1)).float(),
     "bitwise": lambda x: torch.bitwise_not(torch.bitwise_or(x > 1, x < -1)).float(),
     "eq": lambda x: (x.relu() == 0).float(),

@@ -35,6 +35,11 @@ def _number(x: Any) -> Any:
     return x.float() if isinstance(x, Tensor) else float(x)
 
 
+def _reduced(extreme: Callable[..., Tensor], x: Any, dim: Any, keepdim: bool) -> Tensor:
+    """Over all axes without ``dim``; over none by an empty list."""
+    return _number(x) if dim == [] else extreme(_number(x), () if dim is None else dim, keepdim)
+
+
 COMPARISONS: dict[str, Callable[..., Tensor]] = {
     **dict.fromkeys(("gt", "greater"), lambda self, other: _over(self, other)),
     **dict.fromkeys(("lt", "less"), lambda self, other: _over(other, self)),
@@ -51,8 +56,8 @@ CONNECTIVES: dict[str, Callable[..., Tensor]] = {
     **dict.fromkeys(("logical_or", "bitwise_or", "__or__"), lambda self, other: torch.maximum(_number(self), _number(other))),
     **dict.fromkeys(("logical_xor", "bitwise_xor", "__xor__"), lambda self, other: (_number(self) - _number(other)).abs()),
     **dict.fromkeys(("logical_not", "bitwise_not"), lambda self: 1 - _number(self)),
-    "any": lambda self, dim=(), keepdim=False: _number(self).amax(() if dim is None else dim, keepdim),
-    "all": lambda self, dim=(), keepdim=False: _number(self).amin(() if dim is None else dim, keepdim),
+    "any": lambda self, dim=None, keepdim=False: _reduced(torch.amax, self, dim, keepdim),
+    "all": lambda self, dim=None, keepdim=False: _reduced(torch.amin, self, dim, keepdim),
 }
 """Of conditions."""
 

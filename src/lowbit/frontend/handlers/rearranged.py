@@ -79,8 +79,8 @@ def _gathered(b: Builder, call: Call, operands: Sequence[Value], numbers: Sequen
     if origin.numel() > _MOST:
         call.refuse(f"{origin.numel()} elements in an order that no axis explains; supported are {_MOST}")
     rows = shape[:1]  # of each, as far as each reads from its own
-    if rows and all((number.dim() and number.shape[:1] == rows) or number.numel() == 1 for number in numbers):
-        flat = [number.reshape(*rows, -1) if number.dim() else number.reshape(1, 1) for number in numbers]
+    if rows and all(number.shape[:1] == rows or number.numel() == 1 for number in numbers):
+        flat = [number.reshape(*rows, -1) if number.shape[:1] == rows else number.reshape(1, 1) for number in numbers]
         if (found := _along(flat, origin.reshape(*rows, -1), 1)) is not None:
             parts = [_reshaped(b, call, value, number.shape) for value, number in zip(operands, flat, strict=True)]
             y = _taken(b, call, parts, (*rows, origin[0].numel()), 1, found)

@@ -304,6 +304,13 @@ _function(
     (2, 3, 5, 8), (2, 3, 9, 8), (2, 3, 9, 7),
 )  # fmt: skip
 _function(
+    "attention_of_constants",
+    lambda x: (
+        x + F.scaled_dot_product_attention(*(_ramp(x, 1, 11, 12) * k for k in (1, 2, 3)))
+    ),  # a decoder's queries among themselves
+    TOKENS,
+)
+_function(
     "attention_grouped",
     lambda q, k, v: F.scaled_dot_product_attention(q, k, v, _shown(5, 9), enable_gqa=True),
     (2, 6, 5, 8), (2, 3, 9, 8), (2, 2, 9, 7),

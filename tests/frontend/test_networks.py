@@ -44,6 +44,7 @@ def test_graph_computes_what_the_module_computes(name: str) -> None:
         "norm_far_from_zero",
         "norm_layer_last",
         "attention_by_hand",
+        "attention_of_constants",
     )  # their constants are
     _close(graph, inputs, expected, 1e-6 if rounded else 1e-9)
     _close(canonical, inputs, expected, 3e-6)

@@ -82,7 +82,9 @@ def test_what_torch_gives(name: str) -> None:
         torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(set(CASES) - {"gathered_rows", "rows", "taken", "scattered_values", "masked_scatter", "one"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(CASES) - {"gathered_rows", "rows", "taken", "scattered_values", "masked_scatter", "one"})
+)
 def test_rows_stay_apart(name: str) -> None:
     """Those of other batches can be calibrated and judged then; constants of several rows keep theirs."""
     graph = canonicalize(import_model(Written(CASES[name]), X))

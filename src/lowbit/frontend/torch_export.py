@@ -247,7 +247,7 @@ class _Walk:
             return rounding(self.builder, call)
         read = self._reader(other)
         if not any(_has_activation(read(operand)) for operand in node.all_input_nodes):
-            if torch.Tag.nondeterministic_seeded in node.target.tags and call.args.get("train", True):
+            if torch.Tag.nondeterministic_seeded in node.target.tags and call.args.get("train", call.args.get("dropout_p", True)):
                 call.refuse("random numbers in evaluation mode; a compiled network always gives the same output")
 
             def copy(operand: fx.Node) -> Any:

@@ -50,12 +50,15 @@ def _stand_in_for_torchvision() -> None:
         sys.modules["torchvision.ops"] = sys.modules["torchvision"].ops = ops  # type: ignore[attr-defined]
 
 
-def _hf(kind: str, side: int = 224, **config: Any) -> Given:
+def _hf(kind: str, side: int = 224, task: str = "ImageClassification", shape: tuple[int, ...] = (), **config: Any) -> Given:
+    """``config``: arguments of its configuration; a function among them makes one of another configuration."""
+
     def make() -> tuple[Any, tuple[int, ...]]:
         import transformers
 
-        model = getattr(transformers, f"{kind}ForImageClassification", None) or getattr(transformers, f"{kind}Model")
-        return model(getattr(transformers, f"{kind}Config")(**config)).eval(), (1, 3, side, side)
+        model = getattr(transformers, f"{kind}For{task}", None) or getattr(transformers, f"{kind}Model")
+        made = {key: value(transformers) if callable(value) else value for key, value in config.items()}
+        return model(getattr(transformers, f"{kind}Config")(**made)).eval(), shape or (1, 3, side, side)
 
     return Given("transformers", make)
 
@@ -110,6 +113,20 @@ _HEATMAPS = _names("""
     simplepose_resnet18_coco simplepose_mobile_mobilenet_w1_coco centernet_resnet18_coco alphapose_fastseresnet101b_coco
 """)
 
+_SMALL = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 3}
+_DETR = {"d_model": 128, "encoder_layers": 2, "decoder_layers": 2, "num_queries": 50, "use_pretrained_backbone": False}
+
+
+def _resnet(transformers: Any) -> Any:
+    sizes = {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 1, 1]}
+    return transformers.ResNetConfig(**sizes, layer_type="basic", out_features=["stage4"])
+
+
+def _convnext(transformers: Any) -> Any:
+    stages = ["stage1", "stage2", "stage3", "stage4"]
+    return transformers.ConvNextConfig(hidden_sizes=[40, 80, 160, 320], depths=[1, 1, 2, 1], out_features=stages)
+
+
 NETWORKS: dict[str, Given] = {
     **{name: _cv(name, (1, 3, 32, 32)) for name in _CIFAR},
     **{name: _cv(name) for name in _IMAGENET},
@@ -130,6 +147,26 @@ NETWORKS: dict[str, Given] = {
     "Levit": _hf("Levit"),
     "Segformer": _hf("Segformer"),
     "FocalNet": _hf("FocalNet"),
+    "HGNetV2": _hf("HGNetV2"),
+    "TextNet": _hf("TextNet"),
+    "SwiftFormer": _hf("SwiftFormer"),
+    "Cvt": _hf("Cvt", depth=[1, 1, 2]),
+    "Pvt": _hf("Pvt", depths=[1, 1, 1, 1]),
+    "PvtV2": _hf("PvtV2", depths=[1, 1, 1, 1]),
+    "Hiera": _hf("Hiera", embed_dim=48, depths=[1, 2, 2, 1]),
+    "Swin": _hf("Swin", embed_dim=48, depths=[2, 2, 2, 2], num_heads=[2, 4, 8, 16]),
+    "Swinv2": _hf("Swinv2", embed_dim=48, depths=[2, 2, 2, 2], num_heads=[2, 4, 8, 16], window_size=7),
+    "Swin2SR": _hf("Swin2SR", 64, "ImageSuperResolution", embed_dim=48, depths=[2, 2], num_heads=[2, 2], image_size=64),
+    "ViT": _hf("ViT", **_SMALL, intermediate_size=768),
+    "DeiT": _hf("DeiT", **_SMALL, intermediate_size=768),
+    "Beit": _hf("Beit", **_SMALL, intermediate_size=768, use_relative_position_bias=True),
+    "Dinov2": _hf("Dinov2", **_SMALL, image_size=224),
+    "DPT": _hf("DPT", 224, "DepthEstimation", **_SMALL, image_size=224, backbone_out_indices=[0, 1, 2, 3], fusion_hidden_size=64),
+    "GLPN": _hf("GLPN", 224, "DepthEstimation", depths=[1, 1, 1, 1]),
+    "UperNet": _hf("UperNet", 224, "SemanticSegmentation", use_auxiliary_head=False, hidden_size=128, backbone_config=_convnext),
+    "Yolos": _hf("Yolos", 224, "ObjectDetection", **_SMALL, intermediate_size=768, image_size=[224, 224]),
+    "Detr": _hf("Detr", 224, "ObjectDetection", backbone_config=_resnet, backbone=None, use_timm_backbone=False, **_DETR),
+    "Wav2Vec2": _hf("Wav2Vec2", task="CTC", shape=(1, 16000), **_SMALL, intermediate_size=768),
     "PP-OCRv4 detector": _ocr("ch_PP-OCRv4_det_infer.onnx", (1, 3, 320, 320)),
     "PP-OCRv4 recogniser": _ocr("ch_PP-OCRv4_rec_infer.onnx", (1, 3, 48, 320)),
     "PP-OCR classifier": _ocr("ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)),

@@ -48,6 +48,18 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+DEFINED_IN_PART: dict[str, Callable[[Tensor], Tensor]] = {
+    "log": lambda x: torch.where(x > 0, x.log(), 0.0),
+    "log_of_a_sum": lambda x: torch.where(x > 0.5, (x - 0.5).log() * 2 + 1, x),
+    "elu_by_hand": lambda x: torch.where(x > 0, x, (60 * x).exp() - 1),
+    "root_of_constants": lambda x: torch.where(X > 0, (x.abs() * X).sqrt(), x),
+    "quotient": lambda x: torch.where(x != 0, x.flip(1) / x, 7.0),
+    "filled": lambda x: x.rsqrt().masked_fill(x <= 0, 0.0),
+    "power": lambda x: torch.where(x > 0, x**0.3, -((-x) ** 0.7)),
+    "both": lambda x: torch.where(x > 0, x.log(), (-x).log1p()),
+}
+
+
 class Written(nn.Module):
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -64,6 +76,16 @@ def test_what_torch_gives(name: str) -> None:
     for each in (graph, canonicalize(graph)):
         (got,) = evaluate(each, [X])
         torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(DEFINED_IN_PART))
+def test_what_is_not_chosen_may_be_no_number(name: str) -> None:
+    model = Written(DEFINED_IN_PART[name])
+    graph, wanted = import_model(model, X), model(X)
+    assert wanted.isfinite().all()
+    for each in (graph, canonicalize(graph)):
+        (got,) = evaluate(each, [X])
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["leaky", "and", "filled", "moved"])

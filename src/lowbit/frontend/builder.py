@@ -70,6 +70,13 @@ class Builder:
         self.nodes.append(Node(name, op, tuple(names), attrs, call.source))
         return name
 
+    def again(self, call: Call, node: Node, inputs: Sequence[str]) -> str:
+        """The same node of other values of the same shapes."""
+        name = self._unique(_base_name(call, node.op))
+        self.types[name] = self.types[node.name]
+        self.nodes.append(Node(name, node.op, tuple(inputs), node.attrs, node.source))
+        return name
+
     def reshape(self, call: Call, value: str, shape: Sequence[int]) -> str:
         """``value`` with another shape; the value itself where it has that shape already."""
         shape = tuple(int(size) for size in shape)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
+from lowbit.frontend.handlers.guarded import guarded
 from lowbit.frontend.handlers.operands import constant
 from lowbit.frontend.handlers.shape import expand_to
 
@@ -46,13 +48,25 @@ def _weighted(b: Builder, call: Call, mask: str, chosen: Any, other: Any) -> Val
         call.refuse("the mask must be a condition, such as x > 0")
     shape, terms = b.shape(mask), []
     against = b.emit(call, "add", [b.emit(call, "mul", [mask, constant(-1.0)], shape), constant(1.0)], shape)
-    for weight, side in ((mask, chosen), (against, other)):
-        value = side if isinstance(side, str) else constant(side)
+    for weight, rest, side in ((mask, against, chosen), (against, mask, other)):
+        value = guarded(b, call, side, _at_one(b, call, weight, rest)) if isinstance(side, str) else constant(side)
         if isinstance(value, str) or bool(value.any()):
             terms.append(b.emit(call, "mul", [weight, value], torch.broadcast_shapes(shape, b.shape(value))))
     if not terms:
         return torch.zeros(call.shape)
     return expand_to(b, call, terms[0] if len(terms) == 1 else b.emit(call, "add", terms, call.shape), call.shape)
+
+
+def _at_one(b: Builder, call: Call, weight: Value, rest: Value) -> Callable[[str], str | None]:
+    """x -> weight * x + rest, with ``rest`` = 1 - ``weight``; None for x that has fewer elements."""
+
+    def at_one(x: str) -> str | None:
+        shape = b.shape(x)
+        if torch.broadcast_shapes(shape, b.shape(weight)) != shape:
+            return None
+        return b.emit(call, "add", [b.emit(call, "mul", [x, weight], shape), rest], shape)
+
+    return at_one
 
 
 def _part(b: Builder, call: Call, value: Any, keep: torch.Tensor) -> Value:
@@ -61,7 +75,10 @@ def _part(b: Builder, call: Call, value: Any, keep: torch.Tensor) -> Value:
         return torch.zeros(keep.shape)
     if isinstance(value, str):
         shape = torch.broadcast_shapes(b.shape(value), tuple(keep.shape))
-        return value if bool(keep.all()) and shape == b.shape(value) else b.emit(call, "mul", [value, keep.float()], shape)
+        if bool(keep.all()) and shape == b.shape(value):
+            return value
+        value = guarded(b, call, value, _at_one(b, call, keep.float(), (~keep).float()))
+        return b.emit(call, "mul", [value, keep.float()], shape)
     number = torch.as_tensor(value, dtype=torch.float32)
     if number.numel() == 1 and number != -torch.inf:  # hides scores: passes/bound_masks.py
         b.number(call, "the value", number)

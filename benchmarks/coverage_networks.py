@@ -43,7 +43,7 @@ def _cv(name: str, shape: tuple[int, ...] | None = None, **options: Any) -> Give
 
 def _stand_in_for_torchvision() -> None:
     """One network of the package needs ``torchvision.ops.DeformConv2d``, and the package imports it for all."""
-    if find_spec("torchvision") is None and "torchvision" not in sys.modules:
+    if "torchvision" not in sys.modules and find_spec("torchvision") is None:
         ops = types.ModuleType("torchvision.ops")
         ops.DeformConv2d = object  # type: ignore[attr-defined]
         sys.modules["torchvision"] = types.ModuleType("torchvision")

@@ -41,7 +41,7 @@ def rearranged(op: str) -> Callable[[Builder, Call], Value]:
 
     Torch carries it out on the numbers of the elements, of one operand after the other, in place of these.  Where that is the
     same list of positions along one axis of their concatenation, whatever the other coordinates, it is read along that axis;
-    else of each row, or of everything, as one long list.  Indexed writing has a last one wherever torch has one."""
+    else of each row, or of everything, as one long list.  What is written twice has its last value, as in torch on a CPU."""
 
     def handle(b: Builder, call: Call) -> Value:
         given = dict(call.args)

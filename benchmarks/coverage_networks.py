@@ -150,7 +150,7 @@ NETWORKS: dict[str, Given] = {
     "HGNetV2": _hf("HGNetV2"),
     "TextNet": _hf("TextNet"),
     "SwiftFormer": _hf("SwiftFormer"),
-    "Cvt": _hf("Cvt", depth=[1, 1, 2]),
+    "Cvt": _hf("Cvt"),
     "Pvt": _hf("Pvt", depths=[1, 1, 1, 1]),
     "PvtV2": _hf("PvtV2", depths=[1, 1, 1, 1]),
     "Hiera": _hf("Hiera", embed_dim=48, depths=[1, 2, 2, 1]),

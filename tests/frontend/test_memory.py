@@ -196,9 +196,29 @@ def _every_row(x: Tensor) -> Tensor:
     return y
 
 
+def _lists(x: Tensor) -> Tensor:
+    y = x * 2
+    flat = y.view(-1)
+    y[:, [2, 0]] = 0.5
+    y[:, :, [1]] += x[:, :, :1]
+    x[:, [1]] = y[:, [1]] * 3
+    flat[[0, 7]] = 4.0
+    return x + y + flat.mean()
+
+
 @pytest.mark.parametrize(
     "function",
-    [_parts, _interleaved, _regions, _buffer_made_here, _dropout_of_a_constant, _out_elsewhere, _in_place_views, _every_row],
+    [
+        _lists,
+        _parts,
+        _interleaved,
+        _regions,
+        _buffer_made_here,
+        _dropout_of_a_constant,
+        _out_elsewhere,
+        _in_place_views,
+        _every_row,
+    ],
 )
 def test_several_writes(function: Callable[[Tensor], Tensor]) -> None:
     _check(function)
@@ -259,7 +279,6 @@ def _foreach(x: Tensor) -> Tensor:
     [
         (_diagonal, "aten.diagonal"),
         (_foreach, r"aten._foreach_add_.*it writes to its operands self"),
-        (lambda x: x.__setitem__((slice(None), [2, 0]), 0.0) or x * 2, "aten.index_put_"),
         (lambda x: x.unfold(1, 2, 1).sub_(1.0), "it writes into windows that overlap, where an element has several values"),
     ],
 )

@@ -37,6 +37,7 @@ def composed(function: Callable[..., Any]) -> Callable[[Builder, Call], Any]:
             call.refuse(str(error))
         return _rebuilt(b, call, traced, names)
 
+    handle.__wrapped__ = function  # type: ignore[attr-defined]
     return handle
 
 

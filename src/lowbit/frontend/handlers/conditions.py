@@ -72,4 +72,5 @@ def connective(function: Callable[..., Tensor]) -> Callable[[Builder, Call], Any
                 call.refuse("its operands must be conditions, such as x > 0; of numbers write x != 0")
         return handle(b, call)
 
+    checked.__wrapped__ = function  # type: ignore[attr-defined]
     return checked

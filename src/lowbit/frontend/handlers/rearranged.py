@@ -43,6 +43,8 @@ def rearranged(op: str) -> Callable[[Builder, Call], Value]:
     same list of positions along one axis of their concatenation, whatever the other coordinates, it is read along that axis;
     else of each row, or of everything, as one long list.  What is written twice has its last value, as in torch on a CPU."""
 
+    operation = getattr(torch.ops.aten, op)
+
     def handle(b: Builder, call: Call) -> Value:
         given = dict(call.args)
         if given.get("accumulate") or given.get("reduce"):
@@ -60,9 +62,10 @@ def rearranged(op: str) -> Callable[[Builder, Call], Value]:
             name: number if isinstance(value, (str, Tensor)) else int(number)
             for (name, value), number in zip(moved.items(), numbers, strict=True)
         }
-        origin = getattr(torch.ops.aten, op)(**{**{k: v for k, v in given.items() if v is not None}, **stand_ins})
+        origin = operation(**{**{k: v for k, v in given.items() if v is not None}, **stand_ins})
         return _gathered(b, call, operands, numbers, origin)
 
+    handle.__wrapped__ = operation  # type: ignore[attr-defined]
     return handle
 
 

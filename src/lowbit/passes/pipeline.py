@@ -10,6 +10,7 @@ from lowbit.passes.bound_masks import bound_masks
 from lowbit.passes.canonical_form import canonical_form
 from lowbit.passes.constants_to_affine import constants_to_affine
 from lowbit.passes.drop_expand import drop_expand
+from lowbit.passes.find_activations import find_activations
 from lowbit.passes.find_min_pools import find_min_pools
 from lowbit.passes.find_norms import find_norms
 from lowbit.passes.find_response_norms import find_response_norms
@@ -33,6 +34,7 @@ Pass = Callable[[Graph], Graph]
 PASSES: tuple[Pass, ...] = (
     remove_dead,
     bound_masks,
+    find_activations,
     find_min_pools,
     find_norms,
     find_response_norms,

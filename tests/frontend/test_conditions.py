@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import lowbit
-from lowbit.frontend import evaluate, import_model
 from lowbit.graph.interpreter import interpret
-from lowbit.passes import canonicalize
+from tests.frontend.written import gives_what_torch_gives
 
 X = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(1))
 X[0, 0, 0, :2] = torch.tensor([0.0, -0.0])
@@ -72,20 +71,14 @@ class Written(nn.Module):
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_what_torch_gives(name: str) -> None:
     model = Written(CASES[name])
-    graph, wanted = import_model(model, X), model(X)
-    for each in (graph, canonicalize(graph)):
-        (got,) = evaluate(each, [X])
-        torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
+    gives_what_torch_gives(model, X, 1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(DEFINED_IN_PART))
 def test_what_is_not_chosen_may_be_no_number(name: str) -> None:
     model = Written(DEFINED_IN_PART[name])
-    graph, wanted = import_model(model, X), model(X)
-    assert wanted.isfinite().all()
-    for each in (graph, canonicalize(graph)):
-        (got,) = evaluate(each, [X])
-        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
+    assert model(X).isfinite().all()
+    gives_what_torch_gives(model, X, 1e-5)
 
 
 @pytest.mark.parametrize("name", ["leaky", "and", "filled", "moved"])

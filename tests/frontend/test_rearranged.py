@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lowbit.errors import UnsupportedOperation
-from lowbit.frontend import evaluate, import_model
+from lowbit.frontend import import_model
 from lowbit.graph.rebatch import mixes_rows
 from lowbit.passes import canonicalize
+from tests.frontend.written import gives_what_torch_gives
 
 X = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(1))
 ORDER = torch.randperm(6, generator=torch.Generator().manual_seed(2))
@@ -76,10 +77,7 @@ class Written(nn.Module):
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_what_torch_gives(name: str) -> None:
     model = Written(CASES[name])
-    graph, wanted = import_model(model, X), model(X)
-    for each in (graph, canonicalize(graph)):
-        (got,) = evaluate(each, [X])
-        torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
+    gives_what_torch_gives(model, X, 1e-6)
 
 
 @pytest.mark.parametrize(

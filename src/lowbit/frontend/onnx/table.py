@@ -99,7 +99,7 @@ ROWS: dict[str, Row] = {
     "And": pointwise.binary("logical_and"),
     "Or": pointwise.binary("logical_or"),
     "Where": quantized.choose,
-    "Xor": definitions.xor,
+    "Xor": pointwise.binary("logical_xor"),
     "Sinh": pointwise.direct("sinh"),
     "Cosh": pointwise.direct("cosh"),
     "Tan": pointwise.direct("tan"),

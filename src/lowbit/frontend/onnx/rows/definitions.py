@@ -8,8 +8,9 @@ import torch
 
 from lowbit.frontend.call import Value
 from lowbit.frontend.onnx.node import OnnxNode
+from lowbit.frontend.onnx.rows.pools import reduced_axes
 
-__all__ = ["cum_sum", "folded", "log_sum", "mean_variance", "product", "shrink", "soft_maximum", "thresholded", "triangle", "xor"]
+__all__ = ["cum_sum", "folded", "log_sum", "mean_variance", "product", "shrink", "soft_maximum", "thresholded", "triangle"]
 
 
 def cum_sum(n: OnnxNode) -> Value:
@@ -28,29 +29,21 @@ def triangle(n: OnnxNode) -> Value:
     return n.aten("triu" if n.attribute("upper", 1) else "tril", n.value(0), k)
 
 
-def _reduced(n: OnnxNode) -> tuple[list[int], bool]:
-    """(axes, whether they keep extent 1); no axes: nothing is reduced."""
-    axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
-    if n.attribute("noop_with_empty_axes", 0) and not axes:
-        return [], keep
-    return list(axes or range(len(n.shape()))), keep
-
-
 def log_sum(n: OnnxNode) -> Value:
     """log(sum x) over ``axes``."""
-    axes, keep = _reduced(n)
+    axes, keep = reduced_axes(n)
     return n.aten("log", n.aten("sum.dim_IntList", n.value(0), axes, keep) if axes else n.value(0))
 
 
 def soft_maximum(n: OnnxNode) -> Value:
     """log(sum exp x) over ``axes``."""
-    axes, keep = _reduced(n)
+    axes, keep = reduced_axes(n)
     return n.aten("logsumexp", n.value(0), axes, keep) if axes else n.value(0)
 
 
 def product(n: OnnxNode) -> Value:
     """The product over ``axes``."""
-    axes, keep = _reduced(n)
+    axes, keep = reduced_axes(n)
     y: Any = n.value(0)
     for axis in sorted((axis % max(len(n.shape()), 1) for axis in axes), reverse=True):
         y = n.aten("prod.dim_int", y, axis, keep)
@@ -89,8 +82,3 @@ def folded(n: OnnxNode) -> Value:
         n.refuse(f"an image of {len(size)} axes with pads {pads}; supported are two, padded alike on both sides")
     dilation, stride = (list(n.attribute(name, [1, 1])) for name in ("dilations", "strides"))
     return n.aten("col2im", n.value(0), size, kernel, dilation, pads[:2], stride)
-
-
-def xor(n: OnnxNode) -> Value:
-    """Of constants."""
-    return n.aten("logical_xor", n.value(0), n.value(1))

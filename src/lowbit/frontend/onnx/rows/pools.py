@@ -11,7 +11,7 @@ from lowbit.frontend.handlers.pooling import pooled
 from lowbit.frontend.onnx.node import OnnxNode
 from lowbit.frontend.onnx.rows.layers import pads
 
-__all__ = ["arg", "global_pool", "length", "pool", "reduce", "squares", "top"]
+__all__ = ["arg", "global_pool", "length", "pool", "reduce", "reduced_axes", "squares", "top"]
 
 
 def pool(op: str) -> Callable[[OnnxNode], Value]:
@@ -68,25 +68,29 @@ def global_pool(op: str) -> Callable[[OnnxNode], Value]:
     return lambda n: n.aten(op, n.value(0), list(range(2, len(n.shape()))), True)
 
 
+def reduced_axes(n: OnnxNode) -> tuple[list[int], bool]:
+    """(``axes``, an attribute at first and an input later, whether they keep extent 1); all without any, unless
+    noop_with_empty_axes: then nothing is reduced."""
+    axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
+    if n.attribute("noop_with_empty_axes", 0) and not axes:
+        return [], keep
+    return list(axes or range(len(n.shape()))), keep
+
+
 def reduce(op: str) -> Callable[[OnnxNode], Value]:
-    """``op`` over ``axes`` (all without any, unless noop_with_empty_axes), an attribute at first and an input later."""
-
-    def row(n: OnnxNode) -> Value:
-        axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
-        if n.attribute("noop_with_empty_axes", 0) and not axes:
-            return n.value(0)
-        return n.aten(op, n.value(0), list(axes or range(len(n.shape()))), keep)
-
-    return row
+    """``op`` over :func:`reduced_axes`."""
+    return lambda n: _over(n, op, n.value(0))
 
 
 def squares(n: OnnxNode) -> Value:
-    """The sum of x^2 over ``axes``."""
-    axes, keep = n.given("axes", 1), bool(n.attribute("keepdims", 1))
-    y = n.aten("square", n.value(0))
-    if n.attribute("noop_with_empty_axes", 0) and not axes:
-        return y
-    return n.aten("sum.dim_IntList", y, list(axes or range(len(n.shape()))), keep)
+    """The sum of x^2 over :func:`reduced_axes`."""
+    return _over(n, "sum.dim_IntList", n.aten("square", n.value(0)))
+
+
+def _over(n: OnnxNode, op: str, x: Value) -> Value:
+    axes, keep = reduced_axes(n)
+    nothing = n.attribute("noop_with_empty_axes", 0) and not axes
+    return x if nothing else n.aten(op, x, axes, keep)
 
 
 def length(order: int) -> Callable[[OnnxNode], Value]:

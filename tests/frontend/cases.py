@@ -173,6 +173,8 @@ _case("act_elu_alpha", lambda: nn.ELU(0.3, inplace=True))
 _case("act_leaky_slope", lambda: nn.LeakyReLU(0.2, inplace=True))
 _case("act_prelu_channels", lambda: nn.PReLU(6))
 _case("act_hardtanh", lambda: nn.Hardtanh(-0.3, 0.7))
+CHANNELS = torch.linspace(-0.6, 0.6, 6).reshape(6, 1, 1)
+
 _function("act_clamp", lambda x: torch.clamp(x, -0.2) + torch.clamp(x, max=0.3) + x.clamp(min=0.1, max=0.2))
 _function("act_clamp_min_max", lambda x: x.clamp_min(-0.5).clamp_max(0.5))
 _case("act_clamp_chain", lambda: nn.Sequential(nn.Conv2d(6, 4, 1), nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-1, 0.5)))
@@ -370,6 +372,10 @@ def _by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 # Larger and smaller
+_function("act_clamp_between_tensors", lambda x: (
+    torch.clamp(x, CHANNELS - 0.5, CHANNELS + 0.25), torch.clamp(x, min=CHANNELS), x.clamp(max=x.flip(1)),
+    x.clamp(CHANNELS.abs(), -CHANNELS.abs()), torch.clamp_min(x, x.flip(1)), torch.clamp_max(x, CHANNELS * x),
+))  # fmt: skip
 _function("extremes_of_two", lambda x, y: (torch.maximum(x, y).relu(), torch.min(x, 2 * y), torch.max(x, y[:, :1])), IMAGE, IMAGE)
 _function(
     "extremes_with_constants",

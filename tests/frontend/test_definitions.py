@@ -46,6 +46,8 @@ CASES: dict[str, tuple[Callable[[Tensor], Any], ...]] = {
     "erfc": (torch.erfc,),
     "exp2": (torch.exp2,),
     "expm1": (torch.expm1,),
+    "fmax": (lambda x: torch.fmax(x, 2 * x), lambda x: torch.fmax(x, X)),
+    "fmin": (lambda x: torch.fmin(x, 2 * x), lambda x: torch.fmin(x, X)),
     "ger": (lambda x: torch.ger(x[0, 0, 0], x[0, 0, 1]),),
     "glu": (F.glu, lambda x: F.glu(x, 1)),
     "hardshrink": (F.hardshrink, lambda x: F.hardshrink(x, abs(ONE))),

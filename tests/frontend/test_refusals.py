@@ -53,8 +53,6 @@ def test_nothing_is_both_compiled_and_refused() -> None:
 _POWERS = torch.linspace(2.5, 3.5, 24).reshape(4, 6, 1)
 
 REWRITTEN: dict[str, tuple[Function, Function]] = {
-    r"write torch.maximum\(a, b\)": (lambda x: torch.fmax(x, 2 * x), lambda x: torch.maximum(x, 2 * x)),
-    r"write torch.minimum\(a, b\)": (lambda x: torch.fmin(x, 2 * x), lambda x: torch.minimum(x, 2 * x)),
     r"exponents of 24 values.*for positive x write \(x.log\(\) \* p\).exp\(\)": (
         lambda x: x.clamp(min=1e-6) ** _POWERS,
         lambda x: (x.clamp(min=1e-6).log() * _POWERS).exp(),

@@ -13,6 +13,7 @@ import lowbit
 from lowbit.errors import CalibrationError, ChoiceError, ConfigError, UnsupportedOperation
 from lowbit.graph import interpret
 from lowbit.graph.ops import LAYERS
+from lowbit.graph.rebatch import mixes_rows
 from lowbit.methods import (
     METHODS,
     ActivationEqualization,
@@ -34,8 +35,10 @@ from lowbit.methods import (
 )
 from lowbit.methods.auto import LEAST_ROWS
 from lowbit.methods.judge import Judge, float_outputs, integer_outputs
+from lowbit.methods.simulate import run_node
 from lowbit.methods.task import split_rows
-from lowbit.quantization import apply, calibrate, choose, parse_config
+from lowbit.methods.walk import float_values
+from lowbit.quantization import Choice, apply, calibrate, choose, parse_config
 from lowbit.quantization.choice_store import choice_to_dict
 from tests.methods.conftest import module, rows
 
@@ -232,14 +235,57 @@ class RowsMeet(torch.nn.Module):
         return self.mix(x, x, x, need_weights=False)[0].mean(0)
 
 
-def test_rows_that_meet_are_rounded_to_nearest_or_refused() -> None:
+def changed_layers(before: Choice, after: Choice) -> set[str]:
+    """Layers with other integers."""
+    pairs = {name: (before.layers[name], after.layers[name]) for name in before.layers}
+    return {
+        name
+        for name, (a, b) in pairs.items()
+        if not np.array_equal(a.weights.integers, b.weights.integers) or not np.array_equal(a.bias, b.bias)
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("method", ["adaround", "gptq", "bias_correction", "batch_norm"])
+def test_rows_that_meet_are_walked_a_batch_at_a_time(batch: int, method: str) -> None:
     rows = torch.randn((40, 3, 6, 6), generator=torch.Generator().manual_seed(0))
-    options = {"calibration": [rows[i : i + 1] for i in range(40)], "config": "4/int8"}
-    model = RowsMeet().eval()
-    plan = lowbit.quantize(model, rows[:1], **options)
-    assert "nearest: methods take rows one by one, but" in str(plan.log[-1].what)
-    with pytest.raises(UnsupportedOperation, match=r"takes rows one by one, but .*; method='nearest' takes any network"):
-        lowbit.quantize(model, rows[:1], method="gptq", **options)
+    torch.manual_seed(0)
+    graph = lowbit.trace(RowsMeet().eval(), rows[:batch])
+    assert mixes_rows(graph)
+    task = begin(graph, calibrate(graph, [(rows[i : i + batch].numpy(),) for i in range(0, 40, batch)]), parse_config("4/int4"))
+    after, judge = QUICK[method](task), Judge.of(graph, task.held)
+    count = len(task.fit[0]) // batch * batch
+    assert f"on {count} rows" in after.log[-1].what
+    assert judge.error(apply(graph, after.choice)) < 1.5 * judge.error(apply(graph, task.choice))
+    assert changed_layers(task.choice, after.choice)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_what_is_walked_is_what_the_network_gives_batch_by_batch(batch: int) -> None:
+    rows = torch.randn((5, 3, 6, 6), generator=torch.Generator().manual_seed(0))
+    graph = lowbit.trace(RowsMeet().eval(), rows[:batch])
+    names = [node.name for node in graph.nodes]
+    found = float_values(graph, (rows.numpy(),), names, lambda _, y: y)
+    for start in range(0, 5 - batch + 1, batch):
+        values = dict(zip(graph.inputs, (rows[start : start + batch],), strict=True))
+        for node in graph.nodes:
+            wanted = values[node.name] = run_node(graph, node, values)
+            size = len(wanted)
+            np.testing.assert_allclose(found[node.name][start // batch * size :][:size], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_that_cannot_be_walked_are_rounded_to_nearest_or_refused() -> None:
+    rows = torch.randn((60, 3, 6, 6), generator=torch.Generator().manual_seed(0))
+    model, options = RowsMeet().eval(), {"calibration": [rows], "config": "4/int4"}
+    plan = lowbit.quantize(model, rows, **options)
+    assert "nearest: methods take many rows, but" in str(plan.log[-1].what)
+    with pytest.raises(
+        UnsupportedOperation, match=r"and there are 40 rows for its batch of 60; method='nearest' takes any network"
+    ):
+        lowbit.quantize(model, rows, method="gptq", **options)
+    for method in ("blocks", "distillation"):
+        with pytest.raises(UnsupportedOperation, match="takes rows one by one, but"):
+            lowbit.quantize(model, rows, method=method, **options)
 
 
 def test_few_samples_learn_the_first_layers_first(graph, calibration) -> None:

@@ -1,11 +1,16 @@
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lowbit
+from lowbit.graph.ops import UNARY, apply_unary
 from lowbit.numerics import QType, dequantize, quantize
-from lowbit.quantization import QuantizationConfig
-from lowbit.quantization.activations import activation_params, activation_type
+from lowbit.quantization import QuantizationConfig, calibrate, choose, parse_config
+from lowbit.quantization.activations import activation_params, activation_type, where_it_varies
 from lowbit.quantization.observers import OBSERVERS, Histogram, observed_range
 from lowbit.quantization.observers.aciq import clipping
 from lowbit.quantization.observers.histogram import BINS
@@ -203,3 +208,63 @@ def test_padding_is_no_row_of_the_average() -> None:
     seen = histogram([0.0, 2.0])
     seen.add(np.float32([-9.0]), 0.0)
     assert observed_range(seen, QType.parse("u8"), "moving_average", 99) == (0.0, 2.0)
+
+
+@pytest.mark.parametrize("fn", sorted(UNARY))
+@pytest.mark.parametrize("reach", [(-30.0, 25.0), (-4.0, 9.0), (0.5, 6.0), (-0.1, 0.1)])
+def test_beyond_where_a_function_varies_it_stays_within_an_eighth_of_a_step(fn: str, reach: tuple[float, float]) -> None:
+    function, levels = partial(apply_unary, fn), 255
+    lo, hi = where_it_varies(function, *reach, levels)
+    assert reach[0] <= lo < hi <= reach[1]
+    x = np.linspace(*reach, 10007)
+    y = function(x)
+    if np.isfinite(y).all():
+        assert np.abs(function(x.clip(lo, hi)) - y).max() <= (y.max() - y.min()) / levels / 8 + 1e-3 * np.abs(np.diff(y)).max()
+    else:
+        assert (lo, hi) == reach
+
+
+def test_ranges_end_where_the_one_function_that_reads_a_value_is_flat() -> None:
+    seen, u8 = histogram(np.linspace(-20, 10, 3001)), QType.parse("u8")
+    plain = activation_params(seen, u8, QuantizationConfig("i8", "u8"))
+    assert plain.scale == np.float32(30 / 255)
+    read = activation_params(seen, u8, QuantizationConfig("i8", "u8"), partial(apply_unary, "hardswish"))
+    assert read.scale == pytest.approx(13 / 255, rel=0.01)
+    assert read.zero_point == round(3 / 13 * 255)
+    gate = where_it_varies(partial(apply_unary, "hardsigmoid"), -20, 10, 255)
+    assert gate == pytest.approx((-3, 3), abs=0.03)
+    assert where_it_varies(np.zeros_like, -1, 2, 255) == (-1, 2)
+
+
+def test_a_histogram_within_a_range_counts_the_rest_at_its_ends() -> None:
+    x = np.random.default_rng(0).normal(size=5000)
+    seen, cut = histogram(x), histogram(x).within(-0.5, 1.0)
+    assert (cut.minimum, cut.maximum) == (-0.5, 1.0)
+    assert cut.counts.sum() == seen.counts.sum()
+    below = cut.counts[cut.centers < -0.5 - cut.width].sum() + cut.counts[cut.centers > 1.0 + cut.width].sum()
+    assert below == 0
+    inside = (seen.centers > -0.5 + seen.width) & (seen.centers < 1.0 - seen.width)
+    assert np.array_equal(cut.counts[inside], seen.counts[inside])
+    assert seen.minimum == np.float32(x.min())  # itself as it was
+
+
+def test_only_a_value_that_one_function_alone_reads_is_ranged_for_it() -> None:
+    class Reads(torch.nn.Module):
+        def __init__(self, twice: bool) -> None:
+            super().__init__()
+            self.conv, self.twice = torch.nn.Conv2d(3, 4, 3), twice
+            self.last = torch.nn.Conv2d(8 if twice else 4, 2, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.conv(x)
+            z = torch.nn.functional.hardswish(y)
+            return self.last(torch.cat([z, y], 1) if self.twice else z)
+
+    torch.manual_seed(0)
+    for twice in (False, True):
+        model, x = Reads(twice), torch.randn(2, 3, 8, 8) * 20
+        graph = lowbit.trace(model, x)
+        choice = choose(graph, calibrate(graph, [(x.numpy(),)]), parse_config("8/int8"))
+        held = choice.values["conv"]
+        lowest = -float(held.scale) * held.zero_point
+        assert lowest < -8 if twice else -3.2 < lowest < -2.8

@@ -38,8 +38,6 @@ _ROWS = (
         "the order of its result depends on the values; return the values before it and do this outside the network",
         "sort kthvalue median nanmedian mode quantile unique _unique2",
     ),
-    ("write torch.maximum(a, b)", "fmax"),
-    ("write torch.minimum(a, b)", "fmin"),
     ("the shape of its result depends on values", "masked_select"),
     (
         "adding into a part of a tensor is not supported; join the changed and the unchanged parts with torch.cat",

@@ -50,7 +50,7 @@ class ActivationEqualization:
         began, pairs = time.monotonic(), pairs_of(task.graph, clamped=True)
         if not pairs:
             return task.with_choice(task.choice, Step("activation equalisation", "no pair of layers that allows it"))
-        check_rows(task.graph)
+        check_rows(task.graph, len(samples[0]))
         grids = {first.name: task.choice.values[second.inputs[0]] for first, second in pairs}
         reach = float_values(task.graph, samples, grids, lambda node, y: best_range(by_channel(node, y), grids[node.name]))
         graph = task.graph

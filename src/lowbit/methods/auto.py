@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from lowbit.graph.rebatch import mixes_rows
 from lowbit.methods.activation_equalization import ActivationEqualization
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.bias_correction import BiasCorrection
@@ -15,6 +14,7 @@ from lowbit.methods.equalization import Equalization
 from lowbit.methods.judge import Judge
 from lowbit.methods.run import error_of, measured, name_of
 from lowbit.methods.task import Method, Step, Task
+from lowbit.methods.walk import why_not_walked
 from lowbit.methods.work import rounding_within
 
 __all__ = ["LEAST_ROWS", "Auto", "best_of"]
@@ -53,10 +53,10 @@ class Auto:
 
 
 def few_rows(task: Task, name: str) -> Task | None:
-    """The task as it is, saying so, where there are too few rows to learn from, or rows that meet (methods/walk.py)."""
-    if why := mixes_rows(task.graph):
-        return task.with_choice(task.choice, Step(name, f"nearest: methods take rows one by one, but {why}"))
+    """The task as it is, saying so, where there are too few rows to learn from, or they cannot walk (methods/walk.py)."""
     rows = len(task.calibration.samples[0]) if task.calibration.samples else 0
+    if rows >= LEAST_ROWS and (why := why_not_walked(task.graph, len(task.fit[0]))):
+        return task.with_choice(task.choice, Step(name, f"nearest: methods take many rows, but {why}"))
     if rows >= LEAST_ROWS:
         return None
     return task.with_choice(task.choice, Step(name, f"nearest: {rows} calibration rows were kept, {LEAST_ROWS} are needed"))

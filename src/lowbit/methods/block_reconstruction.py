@@ -22,7 +22,7 @@ from lowbit.methods.reconstruct import Schedule, learn, numbers_of, run_block
 from lowbit.methods.simulate import grid_of
 from lowbit.methods.store import unfinished
 from lowbit.methods.task import Step, Task
-from lowbit.methods.walk import rows_that_fit
+from lowbit.methods.walk import check_apart, rows_that_fit
 from lowbit.progress import stage
 from lowbit.quantization import Choice
 
@@ -57,6 +57,7 @@ class BlockReconstruction:
 
     def __call__(self, task: Task) -> Task:
         samples = task.samples_for("block reconstruction")
+        check_apart(task.graph)
         rows = rows_that_fit(task.graph, min(self.rows, len(samples[0])))
         blocks, began = blocks_of(task.graph, self.layers), time.monotonic()
         store, choice, gains = unfinished(task, self), task.choice, []

@@ -64,7 +64,7 @@ class ChannelSplitting:
         found = rows_with_dead_channels(task)
         if not found:
             return task.with_choice(task.choice, Step("channel splitting", "no dead channels"))
-        check_rows(task.graph)
+        check_rows(task.graph, len(samples[0]))
         noise = _noise(task.graph, task.choice, [row for row, _ in found], [value[: self.rows] for value in samples])
         graph, shifts, means, split = task.graph, {}, {}, 0
         for row, dead in found:

@@ -29,6 +29,7 @@ from lowbit.methods.simulate import Parameters, grid_of
 from lowbit.methods.store import unfinished
 from lowbit.methods.task import Step, Task
 from lowbit.methods.views import Views
+from lowbit.methods.walk import check_apart
 from lowbit.progress import stage
 from lowbit.quantization import Choice, apply
 
@@ -72,6 +73,7 @@ class Distillation:
 
     def __call__(self, task: Task) -> Task:
         samples = task.samples_for("distillation")
+        check_apart(task.graph)
         began, graph = time.monotonic(), task.graph
         inner = [name for live in live_values(graph)[:-1] if len(live) == 1 for name in live]
         inner = [name for name in dict.fromkeys(inner) if name not in graph.inputs and name not in graph.outputs]

@@ -31,6 +31,11 @@ def _batches(graph: Graph, samples: Sequence[np.ndarray], whole: bool) -> Iterat
         yield real, [torch.from_numpy(np.ascontiguousarray(value[rows])) for value in samples]
 
 
+def _real(value: torch.Tensor, real: int, rows: int) -> np.ndarray:
+    """The rows that count; all of an output without rows along axis 0."""
+    return value.numpy()[:real] if value.shape[:1] == (rows,) else value.numpy()
+
+
 def float_outputs(graph: Graph, samples: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What the float network gives for these rows: one array an output."""
     whole, parts = bool(mixes_rows(graph)), []
@@ -42,7 +47,7 @@ def float_outputs(graph: Graph, samples: Sequence[np.ndarray]) -> list[np.ndarra
                 shape = graph.types[node.name].shape
                 shape = shape if whole else (len(inputs[0]), *shape[1:])
                 values[node.name] = compute(node, shape, *(values[name] for name in node.inputs))
-            parts.append([values[name].numpy()[:real] for name in graph.outputs])
+            parts.append([_real(values[name], real, len(inputs[0])) for name in graph.outputs])
     return [np.concatenate(given) for given in zip(*parts, strict=True)]
 
 
@@ -52,7 +57,7 @@ def integer_outputs(graph: Graph, samples: Sequence[np.ndarray]) -> list[np.ndar
     with torch.inference_mode():
         for real, inputs in _batches(graph, samples, whole):
             held = graph if whole else rebatch(graph, len(inputs[0]))
-            parts.append([value.numpy()[:real] for value in execute(held, inputs)])
+            parts.append([_real(value, real, len(inputs[0])) for value in execute(held, inputs)])
     return [np.concatenate(given) for given in zip(*parts, strict=True)]
 
 

@@ -33,7 +33,6 @@ def outputs_of(graph: Graph, choice: Choice, node: Node, values: dict[str, Pair]
         reads += [node.inputs[-1]] if residual else []
         inputs = node.inputs if residual else node.inputs[:-1]
         bare = replace(bare, inputs=inputs, attrs={**bare.attrs, "residual": residual})
-    shape = graph.types[node.name].shape[1:]
     fixed = {node.name: parameters_of(choice, node)}
 
     def exact(*given: Tensor) -> Tensor:
@@ -44,7 +43,7 @@ def outputs_of(graph: Graph, choice: Choice, node: Node, values: dict[str, Pair]
 
     with torch.no_grad():
         pairs = [values[name] for name in reads]
-        return in_chunks(exact, shape, *(p[0] for p in pairs)), in_chunks(quantized, shape, *(p[1] for p in pairs))
+        return tuple(in_chunks(graph, node, reads, run, *(p[i] for p in pairs)) for i, run in enumerate((exact, quantized)))
 
 
 def moments_of(graph: Graph, choice: Choice, node: Node, values: dict[str, Pair]) -> Moments:

@@ -97,11 +97,14 @@ def run_node(
     layers: Mapping[str, Parameters] | None = None,
     bipolar: Callable[[str], Tensor | None] = lambda _: None,
 ) -> Tensor:
-    """One operation on real ``values`` of any number of rows, with other weights and bias where ``layers`` has some.
+    """One operation on real ``values``, with other weights and bias where ``layers`` has some; of any number of rows, unless they
+    meet in it (graph/rebatch.py): then of the graph's.
 
     ``bipolar(name)``: the scale of a b1 value, on which padding with 0 gives +1; else None."""
     given = [values[name] if name in values else torch.from_numpy(graph.constants[name].copy()) for name in node.inputs]
-    shape = (given[0].shape[0], *graph.types[node.name].shape[1:])
+    shape = graph.types[node.name].shape
+    if given[0].shape[0] != graph.types[node.inputs[0]].shape[0]:
+        shape = (given[0].shape[0], *shape[1:])
     if node.op in LAYERS and layers is not None and node.name in layers:
         residual = given[-1:] if node.attrs.get("residual") else []
         given = [given[0], layers[node.name].weight, layers[node.name].bias, *residual]

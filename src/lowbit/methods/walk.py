@@ -1,4 +1,8 @@
-"""Every node of a network over many rows at once, float and quantized side by side, values dropped after their last reader."""
+"""Every node of a network over many rows at once, float and quantized side by side, values dropped after their last reader.
+
+Where rows meet, or move to another axis (attention), a network has its own number of rows alone: it then runs for so many
+rows at a time, and what a node gave each time lies one behind the other along axis 0.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,17 @@ from lowbit.graph.rebatch import mixes_rows
 from lowbit.methods.simulate import grid_of, parameters_of, run_node
 from lowbit.quantization import Choice
 
-__all__ = ["Pair", "by_channel", "check_rows", "float_values", "in_chunks", "rows_that_fit", "walk"]
+__all__ = [
+    "Pair",
+    "by_channel",
+    "check_apart",
+    "check_rows",
+    "float_values",
+    "in_chunks",
+    "rows_that_fit",
+    "walk",
+    "why_not_walked",
+]
 
 Pair = tuple[Tensor, Tensor]
 """(value of the float network, value of the quantized network in real numbers), rows along axis 0."""
@@ -28,27 +42,53 @@ _BYTES = 1 << 30  # of values that are held at once
 _CHUNK = 1 << 22  # elements of one operation's result
 
 
-def check_rows(graph: Graph) -> None:
-    """Raises UnsupportedOperation where rows meet: what walks through a network takes each row by itself."""
+def check_apart(graph: Graph) -> None:
+    """Raises UnsupportedOperation where rows meet: for methods that run parts of a network on any number of them."""
     if why := mixes_rows(graph):
         raise UnsupportedOperation(
-            f"{graph.name}: this method takes rows one by one, but {why}; method='nearest' takes any network"
+            f"{graph.name}: this method takes rows one by one, but {why}; methods 'auto' and 'nearest' take such a network"
         )
+
+
+def check_rows(graph: Graph, rows: int) -> None:
+    """Raises UnsupportedOperation where so many rows cannot be walked."""
+    if why := why_not_walked(graph, rows):
+        raise UnsupportedOperation(f"{graph.name}: this method takes many rows, but {why}; method='nearest' takes any network")
+
+
+def why_not_walked(graph: Graph, rows: int) -> str:
+    """Why so many rows cannot walk through the network; empty if they can."""
+    if not (why := mixes_rows(graph)):
+        return ""
+    batch = graph.types[graph.inputs[0]].shape[0] if graph.types[graph.inputs[0]].shape else 0
+    if not all(graph.types[node.name].shape for node in graph.nodes) or any(
+        node.op in LAYERS and len(graph.types[node.inputs[0]].shape) < 2 for node in graph.nodes
+    ):
+        return why
+    return "" if batch <= rows else f"{why}, and there are {rows} rows for its batch of {batch}"
+
+
+def _rows_at_once(graph: Graph) -> int | None:
+    """The rows that walk together where they meet; None: each may walk by itself."""
+    return graph.types[graph.inputs[0]].shape[0] if mixes_rows(graph) else None
 
 
 def rows_that_fit(graph: Graph, rows: int, budget: int = _BYTES) -> int:
     """How many rows may be walked with so many bytes: twice what lives at once, in float32.
 
     Raises UnsupportedOperation as :func:`check_rows`."""
-    check_rows(graph)
+    check_rows(graph, rows)
+    together = _rows_at_once(graph)
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
-    sizes = {name: 4 * math.prod(graph.types[name].shape[1:]) for name in (*graph.inputs, *(n.name for n in graph.nodes))}
+    names = (*graph.inputs, *(node.name for node in graph.nodes))
+    sizes = {name: 4 * math.prod(graph.types[name].shape[together is None :]) for name in names}
     live, most = set(graph.inputs), 1
     for index, node in enumerate(graph.nodes):
         live.add(node.name)
         most = max(most, sum(sizes[name] for name in live))
         live -= {name for name in node.inputs if last[name] == index and name not in graph.outputs}
-    return max(1, min(rows, budget // (2 * most)))
+    times = budget // (2 * most)
+    return max(1, min(rows, times)) if together is None else together * max(1, min(rows // together, times))
 
 
 def by_channel(node: Node, y: Tensor) -> Tensor:
@@ -56,13 +96,19 @@ def by_channel(node: Node, y: Tensor) -> Tensor:
     return y.movedim(1 if node.op == "conv2d" else -1, 0).flatten(1)
 
 
-def in_chunks(function: Callable[..., Tensor], shape: Sequence[int], *values: Tensor) -> Tensor:
-    """``function`` of some rows at a time, so that temporary values stay small.  ``shape``: of the result of one row."""
-    step = max(1, _CHUNK // max(1, math.prod(shape)))
-    rows = len(values[0])
-    if rows <= step:
+def in_chunks(graph: Graph, node: Node, reads: Sequence[str], function: Callable[..., Tensor], *values: Tensor) -> Tensor:
+    """``function`` of some rows of what ``node`` reads at a time, so that temporary values stay small and rows that meet are
+    those of one batch."""
+    shape = graph.types[node.name].shape
+    if _rows_at_once(graph) is None:
+        steps = [max(1, _CHUNK // max(1, math.prod(shape[1:])))] * len(values)
+    else:
+        steps = [graph.types[name].shape[0] for name in reads]
+    times = -(-len(values[0]) // steps[0])
+    if times <= 1:
         return function(*values)
-    return torch.cat([function(*(value[i : i + step] for value in values)) for i in range(0, rows, step)])
+    parts = zip(values, steps, strict=True)
+    return torch.cat([function(*each) for each in zip(*(value.split(step) for value, step in parts), strict=True)])
 
 
 def walk(
@@ -106,6 +152,8 @@ def float_values(
 ) -> dict[str, Found]:
     """``visit(node, value)`` of each wanted value that a node of the float network gives for these rows."""
     found: dict[str, Found] = {}
+    together = _rows_at_once(graph) or 1
+    samples = [value[: len(value) // together * together] for value in samples]
     last = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     end = max((index for index, node in enumerate(graph.nodes) if node.name in wanted), default=-1)
     values = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in zip(graph.inputs, samples, strict=True)}
@@ -133,4 +181,4 @@ def _run(graph: Graph, node: Node, reads: list[str], given: list[Tensor], choice
         value = run_node(graph, node, dict(zip(reads, rows, strict=True)), layers, scale)
         return value if params is None else grid_of(params)(value)
 
-    return in_chunks(one, graph.types[node.name].shape[1:], *given)
+    return in_chunks(graph, node, reads, one, *given)

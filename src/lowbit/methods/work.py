@@ -21,10 +21,10 @@ _LEAST = 50  # iterations, however little may be done
 
 def multiplications(graph: Graph) -> int:
     """Of one row in all layers: each output value takes one for every weight of its channel."""
-    total = 0
+    total, rows = 0, graph.types[graph.inputs[0]].shape[0]
     for node in graph.nodes:
         if node.op in LAYERS:
-            outputs = math.prod(graph.types[node.name].shape[1:])
+            outputs = math.prod(graph.types[node.name].shape) // rows
             total += outputs * math.prod(graph.types[node.inputs[1]].shape[1:])
     return total
 

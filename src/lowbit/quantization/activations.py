@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lowbit.numerics import QParams, QType
 from lowbit.quantization.config import QuantizationConfig
 from lowbit.quantization.observers import Histogram, observed_range
 
-__all__ = ["SMALLEST_SCALE", "activation_params", "activation_type"]
+__all__ = ["SMALLEST_SCALE", "activation_params", "activation_type", "where_it_varies"]
 
+_PLACES = 4097  # at which a function is looked at
 SMALLEST_SCALE = 2.0**-126  # the smallest float32 of full precision
 
 
@@ -24,8 +27,30 @@ def activation_type(requested: QType, minimum: float, dictated: bool) -> QType:
     return QType(requested.bits, True) if dictated else requested
 
 
-def activation_params(seen: Histogram, requested: QType, config: QuantizationConfig) -> QParams:
-    """QParams of a tensor with this histogram.
+def where_it_varies(function: Callable[[np.ndarray], np.ndarray], lo: float, hi: float, levels: int) -> tuple[float, float]:
+    """The narrowest (a, b) within lo..hi outside which ``function`` is all but constant: it stays within an eighth of a step of
+    f(a) below a, of f(b) above b, where a step is its range over ``levels``.  (A hardswish is 0 below -3, a sigmoid within 1/2040
+    of 0 below -7.6.)  The whole of lo..hi where it varies nowhere, or has no finite values."""
+    x = np.linspace(lo, hi, _PLACES)
+    y = np.asarray(function(x), np.float64)
+    if not np.isfinite(y).all() or y.min() == y.max():
+        return lo, hi
+    flat = (y.max() - y.min()) / levels / 8
+
+    def end(y: np.ndarray) -> int:
+        """The last place from which all places before it are within ``flat``."""
+        near = np.maximum(np.maximum.accumulate(y) - y, y - np.minimum.accumulate(y)) <= flat
+        return int(np.flatnonzero(near)[-1]) if near.all() else int(np.argmin(near)) - 1
+
+    a, b = end(y), len(y) - 1 - end(y[::-1])
+    return (float(x[a]), float(x[b])) if a < b else (lo, hi)
+
+
+def activation_params(
+    seen: Histogram, requested: QType, config: QuantizationConfig, read_by: Callable[[np.ndarray], np.ndarray] | None = None
+) -> QParams:
+    """QParams of a tensor with this histogram.  ``read_by``: the function that alone reads it, if there is one: its range ends
+    where that is flat (:func:`where_it_varies`).
 
     Unsigned: scale = (hi - lo) / qmax, zero_point = rint(-lo / scale), which is 0 where lo is 0.
     Signed: scale = max(|lo|, |hi|) / qmax, zero_point 0.  b1: scale = max(|lo|, |hi|), its two values.
@@ -36,6 +61,8 @@ def activation_params(seen: Histogram, requested: QType, config: QuantizationCon
     container = max(config.activation_container or 0, qtype.bits)
     if dictated is not None:
         return QParams(qtype, np.asarray(dictated), container=container)
+    if read_by is not None and not qtype.bipolar and seen.minimum < seen.maximum:
+        seen = seen.within(*where_it_varies(read_by, seen.minimum, seen.maximum, qtype.qmax - qtype.qmin))
     observer = "minmax" if qtype.bits == 16 else config.observer
     lo, hi = observed_range(seen, qtype, observer, config.percentile)
     reach = max(-lo, hi) if qtype.signed else hi - lo

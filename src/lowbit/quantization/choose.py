@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from lowbit.errors import CalibrationWarning, NumericsError, warn
 from lowbit.graph import Graph, Node
-from lowbit.graph.ops import LAYERS
+from lowbit.graph.ops import LAYERS, apply_unary
 from lowbit.numerics import QParams, QType, quantize
 from lowbit.quantization.activations import SMALLEST_SCALE, activation_params
 from lowbit.quantization.calibration import Calibration
@@ -49,7 +51,7 @@ def choose(
     """
     plan = plan or make_plan(graph, config)
     calibration.check(graph)
-    held = _value_params(plan, calibration, config, values)
+    held = _value_params(graph, plan, calibration, config, values)
     _warn_of_constants(graph, held, calibration)
     layers: dict[str, LayerNumbers] = {}
     operands: dict[tuple[str, int], Quantized] = {}
@@ -64,14 +66,31 @@ def choose(
 
 
 def _value_params(
-    plan: Plan, calibration: Calibration, config: QuantizationConfig, given: Mapping[str, QParams]
+    graph: Graph, plan: Plan, calibration: Calibration, config: QuantizationConfig, given: Mapping[str, QParams]
 ) -> dict[str, QParams | None]:
     """Value -> QParams; all values of a grid share theirs."""
+    functions = _functions_that_read(graph, plan)
     grids = {
-        root: None if requested is None else given.get(root) or activation_params(calibration.histograms[root], requested, config)
+        root: None
+        if requested is None
+        else given.get(root) or activation_params(calibration.histograms[root], requested, config, functions.get(root))
         for root, requested in plan.requested.items()
     }
     return {name: grids[root] for name, root in plan.grid.items()}
+
+
+def _functions_that_read(graph: Graph, plan: Plan) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Value with a grid of its own that nothing but one function reads -> this function."""
+    alone = {root for root, count in Counter(plan.grid.values()).items() if count == 1} - set(graph.outputs)
+    readers: dict[str, list[Node]] = {name: [] for name in alone}
+    for node in graph.nodes:
+        for name in alone.intersection(node.inputs):
+            readers[name].append(node)
+    return {
+        name: partial(apply_unary, nodes[0].attrs["fn"], **{k: v for k, v in nodes[0].attrs.items() if k != "fn"})
+        for name, nodes in readers.items()
+        if nodes and all(node.op == "unary" and node.attrs == nodes[0].attrs for node in nodes)
+    }
 
 
 def _layer(

@@ -10,6 +10,7 @@ import torch
 
 from lowbit.frontend.builder import Builder
 from lowbit.frontend.call import Call, Value
+from lowbit.frontend.handlers.composed import composed
 from lowbit.frontend.handlers.operands import activation
 
 __all__ = ["clamp", "elu", "gelu", "prelu", "softmax", "unary"]
@@ -18,9 +19,12 @@ Bounds = Callable[[Call], tuple[Any, Any]]
 
 
 def clamp(bounds: Bounds) -> Callable[[Builder, Call], Value]:
-    """min(max(x, lo), hi); ``bounds`` reads (lo, hi) off the call, None = unbounded."""
+    """min(max(x, lo), hi); ``bounds`` reads (lo, hi) off the call, None = unbounded.  Those of several numbers are operands."""
 
     def handle(b: Builder, call: Call) -> Value:
+        if any(isinstance(bound, str) or (isinstance(bound, torch.Tensor) and bound.numel() != 1) for bound in bounds(call)):
+            result: Value = composed(_between)(b, call)
+            return result
         x = activation(call, call.args["self"])
         lo, hi = (_bound(b, call, bound, open_end) for bound, open_end in zip(bounds(call), (-math.inf, math.inf), strict=True))
         if lo is not None and hi is not None:
@@ -30,9 +34,13 @@ def clamp(bounds: Bounds) -> Callable[[Builder, Call], Value]:
     return handle
 
 
+def _between(self: torch.Tensor, **bounds: torch.Tensor | None) -> torch.Tensor:
+    lo, hi = bounds.get("min"), bounds.get("max")
+    above = self if lo is None else torch.maximum(self, lo)
+    return above if hi is None else torch.minimum(above, hi)
+
+
 def _bound(b: Builder, call: Call, bound: Any, open_end: float) -> float | None:
-    if isinstance(bound, str) or (isinstance(bound, torch.Tensor) and bound.numel() != 1):
-        call.refuse("the bounds must be numbers, not tensors")
     return None if bound is None or float(bound) == open_end else b.number(call, "a bound", bound)
 
 

@@ -218,6 +218,8 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "special_logit": _logit,
     "logsumexp": _log_sum_exp,
     "logaddexp": _log_add_exp,
+    "fmax": lambda self, other: torch.maximum(self, other),
+    "fmin": lambda self, other: torch.minimum(self, other),
     "erfc": lambda self: 1 - self.erf(),
     "sinh": lambda self: (self.exp() - (-self).exp()) * 0.5,
     "cosh": lambda self: (self.exp() + (-self).exp()) * 0.5,

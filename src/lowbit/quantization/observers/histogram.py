@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 __all__ = ["BINS", "Histogram"]
@@ -63,6 +65,15 @@ class Histogram:
     @property
     def centers(self) -> np.ndarray:
         return self.origin + self.width * (np.arange(BINS) + 0.5)
+
+    def within(self, lo: float, hi: float) -> Histogram:
+        """The same of min(max(x, lo), hi): what lies outside is counted at the ends.  lo < hi."""
+        found = copy(self)
+        found.minimum, found.average_minimum = (max(value, lo) for value in (self.minimum, self.average_minimum))
+        found.maximum, found.average_maximum = (min(value, hi) for value in (self.maximum, self.average_maximum))
+        index = np.clip((self.centers.clip(lo, hi) - self.origin) // max(self.width, 1e-45), 0, BINS - 1).astype(np.int64)
+        found.counts = np.bincount(index, self.counts, BINS)
+        return found
 
     def _start(self) -> None:
         span = self.maximum - self.minimum

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Gptq,
         Nearest,
         QuantizationPlan,
+        Ranges,
     )
     from lowbit.numerics import QType
     from lowbit.quantization import Calibration, LayerPrecision, QuantizationConfig
@@ -64,6 +65,7 @@ __all__ = [
     "QuantDescriptor",
     "QuantizationConfig",
     "QuantizationPlan",
+    "Ranges",
     "SearchResult",
     "SearchSpace",
     "TensorQuantizer",
@@ -105,6 +107,7 @@ _HOME = {
     "FewSamples": "lowbit.methods",
     "Gptq": "lowbit.methods",
     "Nearest": "lowbit.methods",
+    "Ranges": "lowbit.methods",
     "QuantizationPlan": "lowbit.methods",
     "QType": "lowbit.numerics",
     "Calibration": "lowbit.quantization",

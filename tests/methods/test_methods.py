@@ -30,6 +30,7 @@ from lowbit.methods import (
     Gptq,
     Nearest,
     QuantizationPlan,
+    Ranges,
     begin,
     method_of,
 )
@@ -57,6 +58,7 @@ QUICK = {
         Distillation(iterations=80, batch=16, rate=5e-3), AdaRound(iterations=150, batch=128, positions=1024), weights_per_row=6.0
     ),
     "gptq": Gptq(positions=2048),
+    "ranges": Ranges(),
     "nearest": Nearest(),
 }
 """Name -> the method with hyper-parameters for a test."""
@@ -233,6 +235,38 @@ class RowsMeet(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.embed(x).flatten(2).permute(2, 0, 1)
         return self.mix(x, x, x, need_weights=False)[0].mean(0)
+
+
+def heavy_tails(rows: int) -> np.ndarray:
+    """Pictures in which one number of a thousand is fifty times the others."""
+    draw = np.random.default_rng(4)
+    x = draw.normal(size=(rows, 3, 8, 8))
+    return np.where(draw.random(x.shape) < 1e-3, 50 * x, x).astype(np.float32)
+
+
+def test_ranges_take_the_observer_whose_outputs_are_nearest(graph) -> None:
+    calibration = calibrate(graph, [(heavy_tails(96),)])
+    task, config = begin(graph, calibration, parse_config("8/int8")), parse_config("8/int8")
+    judge = Judge.of(graph, task.fit)
+    after = Ranges()(task)
+    configs = {each: dataclasses.replace(config, observer=each[0], percentile=each[1]) for each in Ranges().observers}
+    errors = {each: judge.error(apply(graph, choose(graph, calibration, other))) for each, other in configs.items()}
+    best = min(errors, key=errors.__getitem__)
+    assert (after.config.observer, after.config.percentile) == best
+    assert judge.error(apply(graph, after.choice)) == errors[best] < 0.9 * judge.error(apply(graph, task.choice))
+    assert after.log[-1].what.startswith(best[0])
+    assert Ranges(gain=1e-3)(task).config == task.config  # nothing is that much better
+    assert choice_to_dict(Ranges(gain=1e-3)(task).choice)[0] == choice_to_dict(task.choice)[0]
+
+
+@pytest.mark.parametrize("given", [{"observer": "minmax"}, {"scale": "fixed:3"}])
+def test_ranges_leave_what_the_configuration_says(graph, given) -> None:
+    config = dataclasses.replace(parse_config("8/int8"), **given)
+    task = begin(graph, calibrate(graph, [(heavy_tails(96),)]), config)
+    after = Ranges()(task)
+    assert after.choice is task.choice
+    assert after.config is config
+    assert after.log[-1].what == "those of the configuration"
 
 
 def changed_layers(before: Choice, after: Choice) -> set[str]:

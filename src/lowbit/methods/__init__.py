@@ -14,6 +14,7 @@ from lowbit.methods.few_samples import FewSamples
 from lowbit.methods.gptq import Gptq
 from lowbit.methods.nearest import Nearest
 from lowbit.methods.plan import QuantizationPlan
+from lowbit.methods.ranges import Ranges
 from lowbit.methods.run import Chain
 from lowbit.methods.table import METHODS, method_of
 from lowbit.methods.task import Method, Step, Task, begin
@@ -36,6 +37,7 @@ __all__ = [
     "Method",
     "Nearest",
     "QuantizationPlan",
+    "Ranges",
     "Step",
     "Task",
     "begin",

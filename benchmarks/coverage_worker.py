@@ -18,6 +18,7 @@ from lowbit.errors import LowbitError, ToolMissing, UnsupportedOperation
 from lowbit.graph import Graph
 
 _ROWS = 4
+_CALIBRATED, _JUDGED = 40, 6  # photographs, of trained networks
 _SECONDS = 2.0
 _CLOSE = 1e-3  # of the largest output
 
@@ -28,7 +29,8 @@ def main() -> None:
     given = NETWORKS[name]
     model, shape = given.make()
     try:
-        samples = _photographs(given, shape) if given.images else torch.randn(_ROWS, *shape[1:]).numpy()
+        rows = _CALIBRATED + _JUDGED if step == "trained" else _ROWS
+        samples = _photographs(given, shape, rows) if given.images else torch.randn(rows, *shape[1:]).numpy()
         found = _STEPS.get(step, _compiled)(model, samples, step)
     except (LowbitError, RuntimeError, NotImplementedError) as error:
         found = {"error": str(error).splitlines()[0][:300]}
@@ -42,7 +44,7 @@ def _missing(text: str) -> str:
     return text.split(" in ")[0].splitlines()[0][:60]
 
 
-def _photographs(given: Given, shape: tuple[int, ...]) -> np.ndarray:
+def _photographs(given: Given, shape: tuple[int, ...], rows: int) -> np.ndarray:
     """Photographs of LOWBIT_DATA at this size, with lines of text where the network reads some."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -51,8 +53,9 @@ def _photographs(given: Given, shape: tuple[int, ...]) -> np.ndarray:
     root = data_root()
     if root is None:
         raise ToolMissing("trained networks are judged on photographs: set LOWBIT_DATA")
-    files = sorted((root / "dev" / "imagenet224").glob("*.jpg"))[:_ROWS]
-    height, width = shape[2:]
+    files = sorted((root / "dev" / "imagenet224").glob("*.jpg"))[:rows]
+    last = shape[3] == 3  # channels
+    height, width = shape[1:3] if last else shape[2:]
     made = []
     for number, file in enumerate(files):
         image = Image.open(file).convert("RGB").resize((width, height))
@@ -61,7 +64,8 @@ def _photographs(given: Given, shape: tuple[int, ...]) -> np.ndarray:
             at = (8, 48 * line + 2)
             pen.rectangle((0, 48 * line, width, 48 * line + 44), fill=(245, 240, 230))
             pen.text(at, f"line {line} of page {number + 1}", fill=(20, 30, 40), font=font)
-        made.append((np.asarray(image, np.float32).transpose(2, 0, 1) / 255 - given.mean) / given.std)
+        pixels = (np.asarray(image, np.float32) / 255 - given.mean) / given.std
+        made.append(pixels if last else pixels.transpose(2, 0, 1))
     return np.stack(made).astype(np.float32)
 
 
@@ -152,6 +156,56 @@ def _peers(model: Any, samples: np.ndarray, step: str) -> dict[str, Any]:
         return {peer.config.rpartition("/")[2]: _time(lambda peer=peer: peer.run(x)) for peer in peers}
 
 
+def _trained(model: Path, samples: np.ndarray, step: str) -> dict[str, Any]:
+    """A trained network beside onnxruntime: calibrated on photographs, judged on others, all timed in turns."""
+    from onnx import load
+
+    from lowbit.graph.interpreter import interpret
+    from lowbit.measure.peers.onnx_models import quantize_int8
+
+    seen, judged = samples[:_CALIBRATED], samples[_CALIBRATED:]
+    floats = _session(model)
+    name = floats.get_inputs()[0].name
+    wanted = [floats.run(None, {name: x[None]}) for x in judged]
+    nets = {"fp32": lowbit.compile(str(model), [(1, *judged.shape[1:])], config="fp32", threads=1, progress=False)}
+    calibration = lowbit.calibrate(str(model), [(1, *judged.shape[1:])], samples=seen)
+    plan = lowbit.quantize(str(model), [(1, *judged.shape[1:])], calibration=calibration, config="8/int8", progress=False)
+    nets["int8"] = lowbit.compile(str(model), [(1, *judged.shape[1:])], plan=plan, threads=1, progress=False)
+    runs: dict[str, Any] = {kind: lambda x, net=net: _arrays(net(x)) for kind, net in nets.items()}
+    runs["onnxruntime fp32"] = lambda x: floats.run(None, {name: x})
+    found: dict[str, Any] = {"log": [str(line) for line in plan.log]}
+    with TemporaryDirectory() as folder:
+        try:
+            channels = load(str(model), load_external_data=False).opset_import[0].version >= 13
+            path = quantize_int8(model, [row[None] for row in seen], Path(folder) / "int8.onnx", name, channels)
+            peer = _session(path)
+            runs["onnxruntime int8"] = lambda x: peer.run(None, {name: x})
+        except Exception as error:
+            found["onnxruntime int8"] = {"error": str(error).splitlines()[0][:200]}
+    oracle = interpret(nets["int8"].graph(), [judged[:1]])
+    found["exact"] = all(map(np.array_equal, runs["int8"](judged[:1]), oracle))
+    times: dict[str, list[float]] = {kind: [] for kind in runs}
+    for _ in range(12):
+        for kind, run in runs.items():
+            run(judged[:1])
+            began = time.perf_counter()
+            run(judged[:1])
+            times[kind].append(time.perf_counter() - began)
+    for kind, run in runs.items():
+        got = [run(x[None]) for x in judged]
+        found[kind] = {"ms": round(1e3 * float(np.median(times[kind])), 4), "snr_db": _decibels(wanted, got)}
+    return found
+
+
+def _decibels(wanted: list[list[np.ndarray]], got: list[list[np.ndarray]]) -> list[float]:
+    """Of each output, over all rows."""
+    found = []
+    for a, b in zip(zip(*wanted, strict=True), zip(*got, strict=True), strict=True):
+        x, y = (np.stack(each).astype(np.float64) for each in (a, b))
+        found.append(round(10 * float(np.log10(max((x**2).sum(), 1e-30) / max(((x - y) ** 2).sum(), 1e-30))), 1))
+    return found
+
+
 def _session(path: Path) -> Any:
     import onnxruntime
 
@@ -160,7 +214,7 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-_STEPS = {"import": _imported, "peers": _peers}
+_STEPS = {"import": _imported, "peers": _peers, "trained": _trained}
 
 
 if __name__ == "__main__":

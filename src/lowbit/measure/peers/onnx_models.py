@@ -37,9 +37,12 @@ def export_float(model: Any, example: np.ndarray, path: Path) -> Path:
     return path
 
 
-def quantize_int8(float_model: Path, calibration: Sequence[np.ndarray], path: Path) -> Path:
+def quantize_int8(
+    float_model: Path, calibration: Sequence[np.ndarray], path: Path, name: str = INPUT, per_channel: bool = True
+) -> Path:
     """ONNX float32 -> int8 as onnxruntime recommends for CPUs: QDQ, u8 activations, i8 weights per
-    output channel, min-max ranges over ``calibration``."""
+    output channel, min-max ranges over ``calibration``, samples of the input of that name.  Opsets below 13 have no
+    scales of channels."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -49,7 +52,7 @@ def quantize_int8(float_model: Path, calibration: Sequence[np.ndarray], path: Pa
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             sample = next(self.rest, None)
-            return None if sample is None else {INPUT: sample}
+            return None if sample is None else {name: sample}
 
     prepared = path.with_suffix(".prepared.onnx")
     root = logging.getLogger()  # the quantizer writes its advice there
@@ -64,7 +67,7 @@ def quantize_int8(float_model: Path, calibration: Sequence[np.ndarray], path: Pa
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            per_channel=True,
+            per_channel=per_channel,
         )
     finally:
         root.setLevel(level)

@@ -9,6 +9,7 @@ was found.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -21,11 +22,13 @@ from tests.fuzz.coverage import Coverage, axis_kind
 from tests.fuzz.draws import Draws, Rejected, broadcasts
 from tests.fuzz.program import Program, Ref, Statement
 from tests.fuzz.tensors import Recipe, draw_inputs
+from tests.fuzz.written import write_activation
 
 __all__ = ["NOT_ON_CPU", "Generator", "draw_program", "overloads"]
 
 _LIMIT = 4096  # elements of a value
 _LARGEST = 1e6  # of a value: beyond, sums and products soon overflow
+_WRITTEN = 8  # in 100 steps: an activation function by its formula
 _TRIES = 8
 _CONSTANT = ("zeros_", "ones_", "full_", "new_", "zero_", "fill_")  # results that do not depend on the operand
 
@@ -243,6 +246,10 @@ def draw_program(draws: Draws, most: int = 6, only: str | None = None) -> tuple[
     wanted = draws.integer(0, steps - 1)
     for step in range(steps):
         must = only is not None and step == wanted
+        if not must and draws.chance(_WRITTEN):
+            with suppress(Rejected):  # what was written until then stays
+                write_activation(generator)
+            continue
         for attempt in range(_TRIES * (6 if must else 1)):
             name = only if must and only is not None else draws.choose(names)
             try:

@@ -35,6 +35,7 @@ __all__ = [
     "allowances",
     "check_fake",
     "check_float",
+    "check_follows",
     "check_plan",
     "check_precisions",
     "check_torch",
@@ -149,7 +150,7 @@ def check_precisions(graph: Graph, inputs: Sequence[Tensor], draws: Draws, check
     calibration = observed(graph, inputs)
     wide = quantized(graph, calibration, WIDE, checked)
     if wide is not None:
-        _follows(graph, wide, inputs, check_nodes(wide, arrays))
+        check_follows(graph, wide, inputs, check_nodes(wide, arrays))
         checked.reach(wide, "16")
     for _ in range(configs):
         config = draw_config(draws, graph)
@@ -233,7 +234,7 @@ def _asks_for_equality(graph: Graph) -> bool:
     return any(functions.get(node.inputs[0]) == "sign" and functions.get(node.name) == "abs" for node in graph.nodes)
 
 
-def _follows(graph: Graph, wide: Graph, inputs: Sequence[Tensor], got: Sequence[np.ndarray]) -> None:
+def check_follows(graph: Graph, wide: Graph, inputs: Sequence[Tensor], got: Sequence[np.ndarray]) -> None:
     """The integer network of 16 bits is as far from the float one as rounding of that size explains."""
     if _asks_for_equality(graph):
         return

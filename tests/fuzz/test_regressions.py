@@ -13,8 +13,9 @@ from lowbit.graph import Graph
 from lowbit.numerics import QType
 from lowbit.quantization import QuantizationConfig, calibrate, quantize_graph
 from lowbit.quantization.granularity import PerGroup
-from tests.fuzz.checks import Checked, allowances, check_float, close
+from tests.fuzz.checks import Checked, allowances, check_float, check_follows, close
 from tests.fuzz.compiled import Way, check_compiled
+from tests.fuzz.configs import WIDE
 from tests.fuzz.machines import native_targets
 from tests.graph.build import Build
 from tests.graph.nodewise import check_nodes
@@ -97,3 +98,16 @@ def test_one_bit_weights_with_scales_of_groups_are_no_single_bits() -> None:
     integer = quantize_graph(graph, calibrate(graph, [values]), config)
     for target in native_targets():
         check_compiled(integer, [values], Way(target, None, 1, False, False), Checked("compiled"), "1")
+
+
+def test_the_range_of_a_function_is_that_of_what_was_seen() -> None:
+    """The tangent reads 1 / cos, which has a pole between the numbers that came: its steps are not those of the pole."""
+
+    class Net(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x.tan() + 3).clamp(0, 6)
+
+    x = torch.randn((2, 5), generator=torch.Generator().manual_seed(11))
+    graph = check_float(import_model(Net(), (x,)), [x])
+    wide = quantize_graph(graph, calibrate(graph, [(x.numpy(),)]), WIDE)
+    check_follows(graph, wide, [x], check_nodes(wide, [x.numpy()]))

@@ -27,20 +27,23 @@ def activation_type(requested: QType, minimum: float, dictated: bool) -> QType:
     return QType(requested.bits, True) if dictated else requested
 
 
-def where_it_varies(function: Callable[[np.ndarray], np.ndarray], lo: float, hi: float, levels: int) -> tuple[float, float]:
-    """The narrowest (a, b) within lo..hi outside which ``function`` is all but constant: it stays within an eighth of a step of
-    f(a) below a, of f(b) above b, where a step is its range over ``levels``.  (A hardswish is 0 below -3, a sigmoid within 1/2040
-    of 0 below -7.6.)  The whole of lo..hi where it varies nowhere, or has no finite values."""
+def where_it_varies(function: Callable[[np.ndarray], np.ndarray], seen: Histogram, levels: int) -> tuple[float, float]:
+    """The narrowest (a, b) within what was seen outside which ``function`` is all but constant: it stays within an eighth of a
+    step of f(a) below a, of f(b) above b, where a step is the range of its results for what was seen, over ``levels``.  (A
+    hardswish is 0 below -3, a sigmoid within 1/2040 of 0 below -7.6.)  All that was seen where it varies nowhere."""
+    lo, hi = seen.minimum, seen.maximum
+    results = np.asarray(function(np.append(seen.centers[seen.counts > 0].clip(lo, hi), (lo, hi))), np.float64)
+    step = (results.max() - results.min()) / levels
+    if not 0 < step < np.inf:
+        return lo, hi
     x = np.linspace(lo, hi, _PLACES)
     y = np.asarray(function(x), np.float64)
-    if not np.isfinite(y).all() or y.min() == y.max():
-        return lo, hi
-    flat = (y.max() - y.min()) / levels / 8
 
     def end(y: np.ndarray) -> int:
-        """The last place from which all places before it are within ``flat``."""
-        near = np.maximum(np.maximum.accumulate(y) - y, y - np.minimum.accumulate(y)) <= flat
-        return int(np.flatnonzero(near)[-1]) if near.all() else int(np.argmin(near)) - 1
+        """The last place from which all places before it are within an eighth of a step; poles are not."""
+        with np.errstate(invalid="ignore"):
+            near = np.maximum(np.maximum.accumulate(y) - y, y - np.minimum.accumulate(y)) <= step / 8
+        return len(y) - 1 if near.all() else max(int(np.argmin(near)) - 1, 0)
 
     a, b = end(y), len(y) - 1 - end(y[::-1])
     return (float(x[a]), float(x[b])) if a < b else (lo, hi)
@@ -62,7 +65,7 @@ def activation_params(
     if dictated is not None:
         return QParams(qtype, np.asarray(dictated), container=container)
     if read_by is not None and not qtype.bipolar and seen.minimum < seen.maximum:
-        seen = seen.within(*where_it_varies(read_by, seen.minimum, seen.maximum, qtype.qmax - qtype.qmin))
+        seen = seen.within(*where_it_varies(read_by, seen, qtype.qmax - qtype.qmin))
     observer = "minmax" if qtype.bits == 16 else config.observer
     lo, hi = observed_range(seen, qtype, observer, config.percentile)
     reach = max(-lo, hi) if qtype.signed else hi - lo

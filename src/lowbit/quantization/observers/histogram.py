@@ -72,7 +72,7 @@ class Histogram:
         found.minimum, found.average_minimum = (max(value, lo) for value in (self.minimum, self.average_minimum))
         found.maximum, found.average_maximum = (min(value, hi) for value in (self.maximum, self.average_maximum))
         index = np.clip((self.centers.clip(lo, hi) - self.origin) // max(self.width, 1e-45), 0, BINS - 1).astype(np.int64)
-        found.counts = np.bincount(index, self.counts, BINS)
+        found.counts = np.bincount(index, weights=self.counts, minlength=BINS).astype(np.float64)
         return found
 
     def _start(self) -> None:

@@ -97,11 +97,15 @@ def test_nearest_is_what_choose_gives(graph, calibration) -> None:
     assert plan.log == ()
 
 
-def test_auto_is_nearest_with_few_rows(graph, example) -> None:
-    few = calibrate(graph, [rows(LEAST_ROWS - 1)])
-    plan = lowbit.quantize(graph, calibration=few, config="w2a4")
-    assert same(plan.choice, choose(graph, few, parse_config("w2a4")))
-    assert "calibration rows were kept, 32 are needed" in str(plan.log[-1])
+@pytest.mark.parametrize(("count", "ranged"), [(7, False), (LEAST_ROWS - 1, True)])
+def test_auto_is_nearest_with_few_rows_which_choose_ranges_where_they_are_some(graph, count, ranged) -> None:
+    few, config = calibrate(graph, [rows(count)]), parse_config("w2a4")
+    plan = lowbit.quantize(graph, calibration=few, config=config)
+    task = begin(graph, few, config)
+    wanted = Ranges()(dataclasses.replace(task, fit=few.samples)) if ranged else task
+    assert same(plan.choice, wanted.choice)
+    assert [step.method for step in plan.log] == (["ranges", "auto"] if ranged else ["auto"])
+    assert f"nearest: {count} calibration rows were kept, 32 are needed" in str(plan.log[-1])
 
 
 def test_auto_is_never_worse_on_the_rows_that_judge(graph, calibration) -> None:
@@ -250,13 +254,31 @@ def test_ranges_take_the_observer_whose_outputs_are_nearest(graph) -> None:
     judge = Judge.of(graph, task.fit)
     after = Ranges()(task)
     configs = {each: dataclasses.replace(config, observer=each[0], percentile=each[1]) for each in Ranges().observers}
-    errors = {each: judge.error(apply(graph, choose(graph, calibration, other))) for each, other in configs.items()}
-    best = min(errors, key=errors.__getitem__)
+    choices = {each: choose(graph, calibration, other) for each, other in configs.items()}
+    first = judge.distances(integer_outputs(apply(graph, task.choice), judge.samples))
+    errors = {each: judge.distances(integer_outputs(apply(graph, choice), judge.samples)) for each, choice in choices.items()}
+    lower = [each for each in errors if errors[each].mean() <= 0.8 * first.mean()]
+    best = min(lower, key=lambda each: np.log(errors[each]).mean())
     assert (after.config.observer, after.config.percentile) == best
-    assert judge.error(apply(graph, after.choice)) == errors[best] < 0.9 * judge.error(apply(graph, task.choice))
+    assert choice_to_dict(after.choice)[0] == choice_to_dict(choices[best])[0]
+    assert np.log(errors[best] / first).mean() < np.log(0.8)
     assert after.log[-1].what.startswith(best[0])
     assert Ranges(gain=1e-3)(task).config == task.config  # nothing is that much better
     assert choice_to_dict(Ranges(gain=1e-3)(task).choice)[0] == choice_to_dict(task.choice)[0]
+
+
+def test_ranges_do_not_follow_one_row(graph) -> None:
+    """One row of 24 is much better off with another observer, and the mean with it; the others are worse off."""
+    calibration = calibrate(graph, [(rows(24),)])
+    task = dataclasses.replace(begin(graph, calibration, parse_config("w8a4")), fit=calibration.samples)
+    found = {}
+    for observer, share in (("auto", 99.99), *Ranges().observers):
+        config = dataclasses.replace(task.config, observer=observer, percentile=share)
+        found[observer, share] = choose(graph, calibration, config)
+    judge = Judge.of(graph, task.fit)
+    first, *others = (judge.distances(integer_outputs(apply(graph, each), judge.samples)) for each in found.values())
+    better = [x for x in others if x.mean() <= 0.8 * first.mean() and np.log(x / first).mean() <= np.log(0.8)]
+    assert (Ranges()(task).config.observer == "auto") == (not better)
 
 
 @pytest.mark.parametrize("given", [{"observer": "minmax"}, {"scale": "fixed:3"}])

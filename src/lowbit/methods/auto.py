@@ -22,6 +22,7 @@ __all__ = ["LEAST_ROWS", "Auto", "best_of"]
 
 LEAST_ROWS = 32
 """Of fewer kept rows nothing is learned: two thirds of them would be fitted well and mean little."""
+_ROWS_FOR_RANGES = 8  # that choose among a few observers
 SECONDS = 60.0
 _COARSE = 6  # bits of a value up to which its channels should share its grid well
 
@@ -54,13 +55,18 @@ class Auto:
 
 
 def few_rows(task: Task, name: str) -> Task | None:
-    """The task as it is, saying so, where there are too few rows to learn from, or they cannot walk (methods/walk.py)."""
+    """Rounded to nearest, saying so, where there are too few rows to learn from, or they cannot walk (methods/walk.py): even then
+    some rows can tell which observer suits."""
     rows = len(task.calibration.samples[0]) if task.calibration.samples else 0
-    if rows >= LEAST_ROWS and (why := why_not_walked(task.graph, len(task.fit[0]))):
-        return task.with_choice(task.choice, Step(name, f"nearest: methods take many rows, but {why}"))
-    if rows >= LEAST_ROWS:
+    if rows < LEAST_ROWS:
+        why = f"{rows} calibration rows were kept, {LEAST_ROWS} are needed"
+    elif (meet := why_not_walked(task.graph, len(task.fit[0]))) != "":
+        why = f"methods take many rows, but {meet}"
+    else:
         return None
-    return task.with_choice(task.choice, Step(name, f"nearest: {rows} calibration rows were kept, {LEAST_ROWS} are needed"))
+    if rows >= _ROWS_FOR_RANGES:
+        task = replace(Ranges()(replace(task, fit=task.calibration.samples)), fit=task.fit)
+    return task.with_choice(task.choice, Step(name, f"nearest: {why}"))
 
 
 def candidates(task: Task, rounded: AdaRound) -> list[Method]:

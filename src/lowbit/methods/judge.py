@@ -95,12 +95,19 @@ class Judge:
     def distance(self, got: Sequence[np.ndarray]) -> float:
         """Of outputs for the rows, from 0 on.  Logits: mean over the rows of KL(softmax(float) || softmax(quantized)) in nats;
         else sum |quantized - float|^2 / sum |float - its mean over the rows|^2, of all outputs together."""
+        return float(self.distances(got).mean())
+
+    def distances(self, got: Sequence[np.ndarray]) -> np.ndarray:
+        """What each row has to do with it: :meth:`distance` is their mean.  One number where outputs do not consist of rows."""
         if self.logits:
             p, q = (_log_softmax(value) for value in (self.wanted[0], got[0]))
-            return float((np.exp(p) * (p - q)).sum(1).mean())
-        error = sum(float(np.square(y.astype(np.float64) - x).sum()) for x, y in zip(self.wanted, got, strict=True))
+            return np.asarray((np.exp(p) * (p - q)).sum(1))
+        rows = len(self.samples[0])
+        rows = rows if all(len(value) % rows == 0 for value in self.wanted) else 1
+        pairs = zip(self.wanted, got, strict=True)
+        errors = sum(np.square(y.astype(np.float64) - x).reshape(rows, -1).sum(1) for x, y in pairs)
         power = sum(float(np.square(x.astype(np.float64) - x.mean(0)).sum()) for x in self.wanted)
-        return error / power if power > 0 else error
+        return np.asarray(errors * rows / power if power > 0 else errors * rows)
 
 
 def _log_softmax(x: np.ndarray) -> np.ndarray:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from lowbit.methods.judge import Judge
+import numpy as np
+
+from lowbit.methods.judge import Judge, integer_outputs
 from lowbit.methods.task import Step, Task
 from lowbit.methods.work import RATE, multiplications
 from lowbit.progress import stage
-from lowbit.quantization import apply, choose
+from lowbit.quantization import Choice, apply, choose
 
 __all__ = ["Ranges"]
 
@@ -25,8 +27,9 @@ _LEAST_ROWS = 8
 @dataclass(frozen=True)
 class Ranges:
     """Of the configuration's observer and these, (name, percentile), the one with which the outputs are nearest to the float
-    network's, on at most ``rows`` of the rows that may be fitted; another one than the configuration's only if its error is at
-    most ``gain`` times as large.  All numbers are chosen anew, rounded to nearest, so this comes first of several methods.
+    network's, on at most ``rows`` of the rows that may be fitted; another one than the configuration's only if both the mean
+    error of the rows and their errors' geometric mean are at most ``gain`` times as large.  (The mean alone is often that of one
+    row.)  All numbers are chosen anew, rounded to nearest, so this comes first of several methods.
 
     A configuration that names its observer, or whose scales follow from no range, keeps it."""
 
@@ -37,7 +40,7 @@ class Ranges:
         ("moving_average", 99.99),
     )
     rows: int = 128
-    gain: float = 0.9
+    gain: float = 0.8
 
     def __call__(self, task: Task) -> Task:
         given = task.config
@@ -49,15 +52,22 @@ class Ranges:
         rows = min(self.rows, max(room, _LEAST_ROWS), len(samples[0]))
         judge = Judge.of(task.graph, [value[:rows] for value in samples])
         choice, config = choose(task.graph, task.calibration, given), given
-        first = least = judge.error(apply(task.graph, choice))
+        first, least = _errors(judge, task, choice), self.gain
         with stage("ranges", len(self.observers), task.progress) as advance:
             for name, share in self.observers:
                 other = replace(given, observer=name, percentile=share)
                 found = choose(task.graph, task.calibration, other)
-                error = judge.error(apply(task.graph, found))
-                if error < least and error <= self.gain * first:
-                    choice, config, least = found, other, error
+                errors = _errors(judge, task, found)
+                typical = float(np.exp(np.log(errors / first).mean()))
+                if errors.mean() <= self.gain * first.mean() and typical <= least:
+                    choice, config, least = found, other, typical
                 advance(1, f"ranges {name}")
         what = config.observer + (f" {config.percentile:g} %" if config.observer == "percentile" else "")
         step = Step("ranges", f"{what}, of {tries} observers, on {rows} rows", time.monotonic() - began)
         return replace(task.with_choice(choice, step), config=config)
+
+
+def _errors(judge: Judge, task: Task, choice: Choice) -> np.ndarray:
+    """Of each row, above 0."""
+    found = judge.distances(integer_outputs(apply(task.graph, choice), judge.samples))
+    return np.maximum(found, 1e-12 * found.mean() + 1e-30)

@@ -124,8 +124,8 @@ class QuantizationConfig:
     ``first_last_bits``: least width of the first and the last layer's weights and inputs (Choi et al.
     2018 and nearly everyone since); None treats them as the others.
     ``weight_container``, ``activation_container``: bits a value takes in storage; None = its width.
-    ``observer``: a name in OBSERVERS, or "auto": mse up to 4 bits, else minmax.  ``percentile``: share
-    of the values (in %) kept by the observer of that name.
+    ``observer``: a name in OBSERVERS, or "auto": mse up to 4 bits, else minmax, unless a method finds that another suits the
+    network (lowbit.Ranges).  ``percentile``: share of the values (in %) kept by the observer of that name.
     ``granularity``: of weight scales: PerChannel "per_channel", PerTensor "per_tensor", or PerGroup "per_group:<n>"
     input channels (layers up to 7 bits, wider ones per channel).
     ``scale``: FloatScale "float"; PowerOfTwo "power_of_two" (rounded up); FixedPoint "fixed:<frac>"; GlobalScale "global:<s>".

@@ -64,7 +64,10 @@ class _Pairs(Form):
     def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         if problem.src.dtype != "u8" or problem.wide:  # sums of bytes fit int16, whatever 16-bit weights hold
             return False
-        return problem.src.stride % 16 == 0 and self.offsets(weights, problem.act_max) is not None
+        found = self.offsets(weights, problem.act_max)
+        if found is None or problem.src.stride % 16:
+            return False
+        return found[1] == 0 or problem.src.c % self.k_group == 0  # else wrong: why is not known yet
 
     def source(self, src: Layout) -> Layout:
         (dtype,) = self.reads

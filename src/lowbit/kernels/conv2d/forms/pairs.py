@@ -67,7 +67,8 @@ class _Pairs(Form):
         found = self.offsets(weights, problem.act_max)
         if found is None or problem.src.stride % 16:
             return False
-        return found[1] == 0 or problem.src.c % self.k_group == 0  # else wrong: why is not known yet
+        # Channels that fill up a group may hold anything; beside a weight that is one, b - second + u leaves its byte.
+        return found[1] == 0 or problem.src.c % self.k_group == 0
 
     def source(self, src: Layout) -> Layout:
         (dtype,) = self.reads

@@ -267,8 +267,7 @@ def test_ranges_take_the_observer_whose_outputs_are_nearest(graph) -> None:
     assert choice_to_dict(Ranges(gain=1e-3)(task).choice)[0] == choice_to_dict(task.choice)[0]
 
 
-def test_ranges_do_not_follow_one_row(graph) -> None:
-    """One row of 24 is much better off with another observer, and the mean with it; the others are worse off."""
+def test_ranges_take_another_observer_only_where_both_means_fall(graph) -> None:
     calibration = calibrate(graph, [(rows(24),)])
     task = dataclasses.replace(begin(graph, calibration, parse_config("w8a4")), fit=calibration.samples)
     found = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-__all__ = ["UNARY", "apply_unary"]
+__all__ = ["UNARY", "apply_unary", "function_of"]
 
 _erf_of_object = np.frompyfunc(math.erf, 1, 1)
 _SQRT_HALF = math.sqrt(0.5)
@@ -81,3 +83,9 @@ def apply_unary(fn: str, x: np.ndarray, **attrs: float) -> np.ndarray:
     """``fn(x)`` in float64.  Outside the domain (log of a negative, 1/0) numpy's NaN or Inf, silently."""
     with np.errstate(all="ignore"):
         return np.asarray(UNARY[fn](np.asarray(x, np.float64), **attrs), np.float64)
+
+
+def function_of(attrs: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """The function of a ``unary`` with these attributes: ``fn``, all others are its parameters."""
+    parameters = {key: value for key, value in attrs.items() if key != "fn"}
+    return partial(apply_unary, attrs["fn"], **parameters)

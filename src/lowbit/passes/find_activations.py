@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lowbit.graph import Graph, Node
-from lowbit.graph.unary import apply_unary
+from lowbit.graph.unary import apply_unary, function_of
 from lowbit.passes.edit import Edit
 
 __all__ = ["find_activations"]
@@ -77,6 +77,5 @@ def _computed(node: Node, given: Sequence[np.ndarray]) -> np.ndarray:
         if node.op == "clamp":
             return np.clip(given[0], node.attrs.get("lo"), node.attrs.get("hi"))
         if node.op == "unary":
-            attrs = {key: value for key, value in node.attrs.items() if key != "fn"}
-            return apply_unary(node.attrs["fn"], np.asarray(given[0]), **attrs)
+            return function_of(node.attrs)(np.asarray(given[0]))
         return np.asarray(_BINARY[node.op](*given))

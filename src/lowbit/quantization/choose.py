@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -12,7 +11,8 @@ import numpy as np
 
 from lowbit.errors import CalibrationWarning, NumericsError, warn
 from lowbit.graph import Graph, Node
-from lowbit.graph.ops import LAYERS, apply_unary
+from lowbit.graph.ops import LAYERS
+from lowbit.graph.unary import function_of
 from lowbit.numerics import QParams, QType, quantize
 from lowbit.quantization.activations import SMALLEST_SCALE, activation_params
 from lowbit.quantization.calibration import Calibration
@@ -87,7 +87,7 @@ def _functions_that_read(graph: Graph, plan: Plan) -> dict[str, Callable[[np.nda
         for name in alone.intersection(node.inputs):
             readers[name].append(node)
     return {
-        name: partial(apply_unary, nodes[0].attrs["fn"], **{k: v for k, v in nodes[0].attrs.items() if k != "fn"})
+        name: function_of(nodes[0].attrs)
         for name, nodes in readers.items()
         if nodes and all(node.op == "unary" and node.attrs == nodes[0].attrs for node in nodes)
     }

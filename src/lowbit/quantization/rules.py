@@ -9,7 +9,7 @@ import numpy as np
 
 from lowbit.errors import NumericsError
 from lowbit.graph import Node
-from lowbit.graph.ops import apply_unary
+from lowbit.graph.unary import function_of
 from lowbit.numerics import QParams
 from lowbit.quantization.choice import bias_type, output_params
 from lowbit.quantization.draft import Draft, clamp_bounds
@@ -112,8 +112,7 @@ def unary(draft: Draft, node: Node) -> None:
     function's domain) gives qmin.  A last function's table holds float32."""
     name, x = draft.operand(node, 0)
     out = draft.choice.values[node.name]
-    extra = {key: value for key, value in node.attrs.items() if key != "fn"}
-    y = apply_unary(node.attrs["fn"], _values(x), **extra)
+    y = function_of(node.attrs)(_values(x))
     if out is None:
         table = y.astype(np.float32)
     elif out.qtype.bipolar:

@@ -9,7 +9,7 @@ import numpy as np
 from lowbit.graph.ir import Node, TensorType
 from lowbit.graph.oracle.exact import float_conv2d
 from lowbit.graph.oracle.result import clamp_float, per_channel
-from lowbit.graph.unary import apply_unary
+from lowbit.graph.unary import function_of
 
 __all__ = ["REAL"]
 
@@ -46,8 +46,7 @@ def _avg_pool(node: Node, values: Values, types: Types, out: TensorType) -> np.n
 
 
 def _unary(node: Node, values: Values, types: Types, out: TensorType) -> np.ndarray:
-    extra = {key: value for key, value in node.attrs.items() if key != "fn"}
-    return apply_unary(node.attrs["fn"], values[0], **extra).astype(np.float32)
+    return function_of(node.attrs)(values[0]).astype(np.float32)
 
 
 def _softmax(node: Node, values: Values, types: Types, out: TensorType) -> np.ndarray:

@@ -24,6 +24,7 @@ __all__ = [
     "clamp",
     "convert",
     "fence",
+    "first_lanes",
     "idioms_of",
     "integer_result",
     "keep_order",
@@ -70,15 +71,18 @@ def load(buffer: Any, index: Any, lanes: int = LANES) -> Any:
     return buffer[index if lanes == 1 else T.ramp(index, 1, lanes)]
 
 
-def load_channels(buffer: Any, index: Any, valid: int) -> Any:
-    """Sixteen elements of which the first ``valid`` belong to the pixel; the others become 0, because
+def first_lanes(value: Any, valid: int, dtype: str, lanes: int = LANES) -> Any:
+    """The first ``valid`` lanes; 0 in those behind them."""
+    if valid >= lanes:
+        return value
+    inside = T.ramp(T.int32(0), 1, lanes) < splat(valid, "int32", lanes)
+    return T.Select(inside, value, splat(0, dtype, lanes))
+
+
+def load_channels(buffer: Any, index: Any, valid: int, lanes: int = LANES) -> Any:
+    """``lanes`` elements of which the first ``valid`` belong to the pixel; the others become 0, because
     what follows a buffer need not be a finite float."""
-    values = load(buffer, index)
-    if valid == LANES:
-        return values
-    dtype = str(buffer.dtype)
-    lane = T.ramp(T.int32(0), 1, LANES)
-    return T.Select(lane < splat(valid, "int32"), values, splat(0, dtype))
+    return first_lanes(load(buffer, index, lanes), valid, str(buffer.dtype), lanes)
 
 
 def store(buffer: Any, index: Any, value: Any, lanes: int = LANES) -> None:

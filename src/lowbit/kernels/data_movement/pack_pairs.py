@@ -12,7 +12,7 @@ from lowbit.kernels.abi import TIR_DTYPE, kernel_function
 from lowbit.kernels.data_movement.spec import PackPairsSpec
 from lowbit.kernels.intrinsics.pairs import add_products
 from lowbit.kernels.layout import ELEMENT_BYTES
-from lowbit.kernels.vectors import convert, load, repeated_bytes, splat, store, wrapping
+from lowbit.kernels.vectors import convert, first_lanes, load, load_channels, repeated_bytes, splat, store, wrapping
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -23,18 +23,15 @@ def build(spec: PackPairsSpec, target: Target) -> Any:
     src, dst = spec.src, spec.dst
     wide = dst.dtype == "i16"
     lanes = target.vector_bytes // ELEMENT_BYTES[dst.dtype]
-    whole, rest = divmod(src.stride, lanes)
+    full = src.c // lanes
     words = target.vector_bytes // 4
 
     with kernel_function(spec.symbol(target.name), x=("uint8", src.elements + 64), o=(TIR_DTYPE[dst.dtype], dst.elements)) as k:
 
-        def pack(at_x: Any, at_o: Any, valid: int, total: Any) -> None:
-            """``valid`` channels; the others of the vector belong to the next pixel."""
-            values = load(k.x, at_x, lanes)
-            if valid < lanes:
-                inside = T.ramp(T.int32(0), 1, lanes) < splat(valid, "int32", lanes)
-                values = T.Select(inside, values, splat(0, "uint8", lanes))
-            stored = _offset(convert(values, "int16", lanes) if wide else values, spec, lanes, valid)
+        def pack(at_x: Any, at_o: Any, valid: int, real: int, total: Any) -> None:
+            """``valid`` channels, ``real`` of which hold values; the others of the vector belong to the next pixel."""
+            values = load_channels(k.x, at_x, real, lanes)
+            stored = _offset(convert(values, "int16", lanes) if wide else values, spec, lanes, real)
             stored = TB.Bind(stored)
             for first in range(0, valid, 16 if valid < lanes else lanes):
                 part = min(16, valid) if valid < lanes else lanes
@@ -49,11 +46,11 @@ def build(spec: PackPairsSpec, target: Target) -> Any:
             at_x, at_o = pixel * src.stride, pixel * dst.stride
             total = TB.alloc_buffer((words,), "int32", scope="global")
             store(total, 0, splat(0, "int32", words), words)
-            if whole:
-                with TB.serial(whole) as i:
-                    pack(at_x + i * lanes, at_o + i * lanes, lanes, total)
-            if rest:
-                pack(at_x + whole * lanes, at_o + whole * lanes, rest, total)
+            if full:
+                with TB.serial(full) as i:
+                    pack(at_x + i * lanes, at_o + i * lanes, lanes, lanes, total)
+            for at in range(full * lanes, src.stride, lanes):
+                pack(at_x + at, at_o + at, min(lanes, src.stride - at), max(0, src.c - at), total)
             summed = T.call_llvm_pure_intrin("int32", "llvm.vector.reduce.add", load(total, 0, words))
             elements = 4 // ELEMENT_BYTES[dst.dtype]
             negative = T.reinterpret(f"{TIR_DTYPE[dst.dtype]}x{elements}", T.int32(0) - summed)
@@ -61,12 +58,9 @@ def build(spec: PackPairsSpec, target: Target) -> Any:
     return k.func
 
 
-def _offset(values: Any, spec: PackPairsSpec, lanes: int, valid: int) -> Any:
-    """a + first, b - second; lanes from ``valid`` on stay 0."""
+def _offset(values: Any, spec: PackPairsSpec, lanes: int, real: int) -> Any:
+    """a + first, b - second; lanes from ``real`` on stay 0."""
     if not spec.first and not spec.second:
         return values
     pattern = T.reinterpret(f"uint8x{lanes}", repeated_bytes((spec.first, -spec.second), lanes))
-    if valid < lanes:
-        inside = T.ramp(T.int32(0), 1, lanes) < splat(valid, "int32", lanes)
-        pattern = T.Select(inside, pattern, splat(0, "uint8", lanes))
-    return wrapping("add", values, pattern, "uint8", lanes)
+    return wrapping("add", values, first_lanes(pattern, real, "uint8", lanes), "uint8", lanes)

@@ -129,9 +129,12 @@ def packed_pairs(spec: PackPairsSpec, x: np.ndarray) -> np.ndarray:
     wide = spec.dst.dtype == "i16"
     group = 2 if wide else 4
     unsigned, signed = (np.int16, np.int16) if wide else (np.uint8, np.int8)
-    pairs = x.reshape(*x.shape[:3], -1, 2, group).astype(np.int64)
-    a: np.ndarray = (pairs[..., 0, :] + spec.first).astype(unsigned)
-    b: np.ndarray = (pairs[..., 1, :] - spec.second).astype(signed)
+    shape = (*x.shape[:3], -1, 2, group)
+    values, real = x.reshape(shape).astype(np.int64), (np.arange(x.shape[3]) < spec.src.c).reshape(-1, 2, group)
+    shifts = np.array([[spec.first], [-spec.second]])
+    pairs = np.where(real, values + shifts, 0)
+    a: np.ndarray = pairs[..., 0, :].astype(unsigned)
+    b: np.ndarray = pairs[..., 1, :].astype(signed)
     sums = -(a.astype(np.int64) * b.astype(np.int64)).sum((-2, -1), keepdims=True)[..., 0].astype(np.int32)
     both = np.stack([a, b.astype(unsigned)], axis=-2).reshape(x.shape)
     return np.concatenate([both, sums.view(unsigned)], axis=-1)

@@ -163,8 +163,9 @@ class PackPairsSpec(KernelSpec):
     """Inputs of forms that multiply sums of pairs (Winograd, "A new algorithm for inner product", 1968, equation 1).
 
     The channels of a pixel are taken by steps of 2g, g = 4 / element size of dst: a_0 .. a_{g-1}, b_0 .. b_{g-1}.
-    o holds a + ``first`` and b - ``second`` (modulo 256 for u8), and behind a pixel's src.stride channels the int32
-    -sum (a + first) * (b - second), which is what sums of (a + first + w_b) * (b - second + w_a) start from.
+    o holds a + ``first`` and b - ``second`` (modulo 256 for u8), 0 from channel src.c on, whatever src holds there (a sum
+    with it might leave its byte), and behind a pixel's src.stride channels the int32 -sum (a + first) * (b - second),
+    which is what sums of (a + first + w_b) * (b - second + w_a) start from.
     dst = src's pixels and halo, c = src.stride, stride = c + 4 bytes.  units = n * hp rows."""
 
     kind: ClassVar[str] = "pack_pairs"

@@ -22,6 +22,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape(64, 16, 6, 31, kernel=(3, 3), padding=(0, 0, 0, 0), sign=True),
     Shape(16, 80, 4, 4, batch=3, kernel=(3, 3), padding=(2, 2, 2, 2), dst="f32"),
 )
+# The last group of channels is not full, and what fills it up holds large values that a sum of pairs has no room for.
+UNFILLED = Shape(60, 48, 7, 9, kernel=(3, 3), padding=(1, 1, 1, 1))
 KINDS: tuple[tuple[str, str, int, int, int], ...] = (  # types, weights from and to, inputs up to
     ("u8", "i8", -128, 127, 255),
     ("u7", "i7", -64, 63, 127),
@@ -37,6 +39,9 @@ def cases(target: Target) -> Iterator[Case]:
         shape = SHAPES[number % len(SHAPES)]
         w = np.random.default_rng(1).integers(low, high + 1, shape.weight_shape)
         yield from _each(f"{act}{weight}", shape.problem(act, weight, act_max), w, target)
+    for act, weight, low, high, act_max in (("u4", "i4", -8, 7, 15), ("u5", "i3", -4, 3, 31)):
+        w = np.random.default_rng(1).integers(low, high + 1, UNFILLED.weight_shape)
+        yield from _each(f"{act}{weight}_unfilled", UNFILLED.problem(act, weight, act_max), w, target)
     for shape in SHAPES[:2]:
         w = np.random.default_rng(1).standard_normal(shape.weight_shape).astype(np.float32)
         yield from _each(f"f32_{shape.batch}", shape.problem("f32", "f32", 0, "f32"), w, target)

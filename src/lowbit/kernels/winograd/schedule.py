@@ -19,7 +19,7 @@ from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
 from lowbit.kernels.intrinsics.pairs import add_products
 from lowbit.kernels.layout import ELEMENT_BYTES, Layout
 from lowbit.kernels.rows import divided
-from lowbit.kernels.vectors import convert, load, repeated_bytes, splat, store, wrapping
+from lowbit.kernels.vectors import convert, load, load_channels, repeated_bytes, splat, store, wrapping
 from lowbit.kernels.winograd.rings import modular, plain
 from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES, input_1d, output_1d, transform_2d, weights_1d
@@ -142,11 +142,13 @@ class _Nest:
         sums = [TB.alloc_buffer((words,), "int32", scope="global") for _ in range(spec.positions if spec.pairs else 0)]
         for total in sums:
             store(total, 0, splat(0, "int32", words), words)
-        with TB.serial(src.stride // lanes) as chunk:
+
+        def transform(chunk: Any, real: int) -> None:
+            """``real`` channels of a chunk hold values; others may hold anything, which a sum of pairs has no room for."""
             at = TB.Bind(base + chunk * lanes)
 
             def value(i: int, j: int) -> Any:
-                stored = load(self.kernel.x, at + (i * src.wp + j) * src.stride, lanes)
+                stored = load_channels(self.kernel.x, at + (i * src.wp + j) * src.stride, real, lanes)
                 return TB.Bind(T.reinterpret(f"int8x{lanes}", stored) if dtype == "uint8" else convert(stored, dtype, lanes))
 
             result = transform_2d(lambda d: input_1d(ring, d), [[value(i, j) for j in range(size)] for i in range(size)])
@@ -164,6 +166,13 @@ class _Nest:
                     if dtype == "uint8":
                         v = T.reinterpret(f"uint8x{lanes}", v)
                     store(self.v, to + (i * size + j) * spec.pitches[1] * self.per_word, v, lanes)
+
+        chunks = src.stride // lanes
+        full = src.c // lanes if spec.pairs else chunks
+        with TB.serial(full) as chunk:
+            transform(chunk, lanes)
+        for last in range(full, chunks):
+            transform(last, max(0, src.c - last * lanes))
         for position, total in enumerate(sums):
             summed = T.call_llvm_pure_intrin("int32", "llvm.vector.reduce.add", load(total, 0, words))
             store(self.words, self.starts + position * spec.tb + tile, T.int32(0) - summed, 1)

@@ -64,11 +64,7 @@ class _Pairs(Form):
     def holds(self, problem: ConvProblem, weights: np.ndarray) -> bool:
         if problem.src.dtype != "u8" or problem.wide:  # sums of bytes fit int16, whatever 16-bit weights hold
             return False
-        found = self.offsets(weights, problem.act_max)
-        if found is None or problem.src.stride % 16:
-            return False
-        # Channels that fill up a group may hold anything; beside a weight that is one, b - second + u leaves its byte.
-        return found[1] == 0 or problem.src.c % self.k_group == 0
+        return self.offsets(weights, problem.act_max) is not None and problem.src.stride % 16 == 0
 
     def source(self, src: Layout) -> Layout:
         (dtype,) = self.reads

@@ -16,7 +16,7 @@ from lowbit.quantization import QuantizationConfig
 from tests.end_to_end.check import agrees, build
 
 WEIGHTS = ("b1", "i2", "i3", "i4", "i5", "i6", "i7", "i8", "i16")
-ACTIVATIONS = ("b1", "u1", "u2", "i2", "u3", "u4", "i4", "u5", "u6", "i6", "u7", "u8", "i8", "i16")
+ACTIVATIONS = ("b1", "u1", "u2", "i2", "u3", "u4", "i4", "u5", "u6", "i6", "u7", "u8", "u8", "u8:240", "i8", "i16")
 FOLLOWERS = {
     "nothing": lambda x: x,
     "relu": F.relu,
@@ -86,6 +86,7 @@ def configs(draw: Any) -> QuantizationConfig:
         granularity=draw(st.sampled_from(granularities)),
         scale=draw(st.sampled_from(["float", "float", "power_of_two", "fixed:5", "global:4"])),
         bias_correction=draw(st.booleans()),
+        full_range=draw(st.booleans()),
     )
 
 

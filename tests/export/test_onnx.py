@@ -219,3 +219,24 @@ def test_norms_and_products(name: str) -> None:
         for a, b in zip(got, wanted, strict=True):
             assert a.shape == b.shape
             assert np.abs(a - b).max() <= allowed * max(1e-3, float(np.abs(b).max()))
+
+
+def test_bytes_that_end_early_do_so_elsewhere() -> None:
+    """u8:240 beside 4-bit weights: what is beyond the calibrated range is 240 here, in onnxruntime, and read back."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1)
+    ).eval()
+    shape = (1, 3, 16, 16)
+    network = _compiled(model, shape, "w4a8")
+    x = 10 * torch.randn(shape).numpy()
+    graph = network.graph()
+    inputs = [node.inputs[0] for node in _layers(graph).values()]
+    assert [str(params.qtype) for name in inputs if (params := graph.types[name].quant)] == ["u8", "u8:240", "u8"]
+    values: dict[str, np.ndarray] = {}
+    interpret(graph, [x], values.setdefault)
+    assert values[inputs[1]].max() == 240
+    exported = to_onnx(graph)
+    assert np.array_equal(interpret(trace(exported), [x])[0], network(x))
+    (theirs,) = runtime(exported, x)
+    np.testing.assert_allclose(network(x), theirs, rtol=1e-5, atol=1e-5)

@@ -16,7 +16,15 @@ from tests.fuzz.draws import Draws, Rejected
 __all__ = ["WIDE", "draw_config", "width_class"]
 
 WEIGHTS = tuple(str(QType(bits, True, bits == 1)) for bits in WIDTHS)
-ACTIVATIONS = ("b1", "i16", *(f"u{bits}" for bits in WIDTHS if bits <= 8), *(f"i{bits}" for bits in WIDTHS if 1 < bits <= 8))
+ACTIVATIONS = (
+    "b1",
+    "i16",
+    *(f"u{bits}" for bits in WIDTHS if bits <= 8),
+    *(f"i{bits}" for bits in WIDTHS if 1 < bits <= 8),
+    "u8:240",
+    "u8:128",
+    "u5:20",
+)
 SCALES = ("float", "float", "float", "power_of_two", "fixed:5", "fixed:0", "fixed:-3", "global:4", "global:0.5")
 
 WIDE = QuantizationConfig("i16", "i16", first_last_bits=None, bias_correction=False)  # type: ignore[arg-type]
@@ -36,6 +44,7 @@ def draw_config(draws: Draws, graph: Graph) -> QuantizationConfig:
         "granularity": draws.choose(("per_channel", "per_tensor", *(("per_group:4", "per_group:16") if bits <= 7 else ()))),
         "scale": draws.choose(SCALES),
         "bias_correction": not draws.chance(30),
+        "full_range": draws.chance(20),
     }
     layers = [node.name for node in graph.nodes if node.op in LAYERS]
     if layers and draws.chance(30):

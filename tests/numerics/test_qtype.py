@@ -26,6 +26,8 @@ def test_text_round_trip(qtype: QType) -> None:
         ("i16", -32768, 32767, "int16"),
         ("u16", 0, 65535, "uint16"),
         ("u3", 0, 7, "uint8"),
+        ("u8:240", 0, 240, "uint8"),
+        ("u5:16", 0, 16, "uint8"),
     ],
 )
 def test_range(text: str, qmin: int, qmax: int, dtype: str) -> None:
@@ -43,11 +45,25 @@ def test_range(text: str, qmin: int, qmax: int, dtype: str) -> None:
         ("float", "write u1..u8"),
         ("8", "write u1..u8"),
         ("", "write u1..u8"),
+        ("u8:127", r"u8:127: only unsigned types end early, u8 at 128\.\.255"),
+        ("u8:256", r"u8 at 128\.\.255"),
+        ("i8:100", "only unsigned types end early"),
+        ("u8:", "u8:240 for 0..240"),
+        ("b1:1", "only unsigned types end early"),
     ],
 )
 def test_refused(text: str, match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         QType.parse(text)
+
+
+def test_types_that_end_early() -> None:
+    qtype = QType.parse("u8:240")
+    assert QType.parse(str(qtype)) == qtype
+    assert qtype.whole == QType.parse("u8") == QType.parse("u8:255") != qtype
+    assert str(QType.parse("u8:255")) == "u8"
+    assert qtype.clamp(np.array([-1, 240, 241, 300])).tolist() == [0, 240, 240, 240]
+    assert qtype.values(qtype.fields(np.array([0, 200, 240]))).tolist() == [0, 200, 240]
 
 
 @pytest.mark.parametrize("qtype", ALL, ids=str)

@@ -84,7 +84,8 @@ def test_refused_fields(fields: dict, error: type, match: str) -> None:
 KINDS = {
     "first_last_bits": "write 1..8, 16 or None", "weight_container": "None for packed", "activation_container": "None for packed",
     "observer": "write auto, minmax", "percentile": "a number above 50", "granularity": "write per_channel, per_tensor",
-    "scale": "write float, power_of_two", "bias_correction": "True or False", "overrides": "a dict of patterns",
+    "scale": "write float, power_of_two", "bias_correction": "True or False",
+    "full_range": "True or False", "overrides": "a dict of patterns",
 }  # fmt: skip
 
 
@@ -94,6 +95,7 @@ def test_wrong_types_are_refused(name: str, value: object) -> None:
     """Every field with every kind of value is taken or refused, by name or by what it would have to be."""
     allowed = {
         "first_last_bits": [None], "weight_container": [None], "activation_container": [None], "bias_correction": [True],
+        "full_range": [True],
     }  # fmt: skip
     if any(value is v for v in allowed.get(name, [])):
         QuantizationConfig(weights="i4", activations="u8", **{name: value})

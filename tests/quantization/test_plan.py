@@ -166,3 +166,44 @@ def test_the_parts_of_a_last_transposed_convolution_are_last_together() -> None:
     assert [(name, layer.weights.bits) for name, layer in layers.items()] == [
         ("0", 8), ("1", 4), ("2.2x2", 8), ("2.2x1", 8), ("2.1x2", 8), ("2.1x1", 8)
     ]  # fmt: skip
+
+
+class Branches(nn.Module):
+    """One value read by two convolutions, one by a depthwise alone, one by both kinds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.left, self.right = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+        self.depthwise, self.mixed, self.last = nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        y = torch.relu(self.left(x) + self.right(x))
+        z = torch.relu(self.depthwise(y))
+        return self.last(torch.relu(self.depthwise(z) + self.mixed(z)))
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        ({"weights": "i4"}, {"stem": "u8:240", "y": "u8", "z": "u8:240"}),
+        ({"weights": "i3"}, {"stem": "u8:248", "y": "u8", "z": "u8:248"}),
+        ({"weights": "b1"}, {"stem": "u8:253", "y": "u8", "z": "u8:253"}),
+        ({"weights": "i5"}, {"stem": "u8", "y": "u8", "z": "u8"}),
+        ({"weights": "i8"}, {"stem": "u8", "y": "u8", "z": "u8"}),
+        ({"weights": "i4", "activations": "u7"}, {"stem": "u7", "y": "u7", "z": "u7"}),
+        ({"weights": "i4", "activations": "i8"}, {"stem": "i8", "y": "i8", "z": "i8"}),
+        ({"weights": "i4", "full_range": True}, {"stem": "u8", "y": "u8", "z": "u8"}),
+        ({"weights": "i4", "overrides": {"right": LayerPrecision("i8")}}, {"stem": "u8", "y": "u8", "z": "u8:240"}),
+        ({"weights": "i2", "overrides": {"right": LayerPrecision("i4")}}, {"stem": "u8:240", "y": "u8", "z": "u8:252"}),
+        ({"weights": "i4", "activations": "u8:200"}, {"stem": "u8:200", "y": "u8:200", "z": "u8:200"}),
+    ],
+    ids=str,
+)
+def test_bytes_beside_narrow_weights_leave_room_for_them(config: dict, wanted: dict[str, str]) -> None:
+    """The largest input, less the least weight, plus the largest, fits a byte; who reads with wide weights keeps all of it."""
+    graph = trace(Branches().eval(), torch.zeros(1, 3, 12, 12))
+    plan = make_plan(graph, QuantizationConfig(**{"activations": "u8", "first_last_bits": None, **config}))
+    reads = {"stem": "left", "y": "depthwise", "z": "mixed"}
+    found = {name: str(plan.requested[plan.grid[graph.node(layer).inputs[0]]]) for name, layer in reads.items()}
+    assert found == wanted

@@ -17,6 +17,7 @@ class QuantDescriptor:
     signed.  ``axis``: 0 gives each output channel of weights a scale of its own, None all the same; activations have one.
     ``amax``: largest magnitude, one number or one for each channel: scale = amax / qmax; None: from calibration.
     ``frac_width``: the scale is 2^-frac_width instead (fixed point; signed).
+    ``top``: largest integer of an unsigned type that ends early, as u8:240 beside 4-bit weights.
 
     Raises ConfigError.
     """
@@ -26,6 +27,7 @@ class QuantDescriptor:
     axis: int | None = None
     amax: float | tuple[float, ...] | None = None
     frac_width: int | None = None
+    top: int | None = None
 
     def __post_init__(self) -> None:
         if self.bits not in WIDTHS:
@@ -47,7 +49,7 @@ class QuantDescriptor:
         """Weights: i<n>, b1; activations: u<n> or i<n>; 16 bits are signed."""
         if self.bits == 1 and (weights or not self.unsigned):
             return QType(1, True, bipolar=True)
-        return QType(self.bits, weights or not self.unsigned or self.bits == 16)
+        return QType(self.bits, weights or not self.unsigned or self.bits == 16, top=self.top)
 
     def scale(self, qtype: QType) -> float | tuple[float, ...] | None:
         """The scale that is asked for; None: from calibration."""

@@ -96,7 +96,7 @@ class FakeQuantized(nn.Module):
             shared = self._choice.values[root]
             if shared is None:
                 continue
-            descriptor = QuantDescriptor(shared.qtype.bits, not shared.qtype.signed)
+            descriptor = QuantDescriptor(shared.qtype.bits, not shared.qtype.signed, top=shared.qtype.top)
             quantizer = self._values[root] = TensorQuantizer(root, shared, descriptor, False)
             self._steps[root].output_quantizer = quantizer
             for name in (name for name, grid in self._plan.grid.items() if grid == root):

@@ -65,7 +65,7 @@ class TensorQuantizer(nn.Module):
 
     @bits.setter
     def bits(self, bits: int) -> None:
-        self.descriptor = replace(self._descriptor, bits=bits, amax=None, frac_width=None)
+        self.descriptor = replace(self._descriptor, bits=bits, amax=None, frac_width=None, top=None)
 
     @property
     def unsigned(self) -> bool:

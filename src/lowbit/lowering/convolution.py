@@ -92,7 +92,8 @@ class _Layer:
 
     @property
     def act_text(self) -> str:
-        return self.x.dtype if self.x.quant is None else str(self.x.quant.qtype)
+        """Of the whole type: where it ends, kernels know from ``act_max``."""
+        return self.x.dtype if self.x.quant is None else str(self.x.quant.qtype.whole)
 
     def integer_bias(
         self, ctx: Lowering, lanes: int, offset: np.ndarray | int = 0, rows: np.ndarray | Sequence[np.ndarray] = ()

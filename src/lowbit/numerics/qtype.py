@@ -19,20 +19,23 @@ WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 16)
 class QType:
     """A set of integers {qmin, ..., qmax} and the bit field that stores one of them.
 
-    ========  =====================  ==========================
-    text      values                 field stored for q
-    ========  =====================  ==========================
-    ``u<n>``  0 .. 2^n - 1           q
-    ``i<n>``  -2^(n-1) .. 2^(n-1)-1  q mod 2^n (two's complement)
-    ``b1``    {-1, +1}               (q + 1) / 2
-    ========  =====================  ==========================
+    ==============  =====================  ==========================
+    text            values                 field stored for q
+    ==============  =====================  ==========================
+    ``u<n>``        0 .. 2^n - 1           q
+    ``u<n>:<top>``  0 .. top               q
+    ``i<n>``        -2^(n-1) .. 2^(n-1)-1  q mod 2^n (two's complement)
+    ``b1``          {-1, +1}               (q + 1) / 2
+    ==============  =====================  ==========================
 
-    ``i1`` would be {-1, 0}: a network of such weights cannot be positive, so it is refused.
+    ``i1`` would be {-1, 0}: a network of such weights cannot be positive, so it is refused.  ``top``: largest integer of an
+    unsigned type that ends below 2^n - 1 and needs its n bits all the same, as ``u8:240``; None: 2^n - 1.
     """
 
     bits: int
     signed: bool
     bipolar: bool = False
+    top: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.bits, int) or self.bits not in WIDTHS:
@@ -41,22 +44,34 @@ class QType:
             raise ConfigError("only 1 bit is bipolar: b1 = {-1, +1}")
         if self.bits == 1 and self.signed and not self.bipolar:
             raise ConfigError("i1 would be {-1, 0}, which is never positive; use b1 = {-1, +1} or u1 = {0, 1}")
+        if self.top is not None:
+            low, high = 1 << (self.bits - 1), (1 << self.bits) - 1
+            if self.signed or not low <= self.top <= high:
+                raise ConfigError(f"{self}: only unsigned types end early, u{self.bits} at {low}..{high}")
+            if self.top == high:
+                object.__setattr__(self, "top", None)
 
     @classmethod
     def parse(cls, text: str | QType) -> QType:
         """``QType.parse("u8")``.  Raises ConfigError naming the allowed forms."""
         if isinstance(text, QType):
             return text
-        match = re.fullmatch(r"([uib])(\d+)", str(text).strip().lower())
+        match = re.fullmatch(r"([uib])(\d+)(?::(\d+))?", str(text).strip().lower())
         if match is None:
-            raise ConfigError(f"{text!r} is not an integer type; write u1..u8, i2..i8, b1, u16 or i16")
+            raise ConfigError(f"{text!r} is not an integer type; write u1..u8, i2..i8, b1, u16, i16, or u8:240 for 0..240")
         kind, bits = match[1], int(match[2])
-        return cls(bits, kind != "u", kind == "b")
+        return cls(bits, kind != "u", kind == "b", None if match[3] is None else int(match[3]))
 
     def __str__(self) -> str:
-        return f"{'b' if self.bipolar else 'i' if self.signed else 'u'}{self.bits}"
+        end = "" if self.top is None else f":{self.top}"
+        return f"{'b' if self.bipolar else 'i' if self.signed else 'u'}{self.bits}{end}"
 
     __repr__ = __str__
+
+    @property
+    def whole(self) -> QType:
+        """The type of the same field that leaves out nothing."""
+        return self if self.top is None else QType(self.bits, self.signed)
 
     @cached_property
     def qmin(self) -> int:
@@ -66,6 +81,8 @@ class QType:
     def qmax(self) -> int:
         if self.bipolar:
             return 1
+        if self.top is not None:
+            return self.top
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
 
     @cached_property

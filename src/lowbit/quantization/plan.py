@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lowbit.errors import ConfigError
 from lowbit.graph import Graph
-from lowbit.graph.ops import LAYERS, PASS_THROUGH, POSITIONS
+from lowbit.graph.ops import LAYERS, PASS_THROUGH, POSITIONS, channel_multiplier
 from lowbit.numerics import QType
 from lowbit.quantization.config import LayerPrecision, QuantizationConfig
 
 __all__ = ["Plan", "layer_precisions", "make_plan", "quantized_values", "value_grids"]
 
 _I16 = QType(16, True)
+_NARROW = 4  # bits of weights that leave inputs their accuracy: 0.5 dB less of it
 _MAKE_FLOAT = (*LAYERS, "softmax", "unary")  # may end the integer part of a network
 _MOVES = ("expand", "interleave", "permute", "reshape", "slice", "take")  # float32 may pass through these on its way out
 
@@ -78,7 +79,7 @@ def _wider(a: QType | None, b: QType | None) -> QType | None:
     """The wider; of two equally wide the unsigned, which adapts its zero point to the tensor."""
     if a is None or b is None:
         return b if a is None else a
-    return max(a, b, key=lambda q: (q.bits, not q.signed))
+    return max(a, b, key=lambda q: (q.bits, not q.signed, q.qmax))
 
 
 def value_grids(graph: Graph) -> dict[str, str]:
@@ -133,7 +134,8 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
     keeps 8 bits).  Both factors of a matrix product have the
     configuration's activations.  What feeds a softmax is i16, and what feeds a normalisation where no layer
     reads it, since what is small there may be large behind it.  Last layers, last softmaxes and last unary functions give
-    float32; other outputs (and what a last function reads) i16, since nothing multiplies them.
+    float32; other outputs (and what a last function reads) i16, since nothing multiplies them.  Bytes beside
+    narrow weights leave room for them (:func:`_with_room`), unless ``config.full_range``.
     """
     layers, grid, last = layer_precisions(graph, config), value_grids(graph), _last_values(graph)
     firm: dict[str, QType | None] = {}
@@ -175,4 +177,22 @@ def make_plan(graph: Graph, config: QuantizationConfig) -> Plan:
                     ask(loose, name, passed_on)
     for name in graph.inputs:
         settle(grid[name])
-    return Plan(layers, grid, requested)
+    return Plan(layers, grid, requested if config.full_range else _with_room(graph, layers, grid, requested))
+
+
+def _with_room(
+    graph: Graph, layers: Mapping[str, LayerPrecision], grid: Mapping[str, str], requested: Mapping[str, QType | None]
+) -> dict[str, QType | None]:
+    """Unsigned bytes that only layers with weights of up to 4 bits multiply end at 255 less the reach of these weights, u8:240
+    beside i4: then an input and a weight add up to a byte, and kernels multiply two pairs at a time (decision 40).  Depthwise
+    layers, which gain nothing, have no say."""
+    reach: dict[str, list[int]] = {}
+    for node in graph.nodes:
+        if node.op in LAYERS and channel_multiplier(graph, node) is None and node.inputs[0] in grid:
+            weights = layers[node.name].weights
+            assert weights is not None
+            most = weights.qmax - weights.qmin if weights.bits <= _NARROW else 255
+            reach.setdefault(grid[node.inputs[0]], []).append(most)
+    tops = {root: 255 - max(most) for root, most in reach.items() if max(most) < 255}
+    byte = QType(8, False)
+    return {root: replace(byte, top=tops[root]) if root in tops and q == byte else q for root, q in requested.items()}

@@ -144,7 +144,7 @@ def json_object(value: Any, where: str) -> None:
         _refuse(value, where, "an object")
 
 
-_INTEGER = "[uib](" + "|".join(map(str, WIDTHS)) + ")"
+_INTEGER = "[uib](" + "|".join(map(str, WIDTHS)) + ")|u[2-8]:[0-9]{1,3}"
 SIZE = integer(0)
 SHAPE = list_of(integer(1), 16)
 NAME = text()

@@ -10,6 +10,7 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
+from lowbit.kernels.conv2d.ahead import Ahead
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.forms import find_form
 from lowbit.kernels.conv2d.runs import Runs, find_runs
@@ -58,6 +59,7 @@ class _Nest:
         self.kernel, self.spec, self.ops, self.runs, self.epilogue = kernel, spec, arithmetic, runs, epilogue
         self.tile = tile
         self.mr = min(spec.mr, spec.dst.pixels)
+        self.ahead = Ahead(kernel, spec, target, self.mr, runs.count * runs.steps(spec.k_group))
         dtype, elements = arithmetic.weight
         row_bytes = spec.parts * arithmetic.rows * (spec.nr // arithmetic.lanes) * elements * np.dtype(dtype).itemsize
         unit_bytes = spec.n_blocks * runs.count * runs.steps(spec.k_group) * row_bytes
@@ -96,18 +98,19 @@ class _Nest:
         spec, mr = self.spec, self.mr
         vectors = -(-channels // self.ops.lanes)
         m0 = TB.Bind(T.min(tile * mr, spec.dst.pixels - mr))
-        tile_ = self.tile(self.kernel, spec, self.ops, self.runs, vectors, mr)
+        tile_ = self.tile(self.kernel, spec, self.ops, self.runs, vectors, mr, self.ahead)
         rows = self.runs.count * self.runs.steps(spec.k_group)
         start = self._window(block)
         pixels = [pixel + start for pixel in self._offsets(m0, self._input)]
-        tile_.compute(pixels, block * rows, block, [self._first(pixel) for pixel in pixels] if self.ops.first else None)
         channel = TB.Bind(block * spec.nr)
-        width = min(LANES, spec.nr)  # channels written at once
-        lanes = range(0, vectors * self.ops.lanes, width)
-        columns = {} if self.by_channels else {lane: self.epilogue.columns(channel + lane, width) for lane in lanes}
         to = [TB.Bind(at + channel) for at in self._offsets(m0, _position(spec.dst))]
         residual = self._offsets(m0, _position(spec.residual)) if spec.residual else []
         residual = [TB.Bind(at + channel) for at in residual] or [0] * mr
+        self.ahead.results(to, residual, channels)
+        tile_.compute(pixels, block * rows, block, [self._first(pixel) for pixel in pixels] if self.ops.first else None)
+        width = min(LANES, spec.nr)  # channels written at once
+        lanes = range(0, vectors * self.ops.lanes, width)
+        columns = {} if self.by_channels else {lane: self.epilogue.columns(channel + lane, width) for lane in lanes}
         if self.by_channels:
             for lane, cells in zip(lanes, zip(*map(tile_.results, range(mr)), strict=True), strict=True):
                 if lane < channels:

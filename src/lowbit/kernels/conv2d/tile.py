@@ -11,6 +11,7 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import KernelFrame
+from lowbit.kernels.conv2d.ahead import Ahead
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.batches import walk_batches
 from lowbit.kernels.conv2d.loops import FEW, hidden, loop
@@ -35,9 +36,18 @@ class Tile:
 
     entries: ClassVar[int] = 1
 
-    def __init__(self, kernel: KernelFrame, spec: ConvSpec, ops: Arithmetic, runs: Runs, vectors: int, mr: int) -> None:
+    def __init__(
+        self,
+        kernel: KernelFrame,
+        spec: ConvSpec,
+        ops: Arithmetic,
+        runs: Runs,
+        vectors: int,
+        mr: int,
+        ahead: Ahead | None = None,
+    ) -> None:
         self.kernel, self.spec, self.ops, self.runs = kernel, spec, ops, runs
-        self.vectors = vectors
+        self.vectors, self.ahead = vectors, ahead
         self.blocked = spec.wide or spec.depth > 1 or ops.bytes is not None
         dtype, width = ops.narrow.split("x")
         self.width = int(width)
@@ -158,6 +168,8 @@ class Tile:
                 return
 
             def one(k: Any) -> None:
+                if self.ahead is not None:
+                    self.ahead.inputs(pixels[0], k)
                 self.step([pixel + tap + k * per_step for pixel in pixels], first + k)
 
             if not self.blocked or spec.depth == 0:

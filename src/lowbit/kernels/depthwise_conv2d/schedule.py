@@ -20,6 +20,7 @@ are 256 * high + low with |high|, |low| <= 128, each part sums in int32 (|x| * 2
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 from tvm.script import tirx as T
@@ -31,6 +32,7 @@ from lowbit.kernels.depthwise_conv2d.tile import column_readers, tile_width
 from lowbit.kernels.epilogue import Epilogue, epilogue_pointers
 from lowbit.kernels.intrinsics.neon import smull
 from lowbit.kernels.intrinsics.x86 import maddwd, vpdpwssd
+from lowbit.kernels.prefetch import LINE, fetch, is_far
 from lowbit.kernels.rows import row_position
 from lowbit.kernels.vectors import LANES, convert, load, splat, store
 from lowbit.targets import Target
@@ -103,6 +105,7 @@ def build(spec: DepthwiseSpec, target: Target) -> Any:
                 columns = epilogue.columns(c0, lanes)
                 with TB.serial(-(-dst.w // width)) as tile:
                     x0 = TB.Bind(T.min(tile * width, T.int32(dst.w - width)))
+                    _fetch_next_row(spec, k, target, width, lanes, (image, y, x0, chunk))
                     sums = _tile(spec, k, arithmetic, weights, parts, width, (image, y, x0, c0))
                     for i in range(width):
                         at = (image, y, x0 + i, c0)
@@ -125,6 +128,25 @@ def _weights(spec: DepthwiseSpec, k: KernelFrame, arithmetic: _Arithmetic, parts
                 at = [((ky * kw + kx) * parts + part) * stride + c0 for ky in group]
                 vectors[part, group, kx] = TB.Bind(arithmetic.join([load(k.w, a, arithmetic.lanes) for a in at]))
     return vectors
+
+
+def _fetch_next_row(spec: DepthwiseSpec, k: KernelFrame, target: Target, width: int, lanes: int, at: tuple[Any, ...]) -> None:
+    """What the next row of outputs reads and this one does not, and the lines it writes, behind the tile's own columns.
+    Where two chunks of channels share a line, each fetches every second column."""
+    image, y, x0, chunk = at
+    (sy, sx), (top, left) = spec.stride, spec.padding
+    down, right = ((taps - 1) * apart for taps, apart in zip(spec.kernel, spec.dilation, strict=True))
+    sharing = max(1, LINE // lanes)
+
+    def columns(first: Any, count: int) -> list[Any]:
+        return [first + (i * sharing + chunk % sharing) for i in range(-(-count // sharing))]
+
+    if is_far(spec.src, target):
+        for row, column in product(range(min(sy, down + 1)), columns(x0 * sx + (right - left), width * sx)):
+            fetch(k.x, spec.src.offset(image, (y + 1) * sy + (down - row - top), column, chunk * lanes))
+    if is_far(spec.dst, target):
+        for column in columns(x0, width):
+            fetch(k.o, spec.dst.offset(image, y + 1, column, chunk * lanes))
 
 
 def _tile(

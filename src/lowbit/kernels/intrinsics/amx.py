@@ -16,7 +16,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.errors import UnsupportedPrecision
 from lowbit.targets import Target
 
-__all__ = ["BYTES", "COLUMNS", "HALVES", "ROW_BYTES", "Tiles", "prefetch", "tiles_of"]
+__all__ = ["BYTES", "COLUMNS", "HALVES", "ROW_BYTES", "Tiles", "tiles_of"]
 
 ROW_BYTES = 64
 COLUMNS = 16  # sums of a row
@@ -84,11 +84,6 @@ def tiles_of(target: Target, products: str = BYTES) -> Tiles:
     if target.instructions >= needed:
         return Tiles(True)
     raise UnsupportedPrecision(f"kernels with AMX tiles need {' and '.join(sorted(needed))}, which {target.name} lacks")
-
-
-def prefetch(buffer: Any, offset: Any) -> None:
-    """Bring a line into the level-2 cache; an address outside of any memory does no harm."""
-    TB.evaluate(T.call_llvm_intrin("void", "llvm.prefetch.p0", _pointer(buffer, offset), T.int32(0), T.int32(2), T.int32(1)))
 
 
 def _pointer(buffer: Any, offset: Any) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import KernelFrame
-from lowbit.kernels.intrinsics.amx import Tiles, prefetch
+from lowbit.kernels.intrinsics.amx import Tiles
+from lowbit.kernels.prefetch import fetch
 
 __all__ = ["Ahead", "Spread"]
 
@@ -62,4 +63,4 @@ class Ahead:
     def emit(self, chunk: int, step: Any) -> None:
         for line in range(self.lines):
             at = (chunk * self.steps + step) * self.lines + line
-            prefetch(self.kernel.w, self.start + at * _LINE)
+            fetch(self.kernel.w, self.start + at * _LINE)

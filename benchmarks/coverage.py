@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import math
 import os
 import subprocess
 import sys
@@ -88,8 +89,10 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
     missing = Counter(_first_missing(row["import"]) for row in rows.values() if "error" in row["import"])
     if missing:
         lines += ["Missing first: " + ", ".join(f"{what} ({count})" for what, count in missing.most_common()) + ".", ""]
-    heads = ["network", "package", "operations", *configs, "SNR at 8 bits", "ms: fp32, 8/int8, 4/int4", "onnxruntime fp32, int8"]
-    lines += ["| " + " | ".join(heads) + " |", "| --- | --- | ---: |" + " --- |" * len(configs) + " ---: | ---: | ---: |"]
+    lines += [*_beside([row["peers"] for row in rows.values() if "peers" in row and "error" not in row["peers"]]), ""]
+    heads = ["network", "package", "operations", *configs, "SNR at 8 bits", "ms: fp32, 8/int8, 4/int4", "in turns: fp32, 8/int8"]
+    heads += ["onnxruntime fp32, int8"]
+    lines += ["| " + " | ".join(heads) + " |", "| --- | --- | ---: |" + " --- |" * len(configs) + " ---: |" * 4]
     for name, row in rows.items():
         first = row["import"]
         operations = str(first.get("operations", "-"))
@@ -98,13 +101,37 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
             cells[0] = _first_missing(first).replace("|", "/")
         snr = row.get("8/int8", {}).get("snr_db")
         times = [_ms(row.get(config, {}).get("ms")) for config in configs]
-        peers = row.get("peers", {})
-        beside = ", ".join(_ms(peers.get(key)) or "-" for key in ("fp32", "int8")) if peers else ""
+        ours, theirs = (_pair(row.get("peers"), kinds) for kinds in (_OURS, _THEIRS))
         lines.append(
             f"| {name} | {NETWORKS[name].package} | {operations} | {' | '.join(cells)} | "
-            f"{'' if snr is None else f'{snr:.1f} dB'} | {', '.join(times) if any(times) else ''} | {beside} |"
+            f"{'' if snr is None else f'{snr:.1f} dB'} | {', '.join(times) if any(times) else ''} | {ours} | {theirs} |"
         )
     return "\n".join(lines)
+
+
+_OURS, _THEIRS = ("fp32", "int8"), ("onnxruntime fp32", "onnxruntime int8")
+
+
+def _pair(part: Mapping[str, Any] | None, kinds: Iterable[str]) -> str:
+    """Times of both kinds; - of what does not run."""
+    if part is None:
+        return ""
+    return ", ".join(_ms(part.get(kind, {}).get("ms")) or "-" for kind in kinds)
+
+
+def _beside(parts: list[Mapping[str, Any]]) -> list[str]:
+    """How many times as fast as onnxruntime: geometric mean, least, most."""
+    found = []
+    for kind, other in zip(_OURS, _THEIRS, strict=True):
+        ratios = sorted(part[other]["ms"] / part[kind]["ms"] for part in parts if "ms" in part.get(other, {}))
+        if ratios:
+            mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+            faster = sum(ratio >= 1 for ratio in ratios)
+            found.append(
+                f"{other}: {mean:.2f} times as fast by the geometric mean of {len(ratios)} networks, "
+                f"{ratios[0]:.2f} to {ratios[-1]:.2f}, faster on {faster}"
+            )
+    return [f"Beside onnxruntime, one thread, timed in turns in one process: {'; '.join(found)}."] if found else []
 
 
 def table_of_trained(parts: Mapping[str, Mapping[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -141,59 +142,83 @@ def _time(run: Any) -> float:
     return round(1e3 * float(np.median(times)), 4)
 
 
-def _peers(model: Any, samples: np.ndarray, step: str) -> dict[str, Any]:
-    from lowbit.measure.peers.onnx_models import export_float, quantize_int8
-    from lowbit.measure.peers.table import PeerModels, load_peers
+def _in_turns(runs: Mapping[str, Callable[[np.ndarray], Any]], x: np.ndarray) -> dict[str, float]:
+    """Medians in ms, all timed one after the other, round after round: at least five rounds, two seconds of them."""
+    times: dict[str, list[float]] = {kind: [] for kind in runs}
+    for run in runs.values():
+        run(x)
+    end = time.perf_counter() + _SECONDS
+    while len(times["fp32"]) < 5 or (time.perf_counter() < end and len(times["fp32"]) < 200):
+        for kind, run in runs.items():
+            run(x)
+            began = time.perf_counter()
+            run(x)
+            times[kind].append(time.perf_counter() - began)
+    return {kind: round(1e3 * float(np.median(each)), 4) for kind, each in times.items()}
 
+
+def _elsewhere(path: Path, calibration: np.ndarray, folder: str) -> dict[str, Any]:
+    """A float ONNX file in onnxruntime, and what its static quantizer makes of it, or why that does not run."""
+    from onnx import load
+
+    from lowbit.measure.peers.onnx_models import quantize_int8
+
+    floats = _session(path)
+    name = floats.get_inputs()[0].name
+    runs: dict[str, Any] = {"onnxruntime fp32": lambda x: floats.run(None, {name: x})}
+    try:
+        channels = load(str(path), load_external_data=False).opset_import[0].version >= 13
+        quantized = quantize_int8(path, [row[None] for row in calibration], Path(folder) / "int8.onnx", name, channels)
+        peer = _session(quantized)
+        runs["onnxruntime int8"] = lambda x: peer.run(None, {name: x})
+    except Exception as error:
+        runs["error"] = str(error).splitlines()[0][:200]
+    return runs
+
+
+def _peers(model: Any, samples: np.ndarray, step: str) -> dict[str, Any]:
+    """Beside onnxruntime, in turns.  Integers are rounded to nearest by ranges of few rows: for time alone."""
+    from lowbit.measure.peers.onnx_models import export_float
+
+    graph, x = _graph(model, samples), samples[:1]
+    precise: dict[str, Any] = {"config": "8/int8", "calibration": [samples], "method": "nearest"}
+    nets = {
+        kind: lowbit.compile(graph, threads=1, progress=False, **chosen)
+        for kind, chosen in (("fp32", {"config": "fp32"}), ("int8", precise))
+    }
+    runs: dict[str, Any] = {kind: lambda x, net=net: _arrays(net(x)) for kind, net in nets.items()}
     with TemporaryDirectory() as folder:
-        x = samples[:1]
         path = model if isinstance(model, Path) else export_float(model, x, Path(folder) / "float32.onnx")
-        if isinstance(model, Path):  # the names of its inputs are its own
-            session = _session(path)
-            return {"fp32": _time(lambda: session.run(None, {session.get_inputs()[0].name: x}))}
-        int8 = quantize_int8(path, [row[None] for row in samples], Path(folder) / "int8.onnx")
-        peers = load_peers(["onnxruntime"], PeerModels(path, int8, [row[None] for row in samples]), 1)
-        return {peer.config.rpartition("/")[2]: _time(lambda peer=peer: peer.run(x)) for peer in peers}
+        runs |= _elsewhere(path, samples, folder)
+        found = {"onnxruntime int8": {"error": runs.pop("error")}} if "error" in runs else {}
+        wanted = [runs["onnxruntime fp32"](x)]
+        for kind, ms in _in_turns(runs, x).items():
+            found[kind] = {"ms": ms, "snr_db": _decibels(wanted, [runs[kind](x)])}
+    return found
 
 
 def _trained(model: Path, samples: np.ndarray, step: str) -> dict[str, Any]:
     """A trained network beside onnxruntime: calibrated on photographs, judged on others, all timed in turns."""
-    from onnx import load
-
     from lowbit.graph.interpreter import interpret
-    from lowbit.measure.peers.onnx_models import quantize_int8
 
     seen, judged = samples[:_CALIBRATED], samples[_CALIBRATED:]
-    floats = _session(model)
-    name = floats.get_inputs()[0].name
-    wanted = [floats.run(None, {name: x[None]}) for x in judged]
-    nets = {"fp32": lowbit.compile(str(model), [(1, *judged.shape[1:])], config="fp32", threads=1, progress=False)}
-    calibration = lowbit.calibrate(str(model), [(1, *judged.shape[1:])], samples=seen)
-    plan = lowbit.quantize(str(model), [(1, *judged.shape[1:])], calibration=calibration, config="8/int8", progress=False)
-    nets["int8"] = lowbit.compile(str(model), [(1, *judged.shape[1:])], plan=plan, threads=1, progress=False)
+    shapes = [(1, *judged.shape[1:])]
+    nets = {"fp32": lowbit.compile(str(model), shapes, config="fp32", threads=1, progress=False)}
+    calibration = lowbit.calibrate(str(model), shapes, samples=seen)
+    plan = lowbit.quantize(str(model), shapes, calibration=calibration, config="8/int8", progress=False)
+    nets["int8"] = lowbit.compile(str(model), shapes, plan=plan, threads=1, progress=False)
     runs: dict[str, Any] = {kind: lambda x, net=net: _arrays(net(x)) for kind, net in nets.items()}
-    runs["onnxruntime fp32"] = lambda x: floats.run(None, {name: x})
     found: dict[str, Any] = {"log": [str(line) for line in plan.log]}
-    with TemporaryDirectory() as folder:
-        try:
-            channels = load(str(model), load_external_data=False).opset_import[0].version >= 13
-            path = quantize_int8(model, [row[None] for row in seen], Path(folder) / "int8.onnx", name, channels)
-            peer = _session(path)
-            runs["onnxruntime int8"] = lambda x: peer.run(None, {name: x})
-        except Exception as error:
-            found["onnxruntime int8"] = {"error": str(error).splitlines()[0][:200]}
     oracle = interpret(nets["int8"].graph(), [judged[:1]])
     found["exact"] = all(map(np.array_equal, runs["int8"](judged[:1]), oracle))
-    times: dict[str, list[float]] = {kind: [] for kind in runs}
-    for _ in range(12):
+    with TemporaryDirectory() as folder:
+        runs |= _elsewhere(model, seen, folder)
+        if "error" in runs:
+            found["onnxruntime int8"] = {"error": runs.pop("error")}
+        times = _in_turns(runs, judged[:1])
+        wanted = [runs["onnxruntime fp32"](x[None]) for x in judged]
         for kind, run in runs.items():
-            run(judged[:1])
-            began = time.perf_counter()
-            run(judged[:1])
-            times[kind].append(time.perf_counter() - began)
-    for kind, run in runs.items():
-        got = [run(x[None]) for x in judged]
-        found[kind] = {"ms": round(1e3 * float(np.median(times[kind])), 4), "snr_db": _decibels(wanted, got)}
+            found[kind] = {"ms": times[kind], "snr_db": _decibels(wanted, [run(x[None]) for x in judged])}
     return found
 
 

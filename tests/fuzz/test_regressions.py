@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from lowbit.fake.network import FakeQuantized
 from lowbit.frontend import evaluate, import_model
 from lowbit.graph import Graph
 from lowbit.numerics import QType
 from lowbit.quantization import QuantizationConfig, calibrate, quantize_graph
 from lowbit.quantization.granularity import PerGroup
-from tests.fuzz.checks import Checked, allowances, check_float, check_follows, close
+from tests.fuzz.checks import Checked, allowances, check_fake, check_float, check_follows, close
 from tests.fuzz.compiled import Way, check_compiled
 from tests.fuzz.configs import WIDE
 from tests.fuzz.machines import native_targets
@@ -111,3 +112,16 @@ def test_the_range_of_a_function_is_that_of_what_was_seen() -> None:
     graph = check_float(import_model(Net(), (x,)), [x])
     wide = quantize_graph(graph, calibrate(graph, [(x.numpy(),)]), WIDE)
     check_follows(graph, wide, [x], check_nodes(wide, [x.numpy()]))
+
+
+def test_signs_of_weights_whose_quotient_underflows() -> None:
+    """-1e-45 / 4 is -0, whose sign is that of 0: training, one-bit weights of the least size were +1."""
+    b = Build()
+    b.input("x", 2, 3)
+    b.constant("w", np.float32([[1e-45, -1e-45, 1], [-1e-45, -1e-45, -1]]))
+    b.node("y", "linear", "x", "w")
+    graph, x = b.graph("y"), torch.tensor([[1.0, 2, 3], [-3, 1, 0.5]])
+    calibration = calibrate(graph, [(x.numpy(),)])
+    config = QuantizationConfig("b1", "i5", scale="global:4", first_last_bits=None)  # type: ignore[arg-type]
+    outputs = check_nodes(quantize_graph(graph, calibration, config), [x.numpy()])
+    check_fake(FakeQuantized(graph, calibration, config), outputs, [x])

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lowbit.fake.grid import Grid, Sum, Term, finish
-from lowbit.fake.straight_through import instead, round_, sign
+from lowbit.fake.straight_through import instead, round_, sign_of
 from lowbit.frontend import selecting, windows
 from lowbit.frontend.evaluation import compute
 from lowbit.frontend.pointwise import POINTWISE
@@ -263,7 +263,7 @@ def _rounded(x: Tensor, out: Grid) -> Tensor:
     """clamp(rint(x / scale) + zero_point, qmin, qmax) in float32, NaN gives qmin; b1: the sign."""
     qtype, zero = out.params.qtype, out.zero_point
     if qtype.bipolar:
-        return sign(x / out.scale)
+        return sign_of(x, out.scale)
     steps = round_(x / out.scale)
     steps = torch.where(torch.isnan(steps), float(qtype.qmin - zero), steps)
     return steps.clamp(qtype.qmin - zero, qtype.qmax - zero) + zero

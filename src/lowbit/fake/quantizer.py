@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lowbit.fake.descriptor import QuantDescriptor
 from lowbit.fake.grid import Grid, Sum, finish, grid_of
 from lowbit.fake.operations import Site
-from lowbit.fake.straight_through import round_, sign
+from lowbit.fake.straight_through import round_, sign_of
 from lowbit.numerics import QParams
 from lowbit.numerics.groups import group_factor
 from lowbit.quantization.weights import levels
@@ -99,10 +99,10 @@ class TensorQuantizer(nn.Module):
         """Weights (O, I, ...) -> their integers, float32: clamp(rint(w / scale)), b1: the sign; factors of groups are not in
         them.  Gradients pass straight through."""
         qtype = self._params.qtype
-        steps = x / self._shaped(x)
+        step = self._shaped(x)
         if qtype.bipolar:
-            return sign(steps)
-        return round_(steps).clamp(*levels(qtype))
+            return sign_of(x, step)
+        return round_(x / step).clamp(*levels(qtype))
 
     def factor(self, shape: tuple[int, ...]) -> Tensor | float:
         """Integer factor of each weight's group; 1 without groups."""
@@ -119,10 +119,9 @@ class TensorQuantizer(nn.Module):
         if self.weights:
             return self.integers(x) * self._shaped(x)
         qtype, zero = self._params.qtype, self._params.zero_point
-        steps = x / self.scale
         if qtype.bipolar:
-            return sign(steps) * self.scale
-        return round_(steps).clamp(qtype.qmin - zero, qtype.qmax - zero) * self.scale
+            return sign_of(x, self.scale) * self.scale
+        return round_(x / self.scale).clamp(qtype.qmin - zero, qtype.qmax - zero) * self.scale
 
     def after(self, step: nn.Module, args: tuple[Any, ...], result: Tensor | Sum) -> Tensor | Sum:
         """Forward hook of the step whose result this quantizes."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["instead", "round_", "round_within", "sign"]
+__all__ = ["instead", "round_", "round_within", "sign", "sign_of"]
 
 
 class _Round(torch.autograd.Function):
@@ -69,6 +69,11 @@ def round_within(x: Tensor, lo: float, hi: float) -> Tensor:
 def sign(x: Tensor) -> Tensor:
     """+1 where x >= 0, else -1; derivative 1 for |x| <= 1, else 0 (Hubara et al. 2016, eq. 4)."""
     return _Sign.apply(x)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def sign_of(x: Tensor, step: Tensor | float) -> Tensor:
+    """:func:`sign` of x itself with the derivative of sign(x / step): a quotient may underflow to 0, whose sign is another."""
+    return instead(sign(x / step), torch.where(x >= 0, 1.0, -1.0).to(x.dtype))
 
 
 def instead(smooth: Tensor, exact: Tensor) -> Tensor:

@@ -156,6 +156,43 @@ def test_zero_padding_moves_into_convolutions_only() -> None:
     assert shared[:2] in (["pad", "conv2d"], ["conv2d", "pad"])
 
 
+@pytest.mark.parametrize(
+    ("function", "ops"),
+    [
+        (lambda self, x: F.max_pool2d(F.pad(x, (0, 1, 1, 0), value=-torch.inf), 3, 2), ["max_pool2d"]),
+        (lambda self, x: F.max_pool2d(F.pad(x, (1, 1, 0, 1), value=torch.finfo(torch.float32).min), 2), ["max_pool2d"]),
+        (
+            lambda self, x: F.max_pool2d(F.pad(F.pad(x, (1, 0), value=-torch.inf), (0, 0, 1, 1), value=-torch.inf), 3),
+            ["max_pool2d"],
+        ),
+        (lambda self, x: F.max_pool2d(F.pad(x.relu(), (1, 1, 1, 1)), 3, 2, 1), ["clamp", "max_pool2d"]),
+        (lambda self, x: F.max_pool2d(F.pad(x.relu(), (1, 1, 1, 1), value=0.5), 3), ["clamp", "pad", "max_pool2d"]),
+        (lambda self, x: F.max_pool2d(F.pad(F.hardtanh(x), (1, 1, 1, 1), value=-0.5), 3), ["clamp", "pad", "max_pool2d"]),
+        (lambda self, x: F.max_pool2d(F.pad(F.hardtanh(x), (2, 0, 1, 1), value=-1.0), 3), ["clamp", "max_pool2d"]),
+        (lambda self, x: F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=-1e9), 3), ["pad", "max_pool2d"]),
+        (
+            lambda self, x: F.max_pool2d(F.pad(x.relu(), (3, 3, 3, 3)), 2),
+            ["clamp", "pad", "max_pool2d"],
+        ),  # windows of zeros alone
+        (lambda self, x: -F.max_pool2d(-F.pad(x.clamp(max=1), (1, 1, 1, 1), value=1.0), 2), ["clamp", "min_pool2d"]),
+    ],
+)
+def test_padding_that_never_wins_moves_into_pools(function: Callable, ops: list[str]) -> None:
+    graph = _canonical(function)
+    assert [node.op for node in graph.nodes] == ops
+    x = torch.randn(X)
+    (got,) = evaluate(graph, [x])
+    assert torch.equal(got, function(None, x))
+
+
+@pytest.mark.parametrize(
+    "function", [lambda self, x: F.pad(x, (1, 1), value=-torch.inf).relu(), lambda self, x: F.pad(x, (1, 1), value=torch.inf)]
+)
+def test_infinite_padding_that_no_pool_takes_in(function: Callable) -> None:
+    with pytest.raises(NumericsError, match="only a max pool right behind it"):
+        _canonical(function)
+
+
 def test_padding_and_folding_reach_each_other() -> None:
     bn = nn.BatchNorm2d(6)
     assert _ops(nn.Sequential(nn.MaxPool2d(2), nn.ZeroPad2d(1), bn, nn.Conv2d(6, 4, 3))) == ["max_pool2d", "conv2d"]

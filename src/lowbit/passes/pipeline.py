@@ -23,6 +23,7 @@ from lowbit.passes.hoist_clamp import hoist_clamp
 from lowbit.passes.merge_moves import merge_moves
 from lowbit.passes.merge_pad import merge_pad
 from lowbit.passes.norm_ahead_of_permute import norm_ahead_of_permute
+from lowbit.passes.pad_into_pool import pad_into_pool
 from lowbit.passes.remove_dead import remove_dead
 from lowbit.passes.remove_identities import remove_identities
 from lowbit.passes.scale_into_product import scale_into_product
@@ -44,6 +45,7 @@ PASSES: tuple[Pass, ...] = (
     merge_moves,
     remove_identities,
     drop_expand,
+    pad_into_pool,
     merge_pad,
     remove_dead,
     batch_norm_to_affine,

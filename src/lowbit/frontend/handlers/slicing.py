@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -84,7 +85,8 @@ def split(b: Builder, call: Call) -> tuple[Value, ...]:
 
 
 def pad(b: Builder, call: Call) -> Value:
-    """Padding, last axis first in ``pad``, with a constant or what other modes repeat; negative amounts cut."""
+    """Padding, last axis first in ``pad``, with a constant or what other modes repeat; negative amounts cut.  An infinite
+    constant is a pool's, which takes it in (passes/pad_into_pool.py)."""
     x = activation(call, call.args["self"])
     if call.args.get("mode", "constant") != "constant":
         return border(None)(b, call)
@@ -92,7 +94,8 @@ def pad(b: Builder, call: Call) -> Value:
     before, after = [0] * rank, [0] * rank
     for index in range(len(amounts) // 2):
         before[rank - 1 - index], after[rank - 1 - index] = amounts[2 * index], amounts[2 * index + 1]
-    value = b.number(call, "the value", call.args.get("value") or 0.0)
+    value = float(call.args.get("value") or 0.0)
+    value = value if math.isinf(value) else b.number(call, "the value", value)
     cuts = [(max(-lead, 0), max(-trail, 0)) for lead, trail in zip(before, after, strict=True)]
     if any(sum(cut) >= size for cut, size in zip(cuts, b.shape(x), strict=True)):
         return torch.full(call.shape, value)  # nothing of x is left

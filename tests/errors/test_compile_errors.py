@@ -174,7 +174,7 @@ def test_without_data_a_warning_says_so() -> None:
         ({"config": "w9a8"}, r"'w9a8' asks for 9 bits; allowed: .*1\.\.8 or 16"),
         ({"config": 8}, r'config is text such as "4/int8" or a QuantizationConfig, not 8'),
         ({"config": "8/int8", "weights": "i8"}, "give either config or weights"),
-        ({"weights": "q4"}, r"'q4' is not an integer type; write u1\.\.u8, i2\.\.i8, b1, u16 or i16"),
+        ({"weights": "q4"}, r"'q4' is not an integer type; write u1\.\.u8, i2\.\.i8, b1, u16, i16, or u8:240"),
         ({"weights": "u4"}, r"weights of type u4: weights are symmetric; write i2\.\.i8, i16 or b1"),
         ({"weights": "i4", "nonsense": 3}, "unknown option nonsense; the options of a quantization are first_last_bits, "),
         ({"weights": "i4", "observer": "max"}, "unknown observer 'max'; known: auto, aciq, entropy, "),

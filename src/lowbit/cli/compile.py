@@ -38,6 +38,9 @@ def command(
     first_last_bits: Annotated[
         int | None, typer.Option(help="Least width of the first and last layer (default 8); 0 treats them as the others.")
     ] = None,
+    full_range: Annotated[
+        bool, typer.Option("--full-range", help="u8 beside weights of up to 4 bits keeps all values to 255; else 0..240, faster.")
+    ] = False,
     method: Annotated[
         str, typer.Option(help="How integers are found: auto, nearest, adaround, ...; several: 'gptq,adaround'.")
     ] = "auto",
@@ -68,6 +71,8 @@ def command(
     find_target(target)
     options: dict[str, object] = {"observer": observer, "granularity": granularity, "scale": scale}
     options = {key: value for key, value in options.items() if value is not None}
+    if full_range:
+        options["full_range"] = True
     if first_last_bits is not None:
         options["first_last_bits"] = first_last_bits or None
     half, given = asks_for_half(config), parse_layers(layer or [])

@@ -23,6 +23,11 @@ class Ahead:
         self.tile = mr * spec.src.stride  # elements from one tile to the next
         self.lines = -(-self.tile // (LINE * steps))  # a step
 
+    @property
+    def far(self) -> bool:
+        """Whether there are results to fetch."""
+        return bool(self.written or self.added)
+
     def inputs(self, first: Any, step: Any) -> None:
         """The part for this step of the K loop of the tile behind the one at element ``first``."""
         for buffer in self.read:

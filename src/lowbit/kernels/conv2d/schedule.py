@@ -102,12 +102,11 @@ class _Nest:
         rows = self.runs.count * self.runs.steps(spec.k_group)
         start = self._window(block)
         pixels = [pixel + start for pixel in self._offsets(m0, self._input)]
-        channel = TB.Bind(block * spec.nr)
-        to = [TB.Bind(at + channel) for at in self._offsets(m0, _position(spec.dst))]
-        residual = self._offsets(m0, _position(spec.residual)) if spec.residual else []
-        residual = [TB.Bind(at + channel) for at in residual] or [0] * mr
-        self.ahead.results(to, residual, channels)
+        places = self._places(m0, block) if self.ahead.far else None
+        if places is not None:
+            self.ahead.results(*places[1:], channels)
         tile_.compute(pixels, block * rows, block, [self._first(pixel) for pixel in pixels] if self.ops.first else None)
+        channel, to, residual = places or self._places(m0, block)
         width = min(LANES, spec.nr)  # channels written at once
         lanes = range(0, vectors * self.ops.lanes, width)
         columns = {} if self.by_channels else {lane: self.epilogue.columns(channel + lane, width) for lane in lanes}
@@ -123,6 +122,14 @@ class _Nest:
                 if lane >= channels:
                     break
                 self.epilogue.write(acc, columns[lane], to[i] + lane, residual[i] + lane, width)
+
+    def _places(self, m0: Any, block: Any) -> tuple[Any, list[Any], list[Any]]:
+        """The block's first channel, and where the tile's pixels are written and find what is added to them."""
+        spec = self.spec
+        channel = TB.Bind(block * spec.nr)
+        to = [TB.Bind(at + channel) for at in self._offsets(m0, _position(spec.dst))]
+        residual = self._offsets(m0, _position(spec.residual)) if spec.residual else []
+        return channel, to, [TB.Bind(at + channel) for at in residual] or [0] * self.mr
 
     def _first(self, pixel: Any) -> Any:
         """What the sums of a pixel start from, of all its taps."""

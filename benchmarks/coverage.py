@@ -89,7 +89,7 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
     missing = Counter(_first_missing(row["import"]) for row in rows.values() if "error" in row["import"])
     if missing:
         lines += ["Missing first: " + ", ".join(f"{what} ({count})" for what, count in missing.most_common()) + ".", ""]
-    lines += [*_beside([row["peers"] for row in rows.values() if "peers" in row and "error" not in row["peers"]]), ""]
+    lines += [*_beside([timed for row in rows.values() if (timed := _timed(row))]), ""]
     heads = ["network", "package", "operations", *configs, "SNR at 8 bits", "ms: fp32, 8/int8, 4/int4", "in turns: fp32, 8/int8"]
     heads += ["onnxruntime fp32, int8"]
     lines += ["| " + " | ".join(heads) + " |", "| --- | --- | ---: |" + " --- |" * len(configs) + " ---: |" * 4]
@@ -101,7 +101,7 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
             cells[0] = _first_missing(first).replace("|", "/")
         snr = row.get("8/int8", {}).get("snr_db")
         times = [_ms(row.get(config, {}).get("ms")) for config in configs]
-        ours, theirs = (_pair(row.get("peers"), kinds) for kinds in (_OURS, _THEIRS))
+        ours, theirs = (_pair(_timed(row), kinds) for kinds in (_OURS, _THEIRS))
         lines.append(
             f"| {name} | {NETWORKS[name].package} | {operations} | {' | '.join(cells)} | "
             f"{'' if snr is None else f'{snr:.1f} dB'} | {', '.join(times) if any(times) else ''} | {ours} | {theirs} |"
@@ -112,11 +112,14 @@ def page_of(parts: Mapping[str, Mapping[str, Any]]) -> str:
 _OURS, _THEIRS = ("fp32", "int8"), ("onnxruntime fp32", "onnxruntime int8")
 
 
-def _pair(part: Mapping[str, Any] | None, kinds: Iterable[str]) -> str:
+def _timed(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The step in which a network was timed in turns with onnxruntime; {} for none."""
+    return next((row[step] for step in ("trained", "peers") if "error" not in row.get(step, {"error": ""})), {})
+
+
+def _pair(part: Mapping[str, Any], kinds: Iterable[str]) -> str:
     """Times of both kinds; - of what does not run."""
-    if part is None:
-        return ""
-    return ", ".join(_ms(part.get(kind, {}).get("ms")) or "-" for kind in kinds)
+    return ", ".join(_ms(part.get(kind, {}).get("ms")) or "-" for kind in kinds) if part else ""
 
 
 def _beside(parts: list[Mapping[str, Any]]) -> list[str]:
@@ -213,8 +216,8 @@ def _measure_all(
                 continue
             if "error" in results.parts.get(f"{name} | import", {}) and step != "import":
                 continue
-            if step == "trained" and not NETWORKS[name].images:
-                continue
+            if step in ("peers", "trained") and NETWORKS[name].images != (step == "trained"):
+                continue  # trained networks are timed where they are judged
             if time.monotonic() > end:
                 return
             part = measure(python, name, step)

@@ -42,7 +42,8 @@ A table whose rows were timed while other work kept more than {BUSY_CORES} cores
 - 16 bits are there for accuracy: exact 16 x 16-bit products take two multiplications each, which makes them slower than float.
 - Fewer bits: on CPUs with VNNI one instruction multiplies any 8-bit operands; 7 bits and fewer gain because two products fit
   one multiplication, 6 and fewer because Winograd's convolution fits bytes; 2 bits and 1 bit use look-ups and bit counts.
-  4-bit weights alone (`w4a8`) save memory, and no time in 1x1 layers. On AVX2 every bit less is faster (decisions 9, 11, 12).
+  Beside 4-bit weights bytes end at 240 (decision 40), so that `w4a8` has two products in one multiplication, too. On AVX2
+  every bit less is faster (decisions 9, 11, 12).
 """
 
 

@@ -14,7 +14,7 @@ from lowbit.kernels.matmul.forms import FORMS, MatmulForm
 from lowbit.kernels.matmul.pack import element
 from lowbit.kernels.matmul.spec import MatmulSpec
 from lowbit.kernels.rows import divided
-from lowbit.kernels.vectors import LANES, convert, integer_result, load, splat, store
+from lowbit.kernels.vectors import LANES, convert, first_lanes, integer_result, load, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -76,10 +76,7 @@ class _Nest:
 
             def copy(c0: Any, valid: int, i: int = i, at: Any = at, total: Any = total) -> None:
                 value = element(load(k.x, at + c0), s, form.left, form.centre, LANES)
-                if valid < LANES:
-                    inside = T.ramp(T.int32(0), 1, LANES) < splat(valid, "int32")
-                    value = T.Select(inside, value, splat(getattr(T, form.left)(0), form.left))
-                value = TB.Bind(value)
+                value = TB.Bind(first_lanes(value, valid, form.left))
                 store(k.m, i * spec.pitch + c0, value)
                 if total is not None:
                     store(total, 0, load(total, 0) + convert(value, "int32"))

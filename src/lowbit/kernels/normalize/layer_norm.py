@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
 from lowbit.kernels.normalize.spec import LayerNormSpec
 from lowbit.kernels.normalize.steps import Parameters, folded, normalized, real_values, sums, worked_out
 from lowbit.kernels.rows import divided
-from lowbit.kernels.vectors import LANES, load, load_channels, splat, store
+from lowbit.kernels.vectors import LANES, first_lanes, load, load_channels, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -44,8 +43,7 @@ def build(spec: LayerNormSpec, target: Target) -> Any:
                     add(real_values(load(k.x, at_x + i * LANES), k.s, integers))
             if rest:
                 value = real_values(load_channels(k.x, at_x + whole_chunks * LANES, rest), k.s, integers)
-                inside = T.ramp(T.int32(0), 1, LANES) < splat(rest, "int32")
-                add(T.Select(inside, value, splat(0.0, "float32")))
+                add(first_lanes(value, rest, "float32"))
             first, second = lanes()
             whole, part, inverse = worked_out(
                 folded(first), folded(second), src.c, k.r, exact=integers, centred=spec.centred, mean=spec.mean

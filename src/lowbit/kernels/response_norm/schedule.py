@@ -11,7 +11,7 @@ from lowbit.graph.powers import factors_of_power
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
 from lowbit.kernels.response_norm.spec import ResponseNormSpec
 from lowbit.kernels.rows import divided
-from lowbit.kernels.vectors import LANES, convert, integer_result, load, operand, splat, store
+from lowbit.kernels.vectors import LANES, convert, first_lanes, integer_result, load, operand, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -47,9 +47,8 @@ def build(spec: ResponseNormSpec, target: Target) -> Any:
                     wide = TB.Bind(convert(value(i * LANES), _F64))
                     store(k.m, before + i * LANES, wide * wide)
             if rest:
-                inside = T.ramp(T.int32(0), 1, LANES) < splat(rest, "int32")
                 wide = TB.Bind(convert(value(T.int32(whole_chunks * LANES)), _F64))
-                store(k.m, before + whole_chunks * LANES, T.Select(inside, wide * wide, splat(0.0, _F64)))
+                store(k.m, before + whole_chunks * LANES, first_lanes(wide * wide, rest, _F64))
             with TB.serial(-(-dst.c // LANES)) as i:
                 c0 = i * LANES
                 total = TB.alloc_buffer((LANES,), _F64, scope="global")

@@ -15,7 +15,7 @@ from lowbit.kernels.elementwise.transcendental import exp, log
 from lowbit.kernels.rows import row_position
 from lowbit.kernels.softmax.logarithm import fixed_logarithm
 from lowbit.kernels.softmax.spec import SoftmaxSpec
-from lowbit.kernels.vectors import LANES, convert, fence, integer_result, load, load_channels, splat, store
+from lowbit.kernels.vectors import LANES, convert, fence, first_lanes, integer_result, load, load_channels, splat, store
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -119,9 +119,7 @@ def _float_exponentials(k: KernelFrame, at_x: Any, at_o: Any, count: int, top: A
 
     def add(start: Any, valid: int) -> None:
         e = exp(load_channels(k.x, at_x + start, valid) - splat(top, "float32"), "float32")
-        if valid < LANES:
-            e = T.Select(T.ramp(T.int32(0), 1, LANES) < splat(valid, "int32"), e, splat(0.0, "float32"))
-        e = TB.Bind(e)
+        e = TB.Bind(first_lanes(e, valid, "float32"))
         store(total, 0, load(total, 0) + e)
         store(k.o, at_o + start, e)
 

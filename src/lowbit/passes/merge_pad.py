@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lowbit.graph import Graph, Node
 from lowbit.passes.edit import Edit
+from lowbit.passes.pads import padding_of
 
 __all__ = ["merge_pad"]
 
@@ -19,12 +20,10 @@ def merge_pad(graph: Graph) -> Graph:
         if node.op != "conv2d":
             continue
         for _ in edit.steps("merge_pad"):
-            pad = edit.nodes.get(edit.nodes[node.name].inputs[0])
-            if pad is None or pad.op != "pad" or pad.attrs["value"] != 0:
-                break
-            if any((*pad.attrs["before"][:2], *pad.attrs["after"][:2])):
-                break
             conv = edit.nodes[node.name]
+            pad = padding_of(edit, conv)
+            if pad is None or pad.attrs["value"] != 0:
+                break
             extra = (*pad.attrs["before"][2:], *pad.attrs["after"][2:])
             padding = tuple(old + new for old, new in zip(conv.attrs["padding"], extra, strict=True))
             inputs = (pad.inputs[0], *conv.inputs[1:])

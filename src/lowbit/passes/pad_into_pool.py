@@ -7,6 +7,7 @@ import numpy as np
 from lowbit.errors import NumericsError
 from lowbit.graph import Graph, Node
 from lowbit.passes.edit import Edit
+from lowbit.passes.pads import padding_of
 from lowbit.passes.remove_dead import remove_dead
 
 __all__ = ["pad_into_pool"]
@@ -30,10 +31,8 @@ def pad_into_pool(graph: Graph) -> Graph:
             continue
         for _ in edit.steps("pad_into_pool"):
             pool = edit.nodes[node.name]
-            pad = edit.nodes.get(pool.inputs[0])
-            if pad is None or pad.op != "pad" or not _never_wins(edit, pad, *_LOSES[pool.op]):
-                break
-            if any((*pad.attrs["before"][:2], *pad.attrs["after"][:2])):
+            pad = padding_of(edit, pool)
+            if pad is None or not _never_wins(edit, pad, *_LOSES[pool.op]):
                 break
             before, sizes = pad.attrs["before"][2:], edit.shape(pad.inputs[0])[2:]
             rows, columns = (

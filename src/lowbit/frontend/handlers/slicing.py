@@ -98,7 +98,7 @@ def pad(b: Builder, call: Call) -> Value:
     value = value if math.isinf(value) else b.number(call, "the value", value)
     cuts = [(max(-lead, 0), max(-trail, 0)) for lead, trail in zip(before, after, strict=True)]
     if any(sum(cut) >= size for cut, size in zip(cuts, b.shape(x), strict=True)):
-        return torch.full(call.shape, value)  # nothing of x is left
+        return torch.full(call.shape, b.number(call, "the value", value))  # nothing of x is left
     for axis, cut in enumerate(cuts):
         x = activation(call, part(b, call, x, axis, cut[0], b.shape(x)[axis] - sum(cut)))
     grow = [[max(amount, 0) for amount in side] for side in (before, after)]

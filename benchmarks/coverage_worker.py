@@ -120,7 +120,7 @@ def _compiled(model: Any, samples: np.ndarray, config: str) -> dict[str, Any]:
         signal = sum(float((b.astype(np.float64) ** 2).sum()) for b in exact)
         error = sum(float(((a.astype(np.float64) - b) ** 2).sum()) for a, b in zip(got, exact, strict=True))
         found["snr_db"] = round(10 * float(np.log10(max(signal, 1e-30) / max(error, 1e-30))), 2)
-    found["ms"] = _time(lambda: net(x))
+    found["ms"] = _in_turns({config: net}, x)[config]
     return found
 
 
@@ -130,96 +130,83 @@ def _arrays(value: Any) -> list[np.ndarray]:
     return [each for part in value for each in _arrays(part)] if isinstance(value, (list, tuple)) else [np.asarray(value)]
 
 
-def _time(run: Any) -> float:
-    """Median in ms after two runs, of as many as take two seconds, at least five."""
-    run(), run()
-    times: list[float] = []
-    end = time.perf_counter() + _SECONDS
-    while len(times) < 5 or (time.perf_counter() < end and len(times) < 1000):
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    return round(1e3 * float(np.median(times)), 4)
-
-
 def _in_turns(runs: Mapping[str, Callable[[np.ndarray], Any]], x: np.ndarray) -> dict[str, float]:
-    """Medians in ms, all timed one after the other, round after round: at least five rounds, two seconds of them."""
-    times: dict[str, list[float]] = {kind: [] for kind in runs}
+    """Medians in ms, all timed one after the other, each behind a run of its own, round after round: at least five rounds,
+    two seconds of them."""
     for run in runs.values():
         run(x)
+    rounds: list[list[float]] = []
     end = time.perf_counter() + _SECONDS
-    while len(times["fp32"]) < 5 or (time.perf_counter() < end and len(times["fp32"]) < 200):
-        for kind, run in runs.items():
-            run(x)
-            began = time.perf_counter()
-            run(x)
-            times[kind].append(time.perf_counter() - began)
-    return {kind: round(1e3 * float(np.median(each)), 4) for kind, each in times.items()}
+    while len(rounds) < 5 or (time.perf_counter() < end and len(rounds) < 200):
+        rounds.append([_time(run, x) for run in runs.values()])
+    return {kind: round(1e3 * float(ms), 4) for kind, ms in zip(runs, np.median(rounds, 0), strict=True)}
 
 
-def _elsewhere(path: Path, calibration: np.ndarray, folder: str) -> dict[str, Any]:
-    """A float ONNX file in onnxruntime, and what its static quantizer makes of it, or why that does not run."""
+def _time(run: Callable[[np.ndarray], Any], x: np.ndarray) -> float:
+    """Seconds of the second of two runs."""
+    run(x)
+    began = time.perf_counter()
+    run(x)
+    return time.perf_counter() - began
+
+
+def _beside(nets: Mapping[str, Any], path: Path, seen: np.ndarray, judged: np.ndarray) -> dict[str, Any]:
+    """Compiled networks of a float ONNX file beside onnxruntime and what its static quantizer makes of it: times in turns, and
+    decibels of each output on the judged rows."""
+    floats = _session(path)
+    name = floats.get_inputs()[0].name
+    runs: dict[str, Any] = {kind: lambda x, net=net: _arrays(net(x)) for kind, net in nets.items()}
+    runs["onnxruntime fp32"] = lambda x: floats.run(None, {name: x})
+    found: dict[str, Any] = {}
+    with TemporaryDirectory() as folder:
+        try:
+            peer = _session(_quantized(path, seen, name, Path(folder) / "int8.onnx"))
+            runs["onnxruntime int8"] = lambda x: peer.run(None, {name: x})
+        except Exception as error:
+            found["onnxruntime int8"] = {"error": str(error).splitlines()[0][:200]}
+        wanted = [runs["onnxruntime fp32"](x[None]) for x in judged]
+        for kind, ms in _in_turns(runs, judged[:1]).items():
+            found[kind] = {"ms": ms, "snr_db": _decibels(wanted, [runs[kind](x[None]) for x in judged])}
+    return found
+
+
+def _quantized(path: Path, seen: np.ndarray, name: str, to: Path) -> Path:
     from onnx import load
 
     from lowbit.measure.peers.onnx_models import quantize_int8
 
-    floats = _session(path)
-    name = floats.get_inputs()[0].name
-    runs: dict[str, Any] = {"onnxruntime fp32": lambda x: floats.run(None, {name: x})}
-    try:
-        channels = load(str(path), load_external_data=False).opset_import[0].version >= 13
-        quantized = quantize_int8(path, [row[None] for row in calibration], Path(folder) / "int8.onnx", name, channels)
-        peer = _session(quantized)
-        runs["onnxruntime int8"] = lambda x: peer.run(None, {name: x})
-    except Exception as error:
-        runs["error"] = str(error).splitlines()[0][:200]
-    return runs
+    channels = load(str(path), load_external_data=False).opset_import[0].version >= 13
+    return quantize_int8(path, [row[None] for row in seen], to, name, channels)
 
 
 def _peers(model: Any, samples: np.ndarray, step: str) -> dict[str, Any]:
-    """Beside onnxruntime, in turns.  Integers are rounded to nearest by ranges of few rows: for time alone."""
+    """A module beside onnxruntime.  Integers are rounded to nearest by ranges of few rows: for time alone."""
     from lowbit.measure.peers.onnx_models import export_float
 
-    graph, x = _graph(model, samples), samples[:1]
-    precise: dict[str, Any] = {"config": "8/int8", "calibration": [samples], "method": "nearest"}
+    graph = _graph(model, samples)
     nets = {
-        kind: lowbit.compile(graph, threads=1, progress=False, **chosen)
-        for kind, chosen in (("fp32", {"config": "fp32"}), ("int8", precise))
+        "fp32": lowbit.compile(graph, config="fp32", threads=1, progress=False),
+        "int8": lowbit.compile(graph, config="8/int8", calibration=[samples], method="nearest", threads=1, progress=False),
     }
-    runs: dict[str, Any] = {kind: lambda x, net=net: _arrays(net(x)) for kind, net in nets.items()}
     with TemporaryDirectory() as folder:
-        path = model if isinstance(model, Path) else export_float(model, x, Path(folder) / "float32.onnx")
-        runs |= _elsewhere(path, samples, folder)
-        found = {"onnxruntime int8": {"error": runs.pop("error")}} if "error" in runs else {}
-        wanted = [runs["onnxruntime fp32"](x)]
-        for kind, ms in _in_turns(runs, x).items():
-            found[kind] = {"ms": ms, "snr_db": _decibels(wanted, [runs[kind](x)])}
-    return found
+        return _beside(nets, export_float(model, samples[:1], Path(folder) / "float32.onnx"), samples, samples[:1])
 
 
 def _trained(model: Path, samples: np.ndarray, step: str) -> dict[str, Any]:
-    """A trained network beside onnxruntime: calibrated on photographs, judged on others, all timed in turns."""
+    """A trained network beside onnxruntime: calibrated on photographs, judged on others."""
     from lowbit.graph.interpreter import interpret
 
     seen, judged = samples[:_CALIBRATED], samples[_CALIBRATED:]
     shapes = [(1, *judged.shape[1:])]
-    nets = {"fp32": lowbit.compile(str(model), shapes, config="fp32", threads=1, progress=False)}
     calibration = lowbit.calibrate(str(model), shapes, samples=seen)
     plan = lowbit.quantize(str(model), shapes, calibration=calibration, config="8/int8", progress=False)
-    nets["int8"] = lowbit.compile(str(model), shapes, plan=plan, threads=1, progress=False)
-    runs: dict[str, Any] = {kind: lambda x, net=net: _arrays(net(x)) for kind, net in nets.items()}
-    found: dict[str, Any] = {"log": [str(line) for line in plan.log]}
+    nets = {
+        "fp32": lowbit.compile(str(model), shapes, config="fp32", threads=1, progress=False),
+        "int8": lowbit.compile(str(model), shapes, plan=plan, threads=1, progress=False),
+    }
     oracle = interpret(nets["int8"].graph(), [judged[:1]])
-    found["exact"] = all(map(np.array_equal, runs["int8"](judged[:1]), oracle))
-    with TemporaryDirectory() as folder:
-        runs |= _elsewhere(model, seen, folder)
-        if "error" in runs:
-            found["onnxruntime int8"] = {"error": runs.pop("error")}
-        times = _in_turns(runs, judged[:1])
-        wanted = [runs["onnxruntime fp32"](x[None]) for x in judged]
-        for kind, run in runs.items():
-            found[kind] = {"ms": times[kind], "snr_db": _decibels(wanted, [run(x[None]) for x in judged])}
-    return found
+    exact = all(map(np.array_equal, _arrays(nets["int8"](judged[:1])), oracle))
+    return {"log": [str(line) for line in plan.log], "exact": exact, **_beside(nets, model, seen, judged)}
 
 
 def _decibels(wanted: list[list[np.ndarray]], got: list[list[np.ndarray]]) -> list[float]:

@@ -69,10 +69,13 @@ def command(
     if model is None:
         raise ConfigError("write which network: module:factory, an .onnx file, a network of lowbit.zoo, or --from a search")
     find_target(target)
-    options: dict[str, object] = {"observer": observer, "granularity": granularity, "scale": scale}
+    options: dict[str, object] = {
+        "observer": observer,
+        "granularity": granularity,
+        "scale": scale,
+        "full_range": full_range or None,
+    }
     options = {key: value for key, value in options.items() if value is not None}
-    if full_range:
-        options["full_range"] = True
     if first_last_bits is not None:
         options["first_last_bits"] = first_last_bits or None
     half, given = asks_for_half(config), parse_layers(layer or [])

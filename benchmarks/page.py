@@ -88,7 +88,7 @@ def ablation_text(part: Part) -> str:
     for row in part["rows"]:
         cells = [row["config"], f"{row['median_ms']:.2f}"]
         for name in variants:
-            variant = row["without"][name]
+            variant = row["without"].get(name)  # None, too, where the results are older than the technique
             slower = variant and variant["median_ms"] / row["median_ms"]
             cells.append(f"{variant['median_ms']:.2f} ({slower:.2f}x)" if variant else "-")
         wrong = any(variant and not variant["right"] for variant in (row, *row["without"].values()))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from benchmarks import ablation, avx2, groups, run
+from benchmarks.page import ablation_text
 from benchmarks.page import page
 from benchmarks.results_file import Results
 
@@ -268,6 +269,17 @@ def wide() -> Any:
     layers = [nn.Conv2d(3, 64, 3, 2, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, 1, 1), nn.ReLU(), nn.Conv2d(64, 64, 1), nn.ReLU()]
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)).eval()
     return model, torch.zeros((1, 3, 32, 32))
+
+
+def test_results_older_than_a_technique() -> None:
+    """The page of a run that was measured before there was AMX says that of it, and of everything else what is known."""
+    variant = {"median_ms": 3.0, "right": True}
+    without = {name: variant for name in TECHNIQUES if name != "amx"} | {"everything": None}
+    rows = [{"config": "w8a8", "median_ms": 2.0, "right": True, "check": "exact", "without": without}]
+    header, _, row = ablation_text(part(rows=rows) | {"target": "x86-64"}).split("\n\n", 1)[1].splitlines()[:3]
+    cells = dict(zip(header.split("|"), row.split("|"), strict=True))
+    assert cells[" no amx "].strip() == cells[" none of them "].strip() == "-"
+    assert cells[" no pairs "].strip() == "3.00 (1.50x)"
 
 
 def test_ablation_of_a_small_network() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from benchmarks import ablation, avx2, groups, run
-from benchmarks.page import ablation_text
-from benchmarks.page import page
+from benchmarks.page import ablation_text, page
 from benchmarks.results_file import Results
 
 from lowbit.errors import ConfigError

@@ -60,6 +60,12 @@ CASES: dict[str, Case] = {
     "LogSoftmax": _one("LogSoftmax", axis=1),
     "Softmax_13": _one("Softmax", axis=1),
     "Softmax_9": _one("Softmax", opset=9, axis=2),
+    **{
+        f"{op}_of_a_scalar": _chain(
+            ("ReduceMean", "x", "m", {"keepdims": 0}), (op, "m c", "y"), constants={"c": np.array([0.25], np.float32)}
+        )
+        for op in ("Max", "Min", "Add", "Mul", "Sub", "Div", "Pow")
+    },
     "Max_number": _one("Max", "x c", constants={"c": np.array([0.25], np.float32)}),
     "Min_number": _one("Min", "c x", constants={"c": np.array(0.25, np.float32)}),
     "Sum": _one("Sum", "x x c", constants={"c": C.reshape(4, 1, 1)}),

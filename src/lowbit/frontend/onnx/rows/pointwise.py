@@ -47,18 +47,12 @@ def mul(n: OnnxNode) -> Value:
 
 
 def extreme(op: str) -> Row:
-    """Max, Min of any number of inputs; with a constant of one element it is a clamp."""
+    """Max, Min of any number of inputs."""
 
     def row(n: OnnxNode) -> Value:
         values = [n.value(index) for index in range(len(n.inputs))]
         values.sort(key=lambda value: isinstance(value, torch.Tensor))  # activations first: the order is free
-        result = values[0]
-        for value in values[1:]:
-            if isinstance(result, str) and isinstance(value, torch.Tensor) and value.numel() == 1 and value.dim() <= 1:
-                result = n.aten("clamp_min" if op == "maximum" else "clamp_max", result, float(value))
-            else:
-                result = n.aten(op, result, value)
-        return result
+        return reduce(lambda x, y: n.aten(op, x, y), values)
 
     return row
 

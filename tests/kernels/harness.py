@@ -10,11 +10,13 @@ import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lowbit.backend.cache import compile_kernels
+from lowbit.backend.codegen import compile_function
 from lowbit.backend.runtime_object import emulation_object
 from lowbit.backend.toolchain import find_compiler
 from lowbit.kernels.abi import ARGUMENTS
@@ -26,7 +28,7 @@ from lowbit.targets import TARGETS, Target
 from lowbit.targets.host import host_machine, obstacle
 from tests.kernels.emulated import call_emulated, missing_tools
 
-__all__ = ["aligned", "check_case", "load_kernels", "run_kernel", "runnable_targets"]
+__all__ = ["aligned", "check_case", "load_function", "load_kernels", "run_kernel", "runnable_targets"]
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="lowbit-kernels-")
 GUARD = 64  # readable bytes every buffer is followed by (Layout's promise)
@@ -84,6 +86,13 @@ def load_kernels(specs: list[KernelSpec], target: Target) -> list[ctypes._CFuncP
         function.argtypes = [*[ctypes.c_void_p] * len(ARGUMENTS), *[ctypes.c_int32] * 2, *asked]
         functions.append(function)
     return functions
+
+
+def load_function(function: Any, symbol: str, target: Target) -> ctypes._CFuncPtr:
+    """The C function of a PrimFunc that no spec stands for."""
+    loaded = getattr(_library((compile_function(function, symbol, target).object,), target), symbol)
+    loaded.restype, loaded.argtypes = None, [*[ctypes.c_void_p] * len(ARGUMENTS), *[ctypes.c_int32] * 2]
+    return loaded
 
 
 def _around(spec: KernelSpec, target: Target, which: str) -> ctypes._CFuncPtr:

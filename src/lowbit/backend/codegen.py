@@ -117,6 +117,8 @@ def _tvm_target(target: Target) -> Any:
     import tvm
 
     features = [f"+{feature}" for feature in sorted(target.features)]
+    if "avx512vnni" in target.features:
+        features.append("+fast-dpwssd")
     return tvm.target.Target({"kind": "llvm", "mtriple": target.triple, "mcpu": target.mcpu, "mattr": features})
 
 

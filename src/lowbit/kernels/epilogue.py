@@ -14,11 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tvm import tirx
 from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame
+from lowbit.kernels.intrinsics.x86 import vpermps
 from lowbit.kernels.layout import Layout
+from lowbit.kernels.packed_bytes import packed_bytes, packed_together
 from lowbit.kernels.vectors import LANES, between, convert, fence, integer_result, load, operand, splat, store
 
 __all__ = ["LANES", "Epilogue", "epilogue_pointers"]
@@ -45,7 +48,10 @@ def epilogue_pointers(
 
 @dataclass
 class Epilogue:
-    """Open it at the top of the kernel (it loads the scalars), then write 16 channels at a time."""
+    """Open it at the top of the kernel (it loads the scalars), then write 16 channels at a time, or all of a row.
+
+    ``packs``: the CPU has the instructions of AVX-512BW, with which several vectors become bytes together.
+    ``few``: stored residuals are 0 .. 15, what is added for each of them is looked up."""
 
     kernel: KernelFrame
     channels: int
@@ -55,7 +61,10 @@ class Epilogue:
     wide: bool = False
     acc_shift: int = 0
     sign: bool = False
+    packs: bool = False
+    few: bool = False
     _scalars: dict[str, Any] = field(default_factory=dict)
+    _residuals: Any = None
 
     def __post_init__(self) -> None:
         base = self.channels if self.integer else 0
@@ -67,6 +76,9 @@ class Epilogue:
         for name in names:
             value = self.kernel.s[base + _SCALARS.index(name)]
             self._scalars[name] = TB.Bind(T.cast(value, "int32") if name == "zero" else value)
+        if self.few and self.packs and self.residual is not None and self.integer:
+            stored = tirx.Shuffle([T.int32(value) for value in range(LANES)], [tirx.IntImm("int32", i) for i in range(LANES)])
+            self._residuals = TB.Bind(self._added(stored, LANES))
 
     def columns(self, channel: Any, lanes: int = LANES) -> tuple[Any, Any]:
         """Bias and multiplier (None for float) of ``lanes`` channels, loaded once for all their pixels."""
@@ -91,10 +103,34 @@ class Epilogue:
         value = convert(self._whole(acc, bias, lanes), "float32", lanes) * scale
         if self.residual is None:
             return value
-        get = self._scalars
         stored = load(self.kernel.r, residual_at, lanes)
-        other = operand(stored, get["r_step"], get["r_shift"], lanes) * splat(get["r_multiplier"], "float32", lanes)
-        return fence(value, lanes) + fence(other, lanes)
+        if self._residuals is not None and lanes == LANES:
+            return fence(value) + vpermps(self._residuals, convert(stored, "int32"))
+        return fence(value, lanes) + fence(self._added(stored, lanes), lanes)
+
+    def _added(self, stored: Any, lanes: int) -> Any:
+        """What a residual adds: float32 x lanes."""
+        get = self._scalars
+        return operand(stored, get["r_step"], get["r_shift"], lanes) * splat(get["r_multiplier"], "float32", lanes)
+
+    def write_row(
+        self, row: list[Any], columns: list[tuple[Any, Any]], dst_at: Any, residual_at: Any, lanes: int = LANES
+    ) -> None:
+        """:meth:`write` of vectors whose channels follow one another: ``row`` and ``columns`` of each."""
+        may = self.packs and self.integer and not self.sign and self.dst.dtype == "u8" and lanes == LANES
+        get, start = self._scalars, 0
+        while start < len(row):
+            count = packed_together(len(row) - start) if may else 1
+            places = [start * lanes + lane for lane in range(0, count * lanes, lanes)]
+            group = list(zip(row[start : start + count], columns[start : start + count], places, strict=True))
+            if count > 1:
+                values = [self._real(acc, own, residual_at + at, lanes) for acc, own, at in group]
+                packed = packed_bytes(values, get["lo"], get["hi"], get["zero"], saturate=True)
+                store(self.kernel.o, dst_at + places[0], packed, count * lanes)
+            else:
+                for acc, own, at in group:
+                    self.write(acc, own, dst_at + at, residual_at + at, lanes)
+            start += count
 
     def write(self, acc: Any, columns: tuple[Any, Any], dst_at: Any, residual_at: Any = 0, lanes: int = LANES) -> None:
         """Store the results of ``lanes`` channels.

@@ -17,13 +17,15 @@ class ConvGeometry:
         (y * stride[0] + ky * dilation[0] - padding[0],  x * stride[1] + kx * dilation[1] - padding[1])
 
     ``src``, ``dst``: layouts of input and output; the halo of ``src`` covers every pixel that is read.  ``residual``:
-    layout of what is added to the result, one for each of its elements; None: nothing is.
+    layout of what is added to the result, one for each of its elements; None: nothing is.  ``few_residuals``: its stored
+    values are 0 .. 15.
     ``kernel``: taps (kh, kw).  ``stride``, ``dilation``: (vertical, horizontal).  ``padding``: (top, left).
     """
 
     src: Layout
     dst: Layout
     residual: Layout | None = None
+    few_residuals: bool = False
     kernel: tuple[int, int]
     stride: tuple[int, int]
     dilation: tuple[int, int]

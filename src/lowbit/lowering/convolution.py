@@ -66,7 +66,14 @@ class _Layer:
         if self.x.quant is None:
             return 0
         qtype = self.x.quant.qtype
-        return -qtype.qmin if self.x.dtype == "i16" else (qtype.qmax - self.x.off) // self.x.step
+        return -qtype.qmin if self.x.dtype == "i16" else self.x.largest
+
+    def few_residuals(self, ctx: Lowering) -> bool:
+        """``ConvGeometry.few_residuals``."""
+        if self.residual is None or self.quant is None:
+            return False
+        given = ctx.stored(self.node.inputs[3])
+        return given.dtype == "u8" and given.largest <= 15
 
     @property
     def acc_shift(self) -> int:
@@ -187,6 +194,7 @@ def _geometry(ctx: Lowering, layer: _Layer) -> ConvGeometry:
         src=layer.src,
         dst=layer.dst,
         residual=None if layer.residual is None else ctx.layouts[layer.residual],
+        few_residuals=layer.few_residuals(ctx),
         kernel=(layer.values.shape[1], layer.values.shape[2]),
         stride=(1, 1) if linear else node.attrs["stride"],
         dilation=(1, 1) if linear else node.attrs["dilation"],

@@ -50,6 +50,12 @@ class Stored:
         """(step, shift) with q - zero_point = stored * step + shift."""
         return float(self.step), float(self.off - self.zero_point)
 
+    @property
+    def largest(self) -> int:
+        """The largest stored element of an integer."""
+        assert self.quant is not None
+        return (self.quant.qtype.qmax - self.off) // self.step
+
     def of(self, q: np.ndarray) -> np.ndarray:
         """Integers -> stored elements, as uint8 / int16; floats -> float32 or float16."""
         if self.quant is None:

@@ -227,8 +227,8 @@ def test_packing_is_what_the_instructions_do() -> None:
 
     from lowbit.backend.codegen import compile_function
     from lowbit.kernels.abi import kernel_function
-    from lowbit.kernels.conv2d.amx.packed import channels_in_order
     from lowbit.kernels.intrinsics.x86 import packssdw, packuswb
+    from lowbit.kernels.packed_bytes import in_order
     from lowbit.kernels.vectors import store
 
     def numbers(first: int) -> object:
@@ -236,7 +236,7 @@ def test_packing_is_what_the_instructions_do() -> None:
 
     with kernel_function("packing", o=("uint8", 64)) as kernel:
         whole = packuswb(packssdw(numbers(0), numbers(16)), packssdw(numbers(32), numbers(48)))
-        store(kernel.o, 0, channels_in_order(whole), 64)
+        store(kernel.o, 0, in_order(whole), 64)
     text = compile_function(kernel.func, "packing", AMX).llvm
     stored = re.search(r"store <64 x i8> (<.*?>|c\"(.*?)\")", text)
     assert stored, text

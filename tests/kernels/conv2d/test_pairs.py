@@ -11,6 +11,7 @@ from lowbit.kernels.conv2d.cases import Shape, forced
 from lowbit.kernels.conv2d.forms import FORMS
 from lowbit.kernels.conv2d.forms.pairs import pair_constants, pair_offsets
 from lowbit.kernels.conv2d.selection.select import choose, option
+from lowbit.kernels.data_movement.spec import WordRole, word_roles
 from lowbit.targets import TARGETS, Target
 from tests.kernels.conv2d.cases import check
 from tests.kernels.harness import runnable_targets
@@ -28,21 +29,31 @@ KINDS = [
 ]
 
 
-@given(st.lists(st.integers(0, 127), min_size=16, max_size=16), st.lists(st.integers(-64, 63), min_size=16, max_size=16))
-def test_the_identity(x: list[int], w: list[int]) -> None:
+@given(
+    st.lists(st.integers(0, 127), min_size=48, max_size=48),
+    st.lists(st.integers(-64, 63), min_size=48, max_size=48),
+    st.booleans(),
+)
+def test_the_identity(x: list[int], w: list[int], mixed: bool) -> None:
     offsets = pair_offsets(np.array([-64, 63]), 127)
     assert offsets == (64, 63)
     first, second = offsets
-    a, b = np.reshape(x, (2, 2, 4)).swapaxes(0, 1)
-    u, v = np.reshape(w, (2, 2, 4)).swapaxes(0, 1)
+    inputs, weights = np.reshape(x, (12, 4)), np.reshape(w, (12, 4))
+    roles = word_roles(12, mixed)
+    starts = [word for word, role in enumerate(roles) if role is WordRole.A]
+    alone = [word for word, role in enumerate(roles) if role is WordRole.ALONE]
+    assert sorted([*starts, *(word + 1 for word in starts), *alone]) == list(range(12))
+    assert len(alone) == (4 if mixed else 0)
+    a, b = inputs[starts], inputs[[word + 1 for word in starts]]
+    u, v = weights[starts], weights[[word + 1 for word in starts]]
     left, right = a + first + v, b - second + u
     assert left.min() >= 0
     assert left.max() <= 255
     assert right.min() >= -128
     assert right.max() <= 127
     pixel = ((a + first) * (b - second)).sum()
-    channel = pair_constants(np.reshape(w, (1, 1, 1, 16)), 4, first, second)[0]
-    assert (left * right).sum() - pixel - channel == np.dot(x, w)
+    channel = pair_constants(np.reshape(w, (1, 1, 1, 48)), 4, first, second, mixed)[0]
+    assert (left * right).sum() + (inputs[alone] * weights[alone]).sum() - pixel - channel == np.dot(x, w)
 
 
 @pytest.mark.parametrize(

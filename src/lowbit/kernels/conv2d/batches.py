@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
-from lowbit.kernels.conv2d.loops import hidden, loop
+from lowbit.kernels.conv2d.loops import hidden, loop, wide
 from lowbit.kernels.vectors import keep_order, load, pinned, store
 
 if TYPE_CHECKING:
@@ -30,8 +29,7 @@ def walk_batches(tile: Tile, pixels: list[Any], first: Any, steps: int, per_step
 class _Walk:
     def __init__(self, tile: Tile, pixels: list[Any], first: Any, per_step: int) -> None:
         self.tile, self.per_step = tile, per_step
-        # 64 bits: LLVM computes 32-bit offsets of several pixels in a vector register and takes them out again
-        self.pixels, self.first = [TB.Bind(_wide(pixel)) for pixel in pixels], TB.Bind(_wide(first))
+        self.pixels, self.first = [TB.Bind(wide(pixel)) for pixel in pixels], TB.Bind(wide(first))
         self.spec, self.ops = tile.spec, tile.ops
         self.depth = tile.spec.depth if tile.blocked else 0
 
@@ -58,7 +56,7 @@ class _Walk:
 
     def _batch(self, start: Any, count: int) -> None:
         assert self.ops.spreads is not None
-        at = [pixel + _wide(start) * self.per_step for pixel in self.pixels]
+        at = [pixel + wide(start) * self.per_step for pixel in self.pixels]
         inputs = [self.ops.spreads(self.tile.kernel, pixel) for pixel in at]
         for buffer, pixel in zip(self.tile.beside, at, strict=False):
             assert self.ops.beside is not None
@@ -117,7 +115,7 @@ class _Walk:
         return [
             {(j, p): vectors(at, j, p) for j in range(self.tile.vectors) for p in range(parts)}
             for step in steps
-            for at in [TB.Bind((self.first + _wide(start) + step) * (parts * rows * across * elements))]
+            for at in [TB.Bind((self.first + wide(start) + step) * (parts * rows * across * elements))]
         ]
 
     def _add(self, i: int, values: list[Any], weights: list[dict[tuple[int, int], Any]], vectors: Any = None) -> None:
@@ -130,7 +128,3 @@ class _Walk:
 
     def _narrow(self, i: int, j: int) -> Iterator[Any]:
         return (self.tile.narrow[i, j, p] for p in range(self.spec.parts))
-
-
-def _wide(index: Any) -> Any:
-    return T.int64(index) if isinstance(index, int) else T.cast(index, "int64")

@@ -38,7 +38,10 @@ def build(spec: ConvSpec, target: Target, tile: type[Tile] = Tile) -> Any:
     pointers["w"] = (dtype, steps * row)
     pointers["t"] = ("uint8", arithmetic.bytes.table_bytes) if arithmetic.bytes else ("int32", spec.blocks + 1 + steps)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
-        epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, integer, spec.wide, spec.acc_shift, spec.sign)
+        packs = "avx512bw" in target.features
+        epilogue = Epilogue(
+            kernel, channels, spec.dst, spec.residual, integer, spec.wide, spec.acc_shift, spec.sign, packs, spec.few_residuals
+        )
         _Nest(kernel, spec, arithmetic, runs, epilogue, target, tile).emit()
     return kernel.func
 
@@ -118,10 +121,8 @@ class _Nest:
                         self.epilogue.write(acc, group, to[i] + lane, residual[i] + lane, width)
             return
         for i in range(mr):
-            for lane, acc in tile_.results(i):
-                if lane >= channels:
-                    break
-                self.epilogue.write(acc, columns[lane], to[i] + lane, residual[i] + lane, width)
+            row = [acc for lane, acc in tile_.results(i) if lane < channels]
+            self.epilogue.write_row(row, list(columns.values()), to[i], residual[i], width)
 
     def _places(self, m0: Any, block: Any) -> tuple[Any, list[Any], list[Any]]:
         """The block's first channel, and where the tile's pixels are written and find what is added to them."""

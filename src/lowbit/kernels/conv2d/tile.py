@@ -15,6 +15,7 @@ from lowbit.kernels.conv2d.ahead import Ahead
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.batches import walk_batches
 from lowbit.kernels.conv2d.loops import FEW, hidden, loop
+from lowbit.kernels.conv2d.mixed import walk_mixed
 from lowbit.kernels.conv2d.runs import Runs
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.vectors import LANES, convert, load, splat, store
@@ -106,14 +107,15 @@ class Tile:
         for buffer in self.narrow.values():
             store(buffer, 0, self.ops.zero, self.width)
 
-    def step(self, offsets: list[Any], row: Any) -> None:
-        """One step over all pixels, with the weights of step ``row``."""
-        elements = self.ops.weight[1]
-        across, rows = self.spec.nr // self.ops.lanes, self.ops.rows
-        start = TB.Bind(row * (self.spec.parts * rows * across * elements))
+    def step(self, offsets: list[Any], row: Any, ops: Arithmetic | None = None) -> None:
+        """One step over all pixels, with the weights from ``row`` of the panels on; ``ops``: others than the tile's."""
+        ops = ops or self.ops
+        elements = ops.weight[1]
+        across, rows = self.spec.nr // ops.lanes, ops.rows
+        start = TB.Bind(row * (self.spec.parts * across * elements))
         weights: dict[tuple[int, int], Any] = {}
         for i, offset in enumerate(offsets):
-            a = self.ops.spread(self.kernel, offset)
+            a = ops.spread(self.kernel, offset)
             a = tuple(TB.Bind(part) for part in a) if rows > 1 else TB.Bind(a)
             for j in range(self.vectors):
                 for p in range(self.spec.parts):
@@ -122,7 +124,7 @@ class Tile:
                         vectors = tuple(TB.Bind(load(self.kernel.w, position, elements)) for position in at)
                         weights[j, p] = vectors if rows > 1 else vectors[0]
                     buffer = self.narrow[i, j, p]
-                    store(buffer, 0, self.ops.step(load(buffer, 0, self.width), a, weights[j, p]), self.width)
+                    store(buffer, 0, ops.step(load(buffer, 0, self.width), a, weights[j, p]), self.width)
 
     def _flush(self) -> None:
         """Add the block's narrow accumulators to the sums: 256 * high + low where there are two parts."""
@@ -167,10 +169,14 @@ class Tile:
                 walk_batches(self, [pixel + tap for pixel in pixels], first, steps, per_step)
                 return
 
+            if self.ops.alone is not None:
+                walk_mixed(self, [pixel + tap for pixel in pixels], first, steps, per_step)
+                return
+
             def one(k: Any) -> None:
                 if self.ahead is not None:
                     self.ahead.inputs(pixels[0], k)
-                self.step([pixel + tap + k * per_step for pixel in pixels], first + k)
+                self.step([pixel + tap + k * per_step for pixel in pixels], (first + k) * self.ops.rows)
 
             if not self.blocked or spec.depth == 0:
                 with TB.serial(hidden(steps)) as k:

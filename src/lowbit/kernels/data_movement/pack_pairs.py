@@ -10,9 +10,9 @@ from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
 from lowbit.kernels.data_movement.spec import PackPairsSpec
-from lowbit.kernels.intrinsics.pairs import add_products
+from lowbit.kernels.intrinsics.pairs import add_products, offset_bytes
 from lowbit.kernels.layout import ELEMENT_BYTES
-from lowbit.kernels.vectors import convert, first_lanes, load, load_channels, repeated_bytes, splat, store, wrapping
+from lowbit.kernels.vectors import convert, first_lanes, load, load_channels, splat, store, wrapping
 from lowbit.targets import Target
 
 __all__ = ["build"]
@@ -39,7 +39,7 @@ def build(spec: PackPairsSpec, target: Target) -> Any:
                     stored if part == lanes else tirx.Shuffle([stored], [tirx.IntImm("int32", first + i) for i in range(part)])
                 )
                 store(k.o, at_o + first, piece, part)
-            store(total, 0, add_products(load(total, 0, words), stored, target.vector_bytes, wide, not wide), words)
+            store(total, 0, add_products(load(total, 0, words), stored, target.vector_bytes, wide, not wide, spec.mixed), words)
 
         with TB.serial(k.lo, k.hi) as row, TB.serial(src.wp) as x:
             pixel = TB.Bind(row * src.wp + x)
@@ -62,5 +62,5 @@ def _offset(values: Any, spec: PackPairsSpec, lanes: int, real: int) -> Any:
     """a + first, b - second; lanes from ``real`` on stay 0."""
     if not spec.first and not spec.second:
         return values
-    pattern = T.reinterpret(f"uint8x{lanes}", repeated_bytes((spec.first, -spec.second), lanes))
+    pattern = T.reinterpret(f"uint8x{lanes}", offset_bytes(spec.first, spec.second, 0, lanes, spec.mixed))
     return wrapping("add", values, first_lanes(pattern, real, "uint8", lanes), "uint8", lanes)

@@ -74,12 +74,14 @@ def pairs_cases(target: Target) -> Iterator[Case]:
     """For the forms of ``target``: the instructions are theirs."""
     forms = [form for form in FORMS.values() if form.pack_kind == PackPairsSpec.kind and form.available(target)]
     dtypes = sorted({dtype for form in forms for dtype in form.reads})
-    for c, halo, dtype, (first, second) in product((5, 16, 40, 64, 70, 130), _HALOS, dtypes, ((0, 0), (9, 100))):
+    for c, halo, dtype, (first, second), mixed in product(
+        (5, 16, 40, 64, 70, 130), _HALOS, dtypes, ((0, 0), (9, 100)), (False, True)
+    ):
         if dtype == "i16" and first:
             continue  # sums of bytes fit int16 as they are
         src = _pixels(c, halo)
         dst = Layout(2, 3, 5, src.stride, src.stride + (2 if dtype == "i16" else 4), dtype, *halo)
-        yield _case(PackPairsSpec(src=src, dst=dst, first=first, second=second), 120)
+        yield _case(PackPairsSpec(src=src, dst=dst, first=first, second=second, mixed=mixed), 120)
 
 
 def taps_cases(target: Target) -> Iterator[Case]:

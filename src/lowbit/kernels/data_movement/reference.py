@@ -18,6 +18,8 @@ from lowbit.kernels.data_movement.spec import (
     PackPairsSpec,
     PackTapsSpec,
     RunsSpec,
+    WordRole,
+    word_roles,
 )
 from lowbit.kernels.integer_reference import integer_result, operand
 from lowbit.kernels.layout import FLOATS
@@ -129,15 +131,14 @@ def packed_pairs(spec: PackPairsSpec, x: np.ndarray) -> np.ndarray:
     wide = spec.dst.dtype == "i16"
     group = 2 if wide else 4
     unsigned, signed = (np.int16, np.int16) if wide else (np.uint8, np.int8)
-    shape = (*x.shape[:3], -1, 2, group)
-    values, real = x.reshape(shape).astype(np.int64), (np.arange(x.shape[3]) < spec.src.c).reshape(-1, 2, group)
-    shifts = np.array([[spec.first], [-spec.second]])
-    pairs = np.where(real, values + shifts, 0)
-    a: np.ndarray = pairs[..., 0, :].astype(unsigned)
-    b: np.ndarray = pairs[..., 1, :].astype(signed)
+    values, real = x.reshape(*x.shape[:3], -1, group).astype(np.int64), np.arange(x.shape[3]) < spec.src.c
+    roles = np.array(word_roles(values.shape[3], spec.mixed))
+    shifts = np.array([spec.first, -spec.second, 0])[roles][:, None]
+    stored = np.where(real.reshape(-1, group), values + shifts, 0)
+    a = stored[..., roles == WordRole.A, :].astype(unsigned)
+    b = stored[..., roles == WordRole.B, :].astype(signed)
     sums = -(a.astype(np.int64) * b.astype(np.int64)).sum((-2, -1), keepdims=True)[..., 0].astype(np.int32)
-    both = np.stack([a, b.astype(unsigned)], axis=-2).reshape(x.shape)
-    return np.concatenate([both, sums.view(unsigned)], axis=-1)
+    return np.concatenate([stored.astype(unsigned).reshape(x.shape), sums.view(unsigned)], axis=-1)
 
 
 def packed_taps(spec: PackTapsSpec, x: np.ndarray) -> np.ndarray:

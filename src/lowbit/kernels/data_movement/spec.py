@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import ClassVar
 
 from lowbit.kernels.layout import FLOATS, Layout
@@ -20,6 +21,8 @@ __all__ = [
     "PackPairsSpec",
     "PackTapsSpec",
     "RunsSpec",
+    "WordRole",
+    "word_roles",
 ]
 
 
@@ -162,21 +165,41 @@ class PackHalvesSpec(KernelSpec):
 class PackPairsSpec(KernelSpec):
     """Inputs of forms that multiply sums of pairs (Winograd, "A new algorithm for inner product", 1968, equation 1).
 
-    The channels of a pixel are taken by steps of 2g, g = 4 / element size of dst: a_0 .. a_{g-1}, b_0 .. b_{g-1}.
-    o holds a + ``first`` and b - ``second`` (modulo 256 for u8), 0 from channel src.c on, whatever src holds there (a sum
-    with it might leave its byte), and behind a pixel's src.stride channels the int32 -sum (a + first) * (b - second),
-    which is what sums of (a + first + w_b) * (b - second + w_a) start from.
+    The channels of a pixel are taken by words of g = 4 / element size of dst, each of which has a role (``word_roles``):
+    a_0 .. a_{g-1} and b_0 .. b_{g-1} follow one another, others are alone.
+    o holds a + ``first``, b - ``second`` (modulo 256 for u8) and words that are alone as they are, 0 from channel src.c on,
+    whatever src holds there (a sum with it might leave its byte), and behind a pixel's src.stride channels the int32
+    -sum (a + first) * (b - second), which is what sums of (a + first + w_b) * (b - second + w_a) start from.
     dst = src's pixels and halo, c = src.stride, stride = c + 4 bytes.  units = n * hp rows."""
 
     kind: ClassVar[str] = "pack_pairs"
+    unsaid: ClassVar[frozenset[str]] = frozenset({"mixed"})
     src: Layout
     dst: Layout
     first: int
     second: int
+    mixed: bool = False
 
     @property
     def units(self) -> int:
         return self.src.n * self.src.hp
+
+
+class WordRole(IntEnum):
+    """What becomes of a word of channels in the products of pairs."""
+
+    A = 0
+    B = 1
+    ALONE = 2
+
+
+def word_roles(words: int, mixed: bool) -> list[WordRole]:
+    """Of the first so many words of a pixel, an even number.  ``mixed``: two words of a round of eight are alone."""
+    a, b, alone = WordRole
+    if not mixed:
+        return [a, b] * (words // 2)
+    roles = [(a, b, alone, a, b, alone, a, b)[word % 8] for word in range(words)]
+    return [*roles[:-1], alone] if roles[-1] is a else roles
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from tvm import tirx
 from tvm.script import tirx as T
 
+from lowbit.kernels.data_movement.spec import WordRole, word_roles
 from lowbit.kernels.intrinsics.x86 import maddwd, vpdpbusd, vpdpwssd
-from lowbit.kernels.vectors import splat
+from lowbit.kernels.vectors import repeated_bytes, splat
 
-__all__ = ["add_products"]
+__all__ = ["add_products", "offset_bytes"]
 
 
-def add_products(acc: Any, values: Any, nbytes: int, wide: bool, vnni: bool) -> Any:
-    """acc (int32 a word) + the sum of a * b in every second word: b is moved under a, and 0 comes above.
+def offset_bytes(first: int, second: int, added: int, nbytes: int, mixed: bool) -> Any:
+    """int8 x nbytes: what is added to bytes, ``added`` to all, ``first`` to those of a and -``second`` to those of b."""
+    by_role = {WordRole.A: first, WordRole.B: -second, WordRole.ALONE: 0}
+    return repeated_bytes([added + by_role[role] for role in word_roles(max(nbytes // 4, 2), mixed)], nbytes)
+
+
+def add_products(acc: Any, values: Any, nbytes: int, wide: bool, vnni: bool, mixed: bool) -> Any:
+    """acc (int32 a word) + the sum of a * b in the word of each a: b is moved under it, and 0 under all others.
 
     ``wide``: int16 values, else bytes, of which a is unsigned and b signed."""
-    dtype, lanes = ("int16", nbytes // 2) if wide else ("int8", nbytes)
-    shifted = T.shift_right(T.reinterpret(f"uint64x{nbytes // 8}", values), splat(T.uint64(32), "uint64", nbytes // 8))
-    other = T.reinterpret(f"{dtype}x{lanes}", shifted)
+    dtype, lanes, words = "int16" if wide else "int8", nbytes // (2 if wide else 1), nbytes // 4
+    nothing = words  # the first lane of the second operand
+    indices = [word + 1 if role is WordRole.A else nothing for word, role in enumerate(word_roles(words, mixed))]
+    operands = [T.reinterpret(f"int32x{words}", values), splat(0, "int32", words)]
+    other = T.reinterpret(f"{dtype}x{lanes}", tirx.Shuffle(operands, [tirx.IntImm("int32", index) for index in indices]))
     if vnni:
         return (vpdpwssd if wide else vpdpbusd)(acc, values, other, nbytes)
     return acc + maddwd(values, other, nbytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["maddubs", "maddwd", "packssdw", "packuswb", "pshufb", "vpdpbusd", "vpdpwssd", "vpermb"]
+__all__ = ["maddubs", "maddwd", "packssdw", "packuswb", "pshufb", "vpdpbusd", "vpdpwssd", "vpermb", "vpermps"]
 
 _MADDUBS = {32: "llvm.x86.avx2.pmadd.ub.sw", 64: "llvm.x86.avx512.pmaddubs.w.512"}
 _MADDWD = {16: "llvm.x86.sse2.pmadd.wd", 32: "llvm.x86.avx2.pmadd.wd", 64: "llvm.x86.avx512.pmaddw.d.512"}
@@ -57,3 +57,8 @@ def vpdpwssd(acc: Any, a: Any, b: Any, nbytes: int) -> Any:
 def vpermb(table: Any, index: Any) -> Any:
     """Bytes table[index & 63] of one 64-byte table (AVX-512 VBMI)."""
     return _call("uint8x64", "llvm.x86.avx512.permvar.qi.512", table, index)
+
+
+def vpermps(table: Any, index: Any) -> Any:
+    """float32 x 16: table[index & 15] of one vector (AVX-512)."""
+    return _call("float32x16", "llvm.x86.avx512.permvar.sf.512", table, index)

@@ -16,10 +16,10 @@ from lowbit.kernels.conv2d.runs import Runs
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
-from lowbit.kernels.intrinsics.pairs import add_products
+from lowbit.kernels.intrinsics.pairs import add_products, offset_bytes
 from lowbit.kernels.layout import ELEMENT_BYTES, Layout
 from lowbit.kernels.rows import divided
-from lowbit.kernels.vectors import convert, load, load_channels, repeated_bytes, splat, store, wrapping
+from lowbit.kernels.vectors import convert, load, load_channels, splat, store, wrapping
 from lowbit.kernels.winograd.rings import modular, plain
 from lowbit.kernels.winograd.spec import WinogradSpec
 from lowbit.kernels.winograd.transforms import MATRICES, input_1d, output_1d, transform_2d, weights_1d
@@ -43,7 +43,10 @@ def build(spec: WinogradSpec, target: Target) -> Any:
     pointers["w"] = ("int8" if integer else "float32", spec.blocks * 9 * spec.steps * spec.nr * spec.k_group)
     pointers["m"] = ("void", 0)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
-        epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, integer, False, spec.acc_shift, spec.sign)
+        packs = "avx512bw" in target.features
+        epilogue = Epilogue(
+            kernel, channels, spec.dst, spec.residual, integer, False, spec.acc_shift, spec.sign, packs, spec.few_residuals
+        )
         _Nest(kernel, spec, sums, ops, epilogue, target).emit()
     return kernel.func
 
@@ -138,7 +141,7 @@ class _Nest:
         base = TB.Bind(src.offset(image, y - spec.padding[0], x - spec.padding[1], 0))
         ring = modular("int8", lanes) if dtype == "uint8" else plain(dtype, lanes)
         size = spec.m + 2
-        words = lanes // self.per_word
+        words, mixed = lanes // self.per_word, self.ops.alone is not None
         sums = [TB.alloc_buffer((words,), "int32", scope="global") for _ in range(spec.positions if spec.pairs else 0)]
         for total in sums:
             store(total, 0, splat(0, "int32", words), words)
@@ -158,11 +161,13 @@ class _Nest:
                     v = result[i][j]
                     offset = spec.offset if (i, j) != (1, 1) else 0
                     if offset or spec.first or spec.second:
-                        v = ring.add(v, repeated_bytes((offset + spec.first, offset - spec.second), lanes))
+                        v = ring.add(v, offset_bytes(spec.first, spec.second, offset, lanes, mixed))
                     if spec.pairs:
                         total = sums[i * size + j]
                         values = T.reinterpret(f"uint8x{lanes}", v) if dtype == "uint8" else v
-                        store(total, 0, add_products(load(total, 0, words), values, 4 * words, dtype == "int16", True), words)
+                        store(
+                            total, 0, add_products(load(total, 0, words), values, 4 * words, dtype == "int16", True, mixed), words
+                        )
                     if dtype == "uint8":
                         v = T.reinterpret(f"uint8x{lanes}", v)
                     store(self.v, to + (i * size + j) * spec.pitches[1] * self.per_word, v, lanes)

@@ -25,6 +25,7 @@ class Arithmetic:
     ``product(a, w)``: what a step adds, for forms whose step is a product and an addition: kernels whose sums may wrap
     add it themselves.
     ``rows``: rows of a panel that a step takes; ``w`` is then a tuple of as many vectors.
+    ``alone``: what a row is multiplied by that is alone (WordRole) in a run whose other rows are pairs (see mixed.py).
     ``first(kernel, at)``: for each tap, whose input starts at element ``at`` of x, an int32 that is added to all
     sums of the pixel.
     ``batch``: steps whose inputs are loaded at once: ``spreads(kernel, at)`` gives the function from
@@ -43,6 +44,7 @@ class Arithmetic:
     bytes: Bytes | None = None  # forms that sum in bytes, one a lane
     product: Callable[[Any, Any], Any] | None = None
     rows: int = 1
+    alone: Arithmetic | None = None
     first: Callable[[Any, Any], Any] | None = None
     batch: int = 1
     spreads: Spreads | None = None

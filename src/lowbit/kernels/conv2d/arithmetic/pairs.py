@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from tvm.script import tirx as T
 
 from lowbit.kernels.conv2d.arithmetic.inner_step import Arithmetic
 from lowbit.kernels.conv2d.arithmetic.spread import ints
-from lowbit.kernels.conv2d.spec import ConvSpec
+from lowbit.kernels.conv2d.spec import ConvSpec, form_of
 from lowbit.kernels.intrinsics.x86 import maddwd, vpdpbusd, vpdpwssd
 from lowbit.kernels.vectors import load, wrapping
 from lowbit.targets import Target
@@ -47,4 +48,11 @@ def _pairs(spec: ConvSpec, nbytes: int, dtype: str, multiply: Callable[[Any, Any
     def first(kernel: Any, at: Any) -> Any:
         return word(kernel, at + spec.src.c)
 
-    return Arithmetic(lanes, f"int32x{lanes}", (dtype, elements), ints(lanes), spread, step, rows=2, first=first)
+    whole = Arithmetic(lanes, f"int32x{lanes}", (dtype, elements), ints(lanes), spread, step, rows=2, first=first)
+    if not form_of(spec.form).mixed:
+        return whole
+
+    def one(kernel: Any, at: Any) -> Any:
+        return T.reinterpret(f"{dtype}x{elements}", T.broadcast(word(kernel, at), lanes))
+
+    return replace(whole, alone=replace(whole, spread=one, step=multiply, rows=1, first=None))

@@ -44,7 +44,8 @@ class Words:
 class Form:
     """One way to multiply and add, and all that is known of it.  Its TensorIR is imported when it is generated.
 
-    ``k_group``: k values a step consumes, from ``rows`` rows of a panel.  ``element``: how a weight is kept in memory
+    ``k_group``: k values a step consumes, from ``rows`` rows of a panel; ``mixed``: some
+    rows are multiplied as they are beside the sums of pairs.  ``element``: how a weight is kept in memory
     (see ``Packing``).  ``grouped``: it takes layers with groups.  ``wide``: it takes operands of 16 bits alone,
     and reads them as bytes.  ``reads``: dtypes of the layouts the kernel reads.
     ``features``: what the CPU must have, names separated by spaces, alternatives by ``|``.  ``techniques``: names of
@@ -84,6 +85,7 @@ class Form:
     asked: FloatProducts | None = None
     sums: str = ""
     rows: int = 1
+    mixed: bool = False
     grouped: bool = True
     wide: bool = False
     x86: Cost | None = None
@@ -112,7 +114,7 @@ class Form:
     @property
     def generator(self) -> tuple[str, ...]:
         """What of the form decides which code is generated."""
-        return self.arithmetic, self.builder, self.element, str(self.rows)
+        return self.arithmetic, self.builder, self.element, str(self.rows), str(self.mixed)
 
     def available(self, target: Target) -> bool:
         """Whether ``target`` has the instructions and nobody switched them off."""

@@ -7,6 +7,9 @@ channels (PackPairsSpec); the sum of u v belongs to the channel and goes into th
 multiplication where the CPU has more units for it: half the multiplications, two additions each.
 
 For bytes, a + v must be unsigned and b + u signed: a is stored as a + first and b as b - second.
+
+Where an addition may run on a unit that does not multiply, the units that do would wait: a few inputs are ``mixed`` in that
+are multiplied as they are (decision 42).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from lowbit.kernels.conv2d.selection.cost import WinogradCost
 from lowbit.kernels.conv2d.selection.problem import ConvProblem
 from lowbit.kernels.conv2d.selection.tiles import VectorCost
 from lowbit.kernels.conv2d.spec import ConvSpec
-from lowbit.kernels.data_movement.spec import PackPairsSpec
+from lowbit.kernels.data_movement.spec import PackPairsSpec, WordRole, word_roles
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.packing import Packing
 
@@ -38,12 +41,13 @@ def pair_offsets(weights: np.ndarray, act_max: int) -> tuple[int, int] | None:
     return -low, max(0, act_max + high - 127)
 
 
-def pair_constants(weights: np.ndarray, group: int, first: int, second: int) -> np.ndarray:
+def pair_constants(weights: np.ndarray, group: int, first: int, second: int, mixed: bool) -> np.ndarray:
     """int64[N]: what the products hold beside a u + b v and the pixel's part, for weights (N, kh, kw, c), c a
     multiple of 2 * group: sum of first * u - second * v + u v."""
-    w = np.asarray(weights, np.int64)
-    u, v = np.moveaxis(w.reshape(w.shape[0], -1, 2, group), 2, 0)
-    return np.asarray((first * u - second * v + u * v).sum((1, 2)))
+    w = np.asarray(weights, np.int64).reshape(*weights.shape[:3], -1, group)
+    roles = np.array(word_roles(w.shape[3], mixed))
+    u, v = (w[..., roles == role, :] for role in (WordRole.A, WordRole.B))
+    return np.asarray((first * u - second * v + u * v).sum((1, 2, 3, 4)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +81,11 @@ class _Pairs(Form):
 
     def pack(self, spec: ConvSpec, problem: ConvProblem, weights: np.ndarray) -> PackPairsSpec:
         first, second = self._known_offsets(problem, weights)
-        return PackPairsSpec(src=problem.src, dst=spec.src, first=first, second=second)
+        return PackPairsSpec(src=problem.src, dst=spec.src, first=first, second=second, mixed=self.mixed)
 
     def bias_offset(self, spec: ConvSpec, packing: Packing, problem: ConvProblem, weights: np.ndarray) -> np.ndarray:
         padded = np.pad(weights, ((0, 0), (0, 0), (0, 0), (0, spec.src.c - weights.shape[3])))
-        constants = pair_constants(padded, self.k_group // 2, *self._known_offsets(problem, weights))
+        constants = pair_constants(padded, self.k_group // 2, *self._known_offsets(problem, weights), self.mixed)
         return np.asarray(-(constants << spec.acc_shift))
 
     def _known_offsets(self, problem: ConvProblem, weights: np.ndarray) -> tuple[int, int]:
@@ -133,7 +137,7 @@ class _TransformedWords(_Words):
 
 _VNNI = "avx512f avx512bw avx512vnni"  # CPUs with AVX-VNNI alone have three vector units, two of which multiply: no gain
 _MEANING = "multiplies sums of pairs, (a + v)(b + u): two products at a time"
-_COST = VectorCost(1.5, 7, winograd=WinogradCost(0.75, 8))
+_COST = VectorCost(1.4, 7, winograd=WinogradCost(0.7, 8))
 
 FORMS: tuple[Form, ...] = (
     _Bytes(
@@ -146,6 +150,7 @@ FORMS: tuple[Form, ...] = (
         exact="proven: the sum of any input and weight fits a byte",
         words=Words("vpdpbusd on sums", "bytes", _MEANING, paired=True),
         arithmetic="lowbit.kernels.conv2d.arithmetic.pairs:bytes_vnni",
+        mixed=True,
         x86=_COST,
     ),
     _Words(
@@ -170,6 +175,7 @@ FORMS: tuple[Form, ...] = (
         exact="only in Winograd kernels: proven that sums fit int16",
         words=Words("vpdpwssd on sums", "int16", _MEANING, paired=True),
         arithmetic="lowbit.kernels.conv2d.arithmetic.pairs:words_vnni",
+        mixed=True,
         x86=_COST,
     ),
 )

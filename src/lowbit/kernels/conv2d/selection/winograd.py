@@ -102,7 +102,7 @@ def _bias_rows(spec: WinogradSpec, weights: np.ndarray) -> np.ndarray:
     if spec.pairs:
         u = np.pad(u, ((0, 0), (0, 0), (0, 0), (0, spec.steps * spec.k_group - c)))
         flat = u.reshape(-1, 1, 1, u.shape[-1])
-        sums += pair_constants(flat, spec.k_group, spec.first, spec.second).reshape(sums.shape)
+        sums += pair_constants(flat, spec.k_group, spec.first, spec.second, find_form(spec.form).mixed).reshape(sums.shape)
     rows = np.einsum("ik,kln,jl->ijn", matrices.at, sums, matrices.at).reshape(-1, n)
     return np.asarray((rows + 2**31) % 2**32 - 2**31)
 

@@ -17,6 +17,9 @@ from tests.kernels.conv2d.cases import check
 from tests.kernels.harness import runnable_targets
 
 SHAPES = [
+    Shape(16, 33, 3, 5),
+    Shape(48, 80, 3, 4, batch=2),
+    Shape(144, 16, 4, 4, kernel=(1, 2)),
     Shape(40, 48, 9, 7),
     Shape(17, 33, 8, 11, batch=2, kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1), residual=True),
     Shape(64, 64, 5, 13, kernel=(3, 3), padding=(1, 1, 1, 1), sign=True),

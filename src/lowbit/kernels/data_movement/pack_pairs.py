@@ -9,7 +9,7 @@ from tvm.script import tirx as T
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.abi import TIR_DTYPE, kernel_function
-from lowbit.kernels.data_movement.spec import PackPairsSpec
+from lowbit.kernels.data_movement.spec import PackPairsSpec, WordRole, word_roles
 from lowbit.kernels.intrinsics.pairs import add_products, offset_bytes
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.vectors import convert, first_lanes, load, load_channels, splat, store, wrapping
@@ -31,7 +31,8 @@ def build(spec: PackPairsSpec, target: Target) -> Any:
         def pack(at_x: Any, at_o: Any, valid: int, real: int, total: Any) -> None:
             """``valid`` channels, ``real`` of which hold values; the others of the vector belong to the next pixel."""
             values = load_channels(k.x, at_x, real, lanes)
-            stored = _offset(convert(values, "int16", lanes) if wide else values, spec, lanes, real)
+            roles = word_roles(min(valid, lanes) * words // lanes, spec.mixed, words)
+            stored = _offset(convert(values, "int16", lanes) if wide else values, spec, roles, lanes, real)
             stored = TB.Bind(stored)
             for first in range(0, valid, 16 if valid < lanes else lanes):
                 part = min(16, valid) if valid < lanes else lanes
@@ -39,7 +40,7 @@ def build(spec: PackPairsSpec, target: Target) -> Any:
                     stored if part == lanes else tirx.Shuffle([stored], [tirx.IntImm("int32", first + i) for i in range(part)])
                 )
                 store(k.o, at_o + first, piece, part)
-            store(total, 0, add_products(load(total, 0, words), stored, target.vector_bytes, wide, not wide, spec.mixed), words)
+            store(total, 0, add_products(load(total, 0, words), stored, wide, not wide, roles), words)
 
         with TB.serial(k.lo, k.hi) as row, TB.serial(src.wp) as x:
             pixel = TB.Bind(row * src.wp + x)
@@ -58,9 +59,9 @@ def build(spec: PackPairsSpec, target: Target) -> Any:
     return k.func
 
 
-def _offset(values: Any, spec: PackPairsSpec, lanes: int, real: int) -> Any:
+def _offset(values: Any, spec: PackPairsSpec, roles: list[WordRole], lanes: int, real: int) -> Any:
     """a + first, b - second; lanes from ``real`` on stay 0."""
     if not spec.first and not spec.second:
         return values
-    pattern = T.reinterpret(f"uint8x{lanes}", offset_bytes(spec.first, spec.second, 0, lanes, spec.mixed))
+    pattern = T.reinterpret(f"uint8x{lanes}", offset_bytes(spec.first, spec.second, 0, roles))
     return wrapping("add", values, first_lanes(pattern, real, "uint8", lanes), "uint8", lanes)

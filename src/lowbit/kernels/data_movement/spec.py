@@ -193,13 +193,14 @@ class WordRole(IntEnum):
     ALONE = 2
 
 
-def word_roles(words: int, mixed: bool) -> list[WordRole]:
-    """Of the first so many words of a pixel, an even number.  ``mixed``: two words of a round of eight are alone."""
+def word_roles(words: int, mixed: bool, room: int = 0) -> list[WordRole]:
+    """Of so many words that begin a pixel's round and end with the pixel or a round, an even number; what follows them up to
+    ``room`` words is alone.  ``mixed``: two words of a round of eight are alone."""
     a, b, alone = WordRole
-    if not mixed:
-        return [a, b] * (words // 2)
-    roles = [(a, b, alone, a, b, alone, a, b)[word % 8] for word in range(words)]
-    return [*roles[:-1], alone] if roles[-1] is a else roles
+    roles = [(a, b, alone, a, b, alone, a, b)[word % 8] if mixed else (a, b)[word % 2] for word in range(words)]
+    if roles[-1] is a:
+        roles[-1] = alone
+    return roles + [alone] * (room - words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tvm import tirx
 from tvm.script import tirx as T
 
-from lowbit.kernels.data_movement.spec import WordRole, word_roles
+from lowbit.kernels.data_movement.spec import WordRole
 from lowbit.kernels.intrinsics.x86 import maddwd, vpdpbusd, vpdpwssd
 from lowbit.kernels.vectors import repeated_bytes, splat
 
 __all__ = ["add_products", "offset_bytes"]
 
 
-def offset_bytes(first: int, second: int, added: int, nbytes: int, mixed: bool) -> Any:
-    """int8 x nbytes: what is added to bytes, ``added`` to all, ``first`` to those of a and -``second`` to those of b."""
+def offset_bytes(first: int, second: int, added: int, roles: Sequence[WordRole]) -> Any:
+    """int8 x 4 a word: what is added to bytes, ``added`` to all, ``first`` to those of a and -``second`` to those of b."""
     by_role = {WordRole.A: first, WordRole.B: -second, WordRole.ALONE: 0}
-    return repeated_bytes([added + by_role[role] for role in word_roles(max(nbytes // 4, 2), mixed)], nbytes)
+    return repeated_bytes([added + by_role[role] for role in roles], 4 * len(roles))
 
 
-def add_products(acc: Any, values: Any, nbytes: int, wide: bool, vnni: bool, mixed: bool) -> Any:
+def add_products(acc: Any, values: Any, wide: bool, vnni: bool, roles: Sequence[WordRole]) -> Any:
     """acc (int32 a word) + the sum of a * b in the word of each a: b is moved under it, and 0 under all others.
 
     ``wide``: int16 values, else bytes, of which a is unsigned and b signed."""
-    dtype, lanes, words = "int16" if wide else "int8", nbytes // (2 if wide else 1), nbytes // 4
+    words = len(roles)
+    nbytes, dtype, lanes = 4 * words, "int16" if wide else "int8", words * (2 if wide else 4)
     nothing = words  # the first lane of the second operand
-    indices = [word + 1 if role is WordRole.A else nothing for word, role in enumerate(word_roles(words, mixed))]
+    indices = [word + 1 if role is WordRole.A else nothing for word, role in enumerate(roles)]
     operands = [T.reinterpret(f"int32x{words}", values), splat(0, "int32", words)]
     other = T.reinterpret(f"{dtype}x{lanes}", tirx.Shuffle(operands, [tirx.IntImm("int32", index) for index in indices]))
     if vnni:

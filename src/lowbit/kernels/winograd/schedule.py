@@ -15,6 +15,7 @@ from lowbit.kernels.conv2d.forms import find_form
 from lowbit.kernels.conv2d.runs import Runs
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.conv2d.tile import Tile
+from lowbit.kernels.data_movement.spec import word_roles
 from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
 from lowbit.kernels.intrinsics.pairs import add_products, offset_bytes
 from lowbit.kernels.layout import ELEMENT_BYTES, Layout
@@ -141,7 +142,8 @@ class _Nest:
         base = TB.Bind(src.offset(image, y - spec.padding[0], x - spec.padding[1], 0))
         ring = modular("int8", lanes) if dtype == "uint8" else plain(dtype, lanes)
         size = spec.m + 2
-        words, mixed = lanes // self.per_word, self.ops.alone is not None
+        words = lanes // self.per_word
+        roles = word_roles(max(words, 2), self.ops.alone is not None)
         sums = [TB.alloc_buffer((words,), "int32", scope="global") for _ in range(spec.positions if spec.pairs else 0)]
         for total in sums:
             store(total, 0, splat(0, "int32", words), words)
@@ -161,13 +163,12 @@ class _Nest:
                     v = result[i][j]
                     offset = spec.offset if (i, j) != (1, 1) else 0
                     if offset or spec.first or spec.second:
-                        v = ring.add(v, offset_bytes(spec.first, spec.second, offset, lanes, mixed))
+                        v = ring.add(v, offset_bytes(spec.first, spec.second, offset, roles[:words]))
                     if spec.pairs:
                         total = sums[i * size + j]
                         values = T.reinterpret(f"uint8x{lanes}", v) if dtype == "uint8" else v
-                        store(
-                            total, 0, add_products(load(total, 0, words), values, 4 * words, dtype == "int16", True, mixed), words
-                        )
+                        added = add_products(load(total, 0, words), values, dtype == "int16", True, roles)
+                        store(total, 0, added, words)
                     if dtype == "uint8":
                         v = T.reinterpret(f"uint8x{lanes}", v)
                     store(self.v, to + (i * size + j) * spec.pitches[1] * self.per_word, v, lanes)

@@ -18,7 +18,8 @@ BOUNDS = [(0, 255, 0), (0, 15, 0), (-3, 250, 3), (-128, 127, 128), (2, 9, 40), (
 @pytest.mark.parametrize("target", [t for t in runnable_targets() if t.machine == "x86_64"], ids=lambda t: t.name)
 @pytest.mark.parametrize("vectors", [2, 4])
 @pytest.mark.parametrize("bounds", BOUNDS, ids=str)
-def test_all_values(target: Target, vectors: int, bounds: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("bounded", [False, True])
+def test_all_values(target: Target, vectors: int, bounds: tuple[int, int, int], bounded: bool) -> None:
     lo, hi, zero = bounds
     count = vectors * LANES
     edges = [
@@ -43,11 +44,13 @@ def test_all_values(target: Target, vectors: int, bounds: tuple[int, int, int]) 
     values = np.concatenate([edges, rng.uniform(-400, 400, 400), np.arange(-300, 300) / 2, rng.normal(0, 1e6, 200)]).astype(
         np.float32
     )
+    values = values[np.abs(values) < 2.0**31] if bounded else values
     values = np.resize(values, -(-len(values) // count) * count)
     expected = (np.rint(values.clip(lo, hi)) + zero).astype(np.uint8)
     with kernel_function("pack", x=("float32", count), s=("float32", 3), o=("uint8", count)) as kernel:
         loaded = [load(kernel.x, at) for at in range(0, count, LANES)]
-        packed = packed_bytes(loaded, kernel.s[0], kernel.s[1], T.cast(kernel.s[2], "int32"), "avx512bw" in target.features)
+        saturate, zero_point = "avx512bw" in target.features, T.cast(kernel.s[2], "int32")
+        packed = packed_bytes(loaded, kernel.s[0], kernel.s[1], zero_point, saturate, bounded)
         store(kernel.o, 0, packed, count)
     function = load_function(kernel.func, "pack", target)
     scalars, out = aligned(np.array(bounds, np.float32)), aligned(np.zeros(count, np.uint8))

@@ -12,7 +12,7 @@ conversion then never leaves int32.  f32(r) * r_step + r_shift is exact, so its 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvm import tirx
 from tvm.script import tirx as T
@@ -24,7 +24,13 @@ from lowbit.kernels.layout import Layout
 from lowbit.kernels.packed_bytes import packed_bytes, packed_together
 from lowbit.kernels.vectors import LANES, between, convert, fence, integer_result, load, operand, splat, store
 
-__all__ = ["LANES", "Epilogue", "epilogue_pointers"]
+if TYPE_CHECKING:
+    from lowbit.kernels.conv2d.spec import ConvSpec
+    from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
+    from lowbit.kernels.winograd.spec import WinogradSpec
+    from lowbit.targets import Target
+
+__all__ = ["LANES", "Epilogue", "epilogue_of", "epilogue_pointers"]
 
 _SCALARS = ("lo", "hi", "zero", "r_step", "r_shift", "r_multiplier")
 
@@ -51,7 +57,7 @@ class Epilogue:
     """Open it at the top of the kernel (it loads the scalars), then write 16 channels at a time, or all of a row.
 
     ``packs``: the CPU has the instructions of AVX-512BW, with which several vectors become bytes together.
-    ``few``: stored residuals are 0 .. 15, what is added for each of them is looked up."""
+    ``few``: stored residuals are 0 .. 15, what is added for each of them is looked up.  ``bounded``: as in ConvGeometry."""
 
     kernel: KernelFrame
     channels: int
@@ -63,6 +69,7 @@ class Epilogue:
     sign: bool = False
     packs: bool = False
     few: bool = False
+    bounded: bool = False
     _scalars: dict[str, Any] = field(default_factory=dict)
     _residuals: Any = None
 
@@ -125,7 +132,7 @@ class Epilogue:
             group = list(zip(row[start : start + count], columns[start : start + count], places, strict=True))
             if count > 1:
                 values = [self._real(acc, own, residual_at + at, lanes) for acc, own, at in group]
-                packed = packed_bytes(values, get["lo"], get["hi"], get["zero"], saturate=True)
+                packed = packed_bytes(values, get["lo"], get["hi"], get["zero"], True, self.bounded)
                 store(self.kernel.o, dst_at + places[0], packed, count * lanes)
             else:
                 for acc, own, at in group:
@@ -149,3 +156,11 @@ class Epilogue:
             dtype = TIR_DTYPE[self.dst.dtype]
             value = integer_result(value, get.get("lo"), get.get("hi"), get.get("zero"), dtype, self.sign, lanes)
         store(self.kernel.o, dst_at, value, lanes)
+
+
+def epilogue_of(
+    kernel: KernelFrame, spec: ConvSpec | DepthwiseSpec | WinogradSpec, channels: int, integer: bool, wide: bool, target: Target
+) -> Epilogue:
+    """The epilogue of ``spec`` on ``target``, opened."""
+    at = (kernel, channels, spec.dst, spec.residual, integer, wide, spec.acc_shift, spec.sign)
+    return Epilogue(*at, "avx512bw" in target.features, spec.few_residuals, spec.bounded)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from lowbit.kernels.layout import Layout
 
-__all__ = ["ConvGeometry"]
+__all__ = ["ConvGeometry", "results_bounded"]
+
+
+def results_bounded(multipliers: np.ndarray, residual_multiplier: float = 0.0) -> bool:
+    """Whether |acc * multiplier + v * residual_multiplier| < 2^31 for every int32 acc and every difference v of bytes."""
+    return float(np.abs(multipliers).max(initial=0.0)) <= 2.0**-2 and abs(residual_multiplier) <= 2.0**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +25,7 @@ class ConvGeometry:
 
     ``src``, ``dst``: layouts of input and output; the halo of ``src`` covers every pixel that is read.  ``residual``:
     layout of what is added to the result, one for each of its elements; None: nothing is.  ``few_residuals``: its stored
-    values are 0 .. 15.
+    values are 0 .. 15.  ``bounded``: int32 holds every result before it is clamped (:func:`results_bounded`).
     ``kernel``: taps (kh, kw).  ``stride``, ``dilation``: (vertical, horizontal).  ``padding``: (top, left).
     """
 
@@ -26,6 +33,7 @@ class ConvGeometry:
     dst: Layout
     residual: Layout | None = None
     few_residuals: bool = False
+    bounded: bool = False
     kernel: tuple[int, int]
     stride: tuple[int, int]
     dilation: tuple[int, int]

@@ -16,7 +16,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script import tirx as T
 
-from lowbit.kernels.intrinsics.x86 import packssdw, packuswb
+from lowbit.kernels.intrinsics.x86 import packssdw, packuswb, paddsw
 from lowbit.kernels.vectors import LANES, clamp, convert, splat, to_integer
 
 __all__ = ["in_order", "packed_bytes", "packed_together"]
@@ -27,18 +27,30 @@ def packed_together(vectors: int) -> int:
     return 4 if vectors >= 4 else min(vectors, 2)
 
 
-def packed_bytes(values: Sequence[Any], lo: Any, hi: Any, zero: Any, saturate: bool) -> Any:
+def packed_bytes(values: Sequence[Any], lo: Any, hi: Any, zero: Any, saturate: bool, bounded: bool = False) -> Any:
     """uint8 x 16 a value of ``values``, two or four float32 x 16 in units of the output scale.
 
     ``lo``, ``hi``: float32 scalars that hold integers, stored bytes less zero; ``zero``: int32 scalar.
-    ``saturate``: by the instructions of AVX-512BW, which spare the lower bound of each value."""
-    bound = _at_most if saturate else clamp
+    ``saturate``: by the instructions of AVX-512BW, which spare the lower bound of each value, and where all are ``bounded``,
+    within int32, the upper one as well: bytes are clamped instead."""
+    bound = clamp if not saturate else _as_it_is if bounded else _at_most
     words = [to_integer(bound(value, splat(lo, "float32"), splat(hi, "float32"))) for value in values]
-    offset = splat(T.cast(zero, "int16"), "int16", 2 * LANES)
-    halves = [_halfwords(a, b, saturate) + offset for a, b in zip(words[::2], words[1::2], strict=True)]
-    count = LANES * len(words)
+    offset, count = splat(T.cast(zero, "int16"), "int16", 2 * LANES), LANES * len(words)
+    halves = [_plus(_halfwords(a, b, saturate), offset, bounded) for a, b in zip(words[::2], words[1::2], strict=True)]
     stored = in_order(_bytes(halves[0], halves[-1], saturate), count)
-    return T.max(stored, splat(T.cast(T.cast(lo, "int32") + zero, "uint8"), "uint8", count)) if saturate else stored
+    if not saturate:
+        return stored
+    least, most = (splat(T.cast(T.cast(end, "int32") + zero, "uint8"), "uint8", count) for end in (lo, hi))
+    return T.max(T.min(stored, most) if bounded else stored, least)
+
+
+def _as_it_is(value: Any, lo: Any, hi: Any) -> Any:
+    return value
+
+
+def _plus(halfwords: Any, offset: Any, saturated: bool) -> Any:
+    """Of what packing saturated already, the sum has to saturate as well."""
+    return paddsw(halfwords, offset) if saturated else halfwords + offset
 
 
 def _at_most(value: Any, lo: Any, hi: Any) -> Any:

@@ -13,14 +13,13 @@ from lowbit.graph.ops import channel_multiplier
 from lowbit.kernels.conv2d.pack import split_parts
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
-from lowbit.kernels.geometry import ConvGeometry
+from lowbit.kernels.geometry import ConvGeometry, results_bounded
 from lowbit.kernels.layout import ELEMENT_BYTES
 from lowbit.kernels.packing import Packing
 from lowbit.lowering.context import Lowering
 from lowbit.lowering.copying import emit_from_rows, emit_to_rows, row_layout
 from lowbit.lowering.elementwise import float_bounds
 from lowbit.lowering.program import NULL, Ref
-from lowbit.lowering.stored import Stored
 from lowbit.numerics import multiplier
 from lowbit.numerics.float_products import FLOAT32
 from lowbit.numerics.groups import expand_groups
@@ -75,6 +74,13 @@ class _Layer:
         given = ctx.stored(self.node.inputs[3])
         return given.dtype == "u8" and given.largest <= 15
 
+    def bounded(self, ctx: Lowering) -> bool:
+        """``ConvGeometry.bounded``."""
+        integers = self.quant is not None and not self.wide and self.out.dtype == "u8"
+        if self.residual is not None and ctx.stored(self.node.inputs[3]).dtype != "u8":
+            return False
+        return integers and results_bounded(self.multipliers(), self.residual_operand(ctx)[2])
+
     @property
     def acc_shift(self) -> int:
         return self.x.step - 1
@@ -128,11 +134,14 @@ class _Layer:
             bounds = [*float_bounds(self.node), 0.0]
         else:
             bounds = self.out.result(self.node.attrs["qlo"], self.node.attrs["qhi"])
-        residual: list[float] = [1.0, 0.0, 0.0]
-        if self.residual is not None:
-            given: Stored = ctx.stored(self.node.inputs[3])
-            residual = [*given.operand, float(multiplier(given.scale, self.out.scale))]
-        return ctx.constants.floats(factors, bounds, residual)
+        return ctx.constants.floats(factors, bounds, self.residual_operand(ctx))
+
+    def residual_operand(self, ctx: Lowering) -> list[float]:
+        """[r_step, r_shift, r_multiplier]."""
+        if self.residual is None:
+            return [1.0, 0.0, 0.0]
+        given = ctx.stored(self.node.inputs[3])
+        return [*given.operand, float(multiplier(given.scale, self.out.scale))]
 
     def multipliers(self) -> np.ndarray:
         """float32[N]: from an accumulator to units of the output scale."""
@@ -195,6 +204,7 @@ def _geometry(ctx: Lowering, layer: _Layer) -> ConvGeometry:
         dst=layer.dst,
         residual=None if layer.residual is None else ctx.layouts[layer.residual],
         few_residuals=layer.few_residuals(ctx),
+        bounded=layer.bounded(ctx),
         kernel=(layer.values.shape[1], layer.values.shape[2]),
         stride=(1, 1) if linear else node.attrs["stride"],
         dilation=(1, 1) if linear else node.attrs["dilation"],

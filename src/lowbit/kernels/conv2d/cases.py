@@ -16,6 +16,7 @@ from lowbit.kernels.conv2d.pack import pack_weights
 from lowbit.kernels.conv2d.reference import accumulate
 from lowbit.kernels.conv2d.selection.problem import Choice, ConvProblem
 from lowbit.kernels.conv2d.selection.select import describe
+from lowbit.kernels.geometry import results_bounded
 from lowbit.kernels.layout import FLOATS, Layout
 from lowbit.kernels.named import named
 from lowbit.kernels.table import KERNELS
@@ -243,7 +244,8 @@ def case_of(name: str, problem: ConvProblem, choice: Choice, w: np.ndarray, x: n
         "r": r,
     }
     bound: np.ndarray | float = 0.0 if integer else _bound(spec, padded, w, np.abs(b) + (0 if r is None else np.abs(r)))
-    return Case(name=name, spec=spec, memory=memory, values=values, dst=p.dst, bound=bound)
+    bounded = integer and p.dst.dtype == "u8" and not p.wide and results_bounded(m, float(tail[-1]))
+    return Case(name=name, spec=replace(spec, bounded=bounded), memory=memory, values=values, dst=p.dst, bound=bound)
 
 
 def _tail(p: ConvProblem) -> np.ndarray:

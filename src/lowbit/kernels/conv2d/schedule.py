@@ -16,7 +16,7 @@ from lowbit.kernels.conv2d.forms import find_form
 from lowbit.kernels.conv2d.runs import Runs, find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.conv2d.tile import Tile
-from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
+from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_of, epilogue_pointers
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.rows import divided, row_position
 from lowbit.targets import Target
@@ -38,10 +38,7 @@ def build(spec: ConvSpec, target: Target, tile: type[Tile] = Tile) -> Any:
     pointers["w"] = (dtype, steps * row)
     pointers["t"] = ("uint8", arithmetic.bytes.table_bytes) if arithmetic.bytes else ("int32", spec.blocks + 1 + steps)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
-        packs = "avx512bw" in target.features
-        epilogue = Epilogue(
-            kernel, channels, spec.dst, spec.residual, integer, spec.wide, spec.acc_shift, spec.sign, packs, spec.few_residuals
-        )
+        epilogue = epilogue_of(kernel, spec, channels, integer, spec.wide, target)
         _Nest(kernel, spec, arithmetic, runs, epilogue, target, tile).emit()
     return kernel.func
 

@@ -60,7 +60,7 @@ class ConvSpec(ConvGeometry, KernelSpec):
     """
 
     kind: ClassVar[str] = "conv2d"
-    unsaid: ClassVar[frozenset[str]] = frozenset({"centre", "few_residuals"})
+    unsaid: ClassVar[frozenset[str]] = frozenset({"centre", "bounded", "few_residuals"})
     op: str  # "conv2d" or "linear": for the name only
     act: str  # text of the QTypes, "f32" or "f16" for floats
     weight: str

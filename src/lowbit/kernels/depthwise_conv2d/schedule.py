@@ -29,7 +29,7 @@ from tvm.tirx.script import builder as TB
 from lowbit.kernels.abi import TIR_DTYPE, KernelFrame, kernel_function
 from lowbit.kernels.depthwise_conv2d.spec import DepthwiseSpec
 from lowbit.kernels.depthwise_conv2d.tile import column_readers, tile_width
-from lowbit.kernels.epilogue import Epilogue, epilogue_pointers
+from lowbit.kernels.epilogue import epilogue_of, epilogue_pointers
 from lowbit.kernels.intrinsics.neon import smull
 from lowbit.kernels.intrinsics.x86 import maddwd, vpdpwssd
 from lowbit.kernels.prefetch import LINE, fetch, is_far
@@ -96,7 +96,7 @@ def build(spec: DepthwiseSpec, target: Target) -> Any:
     filled = min(-(-src.stride // lanes) * lanes, dst.stride)
 
     with kernel_function(spec.symbol(target.name), **pointers) as k:
-        epilogue = Epilogue(k, dst.stride, dst, spec.residual, spec.form != "f32", spec.wide, spec.acc_shift, spec.sign)
+        epilogue = epilogue_of(k, spec, dst.stride, spec.form != "f32", spec.wide, target)
         with TB.serial(k.lo, k.hi) as row:
             image, y = row_position(row, dst)
             with TB.serial(filled // lanes) as chunk:

@@ -20,7 +20,7 @@ class DepthwiseSpec(ConvGeometry, KernelSpec):
     units = rows (n * h)."""
 
     kind: ClassVar[str] = "depthwise"
-    unsaid: ClassVar[frozenset[str]] = frozenset({"few_residuals"})
+    unsaid: ClassVar[frozenset[str]] = frozenset({"bounded", "few_residuals"})
     act: str
     weight: str
     form: str

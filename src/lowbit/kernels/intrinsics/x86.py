@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["maddubs", "maddwd", "packssdw", "packuswb", "pshufb", "vpdpbusd", "vpdpwssd", "vpermb", "vpermps"]
+__all__ = ["maddubs", "maddwd", "packssdw", "packuswb", "paddsw", "pshufb", "vpdpbusd", "vpdpwssd", "vpermb", "vpermps"]
 
 _MADDUBS = {32: "llvm.x86.avx2.pmadd.ub.sw", 64: "llvm.x86.avx512.pmaddubs.w.512"}
 _MADDWD = {16: "llvm.x86.sse2.pmadd.wd", 32: "llvm.x86.avx2.pmadd.wd", 64: "llvm.x86.avx512.pmaddw.d.512"}
@@ -37,6 +37,13 @@ def pshufb(table: Any, index: Any, nbytes: int) -> Any:
 def packssdw(a: Any, b: Any) -> Any:
     """int16 x 32, saturated: in every 16 bytes four int32 of ``a``, then four of ``b`` (AVX-512)."""
     return _call("int16x32", "llvm.x86.avx512.packssdw.512", a, b)
+
+
+def paddsw(a: Any, b: Any) -> Any:
+    """int16 x 32: a + b, saturated."""
+    from tvm.script import tirx as T
+
+    return T.call_llvm_pure_intrin("int16x32", "llvm.sadd.sat", a, b)
 
 
 def packuswb(a: Any, b: Any) -> Any:

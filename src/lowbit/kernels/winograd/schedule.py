@@ -16,7 +16,7 @@ from lowbit.kernels.conv2d.runs import Runs
 from lowbit.kernels.conv2d.spec import ConvSpec
 from lowbit.kernels.conv2d.tile import Tile
 from lowbit.kernels.data_movement.spec import word_roles
-from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
+from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_of, epilogue_pointers
 from lowbit.kernels.intrinsics.pairs import add_products, offset_bytes
 from lowbit.kernels.layout import ELEMENT_BYTES, Layout
 from lowbit.kernels.rows import divided
@@ -44,10 +44,7 @@ def build(spec: WinogradSpec, target: Target) -> Any:
     pointers["w"] = ("int8" if integer else "float32", spec.blocks * 9 * spec.steps * spec.nr * spec.k_group)
     pointers["m"] = ("void", 0)
     with kernel_function(spec.symbol(target.name), **pointers) as kernel:
-        packs = "avx512bw" in target.features
-        epilogue = Epilogue(
-            kernel, channels, spec.dst, spec.residual, integer, False, spec.acc_shift, spec.sign, packs, spec.few_residuals
-        )
+        epilogue = epilogue_of(kernel, spec, channels, integer, False, target)
         _Nest(kernel, spec, sums, ops, epilogue, target).emit()
     return kernel.func
 

@@ -34,7 +34,7 @@ class WinogradSpec(ConvGeometry, KernelSpec):
     """
 
     kind: ClassVar[str] = "winograd"
-    unsaid: ClassVar[frozenset[str]] = frozenset({"kernel", "stride", "dilation", "few_residuals"})
+    unsaid: ClassVar[frozenset[str]] = frozenset({"kernel", "stride", "dilation", "bounded", "few_residuals"})
     kernel: tuple[int, int] = (3, 3)
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)

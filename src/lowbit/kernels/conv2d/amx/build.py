@@ -26,7 +26,7 @@ from lowbit.kernels.conv2d.amx.walk import MOST_ROWS
 from lowbit.kernels.conv2d.loops import hidden, loop
 from lowbit.kernels.conv2d.runs import Runs, find_runs
 from lowbit.kernels.conv2d.spec import ConvSpec, floats
-from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_pointers
+from lowbit.kernels.epilogue import LANES, Epilogue, epilogue_of, epilogue_pointers
 from lowbit.kernels.intrinsics.amx import BYTES, COLUMNS, HALVES, ROW_BYTES, Tiles, tiles_of
 from lowbit.kernels.layout import Layout
 from lowbit.kernels.rows import divided
@@ -56,7 +56,7 @@ def build(spec: ConvSpec, target: Target) -> tuple[Any, Any, Any]:
     with kernel_function(symbol, **pointers) as kernel:
         if plan.narrow:
             kernel.buffers["m"] = kernel.view("m", "int32", words)
-        epilogue = Epilogue(kernel, channels, spec.dst, spec.residual, not halves, spec.wide, spec.acc_shift, spec.sign)
+        epilogue = epilogue_of(kernel, spec, channels, not halves, spec.wide, target)
         packed = PackedRows(kernel, spec, target, channels) if packs(spec) else None
         _Nest(kernel, spec, plan, runs, tiles, epilogue, packed).emit()
     with around_function(f"{symbol}__begin", "int32", words) as begin:

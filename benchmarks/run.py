@@ -80,12 +80,14 @@ def installed_peers(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def parts_of(plan: Plan, only: Sequence[str] = ()) -> list[Group | str]:
-    """The groups, then the experiments.  ``only``: names of networks and experiments.  Raises ConfigError."""
-    known = (*plan.networks, *EXTRAS)
-    if unknown := [name for name in only if name not in known]:
-        raise ConfigError(f"nothing to measure is called {', '.join(unknown)}; there are {', '.join(known)}")
+    """The groups, then the experiments.  ``only``: names of networks, of groups ("resnet50 batch 1 threads 2") and of
+    experiments.  Raises ConfigError."""
+    every, known = groups(plan.networks, plan.batches, plan.threads), (*plan.networks, *EXTRAS)
+    if unknown := [name for name in only if name not in (*known, *(group.key for group in every))]:
+        example = f"{every[0].key!r} and so on" if every else "no groups"
+        raise ConfigError(f"nothing to measure is called {', '.join(unknown)}; there are {', '.join(known)}, {example}")
     return [
-        *(group for group in groups(plan.networks, plan.batches, plan.threads) if not only or group.network in only),
+        *(group for group in every if not only or {group.network, group.key} & set(only)),
         *(name for name in EXTRAS if not only or name in only),
     ]
 

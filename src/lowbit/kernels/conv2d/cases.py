@@ -36,7 +36,8 @@ def _round_up(value: int, unit: int) -> int:
 
 @dataclass(frozen=True)
 class Shape:
-    """Logical sizes.  ``padding``: top, left, bottom, right.  ``dense``: src.stride = c.  ``halo``: of the output."""
+    """Logical sizes.  ``padding``: top, left, bottom, right.  ``dense``: src.stride = c.  ``halo``: of the output.
+    ``few``: residuals, where they are bytes, are 0 .. 15."""
 
     c: int
     n: int
@@ -51,6 +52,7 @@ class Shape:
     dense: bool = False
     halo: tuple[int, int, int, int] = (0, 0, 0, 0)
     residual: bool = False
+    few: bool = False
     dst: str = "u8"
     sign: bool = False
 
@@ -75,6 +77,7 @@ class Shape:
             src=Layout(self.batch, self.h, self.w, self.c, physical_c, src, *self.padding),
             dst=Layout(self.batch, *self.out, self.n, physical_n, act if act in FLOATS else self.dst, *self.halo),
             residual=Layout(self.batch, *self.out, self.n, physical_n, other, 1, 0, 0, 1) if self.residual else None,
+            few_residuals=self.few and other == "u8",
             kernel=self.kernel,
             stride=self.stride,
             dilation=self.dilation,
@@ -101,6 +104,8 @@ SHAPES: tuple[tuple[Shape, tuple[int, int]], ...] = (
     (Shape(64, 31, 3, 3, dst="f32", residual=True), (3, 16)),
     (Shape(19, 16, 3, 3, sign=True), (2, 16)),
     (Shape(48, 24, 5, 5, kernel=(3, 3), padding=(1, 1, 1, 1), groups=4), (4, 16)),
+    (Shape(20, 112, 2, 5, residual=True, few=True), (3, 64)),  # four vectors of results and three, packed together
+    (Shape(36, 96, 1, 3), (2, 48)),
 )
 
 
@@ -217,7 +222,9 @@ def case_of(name: str, problem: ConvProblem, choice: Choice, w: np.ndarray, x: n
     b = np.asarray(np.rint(rng.uniform(-0.3, 0.3, n) * spread) if integer else rng.standard_normal(n))
     r: np.ndarray | None = None
     if p.residual is not None:
-        r = (rng.integers(0, 200, acc.shape) if integer else rng.standard_normal(acc.shape)).astype(NUMPY[p.residual.dtype])
+        r = (rng.integers(0, 16 if p.few_residuals else 200, acc.shape) if integer else rng.standard_normal(acc.shape)).astype(
+            NUMPY[p.residual.dtype]
+        )
     tail = _tail(p)
     m = (rng.uniform(0.5, 2, n) * (130 if p.dst.dtype == "u8" else 9000) / spread / 2**p.acc_shift).astype(np.float32)
 

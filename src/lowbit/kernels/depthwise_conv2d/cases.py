@@ -42,11 +42,13 @@ class Width:
     wide: bool = False
     weights: tuple[int, int] = (-128, 128)
     residual: str | None = None
+    few: bool = False
 
 
 WIDTHS = {
     "u8i8": Width("u8", "u8", "i8"),
     "u8i8_add": Width("u8", "u8", "i8", residual="u8"),
+    "u8i8_few": Width("u8", "u8", "i8", residual="u8", few=True),
     "u8i8_f32": Width("u8", "f32", "i8"),
     "u8i8_f32_add": Width("u8", "f32", "i8", residual="u8"),
     "u8i4_i16": Width("u8", "i16", "i8", weights=(-8, 8), residual="i16"),
@@ -80,6 +82,7 @@ def spec_of(shape: str, width: str, acc_shift: int = 0, sign: bool = False) -> D
         src=Layout(n, h, w, c, physical_c, types.src, top + 1, left, bottom, right + 1),
         dst=Layout(n, oh, ow, c, physical_c, types.dst, 1, 2, 0, 1),
         residual=Layout(n, oh, ow, c, physical_c, types.residual, 0, 1, 1, 0) if types.residual else None,
+        few_residuals=types.few,
         kernel=kernel,
         stride=stride,
         dilation=dilation,
@@ -98,6 +101,7 @@ def _random(name: str, spec: DepthwiseSpec, width: str) -> Case:
     rng, c = np.random.default_rng(0), spec.dst.c
     x = random_values(rng, Layout(spec.src.n, spec.src.hp, spec.src.wp, c, c, spec.src.dtype))
     r = random_values(rng, spec.residual) if spec.residual else None
+    r = r % 16 if r is not None and spec.few_residuals else r
     if spec.form == "f32":
         weights, bias = rng.standard_normal((*spec.kernel, c)), rng.standard_normal(c)
         return case_of(name, spec, x, weights.astype(np.float32), bias.astype(np.float32), np.array([-2, np.inf]), r)

@@ -20,6 +20,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape(24, 48, 7, 9, kernel=(3, 3), padding=(1, 1, 1, 1)),
     Shape(40, 32, 13, 10, batch=2, kernel=(3, 3), padding=(1, 1, 1, 1), halo=(1, 1, 0, 1), residual=True),
     Shape(64, 16, 6, 31, kernel=(3, 3), padding=(0, 0, 0, 0), sign=True),
+    Shape(128, 32, 7, 9, kernel=(3, 3), padding=(1, 1, 1, 1), residual=True, few=True),
     Shape(16, 80, 4, 4, batch=3, kernel=(3, 3), padding=(2, 2, 2, 2), dst="f32"),
 )
 # The last group of channels is not full, and what fills it up holds large values that a sum of pairs has no room for.

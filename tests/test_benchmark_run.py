@@ -215,7 +215,9 @@ def test_only_names_what_there_is() -> None:
         "b batch 8 threads 1",
         "ablation",
     ]
-    with pytest.raises(ConfigError, match="nothing to measure is called vgg; there are a, b, ablation, avx2, 'a batch 1 threads 1' and so on"):
+    with pytest.raises(
+        ConfigError, match="nothing to measure is called vgg; there are a, b, ablation, avx2, 'a batch 1 threads 1' and so on"
+    ):
         run.parts_of(PLAN, ["vgg"])
 
 

@@ -117,6 +117,67 @@ def test_an_unsupported_operation_names_its_line(tmp_path: Path) -> None:
     assert "tiny.py:" in line
 
 
+def _pictures(folder: Path) -> Path:
+    """Images of several sizes, loose and in folders."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for number, place in enumerate(("a.png", "b.jpg", "deep/c.png", "deep/er/d.bmp")):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20 + number, 30, 3), np.uint8)).save(folder / place)
+    return folder
+
+
+def test_calibration_by_a_folder_of_images(tmp_path: Path) -> None:
+    """The same network as by the arrays that these images become."""
+    from lowbit.data import Dataset, Preprocessing, from_folder
+
+    folder, net = _pictures(tmp_path / "images"), tmp_path / "net.lowbit"
+    arguments = ("compile", "tests.tiny:network", "--config", "8/int8", "-o", net, "--method", "nearest")
+    digests = []
+    for options, prepare in (
+        ((), Preprocessing(size=(8, 8))),
+        (("--mean", "0.5", "--std", "0.25", "--resize", "12"), Preprocessing(255.0, (0.5,), (0.25,), (8, 8), 12)),
+    ):
+        result = run(*arguments, "--calibration", folder, *options)
+        assert result.exit_code == 0, result.stderr
+        assert ("say --mean and --std" in result.stderr) is not bool(options)
+        by_folder = lowbit.load(net)
+        data = Dataset(from_folder(folder, labelled=False), prepare)
+        np.save(tmp_path / "c.npy", np.concatenate([batch.inputs[0] for batch in data.batches()]))
+        ok(*arguments, "--calibration", tmp_path / "c.npy")
+        assert lowbit.load(net).digest == by_folder.digest
+        digests.append(by_folder.digest)
+    assert digests[0] != digests[1]
+
+
+def test_calibration_by_images_with_channels_last(tmp_path: Path) -> None:
+    from lowbit.data import Dataset, Preprocessing, from_folder
+    from tests.frontend.onnx.models import model
+
+    path, net, folder = tmp_path / "last.onnx", tmp_path / "net.lowbit", _pictures(tmp_path / "images")
+    kernel = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
+    nodes = [("Transpose", "x", "t", {"perm": [0, 3, 1, 2]}), ("Conv", "t k", "y")]
+    path.write_bytes(model(nodes, {"x": (1, 8, 10, 3)}, {"k": kernel}).SerializeToString())
+    ok("compile", path, "--config", "8/int8", "--calibration", folder, "-o", net, "--method", "nearest")
+    digest = lowbit.load(net).digest
+    data = Dataset(from_folder(folder, labelled=False), Preprocessing(size=(8, 10), channels_last=True))
+    np.save(tmp_path / "c.npy", np.concatenate([batch.inputs[0] for batch in data.batches()]))
+    ok("compile", path, "--config", "8/int8", "--calibration", tmp_path / "c.npy", "-o", net, "--method", "nearest")
+    assert lowbit.load(net).digest == digest
+
+
+def test_calibration_that_is_no_images(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "c.npy", np.zeros((4, 3, 8, 8), np.float32))
+    arguments = ("compile", "tests.tiny:network", "--config", "8/int8", "-o", tmp_path / "net.lowbit")
+    assert "has no images in its folders" in refused(*arguments, "--calibration", tmp_path / "empty")
+    assert "are for images" in refused(*arguments, "--calibration", tmp_path / "c.npy", "--mean", "0.5")
+    assert "give both" in refused(*arguments, "--mean", "0.5")
+    assert "does not exist" in refused(*arguments, "--calibration", "no_such_folder")
+    assert not (tmp_path / "net.lowbit").exists()
+
+
 def test_calibration_of_the_wrong_shape(tmp_path: Path) -> None:
     np.save(tmp_path / "c.npy", np.zeros((4, 3, 9, 9), np.float32))
     line = refused(

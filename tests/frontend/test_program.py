@@ -50,6 +50,40 @@ def test_shapes_are_the_programs() -> None:
         trace(module)
 
 
+class Nested(nn.Module):
+    """Outputs in a dict, with None, a number, and one tensor twice."""
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        y = x.relu()
+        return {"map": y, "none": None, "pair": [x.neg(), (y, 3)], "where": x.argmax(1)}
+
+
+def test_outputs_of_a_program_hang_together_as_the_modules() -> None:
+    x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    programs = (_exported(Nested(), x), _exported(Nested(), x).run_decompositions())
+    for given in (Nested(), *programs):
+        found, wanted = lowbit.compile(given, x, threads=1)(x), Nested()(x)
+        assert list(found) == list(wanted)
+        assert found["none"] is None
+        assert found["pair"][1][1] == 3
+        for ours, theirs in (
+            (found["map"], wanted["map"]),
+            (found["pair"][0], wanted["pair"][0]),
+            (found["where"], wanted["where"]),
+        ):
+            assert torch.equal(ours, theirs)
+        assert torch.equal(found["pair"][1][0], wanted["map"])
+
+
+def test_a_program_that_returns_a_constant_tensor_is_refused() -> None:
+    class Constant(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x.relu(), torch.ones(3)
+
+    with pytest.raises(UnsupportedOperation, match="output 1 of program does not depend on the inputs"):
+        import_model(_exported(Constant(), torch.zeros(2, 3)))
+
+
 class Rounded(nn.Module):
     """A convolution and a linear layer of integer weights between roundings, as PT2E writes them."""
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from lowbit.data import Preprocessing
 
-__all__ = ["preprocessing_of", "use_pretrained_folder"]
+__all__ = ["calibration_of", "preprocessing_of", "use_pretrained_folder"]
+
+_IMAGES = 500  # of a folder, that calibrate
 
 
 def use_pretrained_folder(data: str | None) -> str | None:
@@ -40,3 +45,55 @@ def preprocessing_of(
         None if extents is None else (extents[0], extents[-1]),
         resize,
     )
+
+
+def calibration_of(
+    text: str | None, network: str, shapes: Sequence[Sequence[int]], preprocessing: Preprocessing | None
+) -> Iterable[Any] | None:
+    """What ``--calibration`` names: samples in a .npy or .npz, images anywhere below a folder, or module:factory of a loader.
+
+    ``shapes``: of the network's inputs.  Images become inputs by ``preprocessing``, else by what the network's factory says,
+    else pixel / 255; they are cut to the size that the network reads.  At most 500 of a folder, in a shuffled order.
+    """
+    from lowbit.cli.files import read_samples
+    from lowbit.data import open_data
+    from lowbit.errors import ConfigError
+
+    if text is None:
+        if preprocessing is not None:
+            raise ConfigError(
+                "--mean, --std, --pixel-scale, --size and --resize say how --calibration's images are read; give both"
+            )
+        return None
+    path = Path(text)
+    if path.is_dir():
+        return _images(path, network, shapes, preprocessing)
+    if path.suffix in (".npy", ".npz") or path.exists() or ":" not in text:
+        if preprocessing is not None:
+            raise ConfigError(
+                f"{text} holds what the network reads; --mean, --std, --pixel-scale, --size and --resize are for images"
+            )
+        return read_samples(path)
+    return open_data(text, preprocessing)
+
+
+def _images(path: Path, network: str, shapes: Sequence[Sequence[int]], preprocessing: Preprocessing | None) -> Iterable[Any]:
+    from lowbit.cli.console import note
+    from lowbit.data import Dataset, Preprocessing, from_folder
+    from lowbit.errors import ConfigError
+    from lowbit.zoo import load_preprocessing, short_name
+
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise ConfigError(f"{path} holds images, {network} reads {list(map(tuple, shapes))}; give its inputs as an .npz")
+    second, third, last = shapes[0][1:]
+    channels_last = second not in (1, 3) and last in (1, 3)
+    channels, size = (last, (second, third)) if channels_last else (second, (third, last))
+    source = from_folder(path, channels=channels, labelled=False)
+    prepare = preprocessing or load_preprocessing(network)
+    if prepare is None:
+        prepare = Preprocessing()
+        known = f"{path}: pixels are divided by 255"
+        note(f"note: {known}; say --mean and --std (or --pixel-scale) where {short_name(network)} was trained on others")
+    if isinstance(prepare, Preprocessing):
+        prepare = replace(prepare, size=prepare.size or size, channels_last=channels_last)
+    return Dataset(source, prepare).take(_IMAGES)

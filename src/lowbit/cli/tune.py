@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lowbit.cli.console import note, notes_for_warnings, results
-from lowbit.cli.files import read_samples
+from lowbit.cli.data import calibration_of, preprocessing_of
 
 __all__ = ["command"]
 
@@ -19,7 +18,16 @@ def command(
     activations: Annotated[str | None, typer.Option(help="Integer type of activations: u8, u4, i16, ...")] = None,
     config: Annotated[str | None, typer.Option(help="Short form of both: fp32, 8/int8, 4/int8, 4/int4, w4a8, ...")] = None,
     layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, as 'layer1.*=i8/u8'; repeatable.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help=".npy or .npz of samples, shaped like the input.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="Samples in a .npy or .npz, shaped like the input; a folder of images; module:factory.")
+    ] = None,
+    mean: Annotated[str | None, typer.Option(help="Of images: (pixel / PIXEL_SCALE - MEAN) / STD, a number a channel.")] = None,
+    std: Annotated[str | None, typer.Option(help="See --mean.")] = None,
+    pixel_scale: Annotated[float | None, typer.Option(help="See --mean; default: 255.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Of images: cut from the middle, scaled to fit: 224x224; default: what the network reads.")
+    ] = None,
+    resize: Annotated[int | None, typer.Option(help="Of images: scale the shorter side to this before --size cuts.")] = None,
     input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     target: Annotated[str, typer.Option(help="A target of `lowbit targets` that this machine can run.")] = "native",
     floats: Annotated[str, typer.Option("--float", help="How float32 layers multiply: float32; bf16x3 on AMX.")] = "float32",
@@ -48,13 +56,14 @@ def command(
     machine = find_target(target)
     chosen = choose_config(config, weights, activations, parse_layers(layer or []), {})
     shape = parse_input_shape(input_shape)
-    data = read_samples(calibration) if calibration else None
+    pixels = preprocessing_of(mean, std, pixel_scale, size, resize)
 
     from lowbit.compiler import tune
     from lowbit.reporting.tuning_tables import tune_table
     from lowbit.zoo import load_network, short_name
 
     module, examples = load_network(model, shape)
+    data = calibration_of(calibration, model, [tuple(x.shape) for x in examples], pixels)
     try:
         with notes_for_warnings():
             report = tune(

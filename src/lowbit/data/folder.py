@@ -18,11 +18,12 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm",
 _MODES = {1: "L", 3: "RGB"}
 
 
-def from_folder(path: Path, labels: Mapping[str, int] | None = None, channels: int = 3) -> Indexed:
+def from_folder(path: Path, labels: Mapping[str, int] | None = None, channels: int = 3, labelled: bool = True) -> Indexed:
     """A source of the images below ``path``, read in a shuffled order (seed 0), each decoded when it is asked for.
 
     Without ``labels`` each folder in it is a class; sorted by name, they are labels 0, 1, ....  ``labels``: label by path below
-    ``path``, by file name or by the name of the folder an image is in.  ``channels``: 3, or 1 for grey.
+    ``path``, by file name or by the name of the folder an image is in.  Not ``labelled``: images wherever they lie, all with
+    label 0, for calibration.  ``channels``: 3, or 1 for grey.
     Raises DataError: no images, an image without a label, one that cannot be decoded.
     """
     if channels not in _MODES:
@@ -31,7 +32,9 @@ def from_folder(path: Path, labels: Mapping[str, int] | None = None, channels: i
     if not files:
         raise DataError(f"{path} has no images in its folders ({', '.join(EXTENSIONS)})")
     names = tuple(sorted({p.relative_to(path).parts[0] for p in files if p.parent != path}))
-    if labels is None:
+    if not labelled:
+        known, names = dict.fromkeys(files, 0), ()
+    elif labels is None:
         if loose := [p for p in files if p.parent == path]:
             raise DataError(
                 f"{loose[0]} lies in no class folder ({len(loose):,} images do not); put each class into a folder of its name, "
@@ -50,7 +53,7 @@ def from_folder(path: Path, labels: Mapping[str, int] | None = None, channels: i
         return ([read_image(shuffled[i], channels, warned) for i in positions],)
 
     classes = np.array([known[p] for p in shuffled], np.int64)
-    text = f"{path}: {len(files):,} image files of {len(np.unique(classes))} classes"
+    text = f"{path}: {len(files):,} image files" + (f" of {len(np.unique(classes))} classes" if labelled else "")
     return Indexed(text, classes, fetch, lambda position: str(shuffled[position]), names)
 
 

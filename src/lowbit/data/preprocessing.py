@@ -17,7 +17,8 @@ class Preprocessing:
 
     ``mean`` and ``std``: a number for each channel, or one for all.  ``size`` (height, width): what is cut from the middle of an
     image, after its shorter side was scaled (bilinear) to ``resize`` pixels; without ``resize``, after it was scaled until
-    ``size`` just fits.  Neither: images stay as they are.  Raises ConfigError for numbers that make no sense.
+    ``size`` just fits.  Neither: images stay as they are.  ``channels_last``: the network reads (N, H, W, C).  Raises ConfigError
+    for numbers that make no sense.
     """
 
     divisor: float = 255.0
@@ -25,6 +26,7 @@ class Preprocessing:
     std: tuple[float, ...] = (1.0,)
     size: tuple[int, int] | None = None
     resize: int | None = None
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -43,16 +45,17 @@ class Preprocessing:
         return longest if longest > 1 else None
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W, C) -> float32 (N, C, H, W).  Raises DataError for another number of channels."""
+        """uint8 (N, H, W, C) -> float32 (N, C, H, W), or (N, H, W, C).  Raises DataError for another number of channels."""
         self._check(pixels.shape[-1])
         scaled = pixels.astype(np.float32) / np.float32(self.divisor) - np.asarray(self.mean, np.float32)
         scaled /= np.asarray(self.std, np.float32)
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+        return scaled if self.channels_last else np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
     def floats(self, values: np.ndarray) -> np.ndarray:
-        """float32 (N, C, ...) -> the same shape: the formula alone.  Raises DataError for another number of channels."""
-        self._check(values.shape[1])
-        axes = (-1, *(1,) * (values.ndim - 2))
+        """float32 (N, C, ...), or (N, ..., C) -> the same shape: the formula alone.  Raises DataError for another number of
+        channels."""
+        self._check(values.shape[-1 if self.channels_last else 1])
+        axes = (-1,) if self.channels_last else (-1, *(1,) * (values.ndim - 2))
         mean, std = (np.asarray(given, np.float32).reshape(axes) for given in (self.mean, self.std))
         return (values / np.float32(self.divisor) - mean) / std
 

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 import torch
 from torch import fx
-from torch.export.graph_signature import InputKind, OutputKind
+from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
+from torch.utils._pytree import tree_unflatten
 
 from lowbit.errors import InputError, UnsupportedOperation, warn
 from lowbit.frontend.arguments import Arguments
@@ -36,6 +37,7 @@ _NN, _CONTAINERS = "torch.nn.modules.", "torch.nn.modules.container."
 _NO_VALUE = frozenset({"_assert_tensor_metadata", "_assert_async", "_assert_scalar"})
 """Checks that tracing leaves in the program; shapes and dtypes are fixed here."""
 
+_OUTPUTS = "outputs are tensors, in tuples, lists, dicts and dataclasses, with None and plain numbers"
 _NO_STATE = "a compiled network has no state: make it an input and an output"
 
 _WIDENED = frozenset({"add", "sub", "subtract", "rsub", "mul", "multiply", "div", "divide", "true_divide", "neg"})
@@ -87,7 +89,23 @@ def import_program(program: torch.export.ExportedProgram, example_inputs: Any = 
         if given != own:
             raise InputError(f"the program was exported for inputs of shapes {own}, given are {given}")
     with torch.no_grad():
-        return _Walk(program, name or "program").run()
+        graph = _Walk(program, name or "program").run()
+    structure = _structure(program)
+    return graph if structure is None else replace(graph, structure=structure)
+
+
+def _structure(program: torch.export.ExportedProgram) -> Structure | None:
+    """How the tensors that the program returns hang together."""
+
+    def refuse(what: str) -> NoReturn:
+        raise UnsupportedOperation(f"the program returns a {what}; {_OUTPUTS}")
+
+    outputs = [spec.arg for spec in program.graph_signature.output_specs if spec.kind == OutputKind.USER_OUTPUT]
+    leaves = [arg.value if isinstance(arg, ConstantArgument) else arg for arg in outputs]
+    value = tree_unflatten(leaves, program.call_spec.out_spec)
+    tensors, structure = flattened(value, lambda each: isinstance(each, TensorArgument), refuse)
+    assert list(map(id, tensors)) == [id(arg) for arg in outputs if isinstance(arg, TensorArgument)], "outputs in another order"
+    return structure
 
 
 def _checked(example_inputs: Any) -> tuple[torch.Tensor, ...]:
@@ -124,9 +142,7 @@ def _flat_outputs(model: torch.nn.Module) -> Iterator[list[Structure | None]]:
     kind = type(model).__name__
 
     def refuse(what: str) -> NoReturn:
-        raise UnsupportedOperation(
-            f"{kind} returns a {what}; outputs are tensors, in tuples, lists, dicts and dataclasses, with None and plain numbers"
-        )
+        raise UnsupportedOperation(f"{kind} returns a {what}; {_OUTPUTS}")
 
     def flatten(_: torch.nn.Module, args: Any, output: Any) -> Any:
         tensors, structure = flattened(output, lambda value: isinstance(value, torch.Tensor), refuse)
@@ -185,6 +201,8 @@ class _Walk:
         for spec, output in zip(self.program.graph_signature.output_specs, node.args[0], strict=True):
             if spec.kind == OutputKind.BUFFER_MUTATION:
                 raise UnsupportedOperation(f"the model changes its buffer {_path(spec.target)}; {_NO_STATE}")
+            if spec.kind == OutputKind.USER_OUTPUT and isinstance(spec.arg, ConstantArgument):
+                continue  # None or a plain number: a part of the structure
             value = self.memory[output] if isinstance(output, fx.Node) else output
             if spec.kind == OutputKind.USER_OUTPUT and not isinstance(value, str):
                 what = f"output {len(values)} of {self.name}"

@@ -118,7 +118,7 @@ def _tvm_target(target: Target) -> Any:
 
     features = [f"+{feature}" for feature in sorted(target.features)]
     if "avx512vnni" in target.features:
-        features.append("+fast-dpwssd")
+        features.append("+fast-dpwssd")  # of several vpdpwssd in a row LLVM would make vpmaddwd and vpaddd
     return tvm.target.Target({"kind": "llvm", "mtriple": target.triple, "mcpu": target.mcpu, "mattr": features})
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tvm.tirx.script import builder as TB
 
 from lowbit.kernels.conv2d.loops import hidden, wide
-from lowbit.kernels.data_movement.spec import WordRole, word_roles
+from lowbit.kernels.data_movement.spec import MIXED, WordRole, word_roles
 from lowbit.kernels.vectors import keep_order, load
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["walk_mixed"]
 
-_ROUND = 8  # rows
+_ROUND = len(MIXED)
 
 
 def walk_mixed(tile: Tile, pixels: list[Any], first: Any, steps: int, per_step: int) -> None:
@@ -34,7 +34,7 @@ def walk_mixed(tile: Tile, pixels: list[Any], first: Any, steps: int, per_step: 
                 keep_order(load(tile.narrow[i, j, 0], 0, tile.width))
 
     whole, rest = divmod(rows, _ROUND)
-    if whole <= 2:
+    if whole <= 2:  # a loop of so few costs more than its code
         for index in range(whole):
             walk(index * _ROUND, _ROUND)
     else:

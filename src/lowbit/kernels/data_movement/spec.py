@@ -10,6 +10,7 @@ from lowbit.kernels.layout import FLOATS, Layout
 from lowbit.kernels.spec import KernelSpec
 
 __all__ = [
+    "MIXED",
     "CopySpec",
     "GatherSpec",
     "InputSpec",
@@ -193,14 +194,18 @@ class WordRole(IntEnum):
     ALONE = 2
 
 
+MIXED = tuple(map(WordRole, (0, 1, 2, 0, 1, 2, 0, 1)))
+"""The roles of a round of words where a quarter of them is alone."""
+
+
 def word_roles(words: int, mixed: bool, room: int = 0) -> list[WordRole]:
     """Of so many words that begin a pixel's round and end with the pixel or a round, an even number; what follows them up to
-    ``room`` words is alone.  ``mixed``: two words of a round of eight are alone."""
-    a, b, alone = WordRole
-    roles = [(a, b, alone, a, b, alone, a, b)[word % 8] if mixed else (a, b)[word % 2] for word in range(words)]
-    if roles[-1] is a:
-        roles[-1] = alone
-    return roles + [alone] * (room - words)
+    ``room`` words is alone.  ``mixed``: in rounds of MIXED, else of A and B."""
+    rounds = MIXED if mixed else MIXED[:2]
+    roles = [rounds[word % len(rounds)] for word in range(words)]
+    if roles[-1] is WordRole.A:
+        roles[-1] = WordRole.ALONE
+    return roles + [WordRole.ALONE] * (room - words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ A table whose rows were timed while other work kept more than {BUSY_CORES} cores
 - Fewer bits: on CPUs with VNNI one instruction multiplies any 8-bit operands; 7 bits and fewer gain because two products fit
   one multiplication, 6 and fewer because Winograd's convolution fits bytes; 2 bits and 1 bit use look-ups and bit counts.
   Beside 4-bit weights bytes end at 240 (decision 40), so that `w4a8` has two products in one multiplication, too. On AVX2
-  every bit less is faster (decisions 9, 11, 12).
+  every bit less is faster (decisions 9, 11, 12, 42).
 """
 
 

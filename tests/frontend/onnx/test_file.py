@@ -37,6 +37,15 @@ def test_free_extents_are_named() -> None:
         import_model(_conv(("batch", 3, 6, "width")))
 
 
+def test_all_inputs_that_must_be_said_are_named() -> None:
+    """Those that were given already, too: the option replaces what was written, not adds to it."""
+    given = model([("Add", "x y", "s"), ("Add", "s z", "t")], {"x": ("n", 3), "y": (-1, 3), "z": (1, 3)}, {})
+    with pytest.raises(
+        InputError, match=r"free: y's axis 0 .* say --input-shape x=2x3,y=Nx3, or example_inputs=\{'x': .*, 'y': "
+    ):
+        import_model(given, {"x": (2, 3)})
+
+
 @pytest.mark.parametrize("given", [{"x": (2, 3, 6, 5)}, {"x": torch.zeros(2, 3, 6, 5)}, torch.zeros(2, 3, 6, 5), [(2, 3, 6, 5)]])
 def test_free_extents_are_given(given: Any) -> None:
     graph = import_model(_conv(("batch", 3, 6, "width")), given)

@@ -85,7 +85,7 @@ def _fix_shapes(model: Any, name: str, given: Shapes) -> None:
     shapes = given if isinstance(given, Mapping) else {value.name: each for value, each in zip(inputs, given, strict=False)}
     if unknown := [given for given in shapes if given not in {value.name for value in inputs}]:
         raise InputError(f"{name} has no input {', '.join(unknown)}; it has {', '.join(value.name for value in inputs)}")
-    free = []
+    free: list[str] = []
     for value in inputs:
         tensor = value.type.tensor_type
         if value.name in shapes:
@@ -102,12 +102,21 @@ def _fix_shapes(model: Any, name: str, given: Shapes) -> None:
             open_axes = [(axis, dim) for axis, dim in enumerate(tensor.shape.dim) if dim.dim_value < 1]
             free += [f"{value.name}'s axis {axis} ({dim.dim_param or 'without a name'})" for axis, dim in open_axes]
     if free:
-        first = inputs[0]
-        sizes = "x".join(str(dim.dim_value or "N") for dim in first.type.tensor_type.shape.dim) or "1x3x224x224"
+        said = {value.name: _sizes(value) for value in inputs if value.name in shapes or "N" in _sizes(value)}
+        option = ",".join(f"{key}={sizes}" for key, sizes in said.items())
+        argument = ", ".join(f"{key!r}: (...)" for key in said)
         raise InputError(
             f"{name} leaves extents of its inputs free: {', '.join(free)}; compiled networks have fixed shapes: "
-            f"say --input-shape {first.name}={sizes}, or example_inputs={{{first.name!r}: (...)}}"
+            f"say --input-shape {option}, or example_inputs={{{argument}}}"
         )
+
+
+def _sizes(value: Any) -> str:
+    """``1x3xNxN``: the extents of an input, N for those that are free."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return "NxNxNxN"
+    return "x".join(str(dim.dim_value) if dim.dim_value >= 1 else "N" for dim in tensor.shape.dim)
 
 
 def _folded(model: Any, name: str) -> Any:

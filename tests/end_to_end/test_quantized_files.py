@@ -10,13 +10,14 @@ import pytest
 import torch
 
 import lowbit
+from lowbit.errors import UnsupportedOperation
 from lowbit.graph import interpret
 from lowbit.tracer import trace
 from lowbit.zoo import build
 from lowbit.zoo.samples import smooth_samples
 from tests import tiny
 from tests.frontend.onnx.exported import exported
-from tests.frontend.onnx.models import runtime
+from tests.frontend.onnx.models import model, runtime
 
 KINDS = {
     "QDQ u8 i8": ("QDQ", "QUInt8", "QInt8", True),
@@ -80,6 +81,92 @@ def test_a_small_network(kind: str, tmp_path: Path) -> None:
     apart, share = _compare(path, (1, 3, 8, 8), 20)
     assert apart <= 1
     assert share <= (0.75 if "16" in kind else 0.02)  # a step of 16 bits is below float32's rounding of the sums in front
+
+
+class EveryOperator(torch.nn.Module):
+    """What onnxruntime's quantizer has an integer operation of its own for, or lets integers through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a = torch.nn.Conv2d(3, 16, 3, padding=1)
+        self.b = torch.nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.c = torch.nn.Conv2d(32, 24, 1)
+        self.d = torch.nn.Linear(24, 12)
+        self.e = torch.nn.Parameter(torch.randn(12, 10))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        f = torch.nn.functional
+        y = f.leaky_relu(self.a(x), 0.1)
+        u = y * torch.sigmoid(self.b(y)) + y
+        v = f.avg_pool2d(torch.cat([u, y], 1), 2, 2)
+        v = f.relu(self.c(f.max_pool2d(f.pad(v, (1, 0, 0, 1)), 3, 2)))
+        first, second = f.interpolate(v, scale_factor=2, mode="nearest").split(12, 1)
+        w = torch.cat([second, first], 1)
+        return f.softmax(self.d(f.adaptive_avg_pool2d(w, 1).flatten(1)) @ self.e, 1)
+
+
+@pytest.mark.parametrize("kind", ["QOperator u8 i8", "QOperator u8 u8", "QDQ i8 i8 per tensor"])
+def test_every_operator_of_theirs(kind: str, tmp_path: Path) -> None:
+    import onnx
+
+    shape = (1, 3, 24, 24)
+    path = quantized_by_onnxruntime(EveryOperator().eval(), shape, tmp_path, *KINDS[kind])
+    operators = {node.op_type for node in onnx.load(path).graph.node}
+    if "QOperator" in kind:
+        assert operators >= {
+            *(
+                "QLinearConv",
+                "QLinearMul",
+                "QLinearAdd",
+                "QLinearSigmoid",
+                "QLinearLeakyRelu",
+                "QLinearConcat",
+                "QLinearAveragePool",
+            ),
+            *(
+                "QLinearGlobalAveragePool",
+                "QLinearMatMul",
+                "QLinearSoftmax",
+                "QGemm",
+                "Resize",
+                "MaxPool",
+                "Split",
+            ),
+        }
+    graph, network = trace(path), lowbit.compile(path, threads=1)
+    for seed in range(100, 110):
+        x = smooth_samples(shape, seed).numpy()
+        ours, (theirs,) = np.asarray(network(x)), runtime(str(path), x, fused=True)
+        if graph.is_exact:
+            assert np.array_equal(ours, interpret(graph, [x])[0])
+        assert np.abs(ours - theirs).max() <= 1.01 / 255  # the output's step
+
+
+def test_a_choice_between_integers() -> None:
+    scales = {"s": np.float32(0.1), "s2": np.float32(0.07), "s3": np.float32(0.15)}
+    zeros = {"z": np.uint8(120), "z2": np.uint8(90), "z3": np.uint8(128)}
+    numbers = np.arange(12).reshape(1, 3, 4)
+    constants = {"c": numbers % 3 > 0, "other": (numbers * 20).astype(np.uint8), **scales, **zeros}
+    nodes = [
+        ("QuantizeLinear", "x s z", "q"),
+        ("com.microsoft:QLinearWhere", "c q s z other s2 z2 s3 z3", "w"),
+        ("DequantizeLinear", "w s3 z3", "y"),
+    ]
+    given = model(nodes, {"x": (1, 3, 4)}, constants, domains=("com.microsoft",))
+    x = np.random.default_rng(0).normal(0, 6, (1, 3, 4)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(lowbit.compile(given, threads=1)(x)), runtime(given, x)[0], atol=1e-6)
+
+
+def test_pools_with_channels_last_are_refused() -> None:
+    constants = {"s": np.float32(0.1), "z": np.uint8(120)}
+    nodes = [
+        ("QuantizeLinear", "x s z", "q"),
+        ("com.microsoft:QLinearGlobalAveragePool", "q s z s z", "w", {"channels_last": 1}),
+        ("DequantizeLinear", "w s z", "y"),
+    ]
+    with pytest.raises(UnsupportedOperation, match="it reads channels last"):
+        lowbit.compile(model(nodes, {"x": (1, 3, 4, 5)}, constants, domains=("com.microsoft",)))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 from lowbit.frontend.onnx.node import OnnxNode
 from lowbit.frontend.onnx.rows import definitions, layers, moves, pointwise, pools, quantized
 
-__all__ = ["GIVE_INTEGERS", "MOVES", "READ_INTEGERS", "ROWS", "Row"]
+__all__ = ["GIVE_INTEGERS", "MOVES", "READ_INTEGERS", "ROWS", "Row", "only_moves"]
 
 Row = Callable[[OnnxNode], Any]
 """node -> the value, or a tuple of values for operations with several results."""
@@ -25,6 +25,7 @@ _MICROSOFT: dict[str, Row] = {
     "QLinearSigmoid": quantized.qlinear(pointwise.direct("sigmoid"), 1),
     "QLinearSoftmax": quantized.qlinear(pointwise.softmax, 1),
     "QLinearConcat": quantized.qlinear_concat,
+    "QLinearWhere": quantized.qlinear_where,
     "Gelu": pointwise.gelu,
 }
 _QONNX = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
@@ -171,8 +172,15 @@ MOVES = frozenset(
 )
 """Operations that give integers as they got them: their results are on the grid of what they read."""
 
+
+def only_moves(n: OnnxNode) -> bool:
+    """Whether the node is one of MOVES, or resizes by repeating and leaving out."""
+    return n.op in MOVES or (n.op in ("Resize", "Upsample") and n.attribute("mode", "nearest") == "nearest")
+
+
 GIVE_INTEGERS = frozenset(name for name in ROWS if name.rpartition(".")[2].startswith(("QuantizeLinear", "QLinear", "QGemm")))
 """Operations whose result is held as integers in the file; it is the real number that these mean here."""
 
-READ_INTEGERS = GIVE_INTEGERS | {"DequantizeLinear", "com.microsoft.DequantizeLinear", "ConvInteger", "MatMulInteger"} | MOVES
+_KNOWING = frozenset({"DequantizeLinear", "com.microsoft.DequantizeLinear", "ConvInteger", "MatMulInteger", "ArgMax", "ArgMin"})
+READ_INTEGERS = GIVE_INTEGERS | MOVES | _KNOWING
 """Operations that know what such a value means."""

@@ -17,7 +17,7 @@ from lowbit.frontend.onnx.file import Shapes, open_model, opsets
 from lowbit.frontend.onnx.library import need
 from lowbit.frontend.onnx.names import module_paths
 from lowbit.frontend.onnx.node import OnnxNode
-from lowbit.frontend.onnx.table import GIVE_INTEGERS, MOVES, READ_INTEGERS, ROWS
+from lowbit.frontend.onnx.table import GIVE_INTEGERS, READ_INTEGERS, ROWS, only_moves
 from lowbit.graph import Graph
 from lowbit.graph.rebatch import rebatch
 
@@ -147,7 +147,7 @@ class _Walk:
         if op not in ROWS:
             given.refuse("lowbit cannot compile this operation; docs/onnx.md lists those it can")
         held = [name for name in node.input if self.kinds.get(name) == INTEGERS]
-        if held and op not in READ_INTEGERS:
+        if held and op not in READ_INTEGERS and not only_moves(given):
             given.refuse(f"it computes on the integers of {held[0]}; put a DequantizeLinear between")
         result = ROWS[op](given)
         if unread := given.unread(self._defaults(node.op_type, version, domain)):
@@ -157,8 +157,9 @@ class _Walk:
         for index, name in enumerate(node.output):
             if name and index < len(results):
                 self.values[name] = results[index]
-        self._pass_on(op, given.inputs, results)
-        if op in GIVE_INTEGERS or (op in MOVES and held):
+        if only_moves(given):
+            self._pass_on(op, given.inputs, results)
+        if op in GIVE_INTEGERS or (only_moves(given) and held):
             self.kinds.update({name: INTEGERS for name in outputs if isinstance(self.values.get(name), str)})
         if op == "Constant" and node.attribute and node.attribute[0].name == "value":
             self.kinds[node.output[0]] = element_type(node.attribute[0].t.data_type)
@@ -167,8 +168,6 @@ class _Walk:
 
     def _pass_on(self, op: str, inputs: tuple[Value | None, ...], results: tuple[Any, ...]) -> None:
         """The grid of quantized values stays that of what only moves them."""
-        if op not in MOVES:
-            return
         grids = [self.builder.grids.get(value) for value in inputs[: None if op == "Concat" else 1] if isinstance(value, str)]
         first = grids[0] if grids else None
         if first is not None and all(grid is not None and grid.same_grid(first) for grid in grids):

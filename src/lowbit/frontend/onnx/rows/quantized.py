@@ -27,6 +27,7 @@ __all__ = [
     "qlinear",
     "qlinear_concat",
     "qlinear_layer",
+    "qlinear_where",
     "quant",
     "quantize_linear",
     "trunc",
@@ -224,13 +225,24 @@ def integer_layer(row: Callable[[OnnxNode], Value]) -> Callable[[OnnxNode], Valu
 
 
 def qlinear(row: Callable[[OnnxNode], Value], operands: int) -> Callable[[OnnxNode], Value]:
-    """com.microsoft.QLinearAdd and its like: (x, s, z) of every operand, then (s, z) of the result."""
+    """com.microsoft.QLinearAdd and its like: (x, s, z) of every operand, then (s, z) of the result.
+
+    ``opset``: of the operation that it stands for, where that has changed since."""
 
     def step(n: OnnxNode) -> Value:
+        if n.attribute("channels_last", 0):
+            n.refuse("it reads channels last; quantize the network with channels first")
+        n = replace(n, opset=int(n.attribute("opset", n.opset)))
         values = tuple(_operand(n, 3 * index, 3 * index + 1, 3 * index + 2) for index in range(operands))
         return _result(n, row(replace(n, inputs=values)), 3 * operands, 3 * operands + 1)
 
     return step
+
+
+def qlinear_where(n: OnnxNode) -> Value:
+    """com.microsoft.QLinearWhere: the condition, (x, s, z) of both operands, then (s, z) of the result."""
+    values = [_operand(n, index, index + 1, index + 2) for index in (1, 4)]
+    return _result(n, n.aten("where.self", n.value(0), *values), 7, 8)
 
 
 def qlinear_concat(n: OnnxNode) -> Value:

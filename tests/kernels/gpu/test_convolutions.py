@@ -48,6 +48,14 @@ def test_cases(form: Form) -> None:
     check_cases(share([case for case in all_cases(target) if case.spec.form == form.name], 5), target, "-O0")
 
 
+def test_a_staged_tile_of_48_channels_is_refused() -> None:
+    form = FORMS["u8_mma16832_staged"]
+    types, shape = operands(form), Shape(36, 96, 1, 3)
+    choice = describe(form, types.problem(shape), types.weights(shape, "random"), (8, 48), (1, 1), None, 1)
+    with pytest.raises(ValueError, match="tiles have a power of two of channels, not 48"):
+        cuda_text(choice.spec, _first(form))
+
+
 def test_every_gpu_has_forms_for_bytes_nibbles_and_bits() -> None:
     have = {target.name: {form.name for form in TENSOR_FORMS if form.available(target)} for target in GPUS}
     assert {"u8_mma8816", "w4_mma8816", "u4_mma8832", "bit_mma128_xor"} <= have["cuda-sm75"]

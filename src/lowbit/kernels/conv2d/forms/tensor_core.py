@@ -74,6 +74,7 @@ class TensorForm(Form):
 
     def tried(self, mr: int, nr: int) -> tuple[tuple[int, int], tuple[int, int]]:
         units = ((1, 1), (2, 1), (1, 2), (2, 2), (4, 1))
+        nr = 1 << (nr.bit_length() - 1)  # staged tiles have a power of two of channels
         return (8 * (1 + mr % 3), nr), units[(mr + nr // 16) % len(units)]
 
 

@@ -22,6 +22,8 @@ __all__ = ["Staged"]
 class Staged(Tile):
     def __init__(self, frame: GpuFrame, spec: ConvSpec, atom: Atom) -> None:
         super().__init__(frame, spec, atom)
+        if spec.nr & (spec.nr - 1):  # 48 gives wrong results; no search proposes it
+            raise ValueError(f"{spec.form}: tiles have a power of two of channels, not {spec.nr}")
         self.stages = stages_for(stage_bytes(spec.mr, spec.nr, spec.m_tiles, spec.n_blocks, spec.k_group, atom))
         self.threads = threads_of(spec)
         self.pixels = spec.m_tiles * spec.mr

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowbit.cli.console import notes_for_warnings, results
-from lowbit.cli.data import calibration_of, preprocessing_of
+from lowbit.cli.data import (
+    CalibrationOption,
+    MeanOption,
+    PixelScaleOption,
+    ResizeOption,
+    SizeOption,
+    StdOption,
+    calibration_of,
+    preprocessing_of,
+)
 from lowbit.errors import ConfigError
 from lowbit.files import check_writable
 
@@ -30,16 +39,12 @@ def command(
         str | None, typer.Option(help="Short form of both: fp32, 8/int8, 4/int8, 4/int4, w4a8, ...; of GPUs fp16.")
     ] = None,
     layer: Annotated[list[str] | None, typer.Option(help="PATTERN=WEIGHTS/ACTIVATIONS, as 'layer1.*=i8/u8'; repeatable.")] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="Samples in a .npy or .npz, shaped like the input; a folder of images; module:factory.")
-    ] = None,
-    mean: Annotated[str | None, typer.Option(help="Of images: (pixel / PIXEL_SCALE - MEAN) / STD, a number a channel.")] = None,
-    std: Annotated[str | None, typer.Option(help="See --mean.")] = None,
-    pixel_scale: Annotated[float | None, typer.Option(help="See --mean; default: 255.")] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Of images: cut from the middle, scaled to fit: 224x224; default: what the network reads.")
-    ] = None,
-    resize: Annotated[int | None, typer.Option(help="Of images: scale the shorter side to this before --size cuts.")] = None,
+    calibration: CalibrationOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    pixel_scale: PixelScaleOption = None,
+    size: SizeOption = None,
+    resize: ResizeOption = None,
     input_shape: Annotated[str | None, typer.Option(help="If nothing says it: 1x3x224x224; x=1x3x224x224 (ONNX).")] = None,
     observer: Annotated[str | None, typer.Option(help="auto, minmax, moving_average, percentile, mse, entropy or aciq.")] = None,
     granularity: Annotated[str | None, typer.Option(help="Of weight scales: per_channel, per_tensor, per_group:32.")] = None,

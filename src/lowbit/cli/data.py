@@ -5,16 +5,32 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lowbit.data import Preprocessing
 
-__all__ = ["calibration_of", "preprocessing_of", "use_pretrained_folder"]
+__all__ = [
+    "CalibrationOption", "MeanOption", "PixelScaleOption", "ResizeOption", "SizeOption", "StdOption", "calibration_of",
+    "preprocessing_of", "use_pretrained_folder",
+]  # fmt: skip
 
-_IMAGES = 500  # of a folder, that calibrate
+# Of verbs whose --calibration may be images, and whose --scale is that of weights
+CalibrationOption = Annotated[
+    str | None, typer.Option(help="Samples in a .npy or .npz, shaped like the input; a folder of images; module:factory.")
+]
+MeanOption = Annotated[str | None, typer.Option(help="Of images: (pixel / PIXEL_SCALE - MEAN) / STD, a number a channel.")]
+StdOption = Annotated[str | None, typer.Option(help="See --mean.")]
+PixelScaleOption = Annotated[float | None, typer.Option(help="See --mean; default: 255.")]
+SizeOption = Annotated[
+    str | None, typer.Option(help="Of images: cut from the middle, scaled to fit: 224x224; default: what the network reads.")
+]
+ResizeOption = Annotated[int | None, typer.Option(help="Of images: scale the shorter side to this before --size cuts.")]
+_PIXELS = "--mean, --std, --pixel-scale, --size and --resize"
 
 
 def use_pretrained_folder(data: str | None) -> str | None:
@@ -61,18 +77,14 @@ def calibration_of(
 
     if text is None:
         if preprocessing is not None:
-            raise ConfigError(
-                "--mean, --std, --pixel-scale, --size and --resize say how --calibration's images are read; give both"
-            )
+            raise ConfigError(f"{_PIXELS} say how --calibration's images are read; give both")
         return None
     path = Path(text)
     if path.is_dir():
         return _images(path, network, shapes, preprocessing)
     if path.suffix in (".npy", ".npz") or path.exists() or ":" not in text:
         if preprocessing is not None:
-            raise ConfigError(
-                f"{text} holds what the network reads; --mean, --std, --pixel-scale, --size and --resize are for images"
-            )
+            raise ConfigError(f"{text} holds what the network reads; {_PIXELS} are for images")
         return read_samples(path)
     return open_data(text, preprocessing)
 
@@ -81,6 +93,7 @@ def _images(path: Path, network: str, shapes: Sequence[Sequence[int]], preproces
     from lowbit.cli.console import note
     from lowbit.data import Dataset, Preprocessing, from_folder
     from lowbit.errors import ConfigError
+    from lowbit.evaluation.plan import CALIBRATION_IMAGES
     from lowbit.zoo import load_preprocessing, short_name
 
     if len(shapes) != 1 or len(shapes[0]) != 4:
@@ -96,4 +109,4 @@ def _images(path: Path, network: str, shapes: Sequence[Sequence[int]], preproces
         note(f"note: {known}; say --mean and --std (or --pixel-scale) where {short_name(network)} was trained on others")
     if isinstance(prepare, Preprocessing):
         prepare = replace(prepare, size=prepare.size or size, channels_last=channels_last)
-    return Dataset(source, prepare).take(_IMAGES)
+    return Dataset(source, prepare).take(CALIBRATION_IMAGES)

@@ -128,15 +128,14 @@ class Epilogue:
         get, start = self._scalars, 0
         while start < len(row):
             count = packed_together(len(row) - start) if may else 1
-            places = [start * lanes + lane for lane in range(0, count * lanes, lanes)]
-            group = list(zip(row[start : start + count], columns[start : start + count], places, strict=True))
+            at = start * lanes
             if count > 1:
-                values = [self._real(acc, own, residual_at + at, lanes) for acc, own, at in group]
+                group = range(start, start + count)
+                values = [self._real(row[i], columns[i], residual_at + i * lanes, lanes) for i in group]
                 packed = packed_bytes(values, get["lo"], get["hi"], get["zero"], True, self.bounded)
-                store(self.kernel.o, dst_at + places[0], packed, count * lanes)
+                store(self.kernel.o, dst_at + at, packed, count * lanes)
             else:
-                for acc, own, at in group:
-                    self.write(acc, own, dst_at + at, residual_at + at, lanes)
+                self.write(row[start], columns[start], dst_at + at, residual_at + at, lanes)
             start += count
 
     def write(self, acc: Any, columns: tuple[Any, Any], dst_at: Any, residual_at: Any = 0, lanes: int = LANES) -> None:

@@ -147,7 +147,8 @@ class _Walk:
         if op not in ROWS:
             given.refuse("lowbit cannot compile this operation; docs/onnx.md lists those it can")
         held = [name for name in node.input if self.kinds.get(name) == INTEGERS]
-        if held and op not in READ_INTEGERS and not only_moves(given):
+        moved = only_moves(given)
+        if held and op not in READ_INTEGERS and not moved:
             given.refuse(f"it computes on the integers of {held[0]}; put a DequantizeLinear between")
         result = ROWS[op](given)
         if unread := given.unread(self._defaults(node.op_type, version, domain)):
@@ -157,9 +158,9 @@ class _Walk:
         for index, name in enumerate(node.output):
             if name and index < len(results):
                 self.values[name] = results[index]
-        if only_moves(given):
+        if moved:
             self._pass_on(op, given.inputs, results)
-        if op in GIVE_INTEGERS or (only_moves(given) and held):
+        if op in GIVE_INTEGERS or (moved and held):
             self.kinds.update({name: INTEGERS for name in outputs if isinstance(self.values.get(name), str)})
         if op == "Constant" and node.attribute and node.attribute[0].name == "value":
             self.kinds[node.output[0]] = element_type(node.attribute[0].t.data_type)

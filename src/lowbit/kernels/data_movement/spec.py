@@ -199,7 +199,7 @@ MIXED = tuple(map(WordRole, (0, 1, 2, 0, 1, 2, 0, 1)))
 
 
 def word_roles(words: int, mixed: bool, room: int = 0) -> list[WordRole]:
-    """Of so many words that begin a pixel's round and end with the pixel or a round, an even number; what follows them up to
+    """Of so many words that begin a pixel's round and end with the pixel or a round; what follows them up to
     ``room`` words is alone.  ``mixed``: in rounds of MIXED, else of A and B."""
     rounds = MIXED if mixed else MIXED[:2]
     roles = [rounds[word % len(rounds)] for word in range(words)]

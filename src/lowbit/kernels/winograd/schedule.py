@@ -140,7 +140,7 @@ class _Nest:
         ring = modular("int8", lanes) if dtype == "uint8" else plain(dtype, lanes)
         size = spec.m + 2
         words = lanes // self.per_word
-        roles = word_roles(max(words, 2), self.ops.alone is not None)
+        roles = word_roles(words, self.ops.alone is not None)
         sums = [TB.alloc_buffer((words,), "int32", scope="global") for _ in range(spec.positions if spec.pairs else 0)]
         for total in sums:
             store(total, 0, splat(0, "int32", words), words)
@@ -160,7 +160,7 @@ class _Nest:
                     v = result[i][j]
                     offset = spec.offset if (i, j) != (1, 1) else 0
                     if offset or spec.first or spec.second:
-                        v = ring.add(v, offset_bytes(spec.first, spec.second, offset, roles[:words]))
+                        v = ring.add(v, offset_bytes(spec.first, spec.second, offset, roles))
                     if spec.pairs:
                         total = sums[i * size + j]
                         values = T.reinterpret(f"uint8x{lanes}", v) if dtype == "uint8" else v

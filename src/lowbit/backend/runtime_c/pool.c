@@ -1,6 +1,10 @@
 /* A pool of threads for jobs of microseconds.
  *
- * `ticket` = generation << 32 | units left.  Whoever wants work takes some units off it with one
+ * The units of a job lie in shares, one after the other, a thread (or a few) each: whoever comes takes
+ * from its own share first, then from the others'.  So what a thread reads of one operation is mostly what
+ * it wrote in the one before, and lies in its own cache.
+ *
+ * A share's ticket = generation << 32 | units left.  Whoever wants work takes some units off it with one
  * compare-and-swap; because the generation is part of the word, a thread that was descheduled and
  * comes back late can neither take from, nor delay, a job that is not its own.  A job is complete
  * when `done` has counted all units but the caller's, not when all threads have looked at it.
@@ -42,7 +46,8 @@ enum {
     HEALTHY_NS = 16000000,
     LEAST_PATIENCE = 2000000,  /* ns: about a run of a small network, */
     MOST_PATIENCE = 32000000,  /* and many times what a descheduled thread costs */
-    MAX_THREADS = 1024
+    MAX_THREADS = 1024,
+    MAX_SHARES = 16 /* every job writes them all */
 };
 
 struct worker {
@@ -51,11 +56,16 @@ struct worker {
     pthread_t thread;
 };
 
+struct share {
+    _Alignas(64) _Atomic uint64_t ticket;
+};
+
 struct lb_pool {
-    _Alignas(64) _Atomic uint64_t ticket; /* and what goes with it: one line to fetch */
+    _Alignas(64) _Atomic uint32_t generation; /* of the job, and what goes with it: one line to fetch */
+    _Atomic uint32_t units, shared;           /* shared: width of the pool when the job was given out */
     _Atomic(const struct lb_job *) job;
     _Atomic(void *) context;
-    _Atomic uint32_t units;
+    struct share shares[MAX_SHARES];
     _Alignas(64) _Atomic uint32_t done;
     _Alignas(64) _Atomic uint32_t wake;
     _Atomic uint32_t sleepers; /* workers asleep on `wake`, or about to be */
@@ -88,23 +98,34 @@ static void futex_wake(_Atomic uint32_t *word, int count) {
 
 static uint32_t generation(uint64_t ticket) { return (uint32_t)(ticket >> 32); }
 
-/* Work on the job of generation `mine` until no unit is left.  Takes half a fair share at a time, so
- * that few calls are made at first and single units balance the end.  Returns the units done. */
-static uint32_t work(struct lb_pool *pool, uint32_t mine, const struct lb_job *job, void *context, uint32_t units,
-                     uint32_t threads) {
-    uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
-    uint32_t own = 0;
+static uint32_t shares_of(uint32_t units, uint32_t width) {
+    uint32_t shares = width < MAX_SHARES ? width : MAX_SHARES;
+    return units < shares ? units : shares;
+}
+
+/* The first unit of share `s`. */
+static uint32_t share_begin(uint32_t units, uint32_t shares, uint32_t s) { return (uint32_t)((uint64_t)units * s / shares); }
+
+/* Work on the job of generation `mine` until no unit is left; `index`: of this thread, of `width`.  Takes half of what would be
+ * fair of a share at a time, so that few calls are made at first and single units balance the end.  Returns the units done. */
+static uint32_t work(struct lb_pool *pool, uint32_t mine, const struct lb_job *job, void *context, uint32_t units, uint32_t width,
+                     uint32_t index) {
+    uint32_t shares = shares_of(units, width), own = 0, first = index % width * shares / width;
     void *memory = NULL;
-    while (generation(ticket) == mine && (uint32_t)ticket != 0) {
-        uint32_t left = (uint32_t)ticket, take = left / (2 * threads);
-        if (take == 0) take = 1;
-        if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket - take, memory_order_acq_rel,
-                                                   memory_order_acquire))
-            continue;
-        if (!own && job->enter) memory = job->enter(context); /* `job` and `context` are this job's: it waits for these units */
-        job->run(context, memory, (int32_t)(units - left), (int32_t)(units - left + take));
-        ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
-        own += take;
+    for (uint32_t i = 0; i < shares; i++) {
+        uint32_t s = (first + i) % shares, end = share_begin(units, shares, s + 1);
+        _Atomic uint64_t *word = &pool->shares[s].ticket;
+        uint64_t ticket = atomic_load_explicit(word, memory_order_acquire);
+        while (generation(ticket) == mine && (uint32_t)ticket != 0) {
+            uint32_t left = (uint32_t)ticket, take = (uint32_t)((uint64_t)left * shares / (2 * (uint64_t)width));
+            if (take == 0) take = 1;
+            if (!atomic_compare_exchange_weak_explicit(word, &ticket, ticket - take, memory_order_acq_rel, memory_order_acquire))
+                continue;
+            if (!own && job->enter) memory = job->enter(context); /* `job` and `context` are this job's: it waits for these units */
+            job->run(context, memory, (int32_t)(end - left), (int32_t)(end - left + take));
+            ticket = atomic_load_explicit(word, memory_order_acquire);
+            own += take;
+        }
     }
     if (own && job->leave) job->leave(context, memory);
     return own;
@@ -114,17 +135,17 @@ static void *worker(void *argument) {
     const struct worker *self = argument;
     struct lb_pool *pool = self->pool;
     /* A job already under way goes on without this thread. */
-    uint32_t seen = generation(atomic_load(&pool->ticket));
+    uint32_t seen = atomic_load(&pool->generation);
     lb_float_default();
     for (;;) {
-        uint64_t ticket;
+        uint32_t mine;
         int spins = 0;
-        while (generation(ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire)) == seen) {
+        while ((mine = atomic_load_explicit(&pool->generation, memory_order_acquire)) == seen) {
             uint32_t width = atomic_load_explicit(&pool->width, memory_order_relaxed);
             if (atomic_load_explicit(&pool->quit, memory_order_acquire)) return NULL;
             if (self->index >= width) {
                 futex_wait(&pool->width, width);
-                seen = generation(atomic_load(&pool->ticket));
+                seen = atomic_load(&pool->generation);
                 spins = 0;
                 continue;
             }
@@ -137,13 +158,14 @@ static void *worker(void *argument) {
             atomic_fetch_sub(&pool->sleepers, 1);
             spins = 0;
         }
-        seen = generation(ticket);
-        /* If the job has ended meanwhile these may be those of the next one; then the compare-and-swap
-         * in work() fails, since the ticket has moved on. */
+        seen = mine;
+        /* If the job has ended meanwhile these may be those of the next one; then nothing is left in any share
+         * of this generation, and the compare-and-swap in work() fails. */
         const struct lb_job *job = atomic_load_explicit(&pool->job, memory_order_relaxed);
         void *context = atomic_load_explicit(&pool->context, memory_order_relaxed);
         uint32_t units = atomic_load_explicit(&pool->units, memory_order_relaxed);
-        uint32_t own = work(pool, seen, job, context, units, atomic_load_explicit(&pool->width, memory_order_relaxed));
+        uint32_t shared = atomic_load_explicit(&pool->shared, memory_order_relaxed);
+        uint32_t own = work(pool, mine, job, context, units, shared, self->index);
         if (!own) continue;
         atomic_fetch_add(&pool->done, own); /* once: moving this line between cores costs as much as a small unit */
         if (atomic_load(&pool->caller_sleeps)) futex_wake(&pool->done, 1);
@@ -204,7 +226,7 @@ static void stop(struct lb_pool *pool) {
     futex_wake(&pool->wake, threads);
     for (int i = 1; i < threads; i++) pthread_join(pool->workers[i - 1].thread, NULL);
     atomic_store(&pool->threads, 1);
-    atomic_store(&pool->wake, generation(atomic_load(&pool->ticket)));
+    atomic_store(&pool->wake, atomic_load(&pool->generation));
 }
 
 struct lb_pool *lb_pool_create(int threads) {
@@ -272,10 +294,15 @@ static bool run_together(struct lb_pool *pool, const struct lb_job *job, void *c
     atomic_store_explicit(&pool->job, job, memory_order_relaxed);
     atomic_store_explicit(&pool->context, context, memory_order_relaxed);
     atomic_store_explicit(&pool->units, units, memory_order_relaxed);
-    uint32_t mine = generation(atomic_load_explicit(&pool->ticket, memory_order_relaxed)) + 1;
+    atomic_store_explicit(&pool->shared, width, memory_order_relaxed);
+    uint32_t mine = atomic_load_explicit(&pool->generation, memory_order_relaxed) + 1, shares = shares_of(units, width);
+    for (uint32_t s = 0; s < shares; s++) {
+        uint64_t left = share_begin(units, shares, s + 1) - share_begin(units, shares, s);
+        atomic_store_explicit(&pool->shares[s].ticket, (uint64_t)mine << 32 | left, memory_order_release);
+    }
     /* Sequentially consistent, as is the count of sleepers: either the worker sees the new generation
      * or this thread sees the sleeper. */
-    atomic_store(&pool->ticket, (uint64_t)mine << 32 | units);
+    atomic_store(&pool->generation, mine);
     atomic_store(&pool->wake, mine);
     uint64_t start = now();
     if (atomic_load(&pool->sleepers)) {
@@ -283,7 +310,7 @@ static bool run_together(struct lb_pool *pool, const struct lb_job *job, void *c
         futex_wake(&pool->wake, (int)(units < width ? units : width) - 1);
         pool->woken = start;
     }
-    uint32_t own = work(pool, mine, job, context, units, width);
+    uint32_t own = work(pool, mine, job, context, units, width, 0);
     uint64_t end = now(), time = end - start;
     if (own == units) {
         if (end - pool->woken < GRACE_NS) return false;

@@ -62,17 +62,20 @@ class _Nest:
         self.ahead = Ahead(kernel, spec, target, self.mr, runs.count * runs.steps(spec.k_group))
         dtype, elements = arithmetic.weight
         row_bytes = spec.parts * arithmetic.rows * (spec.nr // arithmetic.lanes) * elements * np.dtype(dtype).itemsize
-        unit_bytes = spec.n_blocks * runs.count * runs.steps(spec.k_group) * row_bytes
+        block_bytes = runs.count * runs.steps(spec.k_group) * row_bytes
+        unit_bytes = spec.n_blocks * block_bytes
         self.pixels_outside = unit_bytes <= target.l1_bytes // 2  # a unit's weights stay in L1, its inputs are read once
+        # Threads share what is more, each takes a part of it: pixels, which they then find in their own caches, or weights.
+        self.rows_outside = spec.blocks * block_bytes <= spec.src.nbytes
         self.by_channels = "neon" in target.features  # whose registers hold the columns of sixteen channels, not of a tile
         written = min(spec.dst.stride, -(-spec.dst.c // LANES) * LANES)
         self.tail = written - (spec.blocks - 1) * spec.nr  # channels of the last block
 
     def emit(self) -> None:
         spec = self.spec
-        m_units = -(-spec.tiles // spec.m_tiles)
+        m_units, n_units = -(-spec.tiles // spec.m_tiles), -(-spec.blocks // spec.n_blocks)
         with TB.serial(self.kernel.lo, self.kernel.hi) as unit:
-            column, row = divided(unit, m_units)
+            row, column = divided(unit, n_units) if self.rows_outside else divided(unit, m_units)[::-1]
             first_block, first_tile = TB.Bind(column * spec.n_blocks), TB.Bind(row * spec.m_tiles)
             blocks = _count(first_block, spec.n_blocks, spec.blocks)
             tiles = _count(first_tile, spec.m_tiles, spec.tiles)

@@ -106,8 +106,9 @@ static uint32_t shares_of(uint32_t units, uint32_t width) {
 /* The first unit of share `s`. */
 static uint32_t share_begin(uint32_t units, uint32_t shares, uint32_t s) { return (uint32_t)((uint64_t)units * s / shares); }
 
-/* Work on the job of generation `mine` until no unit is left; `index`: of this thread, of `width`.  Takes half of what would be
- * fair of a share at a time, so that few calls are made at first and single units balance the end.  Returns the units done. */
+/* Work on the job of generation `mine` until no unit is left; `index`: of this thread, of `width`.  Three quarters of
+ * its own share go at once, for the first unit of a call may do what serves all of them (transform inputs), of others' shares
+ * one half; single units balance the end.  Returns the units done. */
 static uint32_t work(struct lb_pool *pool, uint32_t mine, const struct lb_job *job, void *context, uint32_t units, uint32_t width,
                      uint32_t index) {
     uint32_t shares = shares_of(units, width), own = 0, first = index % width * shares / width;
@@ -117,7 +118,8 @@ static uint32_t work(struct lb_pool *pool, uint32_t mine, const struct lb_job *j
         _Atomic uint64_t *word = &pool->shares[s].ticket;
         uint64_t ticket = atomic_load_explicit(word, memory_order_acquire);
         while (generation(ticket) == mine && (uint32_t)ticket != 0) {
-            uint32_t left = (uint32_t)ticket, take = (uint32_t)((uint64_t)left * shares / (2 * (uint64_t)width));
+            uint32_t left = (uint32_t)ticket, most = i ? left / 2 : left - left / 4;
+            uint32_t take = (uint32_t)((uint64_t)most * shares / width);
             if (take == 0) take = 1;
             if (!atomic_compare_exchange_weak_explicit(word, &ticket, ticket - take, memory_order_acq_rel, memory_order_acquire))
                 continue;

@@ -8,6 +8,7 @@ from lowbit.methods.best import Best
 from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.block_reconstruction import BlockReconstruction
 from lowbit.methods.channel_splitting import ChannelSplitting
+from lowbit.methods.coordinate_descent import CoordinateDescent
 from lowbit.methods.distillation import Distillation
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.few_samples import FewSamples
@@ -30,6 +31,7 @@ __all__ = [
     "BlockReconstruction",
     "Chain",
     "ChannelSplitting",
+    "CoordinateDescent",
     "Distillation",
     "Equalization",
     "FewSamples",

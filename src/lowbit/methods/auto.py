@@ -10,13 +10,14 @@ from lowbit.methods.activation_equalization import ActivationEqualization
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.channel_splitting import ChannelSplitting, rows_with_dead_channels
+from lowbit.methods.coordinate_descent import CoordinateDescent
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.judge import Judge
 from lowbit.methods.ranges import Ranges
 from lowbit.methods.run import error_of, measured, name_of
 from lowbit.methods.task import Method, Step, Task
 from lowbit.methods.walk import why_not_walked
-from lowbit.methods.work import rounding_within
+from lowbit.methods.work import descent_within, rounding_within
 
 __all__ = ["LEAST_ROWS", "Auto", "best_of"]
 
@@ -24,6 +25,13 @@ LEAST_ROWS = 32
 """Of fewer kept rows nothing is learned: two thirds of them would be fitted well and mean little."""
 _ROWS_FOR_RANGES = 8  # that choose among a few observers
 SECONDS = 60.0
+_DESCENTS = (
+    CoordinateDescent(),
+    CoordinateDescent(sweeps=8, steps=(1.0, 0.8, 0.9, 1.1), shares=(10.0, 1.0, 0.1)),
+    CoordinateDescent(sweeps=4, steps=(1.0,), shares=(1.0,)),
+)
+"""From the most to the least work."""
+_DESCENDING = 0.6  # of the time: what is left is AdaRound's
 _COARSE = 6  # bits of a value up to which its channels should share its grid well
 
 
@@ -31,13 +39,14 @@ _COARSE = 6  # bits of a value up to which its channels should share its grid we
 class Auto:
     """``seconds``: about what all candidates together take, where the task has no time of its own.
 
-    The iterations of AdaRound follow from it by counted multiplications (methods/work.py), not by the clock, so that the integers
-    are the same on a slow and on a fast machine.  The clock only guards: after ``patience`` times ``seconds`` what runs is cut
-    short, and the log says so.
+    How much coordinate descent and AdaRound do follows from it by counted multiplications (methods/work.py), not by the clock,
+    so that the integers are the same on a slow and on a fast machine.  The clock only guards: after ``patience`` times
+    ``seconds`` what runs is cut short, and the log says so.
 
     Looks for the observer that suits the network, equalises neighbouring layers, rounds anew where weights have less than 8 bits
-    (AdaRound), corrects biases.  Each candidate starts with the best so far; one that lowers the error on the rows that judge
-    becomes the best, all others are dropped, so that the result is never worse there than rounding to nearest."""
+    (coordinate descent, AdaRound), corrects biases.  Each candidate starts with the best so far; one that lowers the error on
+    the rows that judge becomes the best, all others are dropped, so that the result is never worse there than rounding to
+    nearest."""
 
     seconds: float = SECONDS
     patience: float = 3.0
@@ -51,7 +60,9 @@ class Auto:
         else:
             limit = self.seconds * self.patience
             task = replace(task, seconds=limit, deadline=time.monotonic() + limit)
-        return best_of(task, candidates(task, rounding_within(task, planned, AdaRound())), "auto")[0]
+        descent, left = descent_within(task, planned * _DESCENDING, _DESCENTS)
+        rounding = rounding_within(task, planned * (1 - _DESCENDING) + left, AdaRound())
+        return best_of(task, candidates(task, [*([descent] if descent else []), rounding]), "auto")[0]
 
 
 def few_rows(task: Task, name: str) -> Task | None:
@@ -69,11 +80,10 @@ def few_rows(task: Task, name: str) -> Task | None:
     return task.with_choice(task.choice, Step(name, f"nearest: {why}"))
 
 
-def candidates(task: Task, rounded: AdaRound) -> list[Method]:
-    """What may pay for this configuration, cheap methods first; ``rounded``: what rounds narrow weights."""
+def candidates(task: Task, rounding: Sequence[Method]) -> list[Method]:
+    """What may pay for this configuration, cheap methods first; ``rounding``: what rounds narrow weights."""
     narrow = any(numbers.weights.params.qtype.bits < 8 for numbers in task.choice.layers.values())
-    rounding: list[Method] = [rounded] if narrow else []
-    return [Ranges(), *equalizations(task), *rounding, BiasCorrection()]
+    return [Ranges(), *equalizations(task), *(rounding if narrow else ()), BiasCorrection()]
 
 
 def equalizations(task: Task) -> list[Method]:

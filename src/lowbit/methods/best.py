@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.auto import best_of, candidates
 from lowbit.methods.batch_norm import BatchNormReestimation
+from lowbit.methods.coordinate_descent import CoordinateDescent
 from lowbit.methods.task import Step, Task
 
 __all__ = ["Best"]
@@ -25,7 +26,7 @@ class Best:
     all_below: int = 256
 
     def __call__(self, task: Task) -> Task:
-        tried = candidates(task, AdaRound())
+        tried = candidates(task, [CoordinateDescent(), AdaRound()])
         if min(bits_of(task)) >= 8:
             tried.append(BatchNormReestimation())
         judged, kept = best_of(task, tried, "best")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowbit.errors import NumericsError
 from lowbit.graph import Graph, Node
 from lowbit.graph.bounds import is_wide, span
 from lowbit.numerics import QParams
@@ -14,7 +13,7 @@ from lowbit.numerics.groups import group_factor
 from lowbit.quantization import Choice, LayerNumbers, Quantized
 from lowbit.quantization.weights import levels
 
-__all__ = ["Cells", "cells_of", "float_bias", "layer_numbers", "rounded_freely"]
+__all__ = ["Cells", "cells_of", "channels_that_fit", "float_bias", "layer_numbers", "rounded_freely"]
 
 
 def rounded_freely(choice: Choice, node: Node) -> bool:
@@ -51,16 +50,19 @@ def float_bias(graph: Graph, node: Node) -> np.ndarray:
     return graph.constants[node.inputs[2]] if has_bias else np.zeros(len(weight), np.float32)
 
 
-def layer_numbers(weights: Quantized, bias: np.ndarray, x: QParams) -> LayerNumbers | None:
-    """The integers of a layer that reads values of ``x``; None where no accumulator holds their sums: the numbers that the
-    layer has, whose scales were doubled until they fit, then stay."""
-    try:
-        numbers = LayerNumbers.round_bias(weights, bias, x)
-    except NumericsError:
-        return None
-    wide = is_wide(x, weights.params)
-    limit = 2**52 if wide else 2**30  # as in quantization/layer_numbers.py
+def channels_that_fit(weights: Quantized, bias: np.ndarray, x: QParams) -> np.ndarray:
+    """(O,): whether the accumulators hold every sum and bias of an output channel that reads values of ``x``; the limits are
+    those of quantization/layer_numbers.py."""
+    limit = 2**52 if is_wide(x, weights.params) else 2**30
     factor = group_factor(weights.params, weights.integers.shape)
     size = np.abs(weights.integers.astype(np.float64)) * (1 if factor is None else factor)
     sums = span(x) * size.reshape(len(size), -1).sum(1)
-    return numbers if (sums < limit).all() and (np.abs(numbers.bias.astype(np.float64)) <= limit).all() else None
+    with np.errstate(over="ignore"):
+        steps = np.rint(np.asarray(bias, np.float64) / (x.scale.astype(np.float64) * weights.params.scale.astype(np.float64)))
+    return (sums < limit) & (np.abs(steps) <= limit)
+
+
+def layer_numbers(weights: Quantized, bias: np.ndarray, x: QParams) -> LayerNumbers | None:
+    """The integers of a layer that reads values of ``x``; None where no accumulator holds their sums: the numbers that the
+    layer has, whose scales were doubled until they fit, then stay."""
+    return LayerNumbers.round_bias(weights, bias, x) if channels_that_fit(weights, bias, x).all() else None

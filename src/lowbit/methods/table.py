@@ -13,6 +13,7 @@ from lowbit.methods.best import Best
 from lowbit.methods.bias_correction import BiasCorrection
 from lowbit.methods.block_reconstruction import BlockReconstruction
 from lowbit.methods.channel_splitting import ChannelSplitting
+from lowbit.methods.coordinate_descent import CoordinateDescent
 from lowbit.methods.distillation import Distillation
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.few_samples import FewSamples
@@ -35,6 +36,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "channel_splitting": ChannelSplitting,
     "batch_norm": BatchNormReestimation,
     "gptq": Gptq,
+    "coordinate_descent": CoordinateDescent,
     "adaround": AdaRound,
     "blocks": BlockReconstruction,
     "distillation": Distillation,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lowbit.graph import Graph
 from lowbit.graph.ops import LAYERS
 from lowbit.methods.adaround import AdaRound
+from lowbit.methods.coordinate_descent import CoordinateDescent
 from lowbit.methods.task import Task
 from lowbit.methods.walk import rows_that_fit
 
-__all__ = ["RATE", "multiplications", "rounding_within"]
+__all__ = ["RATE", "descent_within", "multiplications", "rounding_within"]
 
 RATE = 8e9
 """Multiplications a second that a plan counts on: roughly what one core with AVX2 gives in these loops."""
 _WALKS = 6  # times all rows pass through the network: each of three methods, and judging each
+_FAST = 6  # matrix products of many rows beside these loops
 _LEAST = 50  # iterations, however little may be done
 
 
@@ -27,6 +30,31 @@ def multiplications(graph: Graph) -> int:
             outputs = math.prod(graph.types[node.name].shape) // rows
             total += outputs * math.prod(graph.types[node.inputs[1]].shape[1:])
     return total
+
+
+def descent_work(graph: Graph, rows: int, method: CoordinateDescent) -> int:
+    """Multiplications of coordinate descent: sums of products of inputs, as fast as matrix products are, then each sweep every
+    weight with every other one of its output channel."""
+    batch, total = graph.types[graph.inputs[0]].shape[0], 0
+    sweeps = 2 * len(method.steps) + method.sweeps * (len(method.shares) + 1)
+    for node in graph.nodes:
+        if node.op in LAYERS:
+            outputs, *inputs = graph.types[node.inputs[1]].shape
+            depth, groups = math.prod(inputs), node.attrs.get("groups", 1)
+            positions = math.prod(graph.types[node.name].shape) // outputs // batch * rows
+            total += 2 * min(positions, method.count(graph, node)) * depth * depth * groups // _FAST
+            total += sweeps * outputs * depth * depth
+    return total
+
+
+def descent_within(task: Task, seconds: float, methods: Sequence[CoordinateDescent]) -> tuple[CoordinateDescent | None, float]:
+    """(the first that ``seconds`` have room for at RATE, or None; the seconds that are left)."""
+    rows = rows_that_fit(task.graph, len(task.fit[0])) if task.fit else 0
+    for method in methods:
+        needed = descent_work(task.graph, rows, method) / RATE
+        if needed <= seconds:
+            return method, seconds - needed
+    return None, seconds
 
 
 def rounding_within(task: Task, seconds: float, method: AdaRound) -> AdaRound:

@@ -1,4 +1,5 @@
-"""Methods that change the float network: it computes the same afterwards, and torch gives the oracle's integers."""
+"""Methods that change the float network, or the integers of any layer: the float network computes the same afterwards, and torch
+gives the oracle's integers."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from lowbit.errors import GraphError, LowbitError
 from lowbit.frontend import evaluate
 from lowbit.graph import Graph
 from lowbit.graph.ops import LAYERS
-from lowbit.methods import ChannelSplitting, Equalization, Method, begin
+from lowbit.methods import ChannelSplitting, CoordinateDescent, Equalization, Method, begin
 from lowbit.quantization import apply
 from tests.fuzz.checks import Checked, allowances, check_torch, close, observed
 from tests.fuzz.configs import draw_config
@@ -22,7 +23,7 @@ from tests.fuzz.graphs import DRAWERS, Sketch
 
 __all__ = ["check_float_methods", "draw_row"]
 
-_METHODS: tuple[Callable[[], Method], ...] = (Equalization, ChannelSplitting)
+_METHODS: tuple[Callable[[], Method], ...] = (Equalization, ChannelSplitting, CoordinateDescent)
 
 
 def check_float_methods(graph: Graph, inputs: Sequence[Tensor], draws: Draws, checked: Checked) -> None:

@@ -24,6 +24,7 @@ from lowbit.methods import (
     BiasCorrection,
     BlockReconstruction,
     ChannelSplitting,
+    CoordinateDescent,
     Distillation,
     Equalization,
     FewSamples,
@@ -52,6 +53,7 @@ QUICK = {
     "bias_correction": BiasCorrection(),
     "blocks": BlockReconstruction(iterations=40, batch=16),
     "channel_splitting": ChannelSplitting(),
+    "coordinate_descent": CoordinateDescent(positions=2048),
     "distillation": Distillation(iterations=40, batch=16, checks=2),
     "equalization": Equalization(),
     "few_samples": FewSamples(
@@ -301,7 +303,7 @@ def changed_layers(before: Choice, after: Choice) -> set[str]:
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("method", ["adaround", "gptq", "bias_correction", "batch_norm"])
+@pytest.mark.parametrize("method", ["adaround", "coordinate_descent", "gptq", "bias_correction", "batch_norm"])
 def test_rows_that_meet_are_walked_a_batch_at_a_time(batch: int, method: str) -> None:
     rows = torch.randn((40, 3, 6, 6), generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)

@@ -64,7 +64,9 @@ static void *caller(void *seed) {
 int main(int argc, char **argv) {
     int callers = argc > 1 ? atoi(argv[1]) : 1, resize = argc > 2 && atoi(argv[2]);
     rounds = argc > 3 ? atoi(argv[3]) : 2000;
-    for (int threads = 1; threads <= 5; threads++) {
+    static const int counts[] = {1, 2, 3, 4, 5, 16, 23, 37}; /* with shares of one thread each, and of several */
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        int threads = counts[k];
         pthread_t handles[16];
         pool = lb_pool_create(threads);
         if (!pool || lb_pool_threads(pool) != threads) return printf("no pool of %d threads\n", threads);

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def test_no_bad_accesses(tmp_path: Path) -> None:
     except LowbitError as error:
         pytest.skip(f"no address sanitizer: {error}")
     assert run(program, 3, 1, 300) == "ok\n"
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU: threads take turns")
+def test_threads_begin_with_shares_of_their_own(tmp_path: Path) -> None:
+    assert run(stress(tmp_path, [], "pool_shares.c")) == "ok\n"
 
 
 def test_late_workers_are_left_out_and_come_back(tmp_path: Path) -> None:

@@ -71,33 +71,30 @@ def descend(q: Tensor, step: Tensor, least: int, most: int, quadratic: Quadratic
         q_k <- clip(rint(q_k - (q step H - c)_k / (H_kk step_k)), least, most)
 
     until a sweep changes nothing, or ``sweeps`` are over; the loss never rises.  Inputs that are always alike keep their q."""
-    inputs, depth = quadratic.inputs, q.shape[2]
-    diagonal = torch.diagonal(inputs, dim1=1, dim2=2)
+    diagonal = torch.diagonal(quadratic.inputs, dim1=1, dim2=2)
     order = torch.argsort(diagonal.mean(0), descending=True)
-    inputs, diagonal = inputs[:, order[:, None], order], diagonal[:, order]
-    q, step = q[:, :, order].clone(), step[:, :, order]
+    inputs, diagonal = quadratic.inputs[:, order[:, None], order], diagonal[:, order]
     alive = diagonal > 1e-9 * diagonal.amax(1, keepdim=True).clamp_min(1e-30)
-    scale = torch.where(alive, 1 / diagonal.clamp_min(1e-38), torch.zeros_like(diagonal))[:, None] / step
+    inverse = torch.where(alive, 1 / diagonal.clamp_min(1e-38), torch.zeros_like(diagonal))
+    q, step, cross = (value.transpose(1, 2)[:, order].contiguous() for value in (q, step, quadratic.cross))  # (G, K, O)
+    scale = inverse[..., None] / step
     for _ in range(sweeps):
-        gradient = torch.bmm(q * step, inputs) - quadratic.cross[:, :, order]  # anew: sums of changes drift
-        settled = True
-        for begin in range(0, depth, _BLOCK):
-            end = min(begin + _BLOCK, depth)
-            before = q[:, :, begin:end].clone()
-            near, within = gradient[:, :, begin:end], inputs[:, begin:end, begin:end]
-            for k in range(end - begin):
-                old = q[:, :, begin + k].clone()
-                new = torch.round(old - near[:, :, k] * scale[:, :, begin + k]).clamp(least, most)
-                q[:, :, begin + k] = new
-                near += ((new - old) * step[:, :, begin + k])[..., None] * within[:, None, k]
-            moved = (q[:, :, begin:end] - before) * step[:, :, begin:end]
+        gradient = torch.bmm(inputs, q * step) - cross  # anew: sums of changes drift
+        before = q.clone()
+        for begin in range(0, len(order), _BLOCK):
+            block = range(begin, min(begin + _BLOCK, len(order)))
+            near = gradient[:, begin : block.stop]
+            for i, k in enumerate(block):
+                new = torch.round(q[:, k] - near[:, i] * scale[:, k]).clamp(least, most)
+                moved = (new - q[:, k]) * step[:, k]
+                q[:, k] = new
+                near += inputs[:, k, begin : block.stop, None] * moved[:, None]
+            moved = (q[:, begin : block.stop] - before[:, begin : block.stop]) * step[:, begin : block.stop]
             if bool(moved.any()):
-                settled = False
-                gradient[:, :, end:] += torch.bmm(moved, inputs[:, begin:end, end:])
-        if settled:
+                gradient[:, block.stop :] += torch.bmm(inputs[:, block.stop :, begin : block.stop], moved)
+        if torch.equal(q, before):
             break
-    back = torch.argsort(order)
-    return q[:, :, back]
+    return q[:, torch.argsort(order)].transpose(1, 2).contiguous()
 
 
 @dataclass(frozen=True)
@@ -219,6 +216,13 @@ class CoordinateDescent:
             return had, 1.0
         after = seen.error(parameters_of(choice.with_layers({node.name: numbers}), node))
         return (had, 1.0) if after >= before else (numbers, after / before)
+
+    @property
+    def most_sweeps(self) -> int:
+        """Over a layer: for scales, for shares, for all rows."""
+        return (_LOOK * len(self.steps) if len(self.steps) > 1 else 0) + self.sweeps * (
+            1 + (len(self.shares) if len(self.shares) > 1 else 0)
+        )
 
     def count(self, graph: Graph, node: Node) -> int:
         """Output positions of a layer that fit into memory."""

@@ -18,7 +18,6 @@ __all__ = ["RATE", "descent_within", "multiplications", "rounding_within"]
 RATE = 8e9
 """Multiplications a second that a plan counts on: roughly what one core with AVX2 gives in these loops."""
 _WALKS = 6  # times all rows pass through the network: each of three methods, and judging each
-_FAST = 6  # matrix products of many rows beside these loops
 _LEAST = 50  # iterations, however little may be done
 
 
@@ -33,16 +32,16 @@ def multiplications(graph: Graph) -> int:
 
 
 def descent_work(graph: Graph, rows: int, method: CoordinateDescent) -> int:
-    """Multiplications of coordinate descent: sums of products of inputs, as fast as matrix products are, then each sweep every
-    weight with every other one of its output channel."""
+    """Multiplications of coordinate descent: sums of products of inputs, twice, then each sweep every weight with every other one
+    of its output channel."""
     batch, total = graph.types[graph.inputs[0]].shape[0], 0
-    sweeps = 2 * len(method.steps) + method.sweeps * (len(method.shares) + 1)
+    sweeps = method.most_sweeps
     for node in graph.nodes:
         if node.op in LAYERS:
             outputs, *inputs = graph.types[node.inputs[1]].shape
             depth, groups = math.prod(inputs), node.attrs.get("groups", 1)
             positions = math.prod(graph.types[node.name].shape) // outputs // batch * rows
-            total += 2 * min(positions, method.count(graph, node)) * depth * depth * groups // _FAST
+            total += 2 * min(positions, method.count(graph, node)) * depth * depth * groups
             total += sweeps * outputs * depth * depth
     return total
 

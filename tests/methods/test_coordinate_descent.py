@@ -11,6 +11,7 @@ import lowbit
 from lowbit.methods.coordinate_descent import CoordinateDescent, Quadratic, descend
 from lowbit.methods.judge import Judge
 from lowbit.methods.task import begin
+from lowbit.quantization import parse_config
 
 
 def made(groups: int, outputs: int, depth: int, rows: int = 500) -> tuple[Tensor, Tensor, Tensor]:
@@ -112,13 +113,25 @@ def test_few_rows_are_not_learned_by_heart() -> None:
     assert divergence(CoordinateDescent(), "w4a8", 12) < 1.1 * divergence("nearest", "w4a8", 12)
 
 
+def test_layers_of_too_many_inputs_keep_their_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowbit.methods.coordinate_descent._INPUTS_BYTES", 4 * 16 * 16)  # the linear layer, the pointwise one
+    graph = lowbit.trace(network(), torch.zeros(1, 3, 12, 12))
+    samples = np.random.default_rng(0).normal(size=(40, 3, 12, 12)).astype(np.float32)
+    task = begin(graph, lowbit.calibrate(graph, samples=[samples]), parse_config("w3a8"))
+    found = CoordinateDescent()(task).choice.layers
+    for name, numbers in task.choice.layers.items():
+        inputs = graph.constants[graph.node(name).inputs[1]][0].size * graph.node(name).attrs.get("groups", 1)
+        small = inputs * graph.constants[graph.node(name).inputs[1]][0].size <= 256
+        assert np.array_equal(found[name].weights.integers, numbers.weights.integers) is not small, name
+
+
 def test_an_interrupted_call_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     """Layers that were found are not found again, and the result is the same."""
     model = network()
     samples = np.random.default_rng(0).normal(size=(40, 3, 12, 12)).astype(np.float32)
     graph = lowbit.trace(model, torch.from_numpy(samples[:1]))
     calibration = lowbit.calibrate(graph, samples=[samples])
-    config = lowbit.quantize(graph, calibration=calibration, config="w4a8", method="nearest").config
+    config = parse_config("w4a8")
     method, whole = CoordinateDescent(), begin(graph, calibration, config)
     expected = method(whole).choice
     layer, calls = CoordinateDescent.layer, 0

@@ -30,6 +30,7 @@ from lowbit.quantization import Choice, FloatScale, LayerNumbers, Quantized
 __all__ = ["CoordinateDescent", "Quadratic", "descend"]
 
 _PATCH_BYTES = 192 << 20
+_INPUTS_BYTES = 512 << 20  # of the sums of products of a layer's inputs, of which four lie in memory at a time
 _BLOCK = 64  # coordinates between two updates of the whole gradient
 _NEWTON = 4  # steps of the bias
 _LOOK = 2  # sweeps that show which scale is better
@@ -152,7 +153,8 @@ class CoordinateDescent:
     ``steps``, the best for each output channel.  ``share`` is the one of ``shares`` with which integers found on two thirds of
     the rows are best on the others: few rows say little of how inputs go together, and their weights then stay near the float
     ones, or what they were.  The bias gives back the mean of what lies behind the layer's clamp.  ``positions`` of the output,
-    at most, drawn over all rows.  b1 weights have no neighbour and keep theirs."""
+    at most, drawn over all rows.  b1 weights have no neighbour and keep theirs, as do layers of more than 11,585 inputs, whose
+    sums would not fit into memory."""
 
     sweeps: int = 20
     steps: tuple[float, ...] = (1.0, 0.75, 0.8, 0.85, 0.9, 0.95, 1.05, 1.1, 1.2)
@@ -205,7 +207,7 @@ class CoordinateDescent:
         if before <= 0.0:
             return had, 1.0
         weights = had.weights
-        if rounded_freely(choice, node):
+        if rounded_freely(choice, node) and 4 * seen.patches[0].numel() * seen.patches.shape[2] <= _INPUTS_BYTES:
             weights = self._rounded(graph.constants[node.inputs[1]], weights, seen, free)
         bias = seen.bias(weights)
         fits = channels_that_fit(weights, bias, x)

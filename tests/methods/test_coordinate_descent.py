@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 import lowbit
+from lowbit.methods.auto import best_of
 from lowbit.methods.coordinate_descent import CoordinateDescent, Quadratic, descend
 from lowbit.methods.judge import Judge
-from lowbit.methods.task import begin
+from lowbit.methods.task import Method, Step, Task, begin
 from lowbit.quantization import parse_config
 
 
@@ -123,6 +124,29 @@ def test_layers_of_too_many_inputs_keep_their_integers(monkeypatch: pytest.Monke
         inputs = graph.constants[graph.node(name).inputs[1]][0].size * graph.node(name).attrs.get("groups", 1)
         small = inputs * graph.constants[graph.node(name).inputs[1]][0].size <= 256
         assert np.array_equal(found[name].weights.integers, numbers.weights.integers) is not small, name
+
+
+@pytest.mark.parametrize(("gain", "kept"), [(0.3, True), (0.05, False), (-0.1, False)])
+def test_rounding_once_more_must_gain_more_than_its_error(monkeypatch: pytest.MonkeyPatch, gain: float, kept: bool) -> None:
+    """Errors of 40 rows whose differences deviate by 1: the standard error of their mean is 0.16."""
+    graph = lowbit.trace(network(), torch.zeros(1, 3, 12, 12))
+    samples = np.random.default_rng(0).normal(size=(120, 3, 12, 12)).astype(np.float32)
+    task = begin(graph, lowbit.calibrate(graph, samples=[samples]), parse_config("w3a8"))
+    first = np.full(40, 9.0)
+    second = first - 1e-3  # the first to round is kept whatever it gains
+    noise = np.tile([1.0, -1.0], 20)
+    errors = {"CoordinateDescent": second, "AdaRound": second - gain + noise}
+
+    def measured(task: Task, method: Method, judge: object, before: np.ndarray) -> tuple[Task, np.ndarray]:
+        after = errors[type(method).__name__]
+        step = Step(type(method).__name__, "", 0.0, float(before.mean()), float(after.mean()))
+        return task.with_choice(task.choice, step), after
+
+    monkeypatch.setattr("lowbit.methods.auto.measured", measured)
+    monkeypatch.setattr("lowbit.methods.auto.errors_of", lambda task, judge: first)
+    done, methods = best_of(task, [CoordinateDescent(), lowbit.AdaRound()], "best")
+    assert [type(method).__name__ for method in methods] == ["CoordinateDescent", "AdaRound"][: 1 + kept]
+    assert ("tried and dropped" in str(done.log[-2])) is not kept
 
 
 def test_an_interrupted_call_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from lowbit.methods.activation_equalization import ActivationEqualization
 from lowbit.methods.adaround import AdaRound
 from lowbit.methods.bias_correction import BiasCorrection
@@ -14,7 +16,7 @@ from lowbit.methods.coordinate_descent import CoordinateDescent
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.judge import Judge
 from lowbit.methods.ranges import Ranges
-from lowbit.methods.run import error_of, measured, name_of
+from lowbit.methods.run import errors_of, measured, name_of
 from lowbit.methods.task import Method, Step, Task
 from lowbit.methods.walk import why_not_walked
 from lowbit.methods.work import descent_within, rounding_within
@@ -32,6 +34,7 @@ _DESCENTS = (
 )
 """From the most to the least work."""
 _DESCENDING = 0.6  # of the time: what is left is AdaRound's
+_ROUNDING = (AdaRound, CoordinateDescent)
 _COARSE = 6  # bits of a value up to which its channels should share its grid well
 
 
@@ -45,8 +48,8 @@ class Auto:
 
     Looks for the observer that suits the network, equalises neighbouring layers, rounds anew where weights have less than 8 bits
     (coordinate descent, AdaRound), corrects biases.  Each candidate starts with the best so far; one that lowers the error on
-    the rows that judge becomes the best, all others are dropped, so that the result is never worse there than rounding to
-    nearest."""
+    the rows that judge becomes the best (AdaRound behind coordinate descent: by more than its standard error), all others are
+    dropped, so that the result is never worse there than rounding to nearest."""
 
     seconds: float = SECONDS
     patience: float = 3.0
@@ -95,13 +98,21 @@ def equalizations(task: Task) -> list[Method]:
     return [Equalization(), ActivationEqualization(), *splitting]
 
 
+def _error_of_mean(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
+
+
 def best_of(task: Task, candidates: Sequence[Method], name: str) -> tuple[Task, list[Method]]:
-    """(the task after those candidates that each lowered the error, these candidates)."""
+    """(the task after those candidates that each lowered the error, these candidates).
+
+    What rounds anew all that was rounded before has to lower it by more than the standard error of the difference: it fits the
+    same rows once more, with more variables than any other candidate."""
     if (done := few_rows(task, name)) is not None:
         return done, []
     began, judge = time.monotonic(), Judge.of(task.graph, task.held)
-    first = error = error_of(task, judge)
-    assert error is not None  # there are rows that judge
+    first = errors = errors_of(task, judge)
+    assert first is not None  # there are rows that judge
+    assert errors is not None
     kept: list[tuple[str, Method]] = []
     for candidate in candidates:
         left = task.seconds_left()
@@ -109,15 +120,21 @@ def best_of(task: Task, candidates: Sequence[Method], name: str) -> tuple[Task, 
             late = Step(name, f"{name_of(candidate)} and what follows left out: the time was over")
             task = replace(task, log=(*task.log, late))
             break
-        tried = measured(task, candidate, judge, error)
+        tried, found = measured(task, candidate, judge, errors)
+        assert found is not None
         line = tried.log[-1]
-        if line.after is not None and line.after < error:
-            task, error = tried, line.after
+        again = isinstance(candidate, _ROUNDING) and any(isinstance(method, _ROUNDING) for _, method in kept)
+        if (errors - found).mean() > (_error_of_mean(errors - found) if again else 0.0):
+            task, errors = tried, found
             kept.append((line.method, candidate))
         else:
             task = replace(task, log=(*task.log, replace(line, what=f"tried and dropped, {line.what}")))
     names = " + ".join(method for method, _ in kept)
     summary = Step(
-        name, f"{names or 'nearest'} ({judge.what} on {len(task.held[0])} rows)", time.monotonic() - began, first, error
+        name,
+        f"{names or 'nearest'} ({judge.what} on {len(task.held[0])} rows)",
+        time.monotonic() - began,
+        float(first.mean()),
+        float(errors.mean()),
     )
     return task.with_choice(task.choice, summary), [candidate for _, candidate in kept]

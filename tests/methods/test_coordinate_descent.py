@@ -143,7 +143,7 @@ def test_rounding_once_more_must_gain_more_than_its_error(monkeypatch: pytest.Mo
         return task.with_choice(task.choice, step), after
 
     monkeypatch.setattr("lowbit.methods.auto.measured", measured)
-    monkeypatch.setattr("lowbit.methods.auto.errors_of", lambda task, judge: first)
+    monkeypatch.setattr(Judge, "errors", lambda judge, integer: first)
     done, methods = best_of(task, [CoordinateDescent(), lowbit.AdaRound()], "best")
     assert [type(method).__name__ for method in methods] == ["CoordinateDescent", "AdaRound"][: 1 + kept]
     assert ("tried and dropped" in str(done.log[-2])) is not kept

@@ -16,7 +16,7 @@ from torch import Tensor
 from lowbit.graph import Graph, Node
 from lowbit.graph.ops import LAYERS
 from lowbit.methods.numbers import cells_of, layer_numbers, rounded_freely
-from lowbit.methods.patches import Positions, matrix_product
+from lowbit.methods.patches import Positions, fitting, matrix_product
 from lowbit.methods.rectified import start
 from lowbit.methods.simulate import parameters_of
 from lowbit.methods.store import unfinished
@@ -26,8 +26,6 @@ from lowbit.progress import stage
 from lowbit.quantization import Choice, LayerNumbers, Quantized
 
 __all__ = ["AdaRound"]
-
-_PATCH_BYTES = 192 << 20
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,7 @@ class AdaRound:
         ``values``: those of its inputs, ``target``: what the float layer gives; ``seconds``: stop early, with beta at its end."""
         x = values[node.inputs[0]][1]
         seed = crc32(node.name.encode()) + self.seed
-        size = int(np.prod(graph.constants[node.inputs[1]].shape[1:])) * node.attrs.get("groups", 1)
-        room = max(self.batch, _PATCH_BYTES // (4 * size))
+        room = max(self.batch, fitting(graph, node))
         positions = Positions.draw(graph, node, len(x), min(self.positions, room), seed)
         held = choice.values[node.inputs[0]]
         assert held is not None  # a layer reads integers

@@ -16,10 +16,11 @@ from lowbit.methods.coordinate_descent import CoordinateDescent
 from lowbit.methods.equalization import Equalization
 from lowbit.methods.judge import Judge
 from lowbit.methods.ranges import Ranges
-from lowbit.methods.run import errors_of, measured, name_of
+from lowbit.methods.run import measured, name_of
 from lowbit.methods.task import Method, Step, Task
 from lowbit.methods.walk import why_not_walked
 from lowbit.methods.work import descent_within, rounding_within
+from lowbit.quantization import apply
 
 __all__ = ["LEAST_ROWS", "Auto", "best_of"]
 
@@ -65,7 +66,7 @@ class Auto:
             task = replace(task, seconds=limit, deadline=time.monotonic() + limit)
         descent, left = descent_within(task, planned * _DESCENDING, _DESCENTS)
         rounding = rounding_within(task, planned * (1 - _DESCENDING) + left, AdaRound())
-        return best_of(task, candidates(task, [*([descent] if descent else []), rounding]), "auto")[0]
+        return best_of(task, candidates(task, [method for method in (descent, rounding) if method is not None]), "auto")[0]
 
 
 def few_rows(task: Task, name: str) -> Task | None:
@@ -110,9 +111,7 @@ def best_of(task: Task, candidates: Sequence[Method], name: str) -> tuple[Task, 
     if (done := few_rows(task, name)) is not None:
         return done, []
     began, judge = time.monotonic(), Judge.of(task.graph, task.held)
-    first = errors = errors_of(task, judge)
-    assert first is not None  # there are rows that judge
-    assert errors is not None
+    first = errors = judge.errors(apply(task.graph, task.choice))
     kept: list[tuple[str, Method]] = []
     for candidate in candidates:
         left = task.seconds_left()
@@ -121,7 +120,6 @@ def best_of(task: Task, candidates: Sequence[Method], name: str) -> tuple[Task, 
             task = replace(task, log=(*task.log, late))
             break
         tried, found = measured(task, candidate, judge, errors)
-        assert found is not None
         line = tried.log[-1]
         again = isinstance(candidate, _ROUNDING) and any(isinstance(method, _ROUNDING) for _, method in kept)
         if (errors - found).mean() > (_error_of_mean(errors - found) if again else 0.0):

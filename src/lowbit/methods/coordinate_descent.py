@@ -18,7 +18,7 @@ from torch import Tensor
 from lowbit.graph import Graph, Node
 from lowbit.graph.ops import LAYERS
 from lowbit.methods.numbers import Cells, cells_of, channels_that_fit, float_bias, layer_numbers, rounded_freely
-from lowbit.methods.patches import Positions, matrix_product
+from lowbit.methods.patches import Positions, fitting, matrix_product
 from lowbit.methods.simulate import Parameters, parameters_of
 from lowbit.methods.store import unfinished
 from lowbit.methods.task import HELD_OUT, Step, Task
@@ -29,7 +29,6 @@ from lowbit.quantization import Choice, FloatScale, LayerNumbers, Quantized
 
 __all__ = ["CoordinateDescent", "Quadratic", "descend"]
 
-_PATCH_BYTES = 192 << 20
 _INPUTS_BYTES = 512 << 20  # of the sums of products of a layer's inputs, of which four lie in memory at a time
 _BLOCK = 64  # coordinates between two updates of the whole gradient
 _NEWTON = 4  # steps of the bias
@@ -222,14 +221,12 @@ class CoordinateDescent:
     @property
     def most_sweeps(self) -> int:
         """Over a layer: for scales, for shares, for all rows."""
-        return (_LOOK * len(self.steps) if len(self.steps) > 1 else 0) + self.sweeps * (
-            1 + (len(self.shares) if len(self.shares) > 1 else 0)
-        )
+        steps, shares = (len(tried) if len(tried) > 1 else 0 for tried in (self.steps, self.shares))
+        return _LOOK * steps + self.sweeps * (shares + 1)
 
     def count(self, graph: Graph, node: Node) -> int:
         """Output positions of a layer that fit into memory."""
-        size = int(np.prod(graph.constants[node.inputs[1]].shape[1:])) * node.attrs.get("groups", 1)
-        return max(1024, min(self.positions, _PATCH_BYTES // (8 * size)))
+        return max(1024, min(self.positions, fitting(graph, node, 8)))
 
     def _rounded(self, weight: np.ndarray, had: Quantized, seen: _Seen, free: bool) -> Quantized:
         """Integers and their scales; those it ``had`` where none are better on rows that were left out."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from lowbit.graph import Graph, Node
 from lowbit.graph.ops import LAYERS
 from lowbit.methods.numbers import cells_of, float_bias, layer_numbers, rounded_freely
-from lowbit.methods.patches import Positions
+from lowbit.methods.patches import Positions, fitting
 from lowbit.methods.store import unfinished
 from lowbit.methods.task import Step, Task
 from lowbit.methods.walk import Pair, rows_that_fit, walk
@@ -25,8 +25,6 @@ from lowbit.progress import stage
 from lowbit.quantization import Choice, LayerNumbers, Quantized
 
 __all__ = ["Gptq"]
-
-_PATCH_BYTES = 192 << 20
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,7 @@ class Gptq:
             return had
         weight = graph.constants[node.inputs[1]]
         exact, rounded = values[node.inputs[0]]
-        size = int(np.prod(weight.shape[1:])) * node.attrs.get("groups", 1)
-        count = max(1024, min(self.positions, _PATCH_BYTES // (8 * size)))
+        count = max(1024, min(self.positions, fitting(graph, node, 8)))
         positions = Positions.draw(graph, node, len(rounded), count, crc32(node.name.encode()) + self.seed)
         patches = positions.inputs(rounded, float(held.scale) if held.qtype.bipolar else 0.0).double().transpose(0, 1)
         cells = cells_of(weight, had.weights.params)

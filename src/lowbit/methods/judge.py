@@ -90,7 +90,11 @@ class Judge:
 
     def error(self, integer: Graph) -> float:
         """Of an integer graph: :meth:`distance` of its outputs."""
-        return self.distance(integer_outputs(integer, self.samples))
+        return float(self.errors(integer).mean())
+
+    def errors(self, integer: Graph) -> np.ndarray:
+        """The same on each row: :meth:`distances`."""
+        return self.distances(integer_outputs(integer, self.samples))
 
     def distance(self, got: Sequence[np.ndarray]) -> float:
         """Of outputs for the rows, from 0 on.  Logits: mean over the rows of KL(softmax(float) || softmax(quantized)) in nats;

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from lowbit.graph import Graph, Node
 
-__all__ = ["Positions", "matrix_product"]
+__all__ = ["Positions", "fitting", "matrix_product"]
+
+_BYTES = 192 << 20
+
+
+def fitting(graph: Graph, node: Node, width: int = 4) -> int:
+    """How many output positions of a layer lie in memory together with what they read, of ``width`` bytes a value."""
+    size = int(np.prod(graph.types[node.inputs[1]].shape[1:])) * node.attrs.get("groups", 1)
+    return _BYTES // (width * size)
 
 
 @dataclass(frozen=True)

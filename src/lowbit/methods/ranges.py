@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lowbit.methods.judge import Judge, integer_outputs
+from lowbit.methods.judge import Judge
 from lowbit.methods.task import Step, Task
 from lowbit.methods.work import RATE, multiplications
 from lowbit.progress import stage
@@ -69,5 +69,5 @@ class Ranges:
 
 def _errors(judge: Judge, task: Task, choice: Choice) -> np.ndarray:
     """Of each row, above 0."""
-    found = judge.distances(integer_outputs(apply(task.graph, choice), judge.samples))
+    found = judge.errors(apply(task.graph, choice))
     return np.maximum(found, 1e-12 * found.mean() + 1e-30)

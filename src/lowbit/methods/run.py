@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 
-from lowbit.methods.judge import Judge, integer_outputs
+from lowbit.methods.judge import Judge
 from lowbit.methods.task import Method, Step, Task
 from lowbit.quantization import apply
 
-__all__ = ["Chain", "errors_of", "measured", "name_of"]
+__all__ = ["Chain", "measured", "name_of"]
 
 
-def errors_of(task: Task, judge: Judge | None) -> np.ndarray | None:
-    """Of the task's integer graph, on each row that judges (``Judge.distances``); None without such rows."""
-    return None if judge is None else judge.distances(integer_outputs(apply(task.graph, task.choice), judge.samples))
-
-
-def measured(task: Task, method: Method, judge: Judge | None, before: np.ndarray | None) -> tuple[Task, np.ndarray | None]:
-    """(``method(task)``, its errors), with the mean error before and after it in its line of the log."""
+def logged(task: Task, method: Method) -> Task:
+    """``method(task)``, with a line in the log and the seconds in it."""
     began, done = time.monotonic(), method(task)
     if len(done.log) == len(task.log):
         done = replace(done, log=(*task.log, Step(name_of(method), "nothing to do")))
-    seconds, after = time.monotonic() - began, errors_of(done, judge)
-    line = replace(done.log[-1], seconds=seconds, before=_mean(before), after=_mean(after))
-    return replace(done, log=(*done.log[:-1], line)), after
+    return _with_line(done, replace(done.log[-1], seconds=time.monotonic() - began))
 
 
-def _mean(errors: np.ndarray | None) -> float | None:
-    return None if errors is None else float(errors.mean())
+def measured(task: Task, method: Method, judge: Judge, before: np.ndarray) -> tuple[Task, np.ndarray]:
+    """(``method(task)``, its errors on each row that judges), with the mean error before and after it in its line of the log."""
+    done = logged(task, method)
+    after = judge.errors(apply(done.graph, done.choice))
+    line = replace(done.log[-1], before=float(before.mean()), after=float(after.mean()))
+    return _with_line(done, line), after
+
+
+def _with_line(task: Task, line: Step) -> Task:
+    """Its last line in the log replaced."""
+    return replace(task, log=(*task.log[:-1], line))
 
 
 def name_of(method: Method) -> str:
@@ -47,8 +49,10 @@ class Chain:
     methods: tuple[Method, ...]
 
     def __call__(self, task: Task) -> Task:
-        judge = Judge.of(task.graph, task.held) if task.held else None
-        errors = errors_of(task, judge)
+        if not task.held:
+            return reduce(logged, self.methods, task)
+        judge = Judge.of(task.graph, task.held)
+        errors = judge.errors(apply(task.graph, task.choice))
         for method in self.methods:
             task, errors = measured(task, method, judge, errors)
         return task

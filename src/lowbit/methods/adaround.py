@@ -15,14 +15,13 @@ from torch import Tensor
 
 from lowbit.graph import Graph, Node
 from lowbit.graph.ops import LAYERS
+from lowbit.methods.layers import layer_by_layer, of_nearest
 from lowbit.methods.numbers import cells_of, layer_numbers, rounded_freely
 from lowbit.methods.patches import Positions, fitting, matrix_product
 from lowbit.methods.rectified import start
 from lowbit.methods.simulate import parameters_of
-from lowbit.methods.store import unfinished
 from lowbit.methods.task import Step, Task
-from lowbit.methods.walk import Pair, rows_that_fit, walk
-from lowbit.progress import stage
+from lowbit.methods.walk import Pair
 from lowbit.quantization import Choice, LayerNumbers, Quantized
 
 __all__ = ["AdaRound"]
@@ -54,36 +53,21 @@ class AdaRound:
     seed: int = 0
 
     def __call__(self, task: Task) -> Task:
-        samples = task.samples_for("AdaRound")
         layers = [n.name for n in task.graph.nodes if n.op in LAYERS and n.name not in self.spared]
-        rows = rows_that_fit(task.graph, len(samples[0]))
-        samples = tuple(value[:rows] for value in samples)
-        began, store = time.monotonic(), unfinished(task, self)
+        began = time.monotonic()
         gains: list[float] = []
         cut: list[str] = []
-        choice = task.choice
-        with stage("AdaRound", len(layers), task.progress) as advance:
 
-            def visit(node: Node, values: dict[str, Pair], target: Tensor) -> Choice:
-                nonlocal choice
-                if node.name in self.spared:
-                    return choice
-                found = store.get(node.name)
-                if found is None:
-                    share, start_at = _share(task, layers, node.name), time.monotonic()
-                    numbers, gain = self.layer(task.graph, choice, node, values, target, share)
-                    gains.append(gain)
-                    if share is not None and time.monotonic() - start_at >= share:
-                        cut.append(node.name)
-                    found = Choice({}, {node.name: numbers})
-                    store.keep(node.name, found)
-                choice = choice.with_layers(found.layers)
-                advance(1, f"AdaRound {node.name}")
-                return choice
+        def find(node: Node, choice: Choice, values: dict[str, Pair], target: Tensor) -> LayerNumbers:
+            share, start_at = _share(task, layers, node.name), time.monotonic()
+            numbers, gain = self.layer(task.graph, choice, node, values, target, share)
+            gains.append(gain)
+            if share is not None and time.monotonic() - start_at >= share:
+                cut.append(node.name)
+            return numbers
 
-            walk(task.graph, choice, samples, visit, task.targets)
-        what = f"{len(layers)} layers on {rows} rows"
-        what += f", squared error of a layer x {np.mean(gains):.2f} of nearest" if gains else ""
+        choice, what = layer_by_layer(task, self, "AdaRound", find, self.spared)
+        what += of_nearest(gains)
         what += f", {len(cut)} layers cut short by the clock" if cut else ""
         return task.with_choice(choice, Step("AdaRound", what, time.monotonic() - began))
 

@@ -16,15 +16,13 @@ import torch
 from torch import Tensor
 
 from lowbit.graph import Graph, Node
-from lowbit.graph.ops import LAYERS
+from lowbit.methods.layers import layer_by_layer, of_nearest
 from lowbit.methods.numbers import Cells, cells_of, channels_that_fit, float_bias, layer_numbers, rounded_freely
 from lowbit.methods.patches import Positions, fitting, matrix_product
 from lowbit.methods.simulate import Parameters, parameters_of
-from lowbit.methods.store import unfinished
 from lowbit.methods.task import HELD_OUT, Step, Task
-from lowbit.methods.walk import Pair, rows_that_fit, walk
+from lowbit.methods.walk import Pair
 from lowbit.numerics import QParams, dequantize
-from lowbit.progress import stage
 from lowbit.quantization import Choice, FloatScale, LayerNumbers, Quantized
 
 __all__ = ["CoordinateDescent", "Quadratic", "descend"]
@@ -162,34 +160,22 @@ class CoordinateDescent:
     seed: int = 0
 
     def __call__(self, task: Task) -> Task:
-        samples = task.samples_for("coordinate descent")
-        layers = [node.name for node in task.graph.nodes if node.op in LAYERS]
-        rows = rows_that_fit(task.graph, len(samples[0]))
-        began, store, choice = time.monotonic(), unfinished(task, self), task.choice
+        began, free = time.monotonic(), isinstance(task.config.scale, FloatScale)
         gains: list[float] = []
-        late = 0
-        free = isinstance(task.config.scale, FloatScale)
-        with stage("coordinate descent", len(layers), task.progress) as advance:
+        late: list[str] = []
 
-            def visit(node: Node, values: dict[str, Pair], target: Tensor) -> Choice:
-                nonlocal choice, late
-                found, left = store.get(node.name), task.seconds_left()
-                if found is None and left is not None and left <= 0:
-                    late += 1
-                    return choice
-                if found is None:
-                    numbers, gain = self.layer(task.targets, choice, node, values, target, free)
-                    gains.append(gain)
-                    found = Choice({}, {node.name: numbers})
-                    store.keep(node.name, found)
-                choice = choice.with_layers(found.layers)
-                advance(1, f"coordinate descent {node.name}")
-                return choice
+        def find(node: Node, choice: Choice, values: dict[str, Pair], target: Tensor) -> LayerNumbers | None:
+            left = task.seconds_left()
+            if left is not None and left <= 0:
+                late.append(node.name)
+                return None
+            numbers, gain = self.layer(task.targets, choice, node, values, target, free)
+            gains.append(gain)
+            return numbers
 
-            walk(task.graph, choice, tuple(value[:rows] for value in samples), visit, task.targets)
-        what = f"{len(layers)} layers on {rows} rows"
-        what += f", squared error of a layer x {np.mean(gains):.2f} of nearest" if gains else ""
-        what += f", {late} layers left out: the time was over" if late else ""
+        choice, what = layer_by_layer(task, self, "coordinate descent", find)
+        what += of_nearest(gains)
+        what += f", {len(late)} layers left out: the time was over" if late else ""
         return task.with_choice(choice, Step("coordinate descent", what, time.monotonic() - began))
 
     def layer(

@@ -15,13 +15,11 @@ import torch
 from torch import Tensor
 
 from lowbit.graph import Graph, Node
-from lowbit.graph.ops import LAYERS
+from lowbit.methods.layers import layer_by_layer
 from lowbit.methods.numbers import cells_of, float_bias, layer_numbers, rounded_freely
 from lowbit.methods.patches import Positions, fitting
-from lowbit.methods.store import unfinished
 from lowbit.methods.task import Step, Task
-from lowbit.methods.walk import Pair, rows_that_fit, walk
-from lowbit.progress import stage
+from lowbit.methods.walk import Pair
 from lowbit.quantization import Choice, LayerNumbers, Quantized
 
 __all__ = ["Gptq"]
@@ -40,24 +38,13 @@ class Gptq:
     seed: int = 0
 
     def __call__(self, task: Task) -> Task:
-        samples = task.samples_for("GPTQ")
-        rows = rows_that_fit(task.graph, len(samples[0]))
-        layers = [node.name for node in task.graph.nodes if node.op in LAYERS]
-        began, store, choice = time.monotonic(), unfinished(task, self), task.choice
-        with stage("GPTQ", len(layers), task.progress) as advance:
+        began = time.monotonic()
 
-            def visit(node: Node, values: dict[str, Pair], _: Tensor) -> Choice:
-                nonlocal choice
-                found = store.get(node.name)
-                if found is None:
-                    found = Choice({}, {node.name: self.layer(task.targets, choice, node, values)})
-                    store.keep(node.name, found)
-                choice = choice.with_layers(found.layers)
-                advance(1, f"GPTQ {node.name}")
-                return choice
+        def find(node: Node, choice: Choice, values: dict[str, Pair], _: Tensor) -> LayerNumbers:
+            return self.layer(task.targets, choice, node, values)
 
-            walk(task.graph, choice, tuple(value[:rows] for value in samples), visit)
-        return task.with_choice(choice, Step("GPTQ", f"{len(layers)} layers on {rows} rows", time.monotonic() - began))
+        choice, what = layer_by_layer(task, self, "GPTQ", find)
+        return task.with_choice(choice, Step("GPTQ", what, time.monotonic() - began))
 
     def layer(self, graph: Graph, choice: Choice, node: Node, values: dict[str, Pair]) -> LayerNumbers:
         """The integers of one layer; those it had where its type leaves no choice, or the sums do not fit."""
